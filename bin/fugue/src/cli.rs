@@ -1,0 +1,80 @@
+//! The command line.
+
+use crate::{UsageError, Verdict, generate, replay, spectest};
+use clap::{Parser, Subcommand, ValueEnum};
+use fugue_executor::Mode;
+use std::process::ExitCode;
+
+/// An Ethereum execution client that runs the transactions of a block in parallel and ends where
+/// sequential execution would.
+#[derive(Debug, Parser)]
+#[command(name = "fugue", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Execute recorded blocks and prove the results against their headers and each other.
+    Replay(replay::Options),
+    /// Run official consensus test fixtures.
+    Spectest(spectest::Options),
+    /// Write deterministic blocks with their state, for tests and demonstrations.
+    Generate(generate::Options),
+}
+
+/// `--mode` of the commands that execute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Modes {
+    /// One transaction after the other.
+    Seq,
+    /// Optimistically in parallel.
+    Occ,
+    /// Both, and the results compared transaction by transaction.
+    Both,
+}
+
+impl Modes {
+    pub(crate) const fn list(self) -> &'static [Mode] {
+        match self {
+            Self::Seq => &[Mode::Seq],
+            Self::Occ => &[Mode::Occ],
+            Self::Both => &[Mode::Seq, Mode::Occ],
+        }
+    }
+}
+
+/// `--threads` of the commands that execute.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Threads {
+    /// Threads for parallel execution [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    pub(crate) fn count(self) -> usize {
+        self.threads.map_or_else(cores, usize::from)
+    }
+}
+
+/// Cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs the program on the process's arguments.
+pub fn run() -> ExitCode {
+    // clap answers bad usage with exit code 2 itself.
+    let done = match Cli::parse().command {
+        Command::Replay(options) => replay::run(&options),
+        Command::Spectest(options) => spectest::run(&options),
+        Command::Generate(options) => generate::run(&options),
+    };
+    let verdict = done.unwrap_or_else(|UsageError(message)| {
+        eprintln!("error: {message}");
+        Verdict::BadInput
+    });
+    ExitCode::from(verdict.exit_code())
+}

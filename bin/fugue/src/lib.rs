@@ -1,0 +1,43 @@
+//! Arguments, wiring, and what people see: everything of the program but its entry.
+//!
+//! Exit codes: 0 all is well; 1 something differs from what it should be; 2 bad usage or bad input.
+
+mod cli;
+mod generate;
+mod progress;
+mod replay;
+mod spectest;
+
+pub use cli::run;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// Everything is as it should be.
+    Good,
+    /// Bad usage or bad input: nothing can be said about some of it.
+    BadInput,
+    /// Something differs.
+    Differs,
+}
+
+impl Verdict {
+    pub(crate) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Differs => 1,
+            Self::BadInput => 2,
+        }
+    }
+}
+
+/// A command that could not do its work, in a message for its user.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl UsageError {
+    pub(crate) fn at(path: &std::path::Path, error: impl std::fmt::Display) -> Self {
+        Self(format!("{}: {error}", path.display()))
+    }
+}

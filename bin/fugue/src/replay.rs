@@ -1,0 +1,108 @@
+//! `fugue replay`: execute recorded blocks, and prove the results against their headers and each
+//! other.
+//!
+//! The steps for each bundle: read it (`fugue_archive`), judge the body, and the header by its
+//! parent where that is known (`fugue_validation`), recover senders, execute in each mode
+//! (`fugue_executor`), judge the outcome by the header, compare the modes.
+
+mod check;
+mod report;
+mod repro;
+mod sources;
+
+use crate::{
+    UsageError, Verdict,
+    cli::{Modes, Threads},
+    progress::Progress,
+};
+use check::{Checker, Findings};
+use fugue_archive::BundleReader;
+use fugue_executor::Executor;
+use report::{JsonLines, Table};
+use std::path::PathBuf;
+
+/// Options of `fugue replay`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Block bundles, directories of them, or glob patterns
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// How to execute
+    #[arg(long, value_enum, default_value_t = Modes::Both)]
+    mode: Modes,
+    #[command(flatten)]
+    threads: Threads,
+    /// Write one JSON object per block and a summary to this file, or to standard output with "-"
+    #[arg(long, value_name = "PATH|-")]
+    json: Option<PathBuf>,
+    /// Where the folder that reproduces a mismatch is written
+    #[arg(long, value_name = "DIR", default_value = "fugue-repro")]
+    repro: PathBuf,
+    /// Stop at the first block that does not pass
+    #[arg(long)]
+    stop_at_first: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let paths = sources::expand(&options.sources)?;
+    let threads = options.threads.count();
+    let executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;
+    let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
+    let mut table = Table::new(options.mode, threads);
+    let mut reader = BundleReader::new();
+    let mut checker = Checker::new(&executor, options.mode);
+    let mut verdict = Verdict::Good;
+
+    let progress = Progress::new("blocks", paths.len());
+    for path in &paths {
+        let checked = reader
+            .read(path)
+            .map_err(|error| UsageError(error.to_string()))
+            .and_then(|bundle| checker.check(path, &bundle).map(|findings| (bundle, findings)));
+        let (bundle, mut findings) = match checked {
+            Ok(checked) => checked,
+            Err(UsageError(message)) => {
+                progress.say(&format!("error: {message}"));
+                verdict = verdict.max(Verdict::BadInput);
+                table.count_bad_input();
+                if options.stop_at_first {
+                    break;
+                }
+                continue;
+            }
+        };
+        if let Some(first) = findings.differences.first() {
+            let folder = repro::write(&options.repro, &bundle, &findings, options.mode, threads)?;
+            progress.say(&format!(
+                "block {} ({}): {first}\n  repro: {}",
+                findings.number,
+                findings.hash,
+                folder.display()
+            ));
+            findings.repro = Some(folder);
+            verdict = Verdict::Differs;
+        }
+        if let Some(json) = &mut json {
+            json.block(&findings)?;
+        }
+        let is_good = findings.differences.is_empty();
+        progress.step(&findings.number.to_string());
+        table.add(findings);
+        if !is_good && options.stop_at_first {
+            break;
+        }
+    }
+    progress.finish();
+
+    if let Some(json) = &mut json {
+        json.summary(&table)?;
+    }
+    if !json.is_some_and(|json| json.is_standard_output()) {
+        print!("{table}");
+    }
+    Ok(verdict)
+}
+
+/// Findings of one block, shared by the report and the repro.
+pub(crate) type BlockFindings = Findings;

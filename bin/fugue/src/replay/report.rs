@@ -1,0 +1,284 @@
+//! What a replay shows: a table for people, JSON lines for machines.
+
+use super::{BlockFindings, check::Difference};
+use crate::{
+    UsageError,
+    cli::{Modes, cores},
+};
+use fugue_executor::Mode;
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    time::Duration,
+};
+
+/// Rows and totals.
+pub(super) struct Table {
+    modes: Modes,
+    threads: usize,
+    rows: Vec<BlockFindings>,
+    bad_inputs: usize,
+}
+
+impl Table {
+    pub(super) const fn new(modes: Modes, threads: usize) -> Self {
+        Self { modes, threads, rows: Vec::new(), bad_inputs: 0 }
+    }
+
+    pub(super) fn add(&mut self, findings: BlockFindings) {
+        self.rows.push(findings);
+    }
+
+    pub(super) const fn count_bad_input(&mut self) {
+        self.bad_inputs += 1;
+    }
+
+    fn total(&self, mode: Mode) -> Option<Duration> {
+        let times: Vec<Duration> = self.rows.iter().filter_map(|row| row.time(mode)).collect();
+        (!times.is_empty()).then(|| times.into_iter().sum())
+    }
+
+    fn speed_up(&self) -> Option<f64> {
+        ratio(self.total(Mode::Seq), self.total(Mode::Occ))
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary { bad_inputs: self.bad_inputs, ..Summary::default() };
+        for row in &self.rows {
+            summary.blocks += 1;
+            summary.txs += row.tx_count;
+            summary.gas += row.gas_used;
+            summary.recovery += row.recovery;
+            match verdict(row) {
+                "equal" => summary.equal += 1,
+                "partial" => summary.partial += 1,
+                _ => summary.different += 1,
+            }
+            if let Some(report) = row.report(Mode::Occ) {
+                summary.executed_txs += row.tx_count;
+                summary.rerun_txs += report.stats.rerun_txs;
+                summary.runs += report.stats.runs;
+                summary.fallbacks += usize::from(report.fallback.is_some());
+            }
+        }
+        summary
+    }
+}
+
+#[derive(Default)]
+struct Summary {
+    blocks: usize,
+    equal: usize,
+    partial: usize,
+    different: usize,
+    bad_inputs: usize,
+    txs: usize,
+    gas: u64,
+    recovery: Duration,
+    executed_txs: usize,
+    rerun_txs: usize,
+    runs: usize,
+    fallbacks: usize,
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn ratio(seq: Option<Duration>, occ: Option<Duration>) -> Option<f64> {
+    let (seq, occ) = (seq?, occ?);
+    (!occ.is_zero()).then(|| seq.as_secs_f64() / occ.as_secs_f64())
+}
+
+const fn verdict(row: &BlockFindings) -> &'static str {
+    if !row.differences.is_empty() {
+        "DIFFERENT"
+    } else if row.is_partial {
+        "partial"
+    } else {
+        "equal"
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  verdict",
+            "block", "fork", "txs", "gas", "seq ms", "occ ms", "speed-up", "re-exec"
+        )?;
+        for row in &self.rows {
+            let note = match row.report(Mode::Occ).and_then(|report| report.fallback.as_ref()) {
+                Some(fallback) => format!(" (parallel run dropped: {})", fallback.cause),
+                None if row.is_partial => " (no pre-state: not executed)".to_owned(),
+                None => String::new(),
+            };
+            writeln!(
+                f,
+                "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  {}{note}",
+                row.number,
+                row.fork,
+                row.tx_count,
+                row.gas_used,
+                cell(row.time(Mode::Seq).map(ms), 3),
+                cell(row.time(Mode::Occ).map(ms), 3),
+                cell(ratio(row.time(Mode::Seq), row.time(Mode::Occ)), 2),
+                row.report(Mode::Occ).map_or("-".to_owned(), |r| r.stats.rerun_txs.to_string()),
+                verdict(row),
+            )?;
+        }
+        let summary = self.summary();
+        writeln!(
+            f,
+            "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}",
+            "total",
+            format!("{} blocks", summary.blocks),
+            summary.txs,
+            summary.gas,
+            cell(self.total(Mode::Seq).map(ms), 3),
+            cell(self.total(Mode::Occ).map(ms), 3),
+            cell(self.speed_up(), 2),
+            if self.total(Mode::Occ).is_some() { summary.rerun_txs.to_string() } else { "-".into() },
+        )?;
+        writeln!(
+            f,
+            "{} equal, {} different, {} partial, {} unreadable; execution only [P], in memory, \
+             senders recovered before ({:.1} ms); {} threads on {} cores",
+            summary.equal,
+            summary.different,
+            summary.partial,
+            summary.bad_inputs,
+            ms(summary.recovery),
+            self.threads,
+            cores(),
+        )
+    }
+}
+
+fn cell(value: Option<f64>, decimals: usize) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.decimals$}"))
+}
+
+/// One JSON object a line.
+pub(super) struct JsonLines {
+    out: Box<dyn Write>,
+    is_standard_output: bool,
+}
+
+impl JsonLines {
+    /// # Errors
+    /// If the file cannot be created.
+    pub(super) fn create(path: &Path) -> Result<Self, UsageError> {
+        if path.as_os_str() == "-" {
+            return Ok(Self { out: Box::new(std::io::stdout().lock()), is_standard_output: true });
+        }
+        let file = File::create(path).map_err(|error| UsageError::at(path, error))?;
+        Ok(Self { out: Box::new(BufWriter::new(file)), is_standard_output: false })
+    }
+
+    pub(super) const fn is_standard_output(&self) -> bool {
+        self.is_standard_output
+    }
+
+    /// # Errors
+    /// If the line cannot be written.
+    pub(super) fn block(&mut self, row: &BlockFindings) -> Result<(), UsageError> {
+        let BlockFindings {
+            path,
+            number,
+            hash,
+            fork,
+            tx_count,
+            gas_used,
+            recovery,
+            runs: _,
+            checked,
+            unchecked,
+            is_partial: _,
+            differences,
+            repro,
+        } = row;
+        let occ = row.report(Mode::Occ).map(|report| {
+            json!({
+                "threads": report.threads,
+                "activeThreads": report.stats.active_threads,
+                "runs": report.stats.runs,
+                "reExecutedTxs": report.stats.rerun_txs,
+                "blockedRuns": report.stats.blocked_runs,
+                "headReruns": report.stats.head_reruns,
+                "sequentialFrom": report.stats.sequential_from,
+                "fallback": report.fallback.as_ref().map(|fallback| fallback.cause.to_string()),
+            })
+        });
+        self.line(&json!({
+            "type": "block",
+            "file": path,
+            "number": number,
+            "hash": hash,
+            "fork": fork,
+            "txs": tx_count,
+            "gasUsed": gas_used,
+            "recoverMs": ms(*recovery),
+            "seqMs": row.time(Mode::Seq).map(ms),
+            "occMs": row.time(Mode::Occ).map(ms),
+            "speedUp": ratio(row.time(Mode::Seq), row.time(Mode::Occ)),
+            "occ": occ,
+            "checked": checked,
+            "unchecked": unchecked,
+            "verdict": verdict(row).to_lowercase(),
+            "differences": differences.iter().map(difference).collect::<Vec<_>>(),
+            "repro": repro,
+        }))
+    }
+
+    /// # Errors
+    /// If the line cannot be written.
+    pub(super) fn summary(&mut self, table: &Table) -> Result<(), UsageError> {
+        let summary = table.summary();
+        self.line(&json!({
+            "type": "summary",
+            "blocks": summary.blocks,
+            "equal": summary.equal,
+            "different": summary.different,
+            "partial": summary.partial,
+            "unreadable": summary.bad_inputs,
+            "txs": summary.txs,
+            "gasUsed": summary.gas,
+            "seqMs": table.total(Mode::Seq).map(ms),
+            "occMs": table.total(Mode::Occ).map(ms),
+            "speedUp": table.speed_up(),
+            "recoverMs": ms(summary.recovery),
+            "executedTxs": summary.executed_txs,
+            "runs": summary.runs,
+            "reExecutedTxs": summary.rerun_txs,
+            "fallbacks": summary.fallbacks,
+            "measures": "P",
+            "threads": table.threads,
+            "cores": cores(),
+            "modes": table.modes.list().iter().map(Mode::to_string).collect::<Vec<_>>(),
+        }))?;
+        self.out.flush().map_err(|error| UsageError(format!("--json: {error}")))
+    }
+
+    fn line(&mut self, value: &Value) -> Result<(), UsageError> {
+        writeln!(self.out, "{value}").map_err(|error| UsageError(format!("--json: {error}")))
+    }
+}
+
+/// A difference as JSON, also the content of a repro's `divergence.json`.
+pub(super) fn difference(difference: &Difference) -> Value {
+    let Difference { between, transaction_hash, what } = difference;
+    json!({
+        "between": between,
+        "transactionIndex": what.transaction,
+        "transactionHash": transaction_hash,
+        "account": what.address,
+        "slot": what.slot,
+        "field": what.field,
+        "expected": what.expected,
+        "found": what.found,
+    })
+}

@@ -1,0 +1,43 @@
+//! A folder that reproduces a mismatch: the block with all it needs, what differed, the command.
+//!
+//! ```text
+//! DIR/<number>-<hash>/<number>.json.zst   the bundle, its codes in it
+//! DIR/<number>-<hash>/divergence.json     what differed, the first difference first
+//! DIR/<number>-<hash>/rerun.sh            the one command
+//! ```
+
+use super::{BlockFindings, report};
+use crate::{UsageError, cli::Modes};
+use clap::ValueEnum;
+use fugue_archive::{Bundle, write_zstd};
+use std::path::{Path, PathBuf};
+
+/// # Errors
+/// If the folder cannot be written.
+pub(super) fn write(
+    parent: &Path,
+    bundle: &Bundle,
+    findings: &BlockFindings,
+    modes: Modes,
+    threads: usize,
+) -> Result<PathBuf, UsageError> {
+    let number = findings.number;
+    let hash = findings.hash.to_string();
+    let folder = parent.join(format!("{number}-{}", hash.get(..10).unwrap_or(&hash)));
+    let at = |error: &dyn std::fmt::Display| UsageError::at(&folder, error);
+    std::fs::create_dir_all(&folder).map_err(|error| at(&error))?;
+    let json = bundle.to_json(&findings.fork).map_err(|error| at(&error))?;
+    let file = format!("{number}.json.zst");
+    write_zstd(&folder.join(&file), &json, 3).map_err(|error| at(&error))?;
+    let differences: Vec<_> = findings.differences.iter().map(report::difference).collect();
+    let differences = serde_json::to_vec_pretty(&differences).map_err(|error| at(&error))?;
+    std::fs::write(folder.join("divergence.json"), differences).map_err(|error| at(&error))?;
+    let mode = modes.to_possible_value().map(|value| value.get_name().to_owned());
+    let command = format!(
+        "#!/bin/sh\n# Runs the block again.\ncd \"$(dirname \"$0\")\" && \
+         exec fugue replay {file} --mode {} --threads {threads}\n",
+        mode.unwrap_or_default()
+    );
+    std::fs::write(folder.join("rerun.sh"), command).map_err(|error| at(&error))?;
+    Ok(folder)
+}

@@ -1,0 +1,15 @@
+//! Says which rules hold at a given block.
+//!
+//! A fork is data: [`ChainSpec::rules`] resolves it once per block into [`Rules`], and nobody else
+//! compares block numbers or timestamps with fork heights.
+
+mod config;
+mod rules;
+mod spec;
+
+pub use alloy_eips::eip7840::BlobParams;
+pub use alloy_genesis::ChainConfig;
+pub use alloy_hardforks::EthereumHardfork as Fork;
+pub use config::ConfigError;
+pub use rules::Rules;
+pub use spec::ChainSpec;

@@ -1,0 +1,225 @@
+//! A chain: its id, its forks, and its blob schedule.
+
+use crate::{BlobParams, Fork, Rules};
+use alloy_eips::eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS;
+use alloy_hardforks::{EthereumHardfork, ForkCondition};
+use fugue_types::{Address, Header, address};
+
+/// Deposit contract of Sepolia. Source: its genesis configuration.
+const SEPOLIA_DEPOSIT_CONTRACT: Address = address!("0x7f02c3e3c98b133055b8b348b2ac625669ed295d");
+/// Deposit contract of Holesky. Source: its genesis configuration.
+const HOLESKY_DEPOSIT_CONTRACT: Address = address!("0x4242424242424242424242424242424242424242");
+
+/// The rules of a chain over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainSpec {
+    pub(crate) name: String,
+    pub(crate) chain_id: u64,
+    /// In the order of the forks.
+    pub(crate) forks: Vec<(Fork, ForkCondition)>,
+    /// Blob parameters that a fork brings, in the order of the forks.
+    pub(crate) blobs: Vec<(Fork, BlobParams)>,
+    pub(crate) dao_support: bool,
+    pub(crate) deposit_contract: Option<Address>,
+}
+
+impl ChainSpec {
+    fn known(
+        name: &str,
+        chain_id: u64,
+        forks: impl IntoIterator<Item = (Fork, ForkCondition)>,
+        deposit_contract: Address,
+    ) -> Self {
+        let mut forks: Vec<_> = forks.into_iter().collect();
+        forks.sort_unstable_by_key(|(fork, _)| *fork);
+        Self {
+            name: name.to_owned(),
+            chain_id,
+            forks,
+            blobs: default_blob_schedule(),
+            dao_support: chain_id == 1,
+            deposit_contract: Some(deposit_contract),
+        }
+    }
+
+    /// Ethereum mainnet.
+    pub fn mainnet() -> Self {
+        Self::known("mainnet", 1, EthereumHardfork::mainnet(), MAINNET_DEPOSIT_CONTRACT_ADDRESS)
+    }
+
+    /// The public chain with this id, if Fugue knows it.
+    pub fn by_chain_id(chain_id: u64) -> Option<Self> {
+        match chain_id {
+            1 => Some(Self::mainnet()),
+            11_155_111 => Some(Self::known(
+                "sepolia",
+                chain_id,
+                EthereumHardfork::sepolia(),
+                SEPOLIA_DEPOSIT_CONTRACT,
+            )),
+            17_000 => Some(Self::known(
+                "holesky",
+                chain_id,
+                EthereumHardfork::holesky(),
+                HOLESKY_DEPOSIT_CONTRACT,
+            )),
+            560_048 => Some(Self::known(
+                "hoodi",
+                chain_id,
+                EthereumHardfork::hoodi(),
+                MAINNET_DEPOSIT_CONTRACT_ADDRESS,
+            )),
+            _ => None,
+        }
+    }
+
+    /// A chain on which `fork` and all forks before it are active from genesis on: fixtures and
+    /// generated blocks.
+    pub fn at_fork(chain_id: u64, fork: Fork) -> Self {
+        let forks = EthereumHardfork::VARIANTS
+            .iter()
+            .copied()
+            .filter(|known| *known <= fork && *known != Fork::Dao)
+            .map(|known| (known, ForkCondition::Block(0)))
+            .collect();
+        Self {
+            name: format!("{fork} from genesis"),
+            chain_id,
+            forks,
+            blobs: default_blob_schedule(),
+            dao_support: false,
+            deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        }
+    }
+
+    /// Replaces the blob parameters that `fork` brings.
+    pub fn with_blob_params(mut self, fork: Fork, params: BlobParams) -> Self {
+        self.blobs.retain(|(known, _)| *known != fork);
+        self.blobs.push((fork, params));
+        self.blobs.sort_unstable_by_key(|(known, _)| *known);
+        self
+    }
+
+    /// Name for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// EIP-155 chain id.
+    pub const fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The rules of the block with this header.
+    pub fn rules(&self, header: &Header) -> Rules {
+        let is_active = |condition: &ForkCondition| match condition {
+            ForkCondition::Block(number) => header.number >= *number,
+            ForkCondition::Timestamp(time) => header.timestamp >= *time,
+            // The public chains know the block; elsewhere a block without difficulty tells, as
+            // only proof of work has any.
+            ForkCondition::TTD { activation_block_number, .. } => {
+                header.number >= *activation_block_number
+                    || (header.number > 0 && header.difficulty.is_zero())
+            }
+            ForkCondition::Never => false,
+        };
+        let active = |fork: Fork| {
+            self.forks.iter().any(|(known, condition)| *known == fork && is_active(condition))
+        };
+        let fork = self
+            .forks
+            .iter()
+            .filter(|(_, condition)| is_active(condition))
+            .map(|(fork, _)| *fork)
+            .max()
+            .unwrap_or(Fork::Frontier);
+        let blob_params = (fork >= Fork::Cancun)
+            .then(|| self.blobs.iter().rev().find(|(known, _)| active(*known)))
+            .flatten()
+            .map(|(_, params)| *params);
+        let moves_dao_balances = self.dao_support
+            && self.forks.iter().any(|(known, condition)| {
+                *known == Fork::Dao && *condition == ForkCondition::Block(header.number)
+            });
+        Rules {
+            chain_id: self.chain_id,
+            fork,
+            blob_params,
+            moves_dao_balances,
+            deposit_contract: self.deposit_contract,
+        }
+    }
+}
+
+/// The mainnet schedule, shared by the public test networks. Source: EIP-7840, EIP-7892, EIP-7918.
+pub(crate) fn default_blob_schedule() -> Vec<(Fork, BlobParams)> {
+    vec![
+        (Fork::Cancun, BlobParams::cancun()),
+        (Fork::Prague, BlobParams::prague()),
+        (Fork::Osaka, BlobParams::osaka()),
+        (Fork::Bpo1, BlobParams::bpo1()),
+        (Fork::Bpo2, BlobParams::bpo2()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::U256;
+
+    fn header(number: u64, timestamp: u64, difficulty: u64) -> Header {
+        Header { number, timestamp, difficulty: U256::from(difficulty), ..Header::default() }
+    }
+
+    #[test]
+    fn mainnet_resolves_each_fork_at_its_first_block() {
+        let chain = ChainSpec::mainnet();
+        let cases = [
+            (46_147, 1_438_918_233, 1, Fork::Frontier),
+            (1_150_000, 1_457_981_393, 1, Fork::Homestead),
+            (1_920_000, 1_469_020_840, 1, Fork::Dao),
+            (2_463_000, 1_476_796_771, 1, Fork::Tangerine),
+            (2_675_000, 1_479_831_344, 1, Fork::SpuriousDragon),
+            (4_370_000, 1_508_131_331, 1, Fork::Byzantium),
+            (7_280_000, 1_551_383_524, 1, Fork::Petersburg),
+            (15_537_393, 1_663_224_162, 1, Fork::GrayGlacier),
+            (15_537_394, 1_663_224_179, 0, Fork::Paris),
+            (17_034_870, 1_681_338_455, 0, Fork::Shanghai),
+            (19_426_587, 1_710_338_135, 0, Fork::Cancun),
+            (24_476_005, 1_771_200_000, 0, Fork::Bpo2),
+        ];
+        for (number, timestamp, difficulty, fork) in cases {
+            assert_eq!(chain.rules(&header(number, timestamp, difficulty)).fork, fork, "{number}");
+        }
+    }
+
+    #[test]
+    fn dao_balances_move_in_one_block_of_mainnet_only() {
+        let chain = ChainSpec::mainnet();
+        assert!(chain.rules(&header(1_920_000, 0, 1)).moves_dao_balances);
+        assert!(!chain.rules(&header(1_920_001, 0, 1)).moves_dao_balances);
+        assert!(!ChainSpec::at_fork(1, Fork::Tangerine).rules(&header(0, 0, 1)).moves_dao_balances);
+    }
+
+    #[test]
+    fn blob_limits_follow_the_newest_active_schedule() {
+        let max = |fork| {
+            let rules = ChainSpec::at_fork(1, fork).rules(&header(1, 1, 0));
+            rules.blob_params.map(|params| params.max_blob_count)
+        };
+        assert_eq!(max(Fork::Shanghai), None);
+        assert_eq!(max(Fork::Cancun), Some(6));
+        assert_eq!(max(Fork::Osaka), Some(9));
+        assert_eq!(max(Fork::Bpo2), Some(21));
+        assert_eq!(max(Fork::Amsterdam), Some(21));
+    }
+
+    #[test]
+    fn rewards_fall_with_the_forks() {
+        let reward = |fork| ChainSpec::at_fork(1, fork).rules(&header(1, 1, 0)).block_reward();
+        assert_eq!(reward(Fork::Homestead), Some(5 * 10u128.pow(18)));
+        assert_eq!(reward(Fork::Byzantium), Some(3 * 10u128.pow(18)));
+        assert_eq!(reward(Fork::Petersburg), Some(2 * 10u128.pow(18)));
+        assert_eq!(reward(Fork::Paris), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! The EVM implementation's database on top of a [`StateReader`].
+
+use crate::{CodeCache, ReadLog, StateReader};
+use fugue_state::Account;
+use fugue_types::{Address, B256, U256};
+use revm::{
+    bytecode::Bytecode,
+    database_interface::{DBErrorMarker, Database},
+    state::AccountInfo,
+};
+
+/// A read that was not answered, in the wrapper that the EVM implementation asks for.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct ReadFault<E: std::error::Error + 'static>(pub(crate) E);
+
+impl<E: std::error::Error + Send + Sync + 'static> DBErrorMarker for ReadFault<E> {}
+
+/// Answers the EVM from a reader and logs what it answered.
+#[derive(Debug)]
+pub(crate) struct LoggedDatabase<'c, R> {
+    pub(crate) reader: R,
+    pub(crate) codes: &'c CodeCache,
+    pub(crate) log: ReadLog,
+}
+
+/// The account as the EVM implementation holds it; its code is asked for by hash when needed.
+pub(crate) fn to_info(account: Account) -> AccountInfo {
+    let Account { nonce, balance, code_hash } = account;
+    AccountInfo { nonce, balance, code_hash, account_id: None, code: None }
+}
+
+/// The account as everyone else holds it.
+pub(crate) fn to_account(info: &AccountInfo) -> Account {
+    Account { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash }
+}
+
+impl<R: StateReader> Database for LoggedDatabase<'_, R> {
+    type Error = ReadFault<R::Error>;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        let account = self.reader.account(address).map_err(ReadFault)?;
+        self.log.accounts.push((address, account));
+        Ok(account.map(to_info))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
+        self.codes.get(code_hash, || self.reader.code(code_hash)).map_err(ReadFault)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {
+        let value = self.reader.slot(address, slot).map_err(ReadFault)?;
+        self.log.slots.push((address, slot, value));
+        Ok(value)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {
+        self.reader.block_hash(number).map_err(ReadFault)
+    }
+}

@@ -1,0 +1,274 @@
+//! One EVM for one block.
+
+use crate::{
+    CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader,
+    database::{LoggedDatabase, ReadFault, to_account},
+    machine::{Machine, Phases},
+};
+use fugue_chainspec::{Fork, Rules};
+use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff};
+use fugue_types::{Address, AddressMap, Bytes, Header, KECCAK256_EMPTY, TxGas, TxResult, TxStatus, U256};
+use revm::{
+    context::{ContextSetters, TxEnv},
+    context_interface::{
+        JournalTr,
+        journaled_state::account::JournaledAccountTr,
+        result::{EVMError, ExecutionResult},
+    },
+    handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
+    state::Account as RevmAccount,
+};
+
+/// Who credits the fee recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeePayment {
+    /// The transaction itself, at its end.
+    Direct,
+    /// The caller, later; so that the one account that every transaction pays does not make them
+    /// all depend on each other. A transaction that reads the fee recipient pays directly.
+    Deferred,
+}
+
+/// A transaction that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// What it did.
+    pub result: TxResult,
+    /// The fee in wei if [`FeePayment::Deferred`] left it to the caller.
+    pub fee_due: Option<U256>,
+}
+
+/// A transaction or system call that did not run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault<E: std::error::Error + 'static> {
+    /// It breaks a rule. Says nothing yet about the block: the state may have been a guess.
+    #[error(transparent)]
+    Invalid(InvalidTx),
+    /// The state was not read.
+    #[error(transparent)]
+    Read(E),
+    /// The EVM implementation gave up; a defect of ours, not of the transaction.
+    #[error("EVM: {0}")]
+    Internal(String),
+}
+
+/// One EVM, set up for one block.
+pub struct Kernel<'c, R: StateReader> {
+    machine: Machine<'c, R>,
+    phases: Phases<'c, R>,
+    clears_empty_accounts: bool,
+}
+
+impl<R: StateReader> std::fmt::Debug for Kernel<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").finish_non_exhaustive()
+    }
+}
+
+impl<'c, R: StateReader> Kernel<'c, R> {
+    /// Sets up an EVM for the block with this header.
+    pub fn new(
+        rules: &Rules,
+        header: &Header,
+        codes: &'c CodeCache,
+        reader: R,
+        fees: FeePayment,
+    ) -> Self {
+        let database = LoggedDatabase { reader, codes, log: ReadLog::default() };
+        Self {
+            machine: Machine::new(rules, header, database),
+            phases: Phases { fees, fee_due: None.into(), marker: std::marker::PhantomData },
+            clears_empty_accounts: rules.has(Fork::SpuriousDragon),
+        }
+    }
+
+    /// The reader, to point it at the next transaction.
+    pub fn reader_mut(&mut self) -> &mut R {
+        &mut self.machine.inner.ctx.journaled_state.database.reader
+    }
+
+    /// The reader, when the block is done.
+    pub fn into_reader(self) -> R {
+        self.machine.inner.ctx.journaled_state.database.reader
+    }
+
+    /// Runs one transaction. Its changes stay in the journal.
+    ///
+    /// # Errors
+    /// [`Fault`]; the journal is then as it was before, though the read log is longer.
+    pub fn transact(&mut self, tx: &PreparedTx) -> Result<Executed, Fault<R::Error>> {
+        self.phases.fee_due.set(None);
+        self.machine.inner.ctx.set_tx(tx.env.clone());
+        let result = self.phases.run(&mut self.machine).map_err(to_fault)?;
+        let fee_due = self.phases.fee_due.get();
+        Ok(Executed { result: to_result(tx, result), fee_due })
+    }
+
+    /// Calls a system contract as the protocol does, and gives its output. A contract that is not
+    /// there answers nothing. `Err(Ok(halt))` if the call ran and failed.
+    ///
+    /// # Errors
+    /// [`SystemCallFault`].
+    pub fn system_call(
+        &mut self,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<Bytes, SystemCallFault<R::Error>> {
+        let call = TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data);
+        self.machine.inner.ctx.set_tx(call);
+        let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
+        match result {
+            ExecutionResult::Success { output, .. } => Ok(output.into_data()),
+            ExecutionResult::Revert { .. } => Err(SystemCallFault::Failed("revert".to_owned())),
+            ExecutionResult::Halt { reason, .. } => {
+                Err(SystemCallFault::Failed(format!("{reason:?}")))
+            }
+        }
+    }
+
+    /// Adds `amount` wei to an account and touches it, which ends an empty one (EIP-161).
+    ///
+    /// # Errors
+    /// Only if the account cannot be read.
+    pub fn credit(&mut self, address: Address, amount: U256) -> Result<(), R::Error> {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        journal
+            .inner
+            .balance_incr(&mut journal.database, address, amount)
+            .map_err(|ReadFault(error)| error)?;
+        journal.commit_tx();
+        Ok(())
+    }
+
+    /// Takes all wei from an account and says how much it was.
+    ///
+    /// # Errors
+    /// Only if the account cannot be read.
+    pub fn drain(&mut self, address: Address) -> Result<U256, R::Error> {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        let mut account = journal
+            .inner
+            .load_account_mut(&mut journal.database, address)
+            .map_err(|ReadFault(error)| error)?
+            .data;
+        let balance = *account.balance();
+        if !balance.is_zero() {
+            account.set_balance(U256::ZERO);
+        }
+        journal.commit_tx();
+        Ok(balance)
+    }
+
+    /// Takes all changes out of the journal, in canonical form, and what was read since the last
+    /// time. After a [`Fault`] the changes are those of the transactions before it.
+    pub fn take(&mut self) -> (StateDiff, ReadLog) {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        let log = std::mem::take(&mut journal.database.log);
+        let state = std::mem::take(&mut journal.inner.state);
+        journal.finalize();
+        let codes = journal.database.codes;
+
+        let mut diff = StateDiff::default();
+        let mut position = AddressMap::default();
+        for (address, before) in &log.accounts {
+            let Some(account) = state.get(address) else { continue };
+            let after = after(account, *before, self.clears_empty_accounts);
+            let wiped = account.is_selfdestructed() && before.is_some();
+            if let Some(changed) = after
+                && changed.code_hash != KECCAK256_EMPTY
+                && before.is_none_or(|before| before.code_hash != changed.code_hash)
+                && let Some(code) = &account.info.code
+            {
+                codes.insert(changed.code_hash, code.clone());
+                diff.codes.push((changed.code_hash, code.original_bytes()));
+            }
+            let mut slots = Vec::new();
+            let began_anew = wiped || account.is_created();
+            if after.is_some() && began_anew {
+                // The slots of such an account were not read from the state: they began as zero.
+                slots.extend(account.storage.iter().map(|(slot, value)| SlotDiff {
+                    slot: *slot,
+                    before: U256::ZERO,
+                    after: value.present_value,
+                }));
+            }
+            if account.is_touched() {
+                if after.is_some() && !began_anew {
+                    position.insert(*address, diff.accounts.len());
+                }
+                diff.accounts.push(AccountDiff { address: *address, before: *before, after, wiped, slots });
+            }
+        }
+        for (address, slot, before) in &log.slots {
+            let Some(changed) =
+                position.get(address).and_then(|index| diff.accounts.get_mut(*index))
+            else {
+                continue;
+            };
+            let Some(value) = state.get(address).and_then(|account| account.storage.get(slot))
+            else {
+                continue;
+            };
+            changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
+        }
+        (diff.canonical(), log)
+    }
+}
+
+/// The account after the changes; `None` if it does not exist then.
+fn after(
+    account: &RevmAccount,
+    before: Option<Account>,
+    clears_empty_accounts: bool,
+) -> Option<Account> {
+    if account.is_selfdestructed_locally() {
+        // Destroyed, and not looked at by a later transaction, which would have reset it.
+        return None;
+    }
+    if !account.is_touched() {
+        return before;
+    }
+    let present = to_account(&account.info);
+    (!(clears_empty_accounts && present.is_empty())).then_some(present)
+}
+
+/// A system call that gave no output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SystemCallFault<E: std::error::Error + 'static> {
+    /// The contract ran and failed, by this name.
+    #[error("{0}")]
+    Failed(String),
+    /// The call did not run.
+    #[error(transparent)]
+    Fault(#[from] Fault<E>),
+}
+
+fn to_fault<E: std::error::Error + 'static>(error: EVMError<ReadFault<E>>) -> Fault<E> {
+    match error {
+        EVMError::Transaction(invalid) => Fault::Invalid(InvalidTx(invalid)),
+        EVMError::Database(ReadFault(error)) => Fault::Read(error),
+        EVMError::Header(header) => Fault::Internal(header.to_string()),
+        EVMError::Custom(message) => Fault::Internal(message),
+        EVMError::CustomAny(error) => Fault::Internal(error.to_string()),
+    }
+}
+
+fn to_result(tx: &PreparedTx, result: ExecutionResult) -> TxResult {
+    let gas = result.gas();
+    let gas = TxGas {
+        used: gas.tx_gas_used(),
+        regular: gas.block_regular_gas_used(),
+        state: gas.block_state_gas_used(),
+    };
+    let created = result.created_address();
+    let (status, logs, output) = match result {
+        ExecutionResult::Success { logs, output, .. } => {
+            (TxStatus::Success, logs, output.into_data())
+        }
+        ExecutionResult::Revert { logs, output, .. } => (TxStatus::Revert, logs, output),
+        ExecutionResult::Halt { reason, logs, .. } => {
+            (TxStatus::Halt(format!("{reason:?}")), logs, Bytes::new())
+        }
+    };
+    TxResult { tx_type: tx.tx_type, status, gas, logs, output, created }
+}

@@ -1,0 +1,24 @@
+//! Runs one transaction, system call or balance change over a reader of state. The only crate
+//! that names the EVM implementation (revm).
+//!
+//! A [`Kernel`] is one EVM for one block: set up once, then fed transaction after transaction.
+//! It reads through a [`StateReader`], logs the value of every read, keeps changes in its journal,
+//! and gives them out as a [`fugue_state::StateDiff`]. The sequential mode lets the changes of a
+//! whole block gather in one journal; the parallel modes take them after each transaction.
+
+mod code;
+mod constantinople;
+mod database;
+mod env;
+mod invalid;
+mod kernel;
+mod machine;
+mod reader;
+mod transaction;
+
+pub use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
+pub use code::CodeCache;
+pub use invalid::InvalidTx;
+pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};
+pub use reader::{ReadLog, StateReader, ViewReader};
+pub use transaction::{PreparedTx, TxEncodingError};

@@ -1,0 +1,171 @@
+//! The EVM implementation with Fugue's few differences: a created address with storage collides
+//! (EIP-7610), and the fee of a transaction may be handed out instead of paid.
+
+use crate::{
+    StateReader, constantinople,
+    database::{LoggedDatabase, ReadFault},
+    env,
+    kernel::FeePayment,
+};
+use fugue_chainspec::{Fork, Rules};
+use fugue_types::{Address, Header, KECCAK256_EMPTY, U256};
+use revm::{
+    context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, TxEnv},
+    context_interface::{
+        Block, Transaction,
+        context::ContextError,
+        result::{EVMError, HaltReason},
+    },
+    handler::{
+        EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult,
+        MainBuilder, evm::FrameInitResult, instructions::EthInstructions, post_execution,
+    },
+    interpreter::{
+        interpreter::EthInterpreter,
+        interpreter_action::{FrameInit, FrameInput},
+    },
+    primitives::hardfork::SpecId,
+};
+
+type Ctx<'c, R> =
+    Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<LoggedDatabase<'c, R>>, ()>;
+type Instructions<'c, R> = EthInstructions<EthInterpreter, Ctx<'c, R>>;
+type Inner<'c, R> =
+    Evm<Ctx<'c, R>, (), Instructions<'c, R>, EthPrecompiles, EthFrame<EthInterpreter>>;
+type DbFault<R> = ReadFault<<R as StateReader>::Error>;
+
+/// The EVM implementation, set up for one block.
+pub(crate) struct Machine<'c, R: StateReader> {
+    pub(crate) inner: Inner<'c, R>,
+}
+
+impl<'c, R: StateReader> Machine<'c, R> {
+    pub(crate) fn new(rules: &Rules, header: &Header, database: LoggedDatabase<'c, R>) -> Self {
+        let cfg = env::cfg(rules);
+        let context: Ctx<'c, R> = Context::new(database, cfg.spec);
+        let context = context.with_cfg(cfg).with_block(env::block(rules, header));
+        let mut inner = context.build_mainnet();
+        if rules.fork == Fork::Constantinople {
+            constantinople::insert_sstore(&mut inner.instruction);
+        }
+        Self { inner }
+    }
+
+    /// A created address that already has storage collides. Source: EIP-7610.
+    ///
+    /// Returns the account if that rule, and no other, makes the creation fail: the EVM
+    /// implementation itself looks at nonce and code only.
+    fn storage_collision(&mut self, frame: &FrameInit) -> Result<Option<Address>, DbFault<R>> {
+        let FrameInput::Create(inputs) = &frame.frame_input else { return Ok(None) };
+        let journal = &mut self.inner.ctx.journaled_state;
+        let Some(caller) = journal.inner.state.get(&inputs.caller()) else { return Ok(None) };
+        let target = inputs.created_address(caller.info.nonce);
+        if !journal.database.reader.has_storage(target).map_err(ReadFault)? {
+            return Ok(None);
+        }
+        let account = journal.inner.load_account(&mut journal.database, target)?.data;
+        let lost_its_storage = account.is_selfdestructed();
+        let collides_anyway = account.info.nonce != 0 || account.info.code_hash != KECCAK256_EMPTY;
+        Ok((!lost_its_storage && !collides_anyway).then_some(target))
+    }
+}
+
+impl<'c, R: StateReader> EvmTr for Machine<'c, R> {
+    type Context = Ctx<'c, R>;
+    type Instructions = Instructions<'c, R>;
+    type Precompiles = EthPrecompiles;
+    type Frame = EthFrame<EthInterpreter>;
+
+    fn all(
+        &self,
+    ) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<Self::Frame>) {
+        self.inner.all()
+    }
+
+    fn all_mut(
+        &mut self,
+    ) -> (
+        &mut Self::Context,
+        &mut Self::Instructions,
+        &mut Self::Precompiles,
+        &mut FrameStack<Self::Frame>,
+    ) {
+        self.inner.all_mut()
+    }
+
+    fn frame_init(
+        &mut self,
+        frame: FrameInit,
+    ) -> Result<FrameInitResult<'_, Self::Frame>, ContextError<DbFault<R>>> {
+        if let Some(target) = self.storage_collision(&frame)? {
+            // A nonce makes the EVM implementation see the collision; nothing reads it meanwhile.
+            self.set_nonce(target, 1);
+            let failed = match self.inner.frame_init(frame)? {
+                ItemOrResult::Result(result) => result,
+                ItemOrResult::Item(_) => unreachable!("an account with a nonce collides"),
+            };
+            self.set_nonce(target, 0);
+            return Ok(ItemOrResult::Result(failed));
+        }
+        self.inner.frame_init(frame)
+    }
+
+    fn frame_run(
+        &mut self,
+    ) -> Result<FrameInitOrResult<Self::Frame>, ContextError<DbFault<R>>> {
+        self.inner.frame_run()
+    }
+
+    fn frame_return_result(
+        &mut self,
+        result: FrameResult,
+    ) -> Result<Option<FrameResult>, ContextError<DbFault<R>>> {
+        self.inner.frame_return_result(result)
+    }
+}
+
+impl<R: StateReader> Machine<'_, R> {
+    fn set_nonce(&mut self, address: Address, nonce: u64) {
+        if let Some(account) = self.inner.ctx.journaled_state.inner.state.get_mut(&address) {
+            account.info.nonce = nonce;
+        }
+    }
+}
+
+/// The phases of a transaction: the EVM implementation's, but for the fee.
+pub(crate) struct Phases<'c, R> {
+    pub(crate) fees: FeePayment,
+    /// The fee of the last transaction if it was not paid to the account.
+    pub(crate) fee_due: std::cell::Cell<Option<U256>>,
+    pub(crate) marker: std::marker::PhantomData<(&'c (), R)>,
+}
+
+impl<'c, R: StateReader> Handler for Phases<'c, R> {
+    type Evm = Machine<'c, R>;
+    type Error = EVMError<DbFault<R>>;
+    type HaltReason = HaltReason;
+
+    /// With [`FeePayment::Deferred`] the fee is left to the caller, unless the transaction has
+    /// looked at the fee recipient's account: then it is paid at once, as always.
+    fn reward_beneficiary(
+        &self,
+        machine: &mut Self::Evm,
+        result: &mut FrameResult,
+    ) -> Result<(), Self::Error> {
+        let context = &mut machine.inner.ctx;
+        let recipient = context.block.beneficiary();
+        let is_loaded = context.journaled_state.inner.state.contains_key(&recipient);
+        if self.fees == FeePayment::Direct || is_loaded {
+            return Ok(post_execution::reward_beneficiary(context, result.gas())?);
+        }
+        // Source: EIP-1559, "Specification": the base fee is burnt from London on.
+        let base_fee = u128::from(context.block.basefee());
+        let price = context.tx.effective_gas_price(base_fee);
+        let is_london = context.cfg.spec().is_enabled_in(SpecId::LONDON);
+        let tip = if is_london { price.saturating_sub(base_fee) } else { price };
+        let gas = result.gas();
+        let gas_used = gas.used().saturating_sub(gas.reservoir());
+        self.fee_due.set(Some(U256::from(tip.saturating_mul(u128::from(gas_used)))));
+        Ok(())
+    }
+}

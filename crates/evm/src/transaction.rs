@@ -1,0 +1,43 @@
+//! A transaction ready to run: decoded, its sender and authorities recovered.
+
+use alloy_evm::FromRecoveredTx;
+use fugue_types::{Address, Transaction, TxType, Typed2718};
+use revm::{
+    context::TxEnv,
+    context_interface::either::Either,
+};
+
+/// A type byte that no fork knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("transaction type {0} is not known")]
+pub struct TxEncodingError(pub u8);
+
+/// A transaction as the kernel takes it. Making one recovers the authorities of an EIP-7702
+/// transaction, so it is done once, not once per execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedTx {
+    pub(crate) env: TxEnv,
+    pub(crate) tx_type: TxType,
+}
+
+impl PreparedTx {
+    /// # Errors
+    /// [`TxEncodingError`] if the type is not known.
+    pub fn new(tx: &Transaction, sender: Address) -> Result<Self, TxEncodingError> {
+        let tx_type = TxType::try_from(tx.ty()).map_err(|_| TxEncodingError(tx.ty()))?;
+        Ok(Self { env: TxEnv::from_recovered_tx(tx, sender), tx_type })
+    }
+
+    /// Who pays.
+    pub const fn sender(&self) -> Address {
+        self.env.caller
+    }
+
+    /// Accounts whose code this transaction may set (EIP-7702), invalid authorizations left out.
+    pub fn authorities(&self) -> impl Iterator<Item = Address> {
+        self.env.authorization_list.iter().filter_map(|authorization| match authorization {
+            Either::Right(recovered) => recovered.authority(),
+            Either::Left(_) => None,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The executor: its threads, its code cache, and the choice of the mode.
+
+use crate::{BlockError, BlockOutcome, PreparedBlock, occ, sequential};
+use fugue_chainspec::Rules;
+use fugue_evm::CodeCache;
+use fugue_scheduler::Stats;
+use fugue_state::StateView;
+use fugue_types::{CheckedBlock, RecoveredBlock};
+use std::{fmt, str::FromStr};
+
+/// How the transactions of a block are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// One after the other: the definition.
+    Seq,
+    /// Optimistically in parallel, on multi-version memory.
+    Occ,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seq => "seq",
+            Self::Occ => "occ",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "seq" => Ok(Self::Seq),
+            "occ" => Ok(Self::Occ),
+            _ => Err(format!("\"{name}\" is no mode of execution")),
+        }
+    }
+}
+
+/// What of a block is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it.
+    Block,
+    /// The transactions alone, without system calls, withdrawals, requests and rewards: the scope
+    /// of the official state tests.
+    Transactions,
+}
+
+/// Why a parallel run was dropped and the block was run sequentially.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// What the parallel run came upon.
+    pub cause: BlockError,
+}
+
+/// How a block was executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The mode that was asked for.
+    pub mode: Mode,
+    /// Threads that were offered.
+    pub threads: usize,
+    /// What the scheduler did; empty in [`Mode::Seq`].
+    pub stats: Stats,
+    /// Set if the parallel run was dropped.
+    pub fallback: Option<Fallback>,
+}
+
+/// An executed block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// What the block does.
+    pub outcome: BlockOutcome,
+    /// How that was found.
+    pub report: Report,
+}
+
+/// Executes blocks, keeping threads and analysed code from one to the next.
+#[derive(Debug)]
+pub struct Executor {
+    threads: usize,
+    pool: rayon::ThreadPool,
+    codes: CodeCache,
+}
+
+impl Executor {
+    /// An executor with this many threads, the caller's included; at least one.
+    ///
+    /// # Errors
+    /// [`BlockError::Internal`] if the system gives no threads.
+    pub fn new(threads: usize) -> Result<Self, BlockError> {
+        let threads = threads.max(1);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("fugue-exec-{index}"))
+            .build()
+            .map_err(|error| BlockError::Internal(error.to_string()))?;
+        Ok(Self { threads, pool, codes: CodeCache::new() })
+    }
+
+    /// Threads of this executor.
+    pub const fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Recovers the senders of a checked block, in parallel.
+    ///
+    /// # Errors
+    /// [`crate::InvalidBlock::Signature`].
+    pub fn prepare(&self, block: CheckedBlock, rules: &Rules) -> Result<PreparedBlock, BlockError> {
+        self.pool.install(|| PreparedBlock::recover(block, rules))
+    }
+
+    /// Prepares a block whose senders are known.
+    ///
+    /// # Errors
+    /// [`BlockError::Internal`] if a transaction is of an unknown type.
+    pub fn prepare_recovered(&self, block: RecoveredBlock) -> Result<PreparedBlock, BlockError> {
+        self.pool.install(|| PreparedBlock::new(block))
+    }
+
+    /// Executes a block on the state before it.
+    ///
+    /// # Errors
+    /// [`BlockError::Invalid`] only after a sequential run has found it; other errors say nothing
+    /// about the block.
+    pub fn execute(
+        &self,
+        mode: Mode,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+        scope: Scope,
+    ) -> Result<Execution, BlockError> {
+        let sequential = || sequential::run(block, rules, view, &self.codes, scope);
+        let report = |stats, fallback| Report { mode, threads: self.threads, stats, fallback };
+        match mode {
+            Mode::Seq => {
+                let outcome = sequential()?;
+                Ok(Execution { outcome, report: report(Stats::default(), None) })
+            }
+            Mode::Occ => {
+                let pool = &self.pool;
+                match occ::run(block, rules, view, &self.codes, scope, pool, self.threads) {
+                    Ok((outcome, stats)) => Ok(Execution { outcome, report: report(stats, None) }),
+                    // Whatever it was, only the sequential run may speak about the block.
+                    Err(cause) => {
+                        let outcome = sequential()?;
+                        let fallback = Some(Fallback { cause });
+                        Ok(Execution { outcome, report: report(Stats::default(), fallback) })
+                    }
+                }
+            }
+        }
+    }
+}

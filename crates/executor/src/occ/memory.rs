@@ -1,0 +1,230 @@
+//! The world state as multi-version memory: what each transaction of the block left behind.
+//!
+//! A version is 0 for the opening of the block and `n + 1` for transaction `n`; a reader of
+//! transaction `n` sees versions below `n + 1`.
+//!
+//! A destroyed account takes all its slots with it. They are not written one by one: the account
+//! has a *wipe* at that version, and a slot is zero if its newest write is older than the newest
+//! wipe.
+
+use fugue_scheduler::{Latest, Memory};
+use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashSet, U256};
+use parking_lot::RwLock;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Why a read was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ReadFault {
+    /// The value depends on a transaction that is to run again.
+    #[error("waits for transaction {0}")]
+    Blocked(usize),
+    /// The value is known at the transaction's turn only.
+    #[error("waits for its turn")]
+    NotYet,
+    /// The state below the block could not answer.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+type SlotKey = (Address, U256);
+
+/// Shared by all workers of one block.
+pub(super) struct StateMemory<'v> {
+    view: &'v dyn StateView,
+    accounts: Memory<Address, Option<Account>>,
+    slots: Memory<SlotKey, U256>,
+    wipes: RwLock<AddressMap<BTreeSet<usize>>>,
+    /// Set before the first wipe is noted, so that blocks without any do not look.
+    has_wipes: AtomicBool,
+    codes: RwLock<B256Map<Bytes>>,
+}
+
+/// Version under which transaction `tx` writes, and index at which it reads.
+pub(super) const fn version_of(tx: usize) -> usize {
+    tx + 1
+}
+
+impl<'v> StateMemory<'v> {
+    pub(super) fn new(view: &'v dyn StateView, opening: &StateDiff) -> Self {
+        let memory = Self {
+            view,
+            accounts: Memory::new(),
+            slots: Memory::new(),
+            wipes: RwLock::default(),
+            has_wipes: AtomicBool::new(false),
+            codes: RwLock::default(),
+        };
+        memory.write(0, opening, &StateDiff::default(), &mut Vec::new());
+        memory
+    }
+
+    /// The account as transaction `tx` sees it.
+    pub(super) fn account(&self, address: Address, tx: usize) -> Result<Option<Account>, ReadFault> {
+        match self.accounts.read(&address, version_of(tx)) {
+            Latest::Written { value, .. } | Latest::Base(Some(value)) => Ok(value),
+            Latest::Suspect { by } => Err(blocked(by)),
+            Latest::Base(None) => {
+                let value = self.view.account(address)?;
+                self.accounts.note_base(&address, value);
+                Ok(value)
+            }
+        }
+    }
+
+    /// The slot as transaction `tx` sees it.
+    pub(super) fn slot(&self, address: Address, slot: U256, tx: usize) -> Result<U256, ReadFault> {
+        let key = (address, slot);
+        let latest = self.slots.read(&key, version_of(tx));
+        let value = self.resolve(latest, address, tx)?;
+        if let Some(value) = value {
+            return Ok(value);
+        }
+        let value = self.view.slot(address, slot)?;
+        self.slots.note_base(&key, value);
+        Ok(value)
+    }
+
+    /// Whether transaction `tx` sees any slot of the account that is not zero. Only asked about
+    /// accounts without code and nonce, which do not store: what the state below has is what
+    /// there is, unless it was wiped.
+    pub(super) fn has_storage(&self, address: Address, tx: usize) -> Result<bool, ReadFault> {
+        Ok(self.view.has_storage(address)? && self.last_wipe(address, tx).is_none())
+    }
+
+    pub(super) fn code(&self, code_hash: B256) -> Result<Bytes, ReadFault> {
+        if let Some(code) = self.codes.read().get(&code_hash) {
+            return Ok(code.clone());
+        }
+        Ok(self.view.code(code_hash)?)
+    }
+
+    pub(super) fn block_hash(&self, number: u64) -> Result<B256, ReadFault> {
+        Ok(self.view.block_hash(number)?)
+    }
+
+    /// Whether the account is what transaction `tx` has read.
+    pub(super) fn account_is(&self, address: Address, tx: usize, read: Option<Account>) -> bool {
+        match self.accounts.peek(&address, version_of(tx)) {
+            Latest::Written { value, .. } | Latest::Base(Some(value)) => value == read,
+            Latest::Suspect { .. } | Latest::Base(None) => false,
+        }
+    }
+
+    /// Whether the slot is what transaction `tx` has read.
+    pub(super) fn slot_is(&self, address: Address, slot: U256, tx: usize, read: U256) -> bool {
+        let latest = self.slots.peek(&(address, slot), version_of(tx));
+        self.resolve(latest, address, tx) == Ok(Some(read))
+    }
+
+    /// The value of a slot after looking at wipes; `None` if it is the base value, not noted yet.
+    fn resolve(
+        &self,
+        latest: Latest<U256>,
+        address: Address,
+        tx: usize,
+    ) -> Result<Option<U256>, ReadFault> {
+        let wiped_by = self.last_wipe(address, tx);
+        match latest {
+            Latest::Suspect { by } => Err(blocked(by)),
+            Latest::Written { by, value } if wiped_by.is_none_or(|wipe| wipe <= by) => {
+                Ok(Some(value))
+            }
+            _ if wiped_by.is_some() => Ok(Some(U256::ZERO)),
+            Latest::Written { value, .. } => Ok(Some(value)),
+            Latest::Base(value) => Ok(value),
+        }
+    }
+
+    fn last_wipe(&self, address: Address, tx: usize) -> Option<usize> {
+        if !self.has_wipes.load(Ordering::Acquire) {
+            return None;
+        }
+        self.wipes.read().get(&address)?.range(..version_of(tx)).next_back().copied()
+    }
+
+    /// Writes what version `by` changed, takes back what its earlier run changed and this one did
+    /// not, and names the versions whose reads that changed.
+    pub(super) fn write(
+        &self,
+        by: usize,
+        diff: &StateDiff,
+        earlier: &StateDiff,
+        overtaken: &mut Vec<usize>,
+    ) {
+        if !diff.codes.is_empty() {
+            self.codes.write().extend(diff.codes.iter().cloned());
+        }
+        for account in &diff.accounts {
+            if account.wiped {
+                self.has_wipes.store(true, Ordering::Release);
+                self.wipes.write().entry(account.address).or_default().insert(by);
+            }
+            if is_account_write(account) {
+                self.accounts.write(&account.address, by, account.after, overtaken);
+            }
+            for slot in &account.slots {
+                self.slots.write(&(account.address, slot.slot), by, slot.after, overtaken);
+            }
+        }
+        if !earlier.accounts.is_empty() {
+            self.retract(by, diff, earlier, overtaken);
+        }
+    }
+
+    fn retract(
+        &self,
+        by: usize,
+        diff: &StateDiff,
+        earlier: &StateDiff,
+        overtaken: &mut Vec<usize>,
+    ) {
+        let written: HashSet<Address> =
+            diff.accounts.iter().filter(|a| is_account_write(a)).map(|a| a.address).collect();
+        let wiped: HashSet<Address> =
+            diff.accounts.iter().filter(|a| a.wiped).map(|a| a.address).collect();
+        let slots: HashSet<SlotKey> = slot_keys(diff).collect();
+        for account in &earlier.accounts {
+            if is_account_write(account) && !written.contains(&account.address) {
+                self.accounts.retract(&account.address, by, overtaken);
+            }
+            if account.wiped
+                && !wiped.contains(&account.address)
+                && let Some(versions) = self.wipes.write().get_mut(&account.address)
+            {
+                versions.remove(&by);
+            }
+        }
+        for key in slot_keys(earlier).filter(|key| !slots.contains(key)) {
+            self.slots.retract(&key, by, overtaken);
+        }
+    }
+
+    /// Marks what version `by` wrote as in doubt.
+    pub(super) fn suspect(&self, by: usize, diff: &StateDiff) {
+        for account in diff.accounts.iter().filter(|account| is_account_write(account)) {
+            self.accounts.suspect(&account.address, by);
+        }
+        for key in slot_keys(diff) {
+            self.slots.suspect(&key, by);
+        }
+    }
+}
+
+/// Transactions alone are in doubt, never the opening of the block.
+const fn blocked(by: usize) -> ReadFault {
+    ReadFault::Blocked(by.saturating_sub(1))
+}
+
+fn is_account_write(account: &AccountDiff) -> bool {
+    account.before != account.after
+}
+
+fn slot_keys(diff: &StateDiff) -> impl Iterator<Item = SlotKey> {
+    diff.accounts
+        .iter()
+        .flat_map(|account| account.slots.iter().map(|slot| (account.address, slot.slot)))
+}

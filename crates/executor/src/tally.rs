@@ -1,0 +1,101 @@
+//! The counts of a block: what it may still take, and what it has used.
+
+use crate::{BlockError, BlockOutcome, InvalidBlock};
+use alloy_consensus::Transaction as _;
+use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
+use fugue_chainspec::{Fork, Rules};
+use fugue_types::{Header, Transaction, TxResult};
+
+/// Counts of the transactions so far, in block order.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    gas_limit: u64,
+    blob_gas_max: Option<u64>,
+    has_two_dimensions: bool,
+    results: Vec<TxResult>,
+    used: u64,
+    regular: u64,
+    state: u64,
+    blob: u64,
+}
+
+impl Tally {
+    pub(crate) fn new(rules: &Rules, header: &Header, tx_count: usize) -> Self {
+        Self {
+            gas_limit: header.gas_limit,
+            blob_gas_max: rules.blob_params.map(|params| params.max_blob_gas_per_block()),
+            has_two_dimensions: rules.has(Fork::Amsterdam),
+            results: Vec::with_capacity(tx_count),
+            used: 0,
+            regular: 0,
+            state: 0,
+            blob: 0,
+        }
+    }
+
+    /// Whether the block has room for the transaction.
+    ///
+    /// Before Amsterdam gas is what senders paid. From then on the regular dimension is short if
+    /// the gas limit, but no more than EIP-7825 lets one transaction spend there, does not fit; and
+    /// the state dimension if the gas limit does not fit. Source: EIP-8037.
+    pub(crate) fn admit(&self, tx: &Transaction) -> Result<(), BlockError> {
+        let index = self.results.len();
+        let short = |available| -> Result<(), BlockError> {
+            let gas_limit = tx.gas_limit();
+            Err(InvalidBlock::GasLimit { index, hash: *tx.hash(), gas_limit, available }.into())
+        };
+        if self.has_two_dimensions {
+            let regular_left = self.gas_limit.saturating_sub(self.regular);
+            if tx.gas_limit().min(MAX_TX_GAS_LIMIT_OSAKA) > regular_left {
+                return short(regular_left);
+            }
+            let state_left = self.gas_limit.saturating_sub(self.state);
+            if tx.gas_limit() > state_left {
+                return short(state_left);
+            }
+        } else {
+            let left = self.gas_limit.saturating_sub(self.used);
+            if tx.gas_limit() > left {
+                return short(left);
+            }
+        }
+        if let (Some(max), Some(blob_gas)) = (self.blob_gas_max, tx.blob_gas_used())
+            && self.blob.saturating_add(blob_gas) > max
+        {
+            let blob_gas = self.blob.saturating_add(blob_gas);
+            return Err(InvalidBlock::BlobGas { index, hash: *tx.hash(), blob_gas, max }.into());
+        }
+        Ok(())
+    }
+
+    /// Counts an admitted transaction that ran.
+    pub(crate) fn add(&mut self, tx: &Transaction, result: TxResult) {
+        self.used += result.gas.used;
+        self.regular += result.gas.regular;
+        self.state += result.gas.state;
+        self.blob += tx.blob_gas_used().unwrap_or_default();
+        self.results.push(result);
+    }
+
+    /// What the transactions did, in block order.
+    pub(crate) fn results(&self) -> &[TxResult] {
+        &self.results
+    }
+
+    /// The counts as an outcome whose other fields are still empty.
+    pub(crate) fn into_outcome(self) -> BlockOutcome {
+        let (gas_used, gas_regular, gas_state) = if self.has_two_dimensions {
+            (self.regular.max(self.state), self.regular, self.state)
+        } else {
+            (self.used, self.used, 0)
+        };
+        BlockOutcome {
+            results: self.results,
+            gas_used,
+            gas_regular,
+            gas_state,
+            blob_gas_used: self.blob,
+            ..BlockOutcome::default()
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Multi-version memory: for each key the value that each transaction wrote, in block order.
+//!
+//! Terms: a *version* is the index of the transaction that wrote; a reader at index `n` sees the
+//! newest write by a version below `n`, or the base value if there is none.
+//!
+//! Keys are compared whole; their hash (randomly seeded) only finds the place.
+
+use crate::sync::Mutex;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+use std::hash::{BuildHasher, Hash};
+
+/// Shards of the key space; a power of two.
+const SHARDS: usize = 64;
+
+/// What a reader at some index finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Latest<V> {
+    /// A value that transaction `by` wrote.
+    Written {
+        /// Version of the value.
+        by: usize,
+        /// The value.
+        value: V,
+    },
+    /// Transaction `by` wrote here, but it will run again and probably write another value.
+    Suspect {
+        /// Version of the value that is in doubt.
+        by: usize,
+    },
+    /// Nobody below wrote; `Some` if the base value was noted here before.
+    Base(Option<V>),
+}
+
+#[derive(Debug)]
+struct Write<V> {
+    by: u32,
+    is_suspect: bool,
+    value: V,
+}
+
+#[derive(Debug)]
+struct Entry<K, V> {
+    key: K,
+    base: Option<V>,
+    /// By version, each once.
+    writes: SmallVec<[Write<V>; 2]>,
+    /// Readers that should hear of a new write below them; each once.
+    readers: SmallVec<[u32; 4]>,
+}
+
+/// Multi-version memory. Every method may be called by many threads at once.
+#[derive(Debug)]
+pub struct Memory<K, V> {
+    shards: Vec<Mutex<HashTable<Entry<K, V>>>>,
+    hasher: RandomState,
+}
+
+impl<K: Eq + Hash, V: Clone + Eq> Default for Memory<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
+    /// An empty memory.
+    pub fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// What a reader at `index` sees, and notes that it has looked.
+    pub fn read(&self, key: &K, index: usize) -> Latest<V>
+    where
+        K: Clone,
+    {
+        self.with_entry(key, |entry| {
+            let reader = to_u32(index);
+            if !entry.readers.contains(&reader) {
+                entry.readers.push(reader);
+            }
+            entry.latest(index)
+        })
+    }
+
+    /// What a reader at `index` would see, leaving no trace.
+    pub fn peek(&self, key: &K, index: usize) -> Latest<V> {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash).lock();
+        shard.find(hash, |entry| entry.key == *key).map_or(Latest::Base(None), |e| e.latest(index))
+    }
+
+    /// Notes the base value, so that nobody has to fetch it again.
+    pub fn note_base(&self, key: &K, value: V)
+    where
+        K: Clone,
+    {
+        self.with_entry(key, |entry| entry.base = Some(value));
+    }
+
+    /// Writes a value as transaction `by`, and names in `overtaken` the readers above it that have
+    /// seen another value; they are not remembered as readers any longer.
+    pub fn write(&self, key: &K, by: usize, value: V, overtaken: &mut Vec<usize>)
+    where
+        K: Clone,
+    {
+        self.with_entry(key, |entry| {
+            let by = to_u32(by);
+            let place = entry.writes.partition_point(|write| write.by < by);
+            let is_news = match entry.writes.get_mut(place) {
+                Some(write) if write.by == by => {
+                    let is_news = write.value != value;
+                    write.is_suspect = false;
+                    write.value = value;
+                    is_news
+                }
+                _ => {
+                    let seen = match place.checked_sub(1) {
+                        Some(below) => entry.writes.get(below).map(|write| &write.value),
+                        None => entry.base.as_ref(),
+                    };
+                    let is_news = seen != Some(&value);
+                    entry.writes.insert(place, Write { by, is_suspect: false, value });
+                    is_news
+                }
+            };
+            if is_news {
+                entry.overtake(by, overtaken);
+            }
+        });
+    }
+
+    /// Takes back what transaction `by` wrote.
+    pub fn retract(&self, key: &K, by: usize, overtaken: &mut Vec<usize>)
+    where
+        K: Clone,
+    {
+        self.with_entry(key, |entry| {
+            let by = to_u32(by);
+            if let Ok(place) = entry.writes.binary_search_by_key(&by, |write| write.by) {
+                entry.writes.remove(place);
+                entry.overtake(by, overtaken);
+            }
+        });
+    }
+
+    /// Marks what transaction `by` wrote as in doubt, until it writes again.
+    pub fn suspect(&self, key: &K, by: usize)
+    where
+        K: Clone,
+    {
+        self.with_entry(key, |entry| {
+            let by = to_u32(by);
+            if let Some(write) = entry.writes.iter_mut().find(|write| write.by == by) {
+                write.is_suspect = true;
+            }
+        });
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<HashTable<Entry<K, V>>> {
+        // The table uses the low and the top bits of the hash; these are in between.
+        &self.shards[(hash >> 32) as usize & (SHARDS - 1)]
+    }
+
+    fn with_entry<T>(&self, key: &K, use_entry: impl FnOnce(&mut Entry<K, V>) -> T) -> T
+    where
+        K: Clone,
+    {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(hash).lock();
+        let mut entry = shard
+            .entry(hash, |entry| entry.key == *key, |entry| self.hasher.hash_one(&entry.key))
+            .or_insert_with(|| Entry {
+                key: key.clone(),
+                base: None,
+                writes: SmallVec::new(),
+                readers: SmallVec::new(),
+            });
+        use_entry(entry.get_mut())
+    }
+}
+
+impl<K, V: Clone> Entry<K, V> {
+    fn latest(&self, index: usize) -> Latest<V> {
+        let place = self.writes.partition_point(|write| (write.by as usize) < index);
+        match place.checked_sub(1).and_then(|below| self.writes.get(below)) {
+            Some(Write { by, is_suspect: true, .. }) => Latest::Suspect { by: *by as usize },
+            Some(Write { by, value, .. }) => {
+                Latest::Written { by: *by as usize, value: value.clone() }
+            }
+            None => Latest::Base(self.base.clone()),
+        }
+    }
+
+    /// Readers above `by` that cannot have seen a write above `by` instead.
+    fn overtake(&mut self, by: u32, overtaken: &mut Vec<usize>) {
+        let next = self.writes.iter().map(|write| write.by).find(|above| *above > by);
+        self.readers.retain(|reader| {
+            let is_overtaken = *reader > by && next.is_none_or(|next| *reader <= next);
+            if is_overtaken {
+                overtaken.push(*reader as usize);
+            }
+            !is_overtaken
+        });
+    }
+}
+
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).expect("a block has fewer than 2^32 transactions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(by: usize, value: u64) -> Latest<u64> {
+        Latest::Written { by, value }
+    }
+
+    #[test]
+    fn a_reader_sees_the_newest_write_below_it() {
+        let memory = Memory::<u64, u64>::new();
+        let mut overtaken = Vec::new();
+        memory.write(&7, 2, 20, &mut overtaken);
+        memory.write(&7, 5, 50, &mut overtaken);
+        assert_eq!(memory.read(&7, 2), Latest::Base(None));
+        assert_eq!(memory.read(&7, 3), written(2, 20));
+        assert_eq!(memory.read(&7, 5), written(2, 20));
+        assert_eq!(memory.read(&7, 6), written(5, 50));
+    }
+
+    #[test]
+    fn a_write_overtakes_the_readers_that_saw_less_and_no_others() {
+        let memory = Memory::<u64, u64>::new();
+        let mut overtaken = Vec::new();
+        memory.write(&7, 4, 40, &mut overtaken);
+        for reader in [1, 3, 4, 6] {
+            memory.read(&7, reader);
+        }
+        memory.write(&7, 2, 20, &mut overtaken);
+        overtaken.sort_unstable();
+        // Reader 4 is the writer of version 4 itself; reader 6 saw version 4; reader 1 is below.
+        assert_eq!(overtaken, [3, 4]);
+    }
+
+    #[test]
+    fn writing_the_value_that_was_seen_overtakes_nobody() {
+        let memory = Memory::<u64, u64>::new();
+        let mut overtaken = Vec::new();
+        memory.note_base(&7, 1);
+        memory.read(&7, 9);
+        memory.write(&7, 3, 1, &mut overtaken);
+        memory.write(&7, 3, 1, &mut overtaken);
+        assert_eq!(overtaken, Vec::<usize>::new());
+        memory.write(&7, 3, 2, &mut overtaken);
+        assert_eq!(overtaken, [9]);
+    }
+
+    #[test]
+    fn a_suspect_write_is_in_doubt_until_it_is_written_or_retracted() {
+        let memory = Memory::<u64, u64>::new();
+        let mut overtaken = Vec::new();
+        memory.write(&7, 3, 30, &mut overtaken);
+        memory.suspect(&7, 3);
+        assert_eq!(memory.read(&7, 4), Latest::Suspect { by: 3 });
+        memory.write(&7, 3, 30, &mut overtaken);
+        assert_eq!(memory.read(&7, 4), written(3, 30));
+        memory.retract(&7, 3, &mut overtaken);
+        assert_eq!(memory.read(&7, 4), Latest::Base(None));
+        assert_eq!(overtaken, [4]);
+    }
+}

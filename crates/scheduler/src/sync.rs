@@ -1,0 +1,7 @@
+//! The only door to threads, locks and atomics, so that a model checker can stand behind it.
+
+pub(crate) use parking_lot::Mutex;
+pub(crate) use std::{
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
+    thread::yield_now,
+};

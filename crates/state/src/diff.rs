@@ -1,0 +1,84 @@
+//! What a transition changed: each account and slot, before and after.
+//!
+//! Canonical form, so that two diffs of the same transition are equal as values:
+//! * accounts by address, slots by key, each once; nothing that is the same before and after;
+//! * `wiped` is set if an account that existed before lost its storage on the way (SELFDESTRUCT).
+//!   Its slots then tell what was stored since: `before` is zero, every other slot of the account
+//!   is zero. Without `wiped`, slots that are not listed are unchanged;
+//! * an account that does not exist after has no slots, and none are listed.
+
+use crate::Account;
+use fugue_types::{Address, B256, Bytes, U256};
+
+/// A slot that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotDiff {
+    /// Key of the slot.
+    pub slot: U256,
+    /// Value in the state before, or zero if the account was wiped.
+    pub before: U256,
+    /// Value in the state after.
+    pub after: U256,
+}
+
+/// An account of which something changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountDiff {
+    /// Its address.
+    pub address: Address,
+    /// The account in the state before; `None` if it did not exist.
+    pub before: Option<Account>,
+    /// The account in the state after; `None` if it does not exist.
+    pub after: Option<Account>,
+    /// All slots of the state before are gone.
+    pub wiped: bool,
+    /// Slots that changed, by key.
+    pub slots: Vec<SlotDiff>,
+}
+
+/// All that a transition changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateDiff {
+    /// Changed accounts, by address.
+    pub accounts: Vec<AccountDiff>,
+    /// Codes of the accounts whose code changed, by hash, each once.
+    pub codes: Vec<(B256, Bytes)>,
+}
+
+/// Two diffs do not follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the diff expects another account {address} than the state has")]
+pub struct DiffError {
+    /// The account that differs.
+    pub address: Address,
+}
+
+impl StateDiff {
+    /// Brings accounts, slots and codes into canonical order and drops what did not change.
+    pub fn canonical(mut self) -> Self {
+        for account in &mut self.accounts {
+            if account.after.is_none() {
+                account.slots.clear();
+            }
+            account.slots.retain(|slot| slot.before != slot.after);
+            account.slots.sort_unstable_by_key(|slot| slot.slot);
+        }
+        self.accounts.retain(|account| {
+            account.before != account.after || account.wiped || !account.slots.is_empty()
+        });
+        self.accounts.sort_unstable_by_key(|account| account.address);
+        let names = |account: &AccountDiff, hash: B256| {
+            account.after.is_some_and(|after| after.code_hash == hash)
+                && account.before.is_none_or(|before| before.code_hash != hash)
+        };
+        self.codes.retain(|(hash, _)| self.accounts.iter().any(|account| names(account, *hash)));
+        self.codes.sort_unstable_by_key(|(hash, _)| *hash);
+        self.codes.dedup_by_key(|(hash, _)| *hash);
+        self
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+}

@@ -1,0 +1,16 @@
+//! The read view of a world state, the diff that changes it, and overlays of diffs.
+//!
+//! A transition stands behind three reads (account, slot, code) and one question about the chain
+//! (block hash), and answers with one [`StateDiff`].
+
+mod account;
+mod diff;
+mod memory;
+mod overlay;
+mod view;
+
+pub use account::Account;
+pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
+pub use memory::{MemoryAccount, MemoryState};
+pub use overlay::Overlay;
+pub use view::{StateError, StateView};

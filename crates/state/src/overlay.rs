@@ -1,0 +1,133 @@
+//! A view with the diffs of later transitions laid over it.
+
+use crate::{
+    Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView,
+};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
+
+#[derive(Debug)]
+struct Changed {
+    before: Option<Account>,
+    after: Option<Account>,
+    /// As in [`AccountDiff`].
+    wiped: bool,
+    /// The account ceased to exist at some time: nothing of the parent's storage is left.
+    began_anew: bool,
+    /// Value before and after; before is zero where the account began anew.
+    slots: HashMap<U256, (U256, U256)>,
+}
+
+/// A parent view and all that has changed since: as a view, and as one diff.
+pub struct Overlay<'v> {
+    parent: &'v dyn StateView,
+    accounts: AddressMap<Changed>,
+    codes: B256Map<Bytes>,
+}
+
+impl std::fmt::Debug for Overlay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overlay").field("accounts", &self.accounts.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'v> Overlay<'v> {
+    /// Nothing has changed yet.
+    pub fn new(parent: &'v dyn StateView) -> Self {
+        Self { parent, accounts: AddressMap::default(), codes: B256Map::default() }
+    }
+
+    /// Lays one more diff on top.
+    ///
+    /// # Errors
+    /// [`DiffError`] if the diff does not follow the state below it; the overlay is then partly
+    /// changed and must be dropped.
+    pub fn push(&mut self, diff: &StateDiff) -> Result<(), DiffError> {
+        self.codes.extend(diff.codes.iter().cloned());
+        for change in &diff.accounts {
+            let known = self.accounts.entry(change.address).or_insert_with(|| Changed {
+                before: change.before,
+                after: change.before,
+                wiped: false,
+                began_anew: false,
+                slots: HashMap::default(),
+            });
+            if known.after != change.before {
+                return Err(DiffError { address: change.address });
+            }
+            known.after = change.after;
+            known.wiped |= change.wiped;
+            if change.wiped || change.after.is_none() {
+                known.began_anew = true;
+                known.slots.clear();
+            }
+            for slot in &change.slots {
+                known
+                    .slots
+                    .entry(slot.slot)
+                    .and_modify(|(_, after)| *after = slot.after)
+                    .or_insert((slot.before, slot.after));
+            }
+        }
+        Ok(())
+    }
+
+    /// All diffs in one.
+    pub fn into_diff(self) -> StateDiff {
+        let accounts = self.accounts.into_iter().map(|(address, changed)| {
+            let Changed { before, after, wiped, began_anew: _, slots } = changed;
+            let slots = slots
+                .into_iter()
+                .map(|(slot, (before, after))| SlotDiff { slot, before, after })
+                .collect();
+            AccountDiff { address, before, after, wiped: wiped && before.is_some(), slots }
+        });
+        StateDiff { accounts: accounts.collect(), codes: self.codes.into_iter().collect() }
+            .canonical()
+    }
+}
+
+impl StateView for Overlay<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.accounts.get(&address) {
+            Some(changed) => Ok(changed.after),
+            None => self.parent.account(address),
+        }
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        if let Some(changed) = self.accounts.get(&address) {
+            if let Some((_, after)) = changed.slots.get(&slot) {
+                return Ok(*after);
+            }
+            if changed.began_anew {
+                return Ok(U256::ZERO);
+            }
+        }
+        self.parent.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        if let Some(changed) = self.accounts.get(&address) {
+            if changed.slots.values().any(|(_, after)| !after.is_zero()) {
+                return Ok(true);
+            }
+            if changed.began_anew {
+                return Ok(false);
+            }
+        }
+        // Where the overlay emptied every slot of the parent, this still says "has storage". Only
+        // an account without code and nonce is ever asked about, and that one cannot store.
+        self.parent.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        match self.codes.get(&code_hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.parent.code(code_hash),
+        }
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.parent.block_hash(number)
+    }
+}

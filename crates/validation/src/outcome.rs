@@ -1,0 +1,49 @@
+//! What execution gave against what the header promised.
+
+use crate::{Mismatch, expect};
+use alloy_consensus::{TxReceipt, proofs::calculate_receipt_root};
+use fugue_types::{B256, Bloom, Header, ReceiptEnvelope, Requests};
+
+/// What execution gave, as far as a header speaks of it.
+#[derive(Debug, Clone, Copy)]
+pub struct OutcomeFacts<'o> {
+    /// Gas as the header counts it.
+    pub gas_used: u64,
+    /// Blob gas; 0 before Cancun.
+    pub blob_gas_used: u64,
+    /// All receipts, with their blooms.
+    pub receipts: &'o [ReceiptEnvelope],
+    /// Whether the receipts are whole: those from before Byzantium hold state roots, which not
+    /// every source of a block allows to compute. Their root is compared only if they are.
+    pub are_receipts_whole: bool,
+    /// Requests, from Prague on.
+    pub requests: Option<&'o Requests>,
+}
+
+/// Compares the outcome of a block with its header, and gives every difference.
+pub fn check_outcome(header: &Header, facts: &OutcomeFacts<'_>) -> Vec<Mismatch> {
+    let OutcomeFacts { gas_used, blob_gas_used, receipts, are_receipts_whole, requests } = *facts;
+    let mut mismatches = vec![expect("gasUsed", header.gas_used, gas_used)];
+    if are_receipts_whole {
+        mismatches.push(expect("receiptsRoot", header.receipts_root, receipts_root(receipts)));
+    }
+    mismatches.push(expect("logsBloom", header.logs_bloom, logs_bloom(receipts)));
+    if let Some(expected) = header.blob_gas_used {
+        mismatches.push(expect("blobGasUsed", expected, blob_gas_used));
+    }
+    if let Some(expected) = header.requests_hash {
+        let found = requests.map(Requests::requests_hash).unwrap_or_default();
+        mismatches.push(expect("requestsHash", expected, found));
+    }
+    mismatches.into_iter().filter_map(Result::err).collect()
+}
+
+/// Root of the receipts trie.
+pub fn receipts_root(receipts: &[ReceiptEnvelope]) -> B256 {
+    calculate_receipt_root(receipts)
+}
+
+/// All blooms in one.
+pub fn logs_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
+    receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom())
+}

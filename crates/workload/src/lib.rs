@@ -1,0 +1,47 @@
+//! Deterministic blocks with their state: the awkward cases and a DeFi mix.
+//!
+//! Terms:
+//! * a [`Scenario`] is a genesis, transactions that set the stage, and plans of blocks;
+//! * a [`Script`] writes one: it keeps nonces, prices and gas limits right, so that every
+//!   transaction of a plan is valid in its place, whether it then succeeds or fails;
+//! * a [`Desk`] is a set of DeFi contracts with users, [`Props`] the contracts for awkward cases.
+//!
+//! Everything follows from a seed: the same seed gives the same bytes on every machine.
+
+mod rng;
+mod wallet;
+
+pub mod bytecode;
+mod contracts;
+mod system;
+
+mod call;
+mod scenario;
+mod script;
+
+mod desk;
+mod desk_actions;
+mod props;
+mod tiny;
+
+pub mod scenarios;
+
+mod catalog;
+mod random;
+
+// mod build;
+
+// pub use build::{};
+pub use call::{Call, Fee, ether, gwei};
+pub use catalog::catalog;
+pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
+pub use desk::{Desk, DeskSize, OpenChannel, Pool};
+pub use desk_actions::DeskAction;
+pub use props::Props;
+pub use random::random;
+pub use rng::Rng;
+pub use scenario::{BLOCK_GAS_LIMIT, BlockPlan, CHAIN_ID, Scenario, TX_GAS_LIMIT_MAX};
+pub use script::{Grant, Script};
+pub use system::place_system_contracts;
+pub use tiny::Tiny;
+pub use wallet::Wallet;
