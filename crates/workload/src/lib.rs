@@ -29,9 +29,9 @@ pub mod scenarios;
 mod catalog;
 mod random;
 
-// mod build;
+mod build;
 
-// pub use build::{};
+pub use build::{BuildError, build};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::catalog;
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
