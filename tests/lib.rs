@@ -1,1 +1,1 @@
-//! Tests.
+//! Nothing: a package of tests needs a target that is none. The tests are in `it/`.

@@ -1,1 +1,15 @@
-//! Tests.
+//! The whole-program tests, one binary: house rules, the program on good and on damaged files, the
+//! parallel mode against the sequential one, and the scheduler on programs of its own.
+//!
+//! They look for the program beside themselves, so it is built first, with the same profile.
+
+mod support;
+
+mod layers;
+mod tidy;
+
+mod damaged;
+mod replay_cli;
+
+mod equivalence;
+mod scheduler_program;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Compression of the bundles: small matters more than quick.
 const LEVEL: i32 = 19;
-/// Most transactions of a random block.
+/// Most transactions of a random scenario.
 const RANDOM_TXS_MAX: u32 = 2_000;
 
 /// Options of `fugue generate`.
@@ -27,13 +27,13 @@ pub(crate) struct Options {
     /// The same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// One random block in place of the catalog
+    /// One random scenario in place of the catalog
     #[arg(long)]
     random: bool,
-    /// Fork of the random block
+    /// Fork of the random scenario
     #[arg(long, requires = "random", default_value = "osaka")]
     fork: Fork,
-    /// Transactions of the random block
+    /// Transactions of the random scenario; they may fill several blocks
     #[arg(long, requires = "random", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(RANDOM_TXS_MAX)))]
     txs: u32,

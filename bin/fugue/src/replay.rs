@@ -66,6 +66,9 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
                 progress.say(&format!("error: {message}"));
                 verdict = verdict.max(Verdict::BadInput);
                 table.count_bad_input();
+                if let Some(json) = &mut json {
+                    json.unreadable(path, &message)?;
+                }
                 if options.stop_at_first {
                     break;
                 }
@@ -73,15 +76,16 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
             }
         };
         if let Some(first) = findings.differences.first() {
-            let folder = repro::write(&options.repro, &bundle, &findings, options.mode, threads)?;
-            progress.say(&format!(
-                "block {} ({}): {first}\n  repro: {}",
-                findings.number,
-                findings.hash,
-                folder.display()
-            ));
-            findings.repro = Some(folder);
+            progress.say(&format!("block {} ({}): {first}", findings.number, findings.hash));
             verdict = Verdict::Differs;
+            let bundle = checker.with_parent(bundle);
+            match repro::write(&options.repro, bundle, &findings, options.mode, threads) {
+                Ok(folder) => {
+                    progress.say(&format!("  repro: {}", folder.display()));
+                    findings.repro = Some(folder);
+                }
+                Err(UsageError(message)) => progress.say(&format!("error: {message}")),
+            }
         }
         if let Some(json) = &mut json {
             json.block(&findings)?;

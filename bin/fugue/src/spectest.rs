@@ -1,11 +1,242 @@
-//! `fugue spectest`.
+//! `fugue spectest`: run official consensus fixtures.
+//!
+//! What a file holds is found by looking at it. Kinds that are run: state tests. Every case is one
+//! fixture, fork, variant and mode. Cases that are known to fail, and kinds that are not run, stand
+//! with their reasons in `etc/expected-failures.toml`, which is part of the program.
 
-use crate::{UsageError, Verdict};
+mod expected;
+mod files;
+mod state_test;
+
+use crate::{
+    UsageError, Verdict,
+    cli::{Modes, Threads, cores},
+    progress::Progress,
+};
+use expected::{Expected, Expectation};
+use files::FixtureFile;
+use fugue_executor::{Executor, Mode};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// Failures that are printed; all of them are counted.
+const FAILURES_SHOWN: usize = 50;
 
 /// Options of `fugue spectest`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Fixtures: .json files, .tar.zst archives, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How to execute
+    #[arg(long, value_enum, default_value_t = Modes::Both)]
+    mode: Modes,
+    #[command(flatten)]
+    threads: Threads,
+    /// Only this fork, by its name in the fixtures
+    #[arg(long, value_name = "FORK")]
+    fork: Option<String>,
+    /// Write one JSON object per failed or skipped case and a summary to this file, or to standard
+    /// output with "-"
+    #[arg(long, value_name = "PATH|-")]
+    json: Option<PathBuf>,
+}
 
-pub(crate) fn run(_options: &Options) -> Result<Verdict, UsageError> {
-    Ok(Verdict::Good)
+/// One case and how it ended.
+#[derive(Debug)]
+struct Case {
+    /// File, test, fork, variant.
+    name: String,
+    fork: String,
+    mode: Option<Mode>,
+    ended: Ended,
+}
+
+#[derive(Debug)]
+enum Ended {
+    Passed,
+    Failed(String),
+    /// Not run: a kind of fixture that is not run yet.
+    NotRun(String),
+}
+
+/// Runs the files of a batch on all cores, each thread with an executor of its own.
+fn run_batch(batch: &[FixtureFile], options: &Options) -> Result<Vec<Case>, UsageError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let executor = Executor::new(options.threads.count())
+            .map_err(|error| UsageError(error.to_string()))?;
+        let mut cases = Vec::new();
+        while let Some(file) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
+            cases.extend(run_file(file, options, &executor)?);
+        }
+        Ok::<_, UsageError>(cases)
+    };
+    let done = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..cores().min(batch.len())).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    let mut cases = Vec::new();
+    for thread in done {
+        let panicked = |_| UsageError("a fixture made the program panic".to_owned());
+        cases.extend(thread.map_err(panicked)??);
+    }
+    Ok(cases)
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let expected = Expected::load()?;
+    let sources = files::expand(&options.paths)?;
+    let mut report = Report::new(options.json.as_ref())?;
+    let progress = Progress::new("sources", sources.len());
+    for source in &sources {
+        files::read(source, &mut |batch: Vec<FixtureFile>| {
+            for case in run_batch(&batch, options)? {
+                report.add(case, &expected)?;
+            }
+            Ok(())
+        })?;
+        progress.step(&source.display().to_string());
+    }
+    progress.finish();
+    report.finish()
+}
+
+/// All cases of one file.
+fn run_file(
+    file: &FixtureFile,
+    options: &Options,
+    executor: &Executor,
+) -> Result<Vec<Case>, UsageError> {
+    let tests: BTreeMap<String, Value> = serde_json::from_slice(&file.bytes)
+        .map_err(|error| UsageError(format!("{}: {error}", file.name)))?;
+    let mut cases = Vec::new();
+    for (name, test) in tests {
+        let name = format!("{}::{name}", file.name);
+        match kind(&test) {
+            "state_test" => {
+                let test = state_test::parse(test)
+                    .map_err(|reason| UsageError(format!("{name}: {reason}")))?;
+                let modes = options.mode.list();
+                state_test::run(&name, &test, options.fork.as_deref(), modes, executor, &mut cases);
+            }
+            kind => cases.push(Case {
+                name,
+                fork: test["network"].as_str().unwrap_or("*").to_owned(),
+                mode: None,
+                ended: Ended::NotRun(kind.to_owned()),
+            }),
+        }
+    }
+    Ok(cases)
+}
+
+/// What a fixture is, by what it has.
+fn kind(test: &Value) -> &'static str {
+    let has = |field: &str| test.get(field).is_some();
+    if has("post") && has("transaction") && has("pre") {
+        "state_test"
+    } else if has("engineNewPayloads") {
+        "blockchain_test_engine"
+    } else if has("blocks") && has("genesisBlockHeader") {
+        "blockchain_test"
+    } else {
+        "unknown"
+    }
+}
+
+/// Counts, and what is shown of failures.
+struct Report {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    shown: Vec<String>,
+    json: Option<Box<dyn Write>>,
+}
+
+impl Report {
+    fn new(json: Option<&PathBuf>) -> Result<Self, UsageError> {
+        let json: Option<Box<dyn Write>> = match json {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => Some(Box::new(std::io::stdout())),
+            Some(path) => {
+                let file =
+                    std::fs::File::create(path).map_err(|error| UsageError::at(path, error))?;
+                Some(Box::new(std::io::BufWriter::new(file)))
+            }
+        };
+        Ok(Self { passed: 0, failed: 0, skipped: 0, shown: Vec::new(), json })
+    }
+
+    fn add(&mut self, case: Case, expected: &Expected) -> Result<(), UsageError> {
+        let Case { name, fork, mode, ended } = case;
+        let expectation = match &ended {
+            Ended::NotRun(kind) => expected.of_kind(kind),
+            Ended::Passed | Ended::Failed(_) => expected.of_case(&name, &fork),
+        };
+        let (verdict, reason) = match (ended, expectation) {
+            (Ended::Passed, Expectation::Pass) => {
+                self.passed += 1;
+                return Ok(());
+            }
+            (Ended::Passed, Expectation::Fail(reason)) => {
+                ("failed", format!("passes, but is listed as an expected failure: {reason}"))
+            }
+            (Ended::Failed(why), Expectation::Pass) => ("failed", why),
+            (Ended::Failed(why), Expectation::Fail(reason)) => {
+                ("skipped", format!("{reason} ({why})"))
+            }
+            (Ended::NotRun(_), Expectation::Fail(reason)) => ("skipped", reason.to_owned()),
+            (Ended::NotRun(kind), Expectation::Pass) => {
+                ("failed", format!("a fixture of kind \"{kind}\" is not known here"))
+            }
+        };
+        let mode = mode.map(|mode| mode.to_string()).unwrap_or_default();
+        if verdict == "failed" {
+            self.failed += 1;
+            if self.shown.len() < FAILURES_SHOWN {
+                self.shown.push(format!("{name} {fork} {mode}: {reason}"));
+            }
+        } else {
+            self.skipped += 1;
+        }
+        self.line(&json!({
+            "type": "case", "name": name, "fork": fork, "mode": mode,
+            "verdict": verdict, "reason": reason,
+        }))
+    }
+
+    fn line(&mut self, value: &Value) -> Result<(), UsageError> {
+        match &mut self.json {
+            Some(out) => {
+                writeln!(out, "{value}").map_err(|error| UsageError(format!("--json: {error}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Verdict, UsageError> {
+        for failure in &self.shown {
+            eprintln!("FAILED {failure}");
+        }
+        if self.failed > self.shown.len() {
+            eprintln!("... and {} more", self.failed - self.shown.len());
+        }
+        self.line(&json!({
+            "type": "summary",
+            "passed": self.passed, "failed": self.failed, "skipped": self.skipped,
+        }))?;
+        if let Some(out) = &mut self.json {
+            out.flush().map_err(|error| UsageError(format!("--json: {error}")))?;
+        }
+        println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        Ok(if self.failed == 0 { Verdict::Good } else { Verdict::Differs })
+    }
 }

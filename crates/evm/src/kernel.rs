@@ -105,7 +105,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not
-    /// there answers nothing. `Err(Ok(halt))` if the call ran and failed.
+    /// there answers nothing.
     ///
     /// # Errors
     /// [`SystemCallFault`].

@@ -1,12 +1,20 @@
 //! The executor: its threads, its code cache, and the choice of the mode.
 
-use crate::{BlockError, BlockOutcome, PreparedBlock, occ, sequential};
+use crate::{
+    BlockError, BlockOutcome, PreparedBlock,
+    occ::{self, OccRun},
+    sequential,
+};
 use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
 use fugue_scheduler::Stats;
 use fugue_state::StateView;
 use fugue_types::{CheckedBlock, RecoveredBlock};
 use std::{fmt, str::FromStr};
+
+/// Transactions below which a block is prepared on the caller's thread: waking the pool costs more
+/// than recovering a signature.
+const POOL_TXS_MIN: usize = 4;
 
 /// How the transactions of a block are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,7 +56,7 @@ pub enum Scope {
     Transactions,
 }
 
-/// Why a parallel run was dropped and the block was run sequentially.
+/// Why a parallel run ended early, and the rest of the block, or all of it, was run sequentially.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
     /// What the parallel run came upon.
@@ -64,7 +72,7 @@ pub struct Report {
     pub threads: usize,
     /// What the scheduler did; empty in [`Mode::Seq`].
     pub stats: Stats,
-    /// Set if the parallel run was dropped.
+    /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,
 }
 
@@ -110,7 +118,8 @@ impl Executor {
     /// # Errors
     /// [`crate::InvalidBlock::Signature`].
     pub fn prepare(&self, block: CheckedBlock, rules: &Rules) -> Result<PreparedBlock, BlockError> {
-        self.pool.install(|| PreparedBlock::recover(block, rules))
+        let pool = self.pool_for(block.block().body.transactions.len());
+        PreparedBlock::recover(block, rules, pool)
     }
 
     /// Prepares a block whose senders are known.
@@ -118,7 +127,13 @@ impl Executor {
     /// # Errors
     /// [`BlockError::Internal`] if a transaction is of an unknown type.
     pub fn prepare_recovered(&self, block: RecoveredBlock) -> Result<PreparedBlock, BlockError> {
-        self.pool.install(|| PreparedBlock::new(block))
+        let pool = self.pool_for(block.senders().len());
+        PreparedBlock::new(block, pool)
+    }
+
+    /// The pool, where there is enough work for it.
+    fn pool_for(&self, tx_count: usize) -> Option<&rayon::ThreadPool> {
+        (self.threads > 1 && tx_count >= POOL_TXS_MIN).then_some(&self.pool)
     }
 
     /// Executes a block on the state before it.
@@ -144,8 +159,12 @@ impl Executor {
             Mode::Occ => {
                 let pool = &self.pool;
                 match occ::run(block, rules, view, &self.codes, scope, pool, self.threads) {
-                    Ok((outcome, stats)) => Ok(Execution { outcome, report: report(stats, None) }),
-                    // Whatever it was, only the sequential run may speak about the block.
+                    Ok(OccRun { outcome, stats, ended_by }) => {
+                        let fallback = ended_by.map(|cause| Fallback { cause });
+                        Ok(Execution { outcome, report: report(stats, fallback) })
+                    }
+                    // Whatever it was, only a run that was sequential from the start may speak
+                    // about the block.
                     Err(cause) => {
                         let outcome = sequential()?;
                         let fallback = Some(Fallback { cause });

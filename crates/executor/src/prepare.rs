@@ -5,7 +5,7 @@ use alloy_consensus::transaction::SignerRecoverable;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::PreparedTx;
 use fugue_types::{Address, AddressMap, CheckedBlock, RecoveredBlock, Transaction};
-use rayon::prelude::*;
+use rayon::{ThreadPool, prelude::*};
 
 /// A block with everything that is computed once and not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,12 @@ pub struct PreparedBlock {
 }
 
 impl PreparedBlock {
-    /// Recovers senders in parallel on the caller's thread pool, then prepares.
-    pub(crate) fn recover(block: CheckedBlock, rules: &Rules) -> Result<Self, BlockError> {
+    /// Recovers senders, then prepares; on the pool, or on the caller's thread alone.
+    pub(crate) fn recover(
+        block: CheckedBlock,
+        rules: &Rules,
+        pool: Option<&ThreadPool>,
+    ) -> Result<Self, BlockError> {
         let is_homestead = rules.has(Fork::Homestead);
         let recover = |(index, tx): (usize, &Transaction)| {
             // Source: EIP-2: a high s is refused from Homestead on.
@@ -26,19 +30,29 @@ impl PreparedBlock {
                 if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() };
             sender.map_err(|_| InvalidBlock::Signature { index, hash: *tx.hash() }.into())
         };
-        let block = block.recover(|txs| {
-            txs.par_iter().enumerate().map(recover).collect::<Result<_, BlockError>>()
+        let block = block.recover(|txs| match pool {
+            Some(pool) => pool.install(|| {
+                txs.par_iter().enumerate().map(recover).collect::<Result<_, BlockError>>()
+            }),
+            None => txs.iter().enumerate().map(recover).collect(),
         })?;
-        Self::new(block)
+        Self::new(block, pool)
     }
 
     /// Prepares a block whose senders are known.
-    pub(crate) fn new(block: RecoveredBlock) -> Result<Self, BlockError> {
-        let senders = block.senders();
-        let txs = block.block().body.transactions.par_iter().zip(senders.par_iter());
-        let txs = txs
-            .map(|(tx, sender)| PreparedTx::new(tx, *sender))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn new(
+        block: RecoveredBlock,
+        pool: Option<&ThreadPool>,
+    ) -> Result<Self, BlockError> {
+        let (txs, senders) = (&block.block().body.transactions, block.senders());
+        // This recovers the authorities of EIP-7702 transactions.
+        let prepare = |(tx, sender): (&Transaction, &Address)| PreparedTx::new(tx, *sender);
+        let txs: Vec<PreparedTx> = match pool {
+            Some(pool) => pool.install(|| {
+                txs.par_iter().zip(senders).map(prepare).collect::<Result<_, _>>()
+            }),
+            None => txs.iter().zip(senders).map(prepare).collect(),
+        }?;
         let mut last_of: AddressMap<usize> = AddressMap::default();
         let mut predecessors = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {

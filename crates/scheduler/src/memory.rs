@@ -102,7 +102,7 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     }
 
     /// Writes a value as transaction `by`, and names in `overtaken` the readers above it that have
-    /// seen another value; they are not remembered as readers any longer.
+    /// seen another value, and forgets that they looked.
     pub fn write(&self, key: &K, by: usize, value: V, overtaken: &mut Vec<usize>)
     where
         K: Clone,

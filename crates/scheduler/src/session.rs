@@ -2,7 +2,7 @@
 //!
 //! Every thread that enters [`Session::work`] does the same until the block is done:
 //! 1. If the head of the block has been executed and nobody is committing: commit. The head's reads
-//!    are compared with the memory; if one differs, the head runs again, now on final values.
+//!    are compared with the memory; if one differs, the head runs again, this time on final values.
 //! 2. Otherwise run the lowest transaction that is worth running again,
 //! 3. otherwise the next one that has never run,
 //! 4. otherwise wait a little.
@@ -19,7 +19,9 @@
 //!                    |  `--------------- Queued      Parked: only runs at the head
 //! ```
 
-use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering, yield_now};
+use crate::sync::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering, sleep, spin_loop, yield_now,
+};
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -95,7 +97,7 @@ pub trait Program: Sync {
     /// Marks what `tx` last wrote as in doubt.
     fn suspect(&self, tx: usize);
 
-    /// Whether every value that `tx` read is what the memory says now. Called at its turn.
+    /// Whether every value that `tx` read is what the memory holds. Called at its turn.
     fn is_current(&self, tx: usize) -> bool;
 
     /// Makes the result of `tx` final. Called in block order, one at a time.
@@ -200,18 +202,13 @@ impl<'p, P: Program> Session<'p, P> {
         stats.active_threads += usize::from(runs > 0);
     }
 
-    /// What was done, once every thread has left [`Self::work`].
-    ///
-    /// # Errors
-    /// [`Failure`] if the block is not committed to its end.
-    pub fn finish(self) -> Result<Stats, Failure<P::Error>> {
-        if let Some(failure) = self.failure.into_inner() {
-            return Err(failure);
-        }
+    /// What was done, once every thread has left [`Self::work`], and why it ended if the block is
+    /// not committed to its end.
+    pub fn finish(self) -> (Stats, Option<Failure<P::Error>>) {
         let mut stats = self.stats.into_inner();
         let is_rerun = |runs: &AtomicU32| runs.load(Ordering::Relaxed) > 1;
         stats.rerun_txs = self.runs.iter().filter(|runs| is_rerun(runs)).count();
-        Ok(stats)
+        (stats, self.failure.into_inner())
     }
 
     /// Commits from the head on as far as it goes. `false` if there was nothing to do here.
@@ -471,11 +468,11 @@ impl<W> Hand<W> {
     fn idle(&mut self) {
         self.idle_rounds = self.idle_rounds.saturating_add(1);
         if self.idle_rounds < SPINS_MAX {
-            std::hint::spin_loop();
+            spin_loop();
         } else if self.idle_rounds < YIELDS_MAX {
             yield_now();
         } else {
-            std::thread::sleep(SLEEP);
+            sleep(SLEEP);
         }
     }
 }

@@ -3,5 +3,6 @@
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::{
     sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
-    thread::yield_now,
+    hint::spin_loop,
+    thread::{sleep, yield_now},
 };

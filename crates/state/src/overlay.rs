@@ -36,6 +36,11 @@ impl<'v> Overlay<'v> {
         Self { parent, accounts: AddressMap::default(), codes: B256Map::default() }
     }
 
+    /// Whether no diff has changed anything.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
     /// Lays one more diff on top.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ pub struct TxResult {
     pub status: TxStatus,
     /// Gas of this transaction alone.
     pub gas: TxGas,
-    /// Logs in the order of emission; empty unless `status` is a success.
+    /// Logs in the order of emission; those of reverted calls are not among them.
     pub logs: Vec<Log>,
     /// Return or revert data; for a creation the deployed code.
     pub output: Bytes,

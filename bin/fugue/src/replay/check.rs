@@ -110,7 +110,7 @@ impl<'e> Checker<'e> {
             gas_used: header.gas_used,
             recovery: Duration::ZERO,
             runs: Vec::new(),
-            checked: vec!["hash", "transactionsRoot"],
+            checked: vec!["hash"],
             unchecked: Vec::new(),
             is_partial: bundle.state.is_none(),
             differences: Vec::new(),
@@ -120,11 +120,6 @@ impl<'e> Checker<'e> {
         self.headers.insert(bundle.block.hash(), header.clone());
         self.check_parent(bundle, &chain, &rules, &mut findings);
         let ommers = if bundle.has_ommers { Ommers::Known } else { Ommers::Unknown };
-        let list = if bundle.has_ommers { &mut findings.checked } else { &mut findings.unchecked };
-        list.push("sha3Uncles");
-        if header.withdrawals_root.is_some() {
-            findings.checked.push("withdrawalsRoot");
-        }
         let checked = bundle.block.clone().check(|block| check_block(block, &rules, ommers));
         let checked = match checked {
             Ok(checked) => checked,
@@ -133,6 +128,16 @@ impl<'e> Checker<'e> {
                 return Ok(findings);
             }
         };
+
+        findings.checked.push("transactionsRoot");
+        let list = if bundle.has_ommers { &mut findings.checked } else { &mut findings.unchecked };
+        list.push("sha3Uncles");
+        if header.withdrawals_root.is_some() {
+            findings.checked.push("withdrawalsRoot");
+        }
+        if header.block_access_list_hash.is_some() {
+            findings.unchecked.push("blockAccessListHash");
+        }
 
         let started = Instant::now();
         let prepared = match self.executor.prepare(checked, &rules) {
@@ -150,6 +155,13 @@ impl<'e> Checker<'e> {
         Ok(findings)
     }
 
+    /// The bundle with its parent's header, if that is known from another bundle.
+    pub(crate) fn with_parent(&self, mut bundle: Bundle) -> Bundle {
+        let parent_hash = bundle.block.block().header.parent_hash;
+        bundle.parent = bundle.parent.or_else(|| self.headers.get(&parent_hash).cloned());
+        bundle
+    }
+
     fn check_parent(
         &self,
         bundle: &Bundle,
@@ -159,7 +171,7 @@ impl<'e> Checker<'e> {
     ) {
         let header = &bundle.block.block().header;
         let parent = bundle.parent.as_ref().or_else(|| self.headers.get(&header.parent_hash));
-        let fields = ["gasLimit", "timestamp", "baseFeePerGas", "excessBlobGas"];
+        let fields = ["number", "gasLimit", "timestamp", "baseFeePerGas", "excessBlobGas"];
         let fields = fields.into_iter().filter(|field| match *field {
             "baseFeePerGas" => header.base_fee_per_gas.is_some(),
             "excessBlobGas" => header.excess_blob_gas.is_some(),

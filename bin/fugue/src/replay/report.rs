@@ -236,6 +236,12 @@ impl JsonLines {
 
     /// # Errors
     /// If the line cannot be written.
+    pub(super) fn unreadable(&mut self, path: &Path, reason: &str) -> Result<(), UsageError> {
+        self.line(&json!({ "type": "unreadable", "file": path, "reason": reason }))
+    }
+
+    /// # Errors
+    /// If the line cannot be written.
     pub(super) fn summary(&mut self, table: &Table) -> Result<(), UsageError> {
         let summary = table.summary();
         self.line(&json!({

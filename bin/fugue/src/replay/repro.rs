@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// If the folder cannot be written.
 pub(super) fn write(
     parent: &Path,
-    bundle: &Bundle,
+    bundle: Bundle,
     findings: &BlockFindings,
     modes: Modes,
     threads: usize,

@@ -1,22 +1,13 @@
 //! A block as the scheduler's program: run a transaction ahead or at its turn, commit it.
 
 use super::memory::{ReadFault, StateMemory, version_of};
-use crate::{BlockError, PreparedBlock, tally::Tally};
+use crate::{BlockError, PreparedBlock, sequential::Progress};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, ReadLog, StateReader};
 use fugue_scheduler::{Place, Program, Ran};
 use fugue_state::{Account, AccountDiff, Overlay, StateDiff, StateError, StateView};
 use fugue_types::{Address, B256, Block, Bytes, U256};
 use parking_lot::Mutex;
-
-/// What the commit gathers, in block order.
-pub(super) struct Ledger<'v> {
-    /// The state after the last committed transaction.
-    pub(super) overlay: Overlay<'v>,
-    pub(super) tally: Tally,
-    /// Before Byzantium: each transaction's diff.
-    pub(super) steps: Option<Vec<StateDiff>>,
-}
 
 /// The last run of a transaction.
 struct TxRun {
@@ -32,7 +23,8 @@ pub(super) struct OccBlock<'b> {
     codes: &'b CodeCache,
     memory: StateMemory<'b>,
     runs: Vec<Mutex<Option<TxRun>>>,
-    ledger: Mutex<Ledger<'b>>,
+    /// What is committed; `None` after a commit that failed half-way.
+    progress: Mutex<Option<Progress<'b>>>,
 }
 
 impl<'b> OccBlock<'b> {
@@ -42,7 +34,7 @@ impl<'b> OccBlock<'b> {
         view: &'b dyn StateView,
         codes: &'b CodeCache,
         opening: &StateDiff,
-        ledger: Ledger<'b>,
+        progress: Progress<'b>,
     ) -> Self {
         Self {
             prepared,
@@ -50,12 +42,14 @@ impl<'b> OccBlock<'b> {
             codes,
             memory: StateMemory::new(view, opening),
             runs: prepared.txs.iter().map(|_| Mutex::new(None)).collect(),
-            ledger: Mutex::new(ledger),
+            progress: Mutex::new(Some(progress)),
         }
     }
 
-    pub(super) fn into_ledger(self) -> Ledger<'b> {
-        self.ledger.into_inner()
+    /// What is committed.
+    pub(super) fn into_progress(self) -> Result<Progress<'b>, BlockError> {
+        let broken = || BlockError::Internal("a commit failed half-way".to_owned());
+        self.progress.into_inner().ok_or_else(broken)
     }
 
     fn block(&self) -> &'b Block {
@@ -179,8 +173,10 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
     fn commit(&self, tx: usize) -> Result<(), BlockError> {
         let block = self.0;
         let transaction = &block.block().body.transactions[tx];
-        let mut ledger = block.ledger.lock();
-        let Ledger { overlay, tally, steps } = &mut *ledger;
+        let mut progress = block.progress.lock();
+        let Some(Progress { overlay, tally, .. }) = &*progress else {
+            return Err(BlockError::Internal("a commit failed half-way".to_owned()));
+        };
         tally.admit(transaction)?;
         let run = block.runs[tx].lock().take();
         let Some(TxRun { executed, mut diff, reads: _ }) = run else {
@@ -196,11 +192,16 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
             block.memory.write(version_of(tx), &paid, &StateDiff::default(), &mut Vec::new());
             diff.accounts.push(change);
         }
+        // From here on the progress changes: taken out, so that an error leaves none behind.
+        let Some(Progress { mut overlay, mut tally, mut steps }) = progress.take() else {
+            return Err(BlockError::Internal("the progress is gone".to_owned()));
+        };
         overlay.push(&diff)?;
         tally.add(transaction, executed.result);
-        if let Some(steps) = steps {
+        if let Some(steps) = &mut steps {
             steps.push(diff.canonical());
         }
+        *progress = Some(Progress { overlay, tally, steps });
         Ok(())
     }
 }

@@ -1,0 +1,81 @@
+# `make` prints the targets. CI runs `make ci` and nothing else.
+
+# Recorded real data, where there is any: $FUGUE_DATA, else ../shared/data.
+DATA := $(or $(FUGUE_DATA),$(wildcard ../shared/data))
+BUNDLES := $(or $(wildcard $(DATA)/mainnet-blocks/blocks),testdata/bundles)
+STATE_TESTS := $(wildcard $(DATA)/ef-tests/*StateTests.tar.zst) $(wildcard $(DATA)/eest/*/state_tests*.tar.zst)
+FUGUE := target/release/fugue
+NEXTEST_VERSION := 0.9.143
+# Packs of the same tests as blockchain tests are not state tests.
+STATE_TESTS := $(foreach pack,$(STATE_TESTS),$(if $(findstring BlockchainTests,$(pack)),,$(pack)))
+
+.PHONY: help
+help:
+	@echo "make setup     install what the other targets need (cargo-nextest)"
+	@echo "make run       build, then replay recorded blocks sequentially and in parallel"
+	@echo "make build     build the program: $(FUGUE)"
+	@echo "make test      run all tests"
+	@echo "make check     formatting and lints"
+	@echo "make spec      run the official state tests in $(or $(DATA),\$$FUGUE_DATA), in both modes"
+	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
+	@echo "make generate  write testdata/bundles anew"
+	@echo "make doc       build the documentation of all crates"
+	@echo "make ci        everything that must pass: check, build, test, spec, soak, generated data"
+	@echo "make clean     remove what was built"
+
+.PHONY: setup
+setup:
+	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest@$(NEXTEST_VERSION)
+
+.PHONY: build
+build:
+	cargo build --release --locked
+
+.PHONY: run
+run: setup build
+	$(FUGUE) replay $(BUNDLES)
+
+.PHONY: test
+test: setup build
+	cargo nextest run --release --locked --workspace --no-fail-fast
+	cargo test --release --locked --workspace --doc --quiet
+
+.PHONY: check
+check:
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: spec
+spec: build
+ifeq ($(strip $(STATE_TESTS)),)
+	@echo "skipped: no official fixtures; set FUGUE_DATA to a folder that has ef-tests and eest"
+	@test -z "$(CI)" || { echo "CI insists on them"; exit 1; }
+else
+	$(FUGUE) spectest --mode both --threads 2 $(STATE_TESTS)
+endif
+
+.PHONY: soak
+soak: build
+	etc/soak.sh $(FUGUE) testdata/bundles $(wildcard $(DATA)/mainnet-blocks/blocks)
+
+.PHONY: generate
+generate: build
+	rm -rf testdata/bundles
+	$(FUGUE) generate --out testdata/bundles --seed 1
+
+.PHONY: generated
+generated: build
+	rm -rf target/generated
+	$(FUGUE) generate --out target/generated --seed 1
+	diff -r testdata/bundles target/generated
+
+.PHONY: doc
+doc:
+	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
+
+.PHONY: ci
+ci: setup check build test generated soak spec
+
+.PHONY: clean
+clean:
+	cargo clean
