@@ -69,7 +69,8 @@ fn json_lines_end_with_a_summary_that_adds_up() {
     let number = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64);
     let sum = |pointer: &str| {
         let number = |block: &Value| block.pointer(pointer).and_then(Value::as_u64);
-        Some(blocks.iter().map(|block| number(block).expect("a number in each block")).sum())
+        let numbers = blocks.iter().map(|block| number(block).expect("a number in each block"));
+        Some(numbers.sum::<u64>())
     };
     assert_eq!(number("/blocks"), Some(files.len() as u64));
     assert_eq!(number("/equal"), number("/blocks"));

@@ -17,6 +17,7 @@ use expected::{Expected, Expectation};
 use files::FixtureFile;
 use fugue_executor::{Executor, Mode};
 use serde_json::{Value, json};
+use state_test::StateTest;
 use std::{
     collections::BTreeMap,
     io::Write,
@@ -65,29 +66,63 @@ enum Ended {
     NotRun(String),
 }
 
-/// Runs the files of a batch on all cores, each thread with an executor of its own.
+/// Runs the files of a batch on all cores.
 fn run_batch(batch: &[FixtureFile], options: &Options) -> Result<Vec<Case>, UsageError> {
+    let read = on_all_cores(batch.len(), || Ok(()), |(), index| read_file(&batch[index]))?;
+    let mut tests = Vec::new();
+    let mut cases = Vec::new();
+    for fixture in read.into_iter().flatten() {
+        match fixture {
+            Fixture::StateTest(name, test) => tests.push((name, test)),
+            Fixture::NotRun(case) => cases.push(case),
+        }
+    }
+    let modes = options.mode.list();
+    let variants: Vec<_> = tests
+        .iter()
+        .flat_map(|(name, test)| test.variants(name, options.fork.as_deref()))
+        .flat_map(|variant| modes.iter().map(move |mode| (variant.clone(), *mode)))
+        .collect();
+    let executor = || {
+        Executor::new(options.threads.count()).map_err(|error| UsageError(error.to_string()))
+    };
+    let run = |executor: &mut Executor, index: usize| {
+        let (variant, mode) = &variants[index];
+        Ok(variant.run(*mode, executor))
+    };
+    cases.extend(on_all_cores(variants.len(), executor, run)?);
+    Ok(cases)
+}
+
+/// Does `count` jobs on all cores and gives what they gave, in order. Each thread sets itself up.
+fn on_all_cores<S, T: Send>(
+    count: usize,
+    set_up: impl Fn() -> Result<S, UsageError> + Sync,
+    job: impl Fn(&mut S, usize) -> Result<T, UsageError> + Sync,
+) -> Result<Vec<T>, UsageError> {
     let next = AtomicUsize::new(0);
     let work = || {
-        let executor = Executor::new(options.threads.count())
-            .map_err(|error| UsageError(error.to_string()))?;
-        let mut cases = Vec::new();
-        while let Some(file) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
-            cases.extend(run_file(file, options, &executor)?);
+        let mut state = set_up()?;
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return Ok::<_, UsageError>(done);
+            }
+            done.push((index, job(&mut state, index)?));
         }
-        Ok::<_, UsageError>(cases)
     };
-    let done = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..cores().min(batch.len())).map(|_| scope.spawn(work)).collect();
+    let threads = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores().min(count)).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
-    let mut cases = Vec::new();
-    for thread in done {
+    let mut done = Vec::with_capacity(count);
+    for thread in threads {
         let panicked = |_| UsageError("a fixture made the program panic".to_owned());
-        cases.extend(thread.map_err(panicked)??);
+        done.extend(thread.map_err(panicked)??);
     }
-    Ok(cases)
+    done.sort_unstable_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, done)| done).collect())
 }
 
 /// Runs the command.
@@ -109,33 +144,29 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     report.finish()
 }
 
-/// All cases of one file.
-fn run_file(
-    file: &FixtureFile,
-    options: &Options,
-    executor: &Executor,
-) -> Result<Vec<Case>, UsageError> {
+enum Fixture {
+    StateTest(String, StateTest),
+    NotRun(Case),
+}
+
+/// All fixtures of one file.
+fn read_file(file: &FixtureFile) -> Result<Vec<Fixture>, UsageError> {
     let tests: BTreeMap<String, Value> = serde_json::from_slice(&file.bytes)
         .map_err(|error| UsageError(format!("{}: {error}", file.name)))?;
-    let mut cases = Vec::new();
-    for (name, test) in tests {
+    let fixture = |(name, test): (String, Value)| {
         let name = format!("{}::{name}", file.name);
         match kind(&test) {
-            "state_test" => {
-                let test = state_test::parse(test)
-                    .map_err(|reason| UsageError(format!("{name}: {reason}")))?;
-                let modes = options.mode.list();
-                state_test::run(&name, &test, options.fork.as_deref(), modes, executor, &mut cases);
+            "state_test" => StateTest::parse(test)
+                .map(|test| Fixture::StateTest(name.clone(), test))
+                .map_err(|reason| UsageError(format!("{name}: {reason}"))),
+            kind => {
+                let fork = test["network"].as_str().unwrap_or("*").to_owned();
+                let ended = Ended::NotRun(kind.to_owned());
+                Ok(Fixture::NotRun(Case { name, fork, mode: None, ended }))
             }
-            kind => cases.push(Case {
-                name,
-                fork: test["network"].as_str().unwrap_or("*").to_owned(),
-                mode: None,
-                ended: Ended::NotRun(kind.to_owned()),
-            }),
         }
-    }
-    Ok(cases)
+    };
+    tests.into_iter().map(fixture).collect()
 }
 
 /// What a fixture is, by what it has.

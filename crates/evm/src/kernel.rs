@@ -164,7 +164,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
     pub fn take(&mut self) -> (StateDiff, ReadLog) {
         let journal = &mut self.machine.inner.ctx.journaled_state;
         let log = std::mem::take(&mut journal.database.log);
-        let state = std::mem::take(&mut journal.inner.state);
+        let mut state = std::mem::take(&mut journal.inner.state);
         journal.finalize();
         let codes = journal.database.codes;
 
@@ -211,6 +211,9 @@ impl<'c, R: StateReader> Kernel<'c, R> {
             };
             changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
         }
+        // The map goes back empty: the next transaction finds its memory.
+        state.clear();
+        self.machine.inner.ctx.journaled_state.inner.state = state;
         (diff.canonical(), log)
     }
 }
@@ -272,3 +275,6 @@ fn to_result(tx: &PreparedTx, result: ExecutionResult) -> TxResult {
     };
     TxResult { tx_type: tx.tx_type, status, gas, logs, output, created }
 }
+
+#[cfg(test)]
+mod tests;

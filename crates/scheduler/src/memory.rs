@@ -46,7 +46,7 @@ struct Entry<K, V> {
     base: Option<V>,
     /// By version, each once.
     writes: SmallVec<[Write<V>; 2]>,
-    /// Readers that should hear of a new write below them; each once.
+    /// Readers that should hear of a new write below them; ascending, each once.
     readers: SmallVec<[u32; 4]>,
 }
 
@@ -78,10 +78,7 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         K: Clone,
     {
         self.with_entry(key, |entry| {
-            let reader = to_u32(index);
-            if !entry.readers.contains(&reader) {
-                entry.readers.push(reader);
-            }
+            entry.note_reader(to_u32(index));
             entry.latest(index)
         })
     }
@@ -195,16 +192,26 @@ impl<K, V: Clone> Entry<K, V> {
         }
     }
 
+    /// Mostly the newest reader is the highest.
+    fn note_reader(&mut self, reader: u32) {
+        let place = match self.readers.last() {
+            Some(last) if *last >= reader => self.readers.partition_point(|known| *known < reader),
+            _ => self.readers.len(),
+        };
+        if self.readers.get(place) != Some(&reader) {
+            self.readers.insert(place, reader);
+        }
+    }
+
     /// Readers above `by` that cannot have seen a write above `by` instead.
     fn overtake(&mut self, by: u32, overtaken: &mut Vec<usize>) {
-        let next = self.writes.iter().map(|write| write.by).find(|above| *above > by);
-        self.readers.retain(|reader| {
-            let is_overtaken = *reader > by && next.is_none_or(|next| *reader <= next);
-            if is_overtaken {
-                overtaken.push(*reader as usize);
-            }
-            !is_overtaken
-        });
+        let start = self.readers.partition_point(|reader| *reader <= by);
+        let next = self.writes.partition_point(|write| write.by <= by);
+        let end = match self.writes.get(next) {
+            Some(write) => self.readers.partition_point(|reader| *reader <= write.by),
+            None => self.readers.len(),
+        };
+        overtaken.extend(self.readers.drain(start..end).map(|reader| reader as usize));
     }
 }
 

@@ -152,6 +152,7 @@ pub struct Session<'p, P: Program> {
     /// No more guesses: whoever commits runs everything.
     is_sequential: AtomicBool,
     is_over: AtomicBool,
+    head_reruns: AtomicUsize,
     failure: Mutex<Option<Failure<P::Error>>>,
     stats: Mutex<Stats>,
 }
@@ -179,6 +180,7 @@ impl<'p, P: Program> Session<'p, P> {
             commit: Mutex::new(()),
             is_sequential: AtomicBool::new(false),
             is_over: AtomicBool::new(count == 0),
+            head_reruns: AtomicUsize::new(0),
             failure: Mutex::new(None),
             stats: Mutex::new(Stats::default()),
         }
@@ -206,6 +208,7 @@ impl<'p, P: Program> Session<'p, P> {
     /// not committed to its end.
     pub fn finish(self) -> (Stats, Option<Failure<P::Error>>) {
         let mut stats = self.stats.into_inner();
+        stats.head_reruns = self.head_reruns.into_inner();
         let is_rerun = |runs: &AtomicU32| runs.load(Ordering::Relaxed) > 1;
         stats.rerun_txs = self.runs.iter().filter(|runs| is_rerun(runs)).count();
         (stats, self.failure.into_inner())
@@ -232,7 +235,7 @@ impl<'p, P: Program> Session<'p, P> {
                         continue;
                     }
                     if !self.program.is_current(head) {
-                        self.stats.lock().head_reruns += 1;
+                        self.head_reruns.fetch_add(1, Ordering::Relaxed);
                         if !self.run_at_head(hand, head) {
                             return true;
                         }
@@ -290,9 +293,9 @@ impl<'p, P: Program> Session<'p, P> {
         if committed < SUFFIX_COMMITS_MIN || self.is_sequential.load(Ordering::Relaxed) {
             return;
         }
-        let mut stats = self.stats.lock();
-        if stats.head_reruns * 100 > committed * SUFFIX_RERUNS_PERCENT {
-            stats.sequential_from = Some(committed);
+        let head_reruns = self.head_reruns.load(Ordering::Relaxed);
+        if head_reruns * 100 > committed * SUFFIX_RERUNS_PERCENT {
+            self.stats.lock().sequential_from = Some(committed);
             self.is_sequential.store(true, Ordering::Release);
         }
     }

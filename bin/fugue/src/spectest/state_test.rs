@@ -18,39 +18,49 @@ use serde_json::Value;
 /// Chain id of the fixtures.
 const CHAIN_ID: u64 = 1;
 
-/// # Errors
-/// A message that names the field.
-pub(super) fn parse(test: Value) -> Result<StateTest, String> {
-    serde_path_to_error::deserialize(test).map_err(|error| error.to_string())
+impl StateTest {
+    /// # Errors
+    /// A message that names the field.
+    pub(super) fn parse(test: Value) -> Result<Self, String> {
+        serde_path_to_error::deserialize(test).map_err(|error| error.to_string())
+    }
+
+    /// Every variant of the test.
+    pub(super) fn variants<'t>(
+        &'t self,
+        name: &'t str,
+        only_fork: Option<&'t str>,
+    ) -> impl Iterator<Item = Variant<'t>> {
+        self.post
+            .iter()
+            .filter(move |(fork, _)| only_fork.is_none_or(|only| only.eq_ignore_ascii_case(fork)))
+            .flat_map(move |(fork, posts)| {
+                let variant =
+                    move |(index, post)| Variant { test: self, name, fork, index, post };
+                posts.iter().enumerate().map(variant)
+            })
+    }
 }
 
-/// Runs every variant of a test and adds a case for each mode.
-pub(super) fn run(
-    name: &str,
-    test: &StateTest,
-    only_fork: Option<&str>,
-    modes: &[Mode],
-    executor: &Executor,
-    cases: &mut Vec<Case>,
-) {
-    for (fork_name, posts) in &test.post {
-        if only_fork.is_some_and(|only| !only.eq_ignore_ascii_case(fork_name)) {
-            continue;
-        }
-        for (index, post) in posts.iter().enumerate() {
-            for mode in modes {
-                let ended = match run_one(test, fork_name, post, *mode, executor) {
-                    Ok(()) => Ended::Passed,
-                    Err(why) => Ended::Failed(why),
-                };
-                cases.push(Case {
-                    name: format!("{name}[{fork_name}/{index}]"),
-                    fork: fork_name.clone(),
-                    mode: Some(*mode),
-                    ended,
-                });
-            }
-        }
+/// One transaction of a test at one fork.
+#[derive(Clone)]
+pub(super) struct Variant<'t> {
+    test: &'t StateTest,
+    name: &'t str,
+    fork: &'t str,
+    index: usize,
+    post: &'t Post,
+}
+
+impl Variant<'_> {
+    pub(super) fn run(&self, mode: Mode, executor: &Executor) -> Case {
+        let Self { test, name, fork, index, post } = self;
+        let ended = match run_one(test, fork, post, mode, executor) {
+            Ok(()) => Ended::Passed,
+            Err(why) => Ended::Failed(why),
+        };
+        let name = format!("{name}[{fork}/{index}]");
+        Case { name, fork: (*fork).to_owned(), mode: Some(mode), ended }
     }
 }
 

@@ -1,0 +1,178 @@
+//! What a kernel promises, on states of a few accounts.
+
+use crate::{CodeCache, Executed, FeePayment, Kernel, PreparedTx, ViewReader};
+use alloy_consensus::{Signed, TxLegacy};
+use fugue_chainspec::{ChainSpec, Fork};
+use fugue_state::{Account, MemoryAccount, MemoryState, SlotDiff, StateDiff};
+use fugue_types::{
+    Address, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, U256, keccak256,
+};
+
+const SENDER: Address = Address::repeat_byte(0xa1);
+const CONTRACT: Address = Address::repeat_byte(0xc0);
+const AUTHOR: Address = Address::repeat_byte(0xfe);
+const GAS_PRICE: u64 = 10;
+
+fn state() -> MemoryState {
+    let mut state = MemoryState::default();
+    let balance = U256::from(10).pow(U256::from(18));
+    let account = Account { nonce: 0, balance, code_hash: KECCAK256_EMPTY };
+    state.accounts.insert(SENDER, MemoryAccount { account, ..MemoryAccount::default() });
+    state
+}
+
+fn with_contract(code: &[u8], slots: &[(u64, u64)]) -> MemoryState {
+    let mut state = state();
+    let code = Bytes::copy_from_slice(code);
+    let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
+    let slots = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value)));
+    state.codes.insert(account.code_hash, code);
+    state.accounts.insert(CONTRACT, MemoryAccount { account, slots: slots.collect() });
+    state
+}
+
+fn tx(nonce: u64, to: TxKind, value: u64, input: &[u8]) -> PreparedTx {
+    let tx = TxLegacy {
+        chain_id: None,
+        nonce,
+        gas_price: u128::from(GAS_PRICE),
+        gas_limit: 1_000_000,
+        to,
+        value: U256::from(value),
+        input: Bytes::copy_from_slice(input),
+    };
+    // The sender is given: nobody looks at the signature.
+    let void = alloy_primitives::Signature::new(U256::ONE, U256::ONE, false);
+    let tx = Transaction::Legacy(Signed::new_unhashed(tx, void));
+    PreparedTx::new(&tx, SENDER).expect("type 0 is known")
+}
+
+/// Runs transactions in one kernel, and gives what they did and the diff of all.
+fn run(
+    fork: Fork,
+    state: &MemoryState,
+    fees: FeePayment,
+    txs: &[PreparedTx],
+) -> (Vec<Executed>, StateDiff) {
+    let header = Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
+    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    let codes = CodeCache::new();
+    let mut kernel = Kernel::new(&rules, &header, &codes, ViewReader(state), fees);
+    let executed = txs.iter().map(|tx| kernel.transact(tx).expect("valid")).collect();
+    let (diff, _) = kernel.take();
+    (executed, diff)
+}
+
+/// Gas of two or three stores to slot 0, and refund, by EIP-1283, "Test Cases".
+#[test]
+fn constantinople_meters_stores_net() {
+    let cases: [(&str, u64, u64, u64); 17] = [
+        ("60006000556000600055", 0, 412, 0),
+        ("60006000556001600055", 0, 20_212, 0),
+        ("60016000556000600055", 0, 20_212, 19_800),
+        ("60016000556002600055", 0, 20_212, 0),
+        ("60016000556001600055", 0, 20_212, 0),
+        ("60006000556000600055", 1, 5_212, 15_000),
+        ("60006000556001600055", 1, 5_212, 4_800),
+        ("60006000556002600055", 1, 5_212, 0),
+        ("60026000556000600055", 1, 5_212, 15_000),
+        ("60026000556003600055", 1, 5_212, 0),
+        ("60026000556001600055", 1, 5_212, 4_800),
+        ("60026000556002600055", 1, 5_212, 0),
+        ("60016000556000600055", 1, 5_212, 15_000),
+        ("60016000556002600055", 1, 5_212, 0),
+        ("60016000556001600055", 1, 412, 0),
+        ("600160005560006000556001600055", 0, 40_218, 19_800),
+        ("600060005560016000556000600055", 1, 10_218, 19_800),
+    ];
+    for (code, original, gas, refund) in cases {
+        let bytes = alloy_primitives::hex::decode(code).expect("hex");
+        let slots = if original == 0 { Vec::new() } else { vec![(0, original)] };
+        let state = with_contract(&bytes, &slots);
+        let call = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+        let (executed, _) = run(Fork::Constantinople, &state, FeePayment::Direct, &[call]);
+        let spent = 21_000 + gas;
+        let expected = spent - refund.min(spent / 2);
+        assert_eq!(executed[0].result.gas.used, expected, "{code} on {original}");
+    }
+}
+
+#[test]
+fn petersburg_meters_stores_gross() {
+    let state = with_contract(&alloy_primitives::hex!("60016000556001600055"), &[(0, 1)]);
+    let call = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+    let (executed, _) = run(Fork::Petersburg, &state, FeePayment::Direct, &[call]);
+    assert_eq!(executed[0].result.gas.used, 21_000 + 10_012);
+}
+
+#[test]
+fn a_deferred_fee_is_handed_out_and_not_paid() {
+    let state = state();
+    let transfer = tx(0, TxKind::Call(CONTRACT), 1, &[]);
+    let (executed, diff) = run(Fork::Istanbul, &state, FeePayment::Deferred, &[transfer]);
+    assert_eq!(executed[0].fee_due, Some(U256::from(21_000 * GAS_PRICE)));
+    assert!(diff.accounts.iter().all(|account| account.address != AUTHOR));
+}
+
+#[test]
+fn a_transaction_that_reads_the_fee_recipient_pays_directly() {
+    // BALANCE(COINBASE)
+    let state = with_contract(&alloy_primitives::hex!("413150"), &[]);
+    let call = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+    let (executed, diff) = run(Fork::Istanbul, &state, FeePayment::Deferred, &[call]);
+    assert_eq!(executed[0].fee_due, None);
+    let paid = diff.accounts.iter().find(|account| account.address == AUTHOR).expect("paid");
+    let fee = U256::from(executed[0].result.gas.used * GAS_PRICE);
+    assert_eq!(paid.after.expect("exists").balance, fee);
+}
+
+#[test]
+fn a_created_address_with_storage_collides() {
+    let mut state = state();
+    let created = SENDER.create(0);
+    let mut occupied = MemoryAccount::default();
+    occupied.slots.insert(U256::ZERO, U256::ONE);
+    state.accounts.insert(created, occupied);
+    let creation = tx(0, TxKind::Create, 0, &alloy_primitives::hex!("00"));
+    let (executed, diff) = run(Fork::Istanbul, &state, FeePayment::Direct, &[creation]);
+    assert_eq!(executed[0].result.status, TxStatus::Halt("CreateCollision".to_owned()));
+    assert_eq!(executed[0].result.gas.used, 1_000_000);
+    assert!(diff.accounts.iter().all(|account| account.address != created));
+}
+
+/// A journal of many transactions must not take the value before the last one for the value before
+/// the block.
+#[test]
+fn a_diff_spans_all_transactions_of_the_journal() {
+    // SSTORE(0, CALLDATALOAD(0))
+    let state = with_contract(&alloy_primitives::hex!("60003560005500"), &[(0, 7)]);
+    let store = |nonce, value: u64| {
+        tx(nonce, TxKind::Call(CONTRACT), 0, &U256::from(value).to_be_bytes::<32>())
+    };
+    let changed = |txs: &[PreparedTx]| {
+        let (_, diff) = run(Fork::Berlin, &state, FeePayment::Direct, txs);
+        let contract = diff.accounts.into_iter().find(|account| account.address == CONTRACT);
+        contract.map(|account| account.slots)
+    };
+    let before = U256::from(7);
+    let expected = SlotDiff { slot: U256::ZERO, before, after: U256::from(9) };
+    assert_eq!(changed(&[store(0, 8), store(1, 9), store(2, 9)]), Some(vec![expected]));
+    assert_eq!(changed(&[store(0, 8), store(1, 7)]), None, "back to where it was");
+}
+
+#[test]
+fn a_destroyed_account_is_gone_and_comes_back_without_its_storage() {
+    // SELFDESTRUCT(CALLER)
+    let state = with_contract(&alloy_primitives::hex!("33ff"), &[(0, 7)]);
+    let destroy = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+    let fund = tx(1, TxKind::Call(CONTRACT), 5, &[]);
+    let of_contract = |txs: &[PreparedTx]| {
+        let (_, diff) = run(Fork::Istanbul, &state, FeePayment::Direct, txs);
+        diff.accounts.into_iter().find(|account| account.address == CONTRACT).expect("changed")
+    };
+    let gone = of_contract(std::slice::from_ref(&destroy));
+    assert_eq!((gone.after, gone.wiped), (None, true));
+    let back = of_contract(&[destroy, fund]);
+    assert!(back.wiped && back.slots.is_empty());
+    assert_eq!(back.after, Some(Account { balance: U256::from(5), ..Account::default() }));
+}
