@@ -6,7 +6,7 @@ use crate::support::{Done, finish, replay, small_bundle};
 use fugue_archive::{Bundle, write_zstd};
 use fugue_workload::Rng;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 /// Depth of the nesting that must not be answered with as deep a recursion.
 const DEPTH: usize = 100_000;
@@ -15,7 +15,7 @@ const MUTATIONS: usize = 300;
 const BATCH: usize = 50;
 
 /// A small bundle that has everything that can be damaged.
-fn good() -> Bundle {
+static GOOD: LazyLock<Bundle> = LazyLock::new(|| {
     small_bundle(|bundle| {
         let block = bundle.block.block();
         let has_codes = bundle.state.as_ref().is_some_and(|state| !state.codes.is_empty());
@@ -25,10 +25,10 @@ fn good() -> Bundle {
             && block.header.withdrawals_root.is_some()
             && !block.body.transactions.is_empty()
     })
-}
+});
 
 fn good_json() -> Vec<u8> {
-    good().to_json("good").expect("JSON")
+    GOOD.to_json("good").expect("JSON")
 }
 
 fn write(folder: &Path, file: &str, bytes: &[u8]) {
@@ -78,7 +78,7 @@ fn a_damaged_compressed_stream_is_refused() {
         bytes[at] ^= 0x10;
         bytes
     };
-    let with_tail = |tail: &[u8]| [&good, tail].concat();
+    let with_tail = |tail: &[u8]| [&good[..], tail].concat();
     let (not_zstd, damaged) = ("not zstd-compressed", "damaged or truncated zstd stream");
     let cases = [
         ("nothing", cut(0), not_zstd),
@@ -117,8 +117,7 @@ fn remove(object: &mut Value, key: &str) {
 
 /// The first value of an object.
 fn first(object: &mut Value) -> &mut Value {
-    let values = object.as_object_mut().expect("an object").values_mut();
-    values.into_iter().next().expect("a value")
+    object.as_object_mut().expect("an object").values_mut().next().expect("a value")
 }
 
 /// Changes one digit of byte `at` of a string of hexadecimal digits.
@@ -133,12 +132,13 @@ fn flip(hex: &mut Value, at: usize) {
 /// Keeps the first `length` bytes of a string of hexadecimal digits.
 fn cut(hex: &mut Value, length: usize) {
     let text = hex.as_str().expect("a string");
-    *hex = text[..2 + 2 * length].into();
+    *hex = Value::from(&text[..2 + 2 * length]);
 }
 
 #[test]
 fn a_missing_field_is_named() {
-    for field in ["format", "chainId", "number", "block", "headerRlp", "transactionsRlp", "blockHashes"]
+    for field in
+        ["format", "chainId", "number", "block", "headerRlp", "transactionsRlp", "blockHashes"]
     {
         let needle = format!("missing field `{field}`");
         check(field, "1.json", &edited(|bundle| remove(bundle, field)), &needle);
@@ -176,7 +176,9 @@ fn a_damaged_field_is_named() {
         ("no codes", "prestate: code 0x", |b| b["codes"] = json!({})),
         ("balance", ".balance: ", |b| first(&mut b["prestate"])["balance"] = "much".into()),
         ("nonce", ".nonce: ", |b| first(&mut b["prestate"])["nonce"] = "0xno".into()),
-        ("ancestor", "blockHashes.zero: ", |b| b["blockHashes"]["zero"] = b["block"]["hash"].clone()),
+        ("ancestor", "blockHashes.zero: ", |b| {
+            b["blockHashes"]["zero"] = b["block"]["hash"].clone()
+        }),
         ("parent's hash", "parentHash", |b| {
             let hash = b["block"]["hash"].clone();
             for known in b["blockHashes"].as_object_mut().expect("an object").values_mut() {
@@ -233,7 +235,7 @@ fn one_bad_file_does_not_hide_the_others() {
     assert_eq!((done.code, done.totals()), (Some(2), [1, 0, 0, 1]), "{done:?}");
 
     // A difference says more than a file that cannot be read.
-    let mut changed = good();
+    let mut changed = GOOD.clone();
     let state = changed.state.as_mut().expect("a pre-state");
     state.is_complete = true;
     state.accounts.entry(fugue_types::Address::repeat_byte(0x77)).or_default().nonce += 1;

@@ -1,9 +1,7 @@
 //! `fugue replay` as its users see it: exit codes, the table, JSON lines, and the folder that
 //! reproduces a difference.
 
-use crate::support::{
-    Case, Done, bundle_files, finish, generated, program, replay, small_bundle,
-};
+use crate::support::{Case, Done, bundle_files, finish, generated, program, replay, small_bundle};
 use fugue_archive::{PreAccount, PreState, write_zstd};
 use fugue_executor::Executor;
 use fugue_types::{Address, U256};
@@ -41,6 +39,14 @@ fn every_mode_runs_alone() {
     }
 }
 
+/// Standard output, each line of it one value.
+fn json_lines(done: &Done) -> Vec<Value> {
+    let value = |line: &str| -> Value {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    };
+    done.stdout.lines().map(value).collect()
+}
+
 #[test]
 fn json_lines_end_with_a_summary_that_adds_up() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -48,11 +54,7 @@ fn json_lines_end_with_a_summary_that_adds_up() {
     let files: Vec<&Path> = files.iter().step_by(9).map(PathBuf::as_path).collect();
     let done = finish(replay(folder.path(), &files).args(["--json", "-"]));
     assert_eq!(done.code, Some(0), "{done:?}");
-    let lines: Vec<Value> = done
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
+    let lines = json_lines(&done);
     let (summary, blocks) = lines.split_last().expect("lines");
     assert_eq!(summary["type"], "summary");
     assert_eq!(blocks.len(), files.len());
@@ -95,6 +97,20 @@ fn json_lines_go_to_a_file_beside_the_table() {
     assert_eq!(done.totals(), [1, 0, 0, 0]);
     let report = std::fs::read_to_string(folder.path().join("report.jsonl")).expect("a report");
     assert_eq!(report.lines().count(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_has_its_json_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bad = folder.path().join("bad.json");
+    std::fs::write(&bad, "{}").expect("a written file");
+    let done = finish(replay(folder.path(), &[&bad]).args(["--json", "-"]));
+    assert_eq!(done.code, Some(2), "{done:?}");
+    let lines = json_lines(&done);
+    let [line, summary] = &lines[..] else { panic!("two lines were expected: {done:?}") };
+    assert_eq!(line["type"], "unreadable");
+    assert_eq!(line["file"].as_str(), bad.to_str());
+    assert_eq!((&summary["blocks"], &summary["unreadable"]), (&Value::from(0), &Value::from(1)));
 }
 
 #[test]

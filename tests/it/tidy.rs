@@ -65,7 +65,9 @@ fn no_faults(faults: &[String]) {
 #[test]
 fn every_file_of_code_opens_with_what_it_is_for() {
     let faults = code().into_iter().filter(|(_, text)| !text.starts_with("//!"));
-    no_faults(&faults.map(|(name, _)| format!("{name}: does not open with //!")).collect::<Vec<_>>());
+    no_faults(
+        &faults.map(|(name, _)| format!("{name}: does not open with //!")).collect::<Vec<_>>(),
+    );
 }
 
 #[test]

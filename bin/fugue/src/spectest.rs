@@ -19,7 +19,6 @@ use fugue_executor::{Executor, Mode};
 use serde_json::{Value, json};
 use state_test::StateTest;
 use std::{
-    collections::BTreeMap,
     io::Write,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
@@ -67,14 +66,25 @@ enum Ended {
 }
 
 /// Runs the files of a batch on all cores.
-fn run_batch(batch: &[FixtureFile], options: &Options) -> Result<Vec<Case>, UsageError> {
-    let read = on_all_cores(batch.len(), || Ok(()), |(), index| read_file(&batch[index]))?;
+fn run_batch(
+    batch: &[FixtureFile],
+    options: &Options,
+    unreadable: &mut Vec<String>,
+) -> Result<Vec<Case>, UsageError> {
+    let read = on_all_cores(batch.len(), || Ok(()), |(), index| Ok(read_file(&batch[index])))?;
     let mut tests = Vec::new();
     let mut cases = Vec::new();
-    for fixture in read.into_iter().flatten() {
-        match fixture {
-            Fixture::StateTest(name, test) => tests.push((name, test)),
-            Fixture::NotRun(case) => cases.push(case),
+    for file in read {
+        match file {
+            Ok(fixtures) => {
+                for fixture in fixtures {
+                    match fixture {
+                        Fixture::StateTest(name, test) => tests.push((name, test)),
+                        Fixture::NotRun(case) => cases.push(case),
+                    }
+                }
+            }
+            Err(UsageError(message)) => unreadable.push(message),
         }
     }
     let modes = options.mode.list();
@@ -133,8 +143,13 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let progress = Progress::new("sources", sources.len());
     for source in &sources {
         files::read(source, &mut |batch: Vec<FixtureFile>| {
-            for case in run_batch(&batch, options)? {
+            let mut unreadable = Vec::new();
+            for case in run_batch(&batch, options, &mut unreadable)? {
                 report.add(case, &expected)?;
+            }
+            for message in unreadable {
+                progress.say(&format!("error: {message}"));
+                report.is_input_bad = true;
             }
             Ok(())
         })?;
@@ -151,36 +166,53 @@ enum Fixture {
 
 /// All fixtures of one file.
 fn read_file(file: &FixtureFile) -> Result<Vec<Fixture>, UsageError> {
-    let tests: BTreeMap<String, Value> = serde_json::from_slice(&file.bytes)
+    let tests: Value = serde_json::from_slice(&file.bytes)
         .map_err(|error| UsageError(format!("{}: {error}", file.name)))?;
+    let Value::Object(tests) = tests else {
+        return Ok(vec![Fixture::not_run(file.name.clone(), &tests)]);
+    };
     let fixture = |(name, test): (String, Value)| {
         let name = format!("{}::{name}", file.name);
-        match kind(&test) {
-            "state_test" => StateTest::parse(test)
-                .map(|test| Fixture::StateTest(name.clone(), test))
-                .map_err(|reason| UsageError(format!("{name}: {reason}"))),
-            kind => {
-                let fork = test["network"].as_str().unwrap_or("*").to_owned();
-                let ended = Ended::NotRun(kind.to_owned());
-                Ok(Fixture::NotRun(Case { name, fork, mode: None, ended }))
-            }
+        if kind(&test) != "state_test" {
+            return Ok(Fixture::not_run(name, &test));
         }
+        StateTest::parse(test)
+            .map(|test| Fixture::StateTest(name.clone(), test))
+            .map_err(|reason| UsageError(format!("{name}: {reason}")))
     };
     tests.into_iter().map(fixture).collect()
 }
 
+impl Fixture {
+    fn not_run(name: String, test: &Value) -> Self {
+        let fork = test["network"].as_str().unwrap_or("*").to_owned();
+        let ended = Ended::NotRun(kind(test).to_owned());
+        Self::NotRun(Case { name, fork, mode: None, ended })
+    }
+}
+
 /// What a fixture is, by what it has.
 fn kind(test: &Value) -> &'static str {
-    let has = |field: &str| test.get(field).is_some();
-    if has("post") && has("transaction") && has("pre") {
-        "state_test"
-    } else if has("engineNewPayloads") {
-        "blockchain_test_engine"
-    } else if has("blocks") && has("genesisBlockHeader") {
-        "blockchain_test"
-    } else {
-        "unknown"
-    }
+    const KINDS: [(&str, &[&str]); 7] = [
+        ("state_test", &["pre", "transaction", "post"]),
+        ("blockchain_test_engine", &["engineNewPayloads"]),
+        ("blockchain_test", &["genesisBlockHeader", "blocks"]),
+        ("transaction_test", &["txbytes", "result"]),
+        ("trie_test", &["in", "root"]),
+        ("rlp_test", &["in", "out"]),
+        ("difficulty_test", &["parentDifficulty", "currentDifficulty"]),
+    ];
+    let has = |fields: &[&str]| fields.iter().all(|field| test.get(field).is_some());
+    let known = KINDS.iter().find(|(_, fields)| has(fields)).map(|(kind, _)| *kind);
+    let is_difficulty = |variants: &Value| {
+        variants.as_object().into_iter().flat_map(|variants| variants.values()).any(|variant| {
+            kind(variant) == "difficulty_test"
+        })
+    };
+    let by_fork = || test.as_object().into_iter().flat_map(|forks| forks.values());
+    known.unwrap_or_else(|| {
+        if by_fork().any(is_difficulty) { "difficulty_test" } else { "unknown" }
+    })
 }
 
 /// Counts, and what is shown of failures.
@@ -188,6 +220,8 @@ struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// A file was not JSON, or a fixture not of its kind's form.
+    is_input_bad: bool,
     shown: Vec<String>,
     json: Option<Box<dyn Write>>,
 }
@@ -203,7 +237,7 @@ impl Report {
                 Some(Box::new(std::io::BufWriter::new(file)))
             }
         };
-        Ok(Self { passed: 0, failed: 0, skipped: 0, shown: Vec::new(), json })
+        Ok(Self { passed: 0, failed: 0, skipped: 0, is_input_bad: false, shown: Vec::new(), json })
     }
 
     fn add(&mut self, case: Case, expected: &Expected) -> Result<(), UsageError> {
@@ -268,6 +302,10 @@ impl Report {
             out.flush().map_err(|error| UsageError(format!("--json: {error}")))?;
         }
         println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
-        Ok(if self.failed == 0 { Verdict::Good } else { Verdict::Differs })
+        Ok(match (self.failed, self.is_input_bad) {
+            (0, false) => Verdict::Good,
+            (0, true) => Verdict::BadInput,
+            _ => Verdict::Differs,
+        })
     }
 }

@@ -56,7 +56,10 @@ fn collect(path: &Path, depth: usize, sources: &mut Vec<PathBuf>) -> Result<(), 
         .map_err(|error| UsageError::at(path, error))?;
     entries.sort();
     for entry in entries {
-        collect(&entry, depth + 1, sources)?;
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.starts_with('.') {
+            collect(&entry, depth + 1, sources)?;
+        }
     }
     Ok(())
 }
@@ -83,7 +86,9 @@ pub(super) fn read(
     for entry in archive.entries().map_err(at)? {
         let entry = entry.map_err(at)?;
         let name = entry.path().map_err(at)?.display().to_string();
-        if !entry.header().entry_type().is_file() || !name.ends_with(".json") {
+        // Archives carry notes of their makers in folders like `.meta`.
+        let is_hidden = name.split('/').any(|part| part.len() > 1 && part.starts_with('.'));
+        if !entry.header().entry_type().is_file() || !name.ends_with(".json") || is_hidden {
             continue;
         }
         batch.push(FixtureFile { name, bytes: read_bounded(entry).map_err(at)? });
