@@ -70,7 +70,8 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     );
     let index = options.out.join("index.json");
     let json = json!({ "seed": options.seed, "blocks": entries });
-    let mut json = serde_json::to_vec_pretty(&json).map_err(|error| UsageError(error.to_string()))?;
+    let mut json =
+        serde_json::to_vec_pretty(&json).map_err(|error| UsageError(error.to_string()))?;
     json.push(b'\n');
     std::fs::write(&index, json).map_err(|error| UsageError::at(&index, error))?;
     Ok(Verdict::Good)

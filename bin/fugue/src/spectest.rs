@@ -13,7 +13,7 @@ use crate::{
     cli::{Modes, Threads, cores},
     progress::Progress,
 };
-use expected::{Expected, Expectation};
+use expected::{Expectation, Expected};
 use files::FixtureFile;
 use fugue_executor::{Executor, Mode};
 use serde_json::{Value, json};
@@ -93,9 +93,8 @@ fn run_batch(
         .flat_map(|(name, test)| test.variants(name, options.fork.as_deref()))
         .flat_map(|variant| modes.iter().map(move |mode| (variant.clone(), *mode)))
         .collect();
-    let executor = || {
-        Executor::new(options.threads.count()).map_err(|error| UsageError(error.to_string()))
-    };
+    let executor =
+        || Executor::new(options.threads.count()).map_err(|error| UsageError(error.to_string()));
     let run = |executor: &mut Executor, index: usize| {
         let (variant, mode) = &variants[index];
         Ok(variant.run(*mode, executor))
@@ -160,7 +159,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
 }
 
 enum Fixture {
-    StateTest(String, StateTest),
+    StateTest(String, Box<StateTest>),
     NotRun(Case),
 }
 
@@ -177,7 +176,7 @@ fn read_file(file: &FixtureFile) -> Result<Vec<Fixture>, UsageError> {
             return Ok(Fixture::not_run(name, &test));
         }
         StateTest::parse(test)
-            .map(|test| Fixture::StateTest(name.clone(), test))
+            .map(|test| Fixture::StateTest(name.clone(), Box::new(test)))
             .map_err(|reason| UsageError(format!("{name}: {reason}")))
     };
     tests.into_iter().map(fixture).collect()
@@ -205,14 +204,18 @@ fn kind(test: &Value) -> &'static str {
     let has = |fields: &[&str]| fields.iter().all(|field| test.get(field).is_some());
     let known = KINDS.iter().find(|(_, fields)| has(fields)).map(|(kind, _)| *kind);
     let is_difficulty = |variants: &Value| {
-        variants.as_object().into_iter().flat_map(|variants| variants.values()).any(|variant| {
-            kind(variant) == "difficulty_test"
-        })
+        variants
+            .as_object()
+            .into_iter()
+            .flat_map(|variants| variants.values())
+            .any(|variant| kind(variant) == "difficulty_test")
     };
     let by_fork = || test.as_object().into_iter().flat_map(|forks| forks.values());
-    known.unwrap_or_else(|| {
-        if by_fork().any(is_difficulty) { "difficulty_test" } else { "unknown" }
-    })
+    known.unwrap_or_else(
+        || {
+            if by_fork().any(is_difficulty) { "difficulty_test" } else { "unknown" }
+        },
+    )
 }
 
 /// Counts, and what is shown of failures.

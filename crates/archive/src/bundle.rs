@@ -190,11 +190,15 @@ fn decode(json: BundleJson, files: &[Codes]) -> Result<Bundle, Cause> {
     }
     let has_ommers =
         json.ommers_rlp.is_some() || header.ommers_hash == alloy_consensus::EMPTY_OMMER_ROOT_HASH;
-    let ommers = decode_each("ommersRlp", json.ommers_rlp.as_deref().unwrap_or_default(), |bytes| {
-        alloy_rlp::decode_exact(bytes).map_err(|error| error.to_string())
-    })?;
-    let parent: Option<Header> =
-        json.parent_header_rlp.as_deref().map(|rlp| decode_rlp("parentHeaderRlp", rlp)).transpose()?;
+    let ommers =
+        decode_each("ommersRlp", json.ommers_rlp.as_deref().unwrap_or_default(), |bytes| {
+            alloy_rlp::decode_exact(bytes).map_err(|error| error.to_string())
+        })?;
+    let parent: Option<Header> = json
+        .parent_header_rlp
+        .as_deref()
+        .map(|rlp| decode_rlp("parentHeaderRlp", rlp))
+        .transpose()?;
     if let Some(parent) = &parent
         && parent.hash_slow() != header.parent_hash
     {
@@ -248,7 +252,7 @@ fn block_hashes(
     for (number, hash) in hashes {
         let field = || format!("blockHashes.{number}");
         let parsed: u64 = number.parse().map_err(|error| Cause::field(field(), error))?;
-        if parsed + 1 == header.number && hash != header.parent_hash {
+        if parsed.checked_add(1) == Some(header.number) && hash != header.parent_hash {
             return Err(Cause::field(field(), "is not the header's parentHash"));
         }
         by_number.insert(parsed, hash);
@@ -287,7 +291,8 @@ impl Bundle {
     /// # Errors
     /// [`serde_json::Error`] if `config` does not serialise.
     pub fn to_json(&self, fork: &str) -> Result<Vec<u8>, serde_json::Error> {
-        let Self { chain_id, config, block: sealed, has_ommers, parent, block_hashes, state } = self;
+        let Self { chain_id, config, block: sealed, has_ommers, parent, block_hashes, state } =
+            self;
         let Block { header, body } = sealed.block();
         let codes = state.as_ref().map(|state| {
             state.codes.iter().map(|(hash, code)| (*hash, code.clone())).collect::<BTreeMap<_, _>>()

@@ -159,11 +159,8 @@ mod tests {
 
     #[test]
     fn forks_out_of_order_are_refused() {
-        let config = ChainConfig {
-            cancun_time: Some(10),
-            prague_time: Some(5),
-            ..ChainConfig::default()
-        };
+        let config =
+            ChainConfig { cancun_time: Some(10), prague_time: Some(5), ..ChainConfig::default() };
         assert_eq!(
             ChainSpec::try_from(&config),
             Err(ConfigError::Order { earlier: Fork::Cancun, later: Fork::Prague })
@@ -174,9 +171,6 @@ mod tests {
     fn a_blob_schedule_for_an_unknown_fork_is_refused() {
         let mut config = ChainConfig::default();
         config.blob_schedule.insert("london".to_owned(), BlobParams::cancun());
-        assert_eq!(
-            ChainSpec::try_from(&config),
-            Err(ConfigError::BlobFork("london".to_owned()))
-        );
+        assert_eq!(ChainSpec::try_from(&config), Err(ConfigError::BlobFork("london".to_owned())));
     }
 }

@@ -12,12 +12,9 @@ impl InvalidTx {
     pub fn names(&self) -> &'static [&'static str] {
         use InvalidTransaction as I;
         match &self.0 {
-            I::CallGasCostMoreThanGasLimit { .. } => &[
-                "INTRINSIC_GAS_TOO_LOW",
-                "TR_IntrinsicGas",
-                "IntrinsicGas",
-                "TR_NoFundsOrGas",
-            ],
+            I::CallGasCostMoreThanGasLimit { .. } => {
+                &["INTRINSIC_GAS_TOO_LOW", "TR_IntrinsicGas", "IntrinsicGas", "TR_NoFundsOrGas"]
+            }
             I::GasFloorMoreThanGasLimit { .. } => {
                 &["INTRINSIC_GAS_BELOW_FLOOR_GAS_COST", "INTRINSIC_GAS_TOO_LOW"]
             }
@@ -54,9 +51,7 @@ impl InvalidTx {
             I::BlobVersionNotSupported => {
                 &["TYPE_3_TX_INVALID_BLOB_VERSIONED_HASH", "TR_BLOBVERSION_INVALID"]
             }
-            I::TooManyBlobs { .. } => {
-                &["TYPE_3_TX_BLOB_COUNT_EXCEEDED", "TR_BLOBLIST_OVERSIZE"]
-            }
+            I::TooManyBlobs { .. } => &["TYPE_3_TX_BLOB_COUNT_EXCEEDED", "TR_BLOBLIST_OVERSIZE"],
             I::EmptyAuthorizationList => &["TYPE_4_EMPTY_AUTHORIZATION_LIST"],
             I::InvalidChainId | I::MissingChainId => &["INVALID_CHAINID"],
             _ => &[],

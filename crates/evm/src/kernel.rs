@@ -7,7 +7,9 @@ use crate::{
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff};
-use fugue_types::{Address, AddressMap, Bytes, Header, KECCAK256_EMPTY, TxGas, TxResult, TxStatus, U256};
+use fugue_types::{
+    Address, AddressMap, Bytes, Header, KECCAK256_EMPTY, TxGas, TxResult, TxStatus, U256,
+};
 use revm::{
     context::{ContextSetters, TxEnv},
     context_interface::{
@@ -196,7 +198,13 @@ impl<'c, R: StateReader> Kernel<'c, R> {
                 if after.is_some() && !began_anew {
                     position.insert(*address, diff.accounts.len());
                 }
-                diff.accounts.push(AccountDiff { address: *address, before: *before, after, wiped, slots });
+                diff.accounts.push(AccountDiff {
+                    address: *address,
+                    before: *before,
+                    after,
+                    wiped,
+                    slots,
+                });
             }
         }
         for (address, slot, before) in &log.slots {
@@ -209,7 +217,11 @@ impl<'c, R: StateReader> Kernel<'c, R> {
             else {
                 continue;
             };
-            changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
+            changed.slots.push(SlotDiff {
+                slot: *slot,
+                before: *before,
+                after: value.present_value,
+            });
         }
         // The map goes back empty: the next transaction finds its memory.
         state.clear();

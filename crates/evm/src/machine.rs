@@ -110,9 +110,7 @@ impl<'c, R: StateReader> EvmTr for Machine<'c, R> {
         self.inner.frame_init(frame)
     }
 
-    fn frame_run(
-        &mut self,
-    ) -> Result<FrameInitOrResult<Self::Frame>, ContextError<DbFault<R>>> {
+    fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextError<DbFault<R>>> {
         self.inner.frame_run()
     }
 

@@ -2,10 +2,7 @@
 
 use alloy_evm::FromRecoveredTx;
 use fugue_types::{Address, Transaction, TxType, Typed2718};
-use revm::{
-    context::TxEnv,
-    context_interface::either::Either,
-};
+use revm::{context::TxEnv, context_interface::either::Either};
 
 /// A type byte that no fork knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

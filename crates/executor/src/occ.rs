@@ -3,7 +3,8 @@
 //! Transactions run ahead of their turn on multi-version memory and log the value of every read.
 //! At its turn, when all before it is final, a transaction's reads are compared with the memory *by
 //! value*: if all hold, what it did is what it would do again, since execution is a function of
-//! what it reads; if not, it runs again. The commit, in block order, counts gas and gathers the diff.
+//! what it reads; if not, it runs again. The commit, in block order, counts gas and gathers the
+//! diff.
 //!
 //! The fee recipient's account, which every transaction credits, is kept out of the memory's way:
 //! fees are paid at the commit, and a transaction that looks at that account runs at its turn.

@@ -48,9 +48,9 @@ impl PreparedBlock {
         // This recovers the authorities of EIP-7702 transactions.
         let prepare = |(tx, sender): (&Transaction, &Address)| PreparedTx::new(tx, *sender);
         let txs: Vec<PreparedTx> = match pool {
-            Some(pool) => pool.install(|| {
-                txs.par_iter().zip(senders).map(prepare).collect::<Result<_, _>>()
-            }),
+            Some(pool) => {
+                pool.install(|| txs.par_iter().zip(senders).map(prepare).collect::<Result<_, _>>())
+            }
             None => txs.iter().zip(senders).map(prepare).collect(),
         }?;
         let mut last_of: AddressMap<usize> = AddressMap::default();

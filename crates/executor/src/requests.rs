@@ -72,7 +72,8 @@ mod tests {
     fn data() -> Vec<u8> {
         let mut data = vec![0; DEPOSIT_LOG_BYTES];
         for (field, (position, length)) in DEPOSIT_FIELDS.into_iter().enumerate() {
-            data[field * 32 + 30..field * 32 + 32].copy_from_slice(&(position as u16).to_be_bytes());
+            data[field * 32 + 30..field * 32 + 32]
+                .copy_from_slice(&(position as u16).to_be_bytes());
             data[position + 31] = length as u8;
             data[position + 32..position + 32 + length].fill(field as u8 + 1);
         }

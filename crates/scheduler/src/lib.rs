@@ -9,8 +9,8 @@
 //! 3. **Everything else is a guess.** Invalidation, suspicion and waiting only decide what is worth
 //!    running early. Losing any of it costs time, never correctness.
 //! 4. **It ends**: the head of the block can always run, and waits only for lower transactions.
-//! 5. **Bounded work**: a transaction runs at most [`GUESSES_MAX`] times before its turn and once at
-//!    its turn.
+//! 5. **Bounded work**: a transaction runs at most [`GUESSES_MAX`] times before its turn and once
+//!    at its turn.
 
 mod memory;
 mod session;
@@ -18,5 +18,5 @@ mod sync;
 
 pub use memory::{Latest, Memory};
 pub use session::{
-    Failure, GUESSES_MAX, Place, Program, Ran, Session, Stats, SUFFIX_RERUNS_PERCENT,
+    Failure, GUESSES_MAX, Place, Program, Ran, SUFFIX_RERUNS_PERCENT, Session, Stats,
 };

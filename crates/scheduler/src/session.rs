@@ -355,9 +355,7 @@ impl<'p, P: Program> Session<'p, P> {
     }
 
     fn claim(&self, tx: usize, from: u8) -> bool {
-        self.status[tx]
-            .compare_exchange(from, RUNNING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.status[tx].compare_exchange(from, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Runs a claimed transaction; `None` if it panicked, which ends the session.

@@ -2,7 +2,7 @@
 
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::{
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     hint::spin_loop,
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     thread::{sleep, yield_now},
 };

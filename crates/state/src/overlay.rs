@@ -1,8 +1,6 @@
 //! A view with the diffs of later transitions laid over it.
 
-use crate::{
-    Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView,
-};
+use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
 
 #[derive(Debug)]

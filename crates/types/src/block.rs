@@ -108,8 +108,9 @@ impl CheckedBlock {
         let transactions = &self.0.block.body.transactions;
         let senders = recover(transactions)?;
         if senders.len() != transactions.len() {
-            return Err(SenderCount { senders: senders.len(), transactions: transactions.len() }
-                .into());
+            return Err(
+                SenderCount { senders: senders.len(), transactions: transactions.len() }.into()
+            );
         }
         Ok(RecoveredBlock { block: self, senders })
     }

@@ -13,8 +13,8 @@ mod block;
 mod outcome;
 
 pub use alloy_consensus::{
-    Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as TransactionTrait,
-    TxType, Typed2718,
+    Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom,
+    Transaction as TransactionTrait, TxType, Typed2718,
 };
 pub use alloy_eips::{
     eip4895::{Withdrawal, Withdrawals},

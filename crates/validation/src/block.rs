@@ -3,9 +3,7 @@
 use crate::{Mismatch, expect};
 use alloy_consensus::{
     Transaction as _,
-    proofs::{
-        calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root,
-    },
+    proofs::{calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root},
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::{Block, SealedBlock};

@@ -12,8 +12,8 @@ use fugue_chainspec::{ChainSpec, ConfigError, Fork, Rules};
 use fugue_executor::{BlockError, BlockOutcome, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{DiffError, MemoryState};
 use fugue_types::{
-    B256, Block, BlockBody, Bytes, Eip658Value, b256, Header, ReceiptEnvelope, SealedBlock, Transaction,
-    TransactionTrait, U256, Withdrawals, keccak256,
+    B256, Block, BlockBody, Bytes, Eip658Value, Header, ReceiptEnvelope, SealedBlock, Transaction,
+    TransactionTrait, U256, Withdrawals, b256, keccak256,
 };
 use fugue_validation::{Mismatch, Ommers, check_block, logs_bloom, receipts_root};
 use std::collections::BTreeMap;
@@ -32,50 +32,36 @@ const EMPTY_LIST_HASH: B256 =
 /// Ancestors whose hash BLOCKHASH knows.
 const ANCESTORS: u64 = 256;
 
-/// A scenario that does not make a chain.
+/// Why a scenario does not make a chain.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum BuildCause {
     /// Its configuration is none.
-    #[error("{scenario}: {error}")]
-    Config {
-        /// The scenario.
-        scenario: String,
-        /// What is wrong.
-        error: ConfigError,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A block is not executed.
-    #[error("{scenario}, block {number}: {error}")]
-    Block {
-        /// The scenario.
-        scenario: String,
-        /// The block.
-        number: u64,
-        /// Why.
-        error: BlockError,
-    },
+    #[error(transparent)]
+    Block(#[from] BlockError),
     /// A block does not pass the judgement of bodies.
-    #[error("{scenario}, block {number}: {error}")]
-    Invalid {
-        /// The scenario.
-        scenario: String,
-        /// The block.
-        number: u64,
-        /// The field.
-        error: Mismatch,
-    },
+    #[error(transparent)]
+    Invalid(#[from] Mismatch),
     /// A diff does not follow the state.
-    #[error("{scenario}, block {number}: {error}")]
-    Diff {
-        /// The scenario.
-        scenario: String,
-        /// The block.
-        number: u64,
-        /// What is wrong.
-        error: DiffError,
-    },
+    #[error(transparent)]
+    Diff(#[from] DiffError),
     /// Its configuration does not serialise.
-    #[error("config: {0}")]
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
+}
+
+/// A scenario that does not make a chain, and where it fails.
+#[derive(Debug, thiserror::Error)]
+#[error("{scenario}, block {number}: {cause}")]
+pub struct BuildError {
+    /// The scenario.
+    pub scenario: String,
+    /// The block, setup blocks counted.
+    pub number: u64,
+    /// Why.
+    pub cause: Box<BuildCause>,
 }
 
 /// Genesis configuration of a chain on which `fork` holds from the first block on.
@@ -118,21 +104,27 @@ fn config(chain_id: u64, fork: Fork) -> ChainConfig {
 /// # Errors
 /// [`BuildError`]; a scenario of this crate that gives one is defective.
 pub fn build(scenario: &Scenario) -> Result<Vec<Bundle>, BuildError> {
+    let at = |number: u64| {
+        move |cause: BuildCause| BuildError {
+            scenario: scenario.name.clone(),
+            number,
+            cause: Box::new(cause),
+        }
+    };
     let config = config(scenario.chain_id, scenario.fork);
-    let chain = ChainSpec::try_from(&config)
-        .map_err(|error| BuildError::Config { scenario: scenario.name.clone(), error })?;
-    let mut forge = Forge::new(scenario, chain)?;
+    let mut forge = Forge::new(scenario, &config).map_err(at(0))?;
+    let config = serde_json::to_value(&config).map_err(|error| at(0)(error.into()))?;
     for transactions in setup_blocks(&scenario.setup) {
         let gas_limit = forge.head.gas_limit;
         let beneficiary = forge.head.beneficiary;
-        forge.add(&BlockPlan { transactions, beneficiary, withdrawals: Vec::new(), gas_limit })?;
+        let plan = BlockPlan { transactions, beneficiary, withdrawals: Vec::new(), gas_limit };
+        forge.add(&plan).map_err(at(forge.head.number + 1))?;
     }
-    let config = serde_json::to_value(&config)?;
     let mut bundles = Vec::with_capacity(scenario.blocks.len());
     for plan in &scenario.blocks {
         let (state, parent) = (pre_state(&forge.state), forge.head.clone());
         let block_hashes = forge.state.block_hashes.clone();
-        let block = forge.add(plan)?;
+        let block = forge.add(plan).map_err(at(parent.number + 1))?;
         bundles.push(Bundle {
             chain_id: scenario.chain_id,
             config: Some(config.clone()),
@@ -173,7 +165,8 @@ struct Forge<'s> {
 }
 
 impl<'s> Forge<'s> {
-    fn new(scenario: &'s Scenario, chain: ChainSpec) -> Result<Self, BuildError> {
+    fn new(scenario: &'s Scenario, config: &ChainConfig) -> Result<Self, BuildCause> {
+        let chain = ChainSpec::try_from(config)?;
         let first = scenario.blocks.first();
         let fork = scenario.fork;
         let mut head = Header {
@@ -187,19 +180,14 @@ impl<'s> Forge<'s> {
             ..Header::default()
         };
         fields_of_fork(&mut head, fork);
-        let executor = Executor::new(1).map_err(|error| BuildError::Block {
-            scenario: scenario.name.clone(),
-            number: 0,
-            error,
-        })?;
+        let executor = Executor::new(1)?;
         let mut state = scenario.genesis.clone();
         state.block_hashes.insert(0, head.hash_slow());
         Ok(Self { scenario, chain, executor, state, head })
     }
 
     /// Executes and seals the next block.
-    fn add(&mut self, plan: &BlockPlan) -> Result<SealedBlock, BuildError> {
-        let scenario = || self.scenario.name.clone();
+    fn add(&mut self, plan: &BlockPlan) -> Result<SealedBlock, BuildCause> {
         let number = self.head.number + 1;
         let mut header = self.child(plan);
         let rules = self.chain.rules(&header);
@@ -214,13 +202,10 @@ impl<'s> Forge<'s> {
         let body =
             BlockBody { transactions: plan.transactions.clone(), ommers: Vec::new(), withdrawals };
 
-        let (outcome, block) = self
-            .execute(Block { header, body }, &rules)
-            .map_err(|error| BuildError::Block { scenario: scenario(), number, error })?;
+        let (outcome, block) = self.execute(Block { header, body }, &rules)?;
         let Block { mut header, body } = block;
-        let diff = |error| BuildError::Diff { scenario: scenario(), number, error };
-        let receipts = self.receipts(&outcome, &rules).map_err(diff)?;
-        self.state.apply(&outcome.diff).map_err(diff)?;
+        let receipts = self.receipts(&outcome, &rules)?;
+        self.state.apply(&outcome.diff)?;
         header.gas_used = outcome.gas_used;
         header.receipts_root = receipts_root(&receipts);
         header.logs_bloom = logs_bloom(&receipts);
@@ -228,8 +213,7 @@ impl<'s> Forge<'s> {
         header.state_root = self.state.root();
 
         let block = SealedBlock::seal(Block { header, body });
-        check_block(&block, &rules, Ommers::Known)
-            .map_err(|error| BuildError::Invalid { scenario: scenario(), number, error })?;
+        check_block(&block, &rules, Ommers::Known)?;
         self.state.block_hashes.insert(number, block.hash());
         self.state.block_hashes.retain(|known, _| known + ANCESTORS > number);
         self.head = block.block().header.clone();
@@ -275,8 +259,7 @@ impl<'s> Forge<'s> {
             .map_err(|refused| -> BlockError { match refused.1 {} })?;
         let prepared: PreparedBlock = self.executor.prepare(block, rules)?;
         let mode = Mode::Seq;
-        let execution =
-            self.executor.execute(mode, &prepared, rules, &self.state, Scope::Block)?;
+        let execution = self.executor.execute(mode, &prepared, rules, &self.state, Scope::Block)?;
         Ok((execution.outcome, unsealed))
     }
 

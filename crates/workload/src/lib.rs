@@ -31,7 +31,7 @@ mod random;
 
 mod build;
 
-pub use build::{BuildError, build};
+pub use build::{BuildCause, BuildError, build};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::catalog;
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};

@@ -224,8 +224,7 @@ impl<'e> Checker<'e> {
 
         let receipts_are_whole = rules.receipts_have_status() || view_is_whole(bundle);
         findings.checked.extend(["gasUsed", "logsBloom"]);
-        let list =
-            if receipts_are_whole { &mut findings.checked } else { &mut findings.unchecked };
+        let list = if receipts_are_whole { &mut findings.checked } else { &mut findings.unchecked };
         list.push("receiptsRoot");
         let list =
             if view_is_whole(bundle) { &mut findings.checked } else { &mut findings.unchecked };
@@ -250,8 +249,9 @@ impl<'e> Checker<'e> {
             let mismatches = check_by_header(bundle, rules, view, outcome).map_err(|error| {
                 UsageError::at(path, format!("the diff does not fit the pre-state: {error}"))
             })?;
-            let mismatches =
-                mismatches.into_iter().map(|mismatch| of_mismatch(between_header_and(*mode), mismatch));
+            let mismatches = mismatches
+                .into_iter()
+                .map(|mismatch| of_mismatch(between_header_and(*mode), mismatch));
             findings.differences.extend(mismatches);
         }
         Ok(())

@@ -141,7 +141,11 @@ impl fmt::Display for Table {
             cell(self.total(Mode::Seq).map(ms), 3),
             cell(self.total(Mode::Occ).map(ms), 3),
             cell(self.speed_up(), 2),
-            if self.total(Mode::Occ).is_some() { summary.rerun_txs.to_string() } else { "-".into() },
+            if self.total(Mode::Occ).is_some() {
+                summary.rerun_txs.to_string()
+            } else {
+                "-".into()
+            },
         )?;
         writeln!(
             f,

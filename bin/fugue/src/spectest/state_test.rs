@@ -3,16 +3,16 @@
 mod schema;
 
 use super::{Case, Ended};
+use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
+use alloy_eips::{Decodable2718, eip2718::Eip2718Error};
 use fugue_chainspec::{BlobParams, ChainSpec, Fork, Rules};
 use fugue_executor::{BlockError, BlockOutcome, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{Account, MemoryState, StateError, StateView};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, Header, Log, SealedBlock, Transaction, U256, keccak256,
 };
-use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
-use alloy_eips::{Decodable2718, eip2718::Eip2718Error};
-pub(super) use schema::StateTest;
 use schema::Post;
+pub(super) use schema::StateTest;
 use serde_json::Value;
 
 /// Chain id of the fixtures.
@@ -35,8 +35,7 @@ impl StateTest {
             .iter()
             .filter(move |(fork, _)| only_fork.is_none_or(|only| only.eq_ignore_ascii_case(fork)))
             .flat_map(move |(fork, posts)| {
-                let variant =
-                    move |(index, post)| Variant { test: self, name, fork, index, post };
+                let variant = move |(index, post)| Variant { test: self, name, fork, index, post };
                 posts.iter().enumerate().map(variant)
             })
     }

@@ -54,7 +54,8 @@ fn run(
     fees: FeePayment,
     txs: &[PreparedTx],
 ) -> (Vec<Executed>, StateDiff) {
-    let header = Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
+    let header =
+        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
     let rules = ChainSpec::at_fork(1, fork).rules(&header);
     let codes = CodeCache::new();
     let mut kernel = Kernel::new(&rules, &header, &codes, ViewReader(state), fees);

@@ -63,7 +63,11 @@ impl<'v> StateMemory<'v> {
     }
 
     /// The account as transaction `tx` sees it.
-    pub(super) fn account(&self, address: Address, tx: usize) -> Result<Option<Account>, ReadFault> {
+    pub(super) fn account(
+        &self,
+        address: Address,
+        tx: usize,
+    ) -> Result<Option<Account>, ReadFault> {
         match self.accounts.read(&address, version_of(tx)) {
             Latest::Written { value, .. } | Latest::Base(Some(value)) => Ok(value),
             Latest::Suspect { by } => Err(blocked(by)),

@@ -57,7 +57,11 @@ impl<'b> OccBlock<'b> {
     }
 
     /// The fee that a transaction did not pay itself, as a change of the fee recipient's account.
-    fn fee_change(&self, fee: U256, state: &Overlay<'_>) -> Result<Option<AccountDiff>, StateError> {
+    fn fee_change(
+        &self,
+        fee: U256,
+        state: &Overlay<'_>,
+    ) -> Result<Option<AccountDiff>, StateError> {
         let address = self.block().header.beneficiary;
         let before = state.account(address)?;
         let credited = before.unwrap_or_default();
@@ -182,8 +186,8 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
         let Some(TxRun { executed, mut diff, reads: _ }) = run else {
             return Err(BlockError::Internal(format!("transaction {tx} has no result")));
         };
-        let executed = executed
-            .map_err(|fault| BlockError::of_transaction(tx, *transaction.hash(), fault))?;
+        let executed =
+            executed.map_err(|fault| BlockError::of_transaction(tx, *transaction.hash(), fault))?;
         if let Some(fee) = executed.fee_due
             && let Some(change) = block.fee_change(fee, overlay)?
         {
