@@ -157,7 +157,8 @@ const IN_STATE_ROOT: usize = 3 + 33 + 33 + 21 + 10;
 
 #[test]
 fn a_damaged_field_is_named() {
-    let cases: [(&str, &str, fn(&mut Value)); 26] = [
+    type Damage = fn(&mut Value);
+    let cases: [(&str, &str, Damage); 26] = [
         ("header", "headerRlp: block hash is ", |b| flip(&mut b["headerRlp"], IN_STATE_ROOT)),
         ("cut header", "headerRlp: ", |b| cut(&mut b["headerRlp"], 90)),
         ("header without digits", "headerRlp: ", |b| b["headerRlp"] = "0xno".into()),

@@ -143,7 +143,8 @@ fn account(state: &mut PreState, address: Address) -> &mut PreAccount {
 #[test]
 fn a_difference_is_named_and_its_folder_reproduces_it() {
     // A change of the pre-state, of the account of the first sender.
-    let cases: [(&str, fn(&mut PreState, Address)); 3] = [
+    type Change = fn(&mut PreState, Address);
+    let cases: [(&str, Change); 3] = [
         ("no ether", |state, sender| account(state, sender).balance = U256::ZERO),
         ("a wei more", |state, sender| account(state, sender).balance += U256::from(1)),
         ("a slot", |state, sender| {
