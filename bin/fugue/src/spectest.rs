@@ -227,10 +227,13 @@ struct Report {
     is_input_bad: bool,
     shown: Vec<String>,
     json: Option<Box<dyn Write>>,
+    /// Standard output belongs to the JSON lines.
+    is_output_json: bool,
 }
 
 impl Report {
     fn new(json: Option<&PathBuf>) -> Result<Self, UsageError> {
+        let is_output_json = json.is_some_and(|path| path.as_os_str() == "-");
         let json: Option<Box<dyn Write>> = match json {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(Box::new(std::io::stdout())),
@@ -240,7 +243,15 @@ impl Report {
                 Some(Box::new(std::io::BufWriter::new(file)))
             }
         };
-        Ok(Self { passed: 0, failed: 0, skipped: 0, is_input_bad: false, shown: Vec::new(), json })
+        Ok(Self {
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            is_input_bad: false,
+            shown: Vec::new(),
+            json,
+            is_output_json,
+        })
     }
 
     fn add(&mut self, case: Case, expected: &Expected) -> Result<(), UsageError> {
@@ -304,7 +315,13 @@ impl Report {
         if let Some(out) = &mut self.json {
             out.flush().map_err(|error| UsageError(format!("--json: {error}")))?;
         }
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        let line =
+            format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        if self.is_output_json {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
+        }
         Ok(match (self.failed, self.is_input_bad) {
             (0, false) => Verdict::Good,
             (0, true) => Verdict::BadInput,

@@ -2,7 +2,7 @@
 
 use crate::{
     BlockError, BlockOutcome, PreparedBlock,
-    occ::{self, OccRun},
+    occ::{self, OccRun, Resources, Room},
     sequential,
 };
 use fugue_chainspec::Rules;
@@ -10,6 +10,7 @@ use fugue_evm::CodeCache;
 use fugue_scheduler::Stats;
 use fugue_state::StateView;
 use fugue_types::{CheckedBlock, RecoveredBlock};
+use parking_lot::Mutex;
 use std::{fmt, str::FromStr};
 
 /// Transactions below which a block is prepared on the caller's thread: waking the pool costs more
@@ -91,6 +92,7 @@ pub struct Executor {
     threads: usize,
     pool: rayon::ThreadPool,
     codes: CodeCache,
+    room: Mutex<Option<Room>>,
 }
 
 impl Executor {
@@ -105,7 +107,7 @@ impl Executor {
             .thread_name(|index| format!("fugue-exec-{index}"))
             .build()
             .map_err(|error| BlockError::Internal(error.to_string()))?;
-        Ok(Self { threads, pool, codes: CodeCache::new() })
+        Ok(Self { threads, pool, codes: CodeCache::new(), room: Mutex::new(None) })
     }
 
     /// Threads of this executor.
@@ -157,8 +159,9 @@ impl Executor {
                 Ok(Execution { outcome, report: report(Stats::default(), None) })
             }
             Mode::Occ => {
-                let pool = &self.pool;
-                match occ::run(block, rules, view, &self.codes, scope, pool, self.threads) {
+                let Self { threads, pool, codes, room } = self;
+                let resources = Resources { codes, pool, threads: *threads, room };
+                match occ::run(block, rules, view, scope, &resources) {
                     Ok(OccRun { outcome, stats, ended_by }) => {
                         let fallback = ended_by.map(|cause| Fallback { cause });
                         Ok(Execution { outcome, report: report(stats, fallback) })

@@ -20,6 +20,11 @@ use fugue_types::{Block, Bytes, Requests, TxResult, U256};
 /// Gwei in wei: withdrawals are counted in gwei. Source: EIP-4895.
 const GWEI: u64 = 1_000_000_000;
 
+/// Whether anything happens before the first transaction.
+pub(crate) fn has_opening(rules: &Rules) -> bool {
+    rules.moves_dao_balances || rules.has(Fork::Cancun)
+}
+
 /// Before the first transaction.
 pub(crate) fn open<R: StateReader<Error = StateError>>(
     kernel: &mut Kernel<'_, R>,

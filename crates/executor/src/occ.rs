@@ -21,7 +21,11 @@ use fugue_chainspec::Rules;
 use fugue_evm::{CodeCache, FeePayment, Kernel, ViewReader};
 use fugue_scheduler::{Failure, Session, Stats};
 use fugue_state::{Overlay, StateDiff, StateView};
+use memory::StateMemory;
+use parking_lot::Mutex;
 use program::{Occ, OccBlock};
+
+pub(crate) use memory::Room;
 
 /// A block that was executed in parallel, as far as that went.
 pub(crate) struct OccRun {
@@ -31,8 +35,18 @@ pub(crate) struct OccRun {
     pub(crate) ended_by: Option<BlockError>,
 }
 
-/// Runs the block on the caller's thread and `threads - 1` more of the pool. If that ends early,
-/// the transactions that are not committed yet run sequentially.
+/// What a parallel run borrows from its executor.
+pub(crate) struct Resources<'e> {
+    pub(crate) codes: &'e CodeCache,
+    pub(crate) pool: &'e rayon::ThreadPool,
+    /// Threads that take part, the caller's included.
+    pub(crate) threads: usize,
+    /// Taken by one run at a time; another one meanwhile makes room of its own.
+    pub(crate) room: &'e Mutex<Option<Room>>,
+}
+
+/// Runs the block on the caller's thread and those of the pool. If that ends early, the
+/// transactions that are not committed yet run sequentially.
 ///
 /// # Errors
 /// What opening the block, that sequential rest, or closing it came upon.
@@ -40,15 +54,14 @@ pub(crate) fn run(
     prepared: &PreparedBlock,
     rules: &Rules,
     view: &dyn StateView,
-    codes: &CodeCache,
     scope: Scope,
-    pool: &rayon::ThreadPool,
-    threads: usize,
+    resources: &Resources<'_>,
 ) -> Result<OccRun, BlockError> {
+    let Resources { codes, pool, threads, room } = *resources;
     let block = prepared.block.block();
     let mut overlay = Overlay::new(view);
     let mut opening = StateDiff::default();
-    if scope == Scope::Block {
+    if scope == Scope::Block && frame::has_opening(rules) {
         let reader = ViewReader(view);
         let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
         frame::open(&mut kernel, rules, block)?;
@@ -59,7 +72,8 @@ pub(crate) fn run(
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
     let steps = (!rules.receipts_have_status()).then(|| vec![opening.clone()]);
     let progress = Progress { overlay, tally, steps };
-    let occ = OccBlock::new(prepared, rules, view, codes, &opening, progress);
+    let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
+    let occ = OccBlock::new(prepared, rules, codes, memory, progress);
     let program = Occ(&occ);
     let session = Session::new(&program, prepared.txs.len());
     pool.in_place_scope(|scope| {
@@ -76,6 +90,8 @@ pub(crate) fn run(
             BlockError::Internal(format!("transaction {tx} did not run at its turn"))
         }
     });
-    let outcome = sequential::resume(occ.into_progress()?, prepared, rules, codes, scope)?;
+    let (progress, used) = occ.into_parts();
+    *room.lock() = Some(used);
+    let outcome = sequential::resume(progress?, prepared, rules, codes, scope)?;
     Ok(OccRun { outcome, stats, ended_by })
 }

@@ -72,6 +72,13 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         }
     }
 
+    /// Forgets everything, keeping the room that it took.
+    pub fn clear(&mut self) {
+        for shard in &mut self.shards {
+            shard.get_mut().clear();
+        }
+    }
+
     /// What a reader at `index` sees, and notes that it has looked.
     pub fn read(&self, key: &K, index: usize) -> Latest<V>
     where

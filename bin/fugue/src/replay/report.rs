@@ -112,7 +112,7 @@ impl fmt::Display for Table {
         )?;
         for row in &self.rows {
             let note = match row.report(Mode::Occ).and_then(|report| report.fallback.as_ref()) {
-                Some(fallback) => format!(" (parallel run dropped: {})", fallback.cause),
+                Some(fallback) => format!(" (parallel run ended early: {})", fallback.cause),
                 None if row.is_partial => " (no pre-state: not executed)".to_owned(),
                 None => String::new(),
             };

@@ -32,6 +32,14 @@ pub(super) enum ReadFault {
 
 type SlotKey = (Address, U256);
 
+/// What a memory takes room for, kept from one block to the next: pages that are given back and
+/// fetched again cost more than what is written into them.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    accounts: Memory<Address, Option<Account>>,
+    slots: Memory<SlotKey, U256>,
+}
+
 /// Shared by all workers of one block.
 pub(super) struct StateMemory<'v> {
     view: &'v dyn StateView,
@@ -49,17 +57,26 @@ pub(super) const fn version_of(tx: usize) -> usize {
 }
 
 impl<'v> StateMemory<'v> {
-    pub(super) fn new(view: &'v dyn StateView, opening: &StateDiff) -> Self {
+    pub(super) fn new(room: Room, view: &'v dyn StateView, opening: &StateDiff) -> Self {
+        let Room { mut accounts, mut slots } = room;
+        accounts.clear();
+        slots.clear();
         let memory = Self {
             view,
-            accounts: Memory::new(),
-            slots: Memory::new(),
+            accounts,
+            slots,
             wipes: RwLock::default(),
             has_wipes: AtomicBool::new(false),
             codes: RwLock::default(),
         };
         memory.write(0, opening, &StateDiff::default(), &mut Vec::new());
         memory
+    }
+
+    /// The room, for the next block.
+    pub(super) fn into_room(self) -> Room {
+        let Self { accounts, slots, .. } = self;
+        Room { accounts, slots }
     }
 
     /// The account as transaction `tx` sees it.

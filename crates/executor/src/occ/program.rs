@@ -1,6 +1,6 @@
 //! A block as the scheduler's program: run a transaction ahead or at its turn, commit it.
 
-use super::memory::{ReadFault, StateMemory, version_of};
+use super::memory::{ReadFault, Room, StateMemory, version_of};
 use crate::{BlockError, PreparedBlock, sequential::Progress};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, ReadLog, StateReader};
@@ -31,25 +31,24 @@ impl<'b> OccBlock<'b> {
     pub(super) fn new(
         prepared: &'b PreparedBlock,
         rules: &'b Rules,
-        view: &'b dyn StateView,
         codes: &'b CodeCache,
-        opening: &StateDiff,
+        memory: StateMemory<'b>,
         progress: Progress<'b>,
     ) -> Self {
         Self {
             prepared,
             rules,
             codes,
-            memory: StateMemory::new(view, opening),
+            memory,
             runs: prepared.txs.iter().map(|_| Mutex::new(None)).collect(),
             progress: Mutex::new(Some(progress)),
         }
     }
 
-    /// What is committed.
-    pub(super) fn into_progress(self) -> Result<Progress<'b>, BlockError> {
+    /// What is committed, and the room of the memory.
+    pub(super) fn into_parts(self) -> (Result<Progress<'b>, BlockError>, Room) {
         let broken = || BlockError::Internal("a commit failed half-way".to_owned());
-        self.progress.into_inner().ok_or_else(broken)
+        (self.progress.into_inner().ok_or_else(broken), self.memory.into_room())
     }
 
     fn block(&self) -> &'b Block {
