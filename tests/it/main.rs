@@ -6,10 +6,12 @@
 mod support;
 
 mod layers;
+mod licences;
 mod tidy;
 
 mod damaged;
 mod replay_cli;
 
 mod equivalence;
+mod extremes;
 mod scheduler_program;

@@ -163,7 +163,8 @@ impl<'c, R: StateReader> Handler for Phases<'c, R> {
         let tip = if is_london { price.saturating_sub(base_fee) } else { price };
         let gas = result.gas();
         let gas_used = gas.used().saturating_sub(gas.reservoir());
-        self.fee_due.set(Some(U256::from(tip.saturating_mul(u128::from(gas_used)))));
+        // As the EVM implementation multiplies: it wraps, for prices that nobody can pay.
+        self.fee_due.set(Some(U256::from(tip.wrapping_mul(u128::from(gas_used)))));
         Ok(())
     }
 }

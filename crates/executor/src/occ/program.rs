@@ -64,7 +64,9 @@ impl<'b> OccBlock<'b> {
         let address = self.block().header.beneficiary;
         let before = state.account(address)?;
         let credited = before.unwrap_or_default();
-        let credited = Account { balance: credited.balance.saturating_add(fee), ..credited };
+        // As a direct payment does: what would overflow is not credited.
+        let balance = credited.balance.checked_add(fee).unwrap_or(credited.balance);
+        let credited = Account { balance, ..credited };
         // Source: EIP-161: touching an empty account ends it; before, it brings it into being.
         let clears = self.rules.has(Fork::SpuriousDragon) && credited.is_empty();
         let after = (!clears).then_some(credited);
