@@ -25,8 +25,8 @@ fn every_dependency_has_an_allowed_licence() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     // What is built: the lock file names a few more, of features that nobody turned on.
     let output = Command::new(cargo)
-        .args(["tree", "--workspace", "--locked", "--offline", "--target", "all"])
-        .args(["--prefix", "none", "--no-dedupe", "--format", "{l}\t{p}"])
+        .args(["tree", "--workspace", "--locked", "--offline"])
+        .args(["--prefix", "none", "--format", "{l}\t{p}"])
         .current_dir(root())
         .output()
         .expect("cargo starts");
