@@ -4,7 +4,7 @@
 DATA := $(or $(FUGUE_DATA),$(wildcard ../shared/data))
 BUNDLES := $(or $(wildcard $(DATA)/mainnet-blocks/blocks),testdata/bundles)
 STATE_TESTS := $(wildcard $(DATA)/ef-tests/*StateTests.tar.zst) $(wildcard $(DATA)/eest/*/state_tests*.tar.zst)
-FUGUE := target/release/fugue
+FUGUE := $(or $(CARGO_TARGET_DIR),target)/release/fugue
 NEXTEST_VERSION := 0.9.143
 # Packs of the same tests as blockchain tests are not state tests.
 STATE_TESTS := $(foreach pack,$(STATE_TESTS),$(if $(findstring BlockchainTests,$(pack)),,$(pack)))
