@@ -41,8 +41,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Kitchen {
     fn new(recipe: Recipe) -> Self {
         let counts = || recipe.transactions.iter().map(|_| AtomicU32::new(0)).collect();
+        let memory = Memory::new();
+        if recipe.is_held {
+            // Touched by a transaction behind the last: whoever reads is told of later writes.
+            for key in 0..recipe.keys {
+                memory.write(&key, recipe.transactions.len(), 0, &mut Vec::new());
+            }
+        }
         Self {
-            memory: Memory::new(),
+            memory,
             runs: recipe.transactions.iter().map(|_| Mutex::new(None)).collect(),
             outputs: Mutex::new(Vec::new()),
             begun: counts(),
@@ -54,13 +61,9 @@ impl Kitchen {
 
     fn read(&self, key: u64, tx: usize) -> Result<u64, Stop> {
         match self.memory.read(&key, tx) {
-            Latest::Written { value, .. } | Latest::Base(Some(value)) => Ok(value),
+            Latest::Written { value, .. } => Ok(value),
             Latest::Suspect { by } => Err(Stop::Blocked(by)),
-            Latest::Base(None) => {
-                let value = self.recipe.base(key);
-                self.memory.note_base(&key, value);
-                Ok(value)
-            }
+            Latest::Base | Latest::Untouched => Ok(self.recipe.base(key)),
         }
     }
 
@@ -135,8 +138,10 @@ impl Program for Kitchen {
         let run = lock(&self.runs[tx]);
         let Some(Run { reads, .. }) = &*run else { return false };
         reads.iter().all(|(key, read)| match self.memory.peek(key, tx) {
-            Latest::Written { value, .. } | Latest::Base(Some(value)) => value == *read,
-            Latest::Suspect { .. } | Latest::Base(None) => false,
+            Latest::Untouched => true,
+            Latest::Written { value, .. } => value == *read,
+            Latest::Base => self.recipe.base(*key) == *read,
+            Latest::Suspect { .. } => false,
         })
     }
 
@@ -184,7 +189,7 @@ fn serve(recipe: Recipe, threads: usize) -> Served {
     assert!(stats.active_threads <= threads, "{stats:?}");
     let value = |key: u64| match kitchen.memory.peek(&key, count) {
         Latest::Written { value, .. } => Some(value),
-        Latest::Base(_) => Some(kitchen.recipe.base(key)),
+        Latest::Base | Latest::Untouched => Some(kitchen.recipe.base(key)),
         Latest::Suspect { .. } => None,
     };
     let values = (0..kitchen.recipe.keys).map(value).collect();

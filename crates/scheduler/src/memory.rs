@@ -1,11 +1,17 @@
 //! Multi-version memory: for each key the value that each transaction wrote, in block order.
 //!
 //! Terms: a *version* is the index of the transaction that wrote; a reader at index `n` sees the
-//! newest write by a version below `n`, or the base value if there is none.
+//! newest write by a version below `n`, or the base value, which is kept elsewhere.
+//!
+//! Most keys are only read. A filter of one bit per hash tells in one load that nobody has written
+//! a key, so that such reads share no lock and dirty no cache line. A bit is set before the write
+//! is there and stays set: a clear bit at a transaction's turn proves that it read the base value.
+//! The price is that readers who came before the first write are not told of it; they find out at
+//! their turn.
 //!
 //! Keys are compared whole; their hash (randomly seeded) only finds the place.
 
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
@@ -13,6 +19,8 @@ use std::hash::{BuildHasher, Hash};
 
 /// Shards of the key space; a power of two.
 const SHARDS: usize = 64;
+/// Words of the filter; a power of two. 65,536 bits: a block writes some thousand keys.
+const FILTER_WORDS: usize = 1024;
 
 /// What a reader at some index finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +37,10 @@ pub enum Latest<V> {
         /// Version of the value that is in doubt.
         by: usize,
     },
-    /// Nobody below wrote; `Some` if the base value was noted here before.
-    Base(Option<V>),
+    /// Nobody below has written; others may have.
+    Base,
+    /// Nobody at all has written.
+    Untouched,
 }
 
 #[derive(Debug)]
@@ -43,17 +53,23 @@ struct Write<V> {
 #[derive(Debug)]
 struct Entry<K, V> {
     key: K,
-    base: Option<V>,
     /// By version, each once.
     writes: SmallVec<[Write<V>; 2]>,
     /// Readers that should hear of a new write below them; ascending, each once.
     readers: SmallVec<[u32; 4]>,
 }
 
+/// A shard on cache lines of its own, so that its lock is no neighbour of another's.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard<K, V>(Mutex<HashTable<Entry<K, V>>>);
+
 /// Multi-version memory. Every method may be called by many threads at once.
 #[derive(Debug)]
 pub struct Memory<K, V> {
-    shards: Vec<Mutex<HashTable<Entry<K, V>>>>,
+    shards: Vec<Shard<K, V>>,
+    /// One bit per hash of a key that was written.
+    written: Vec<AtomicU64>,
     hasher: RandomState,
 }
 
@@ -67,7 +83,8 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     /// An empty memory.
     pub fn new() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(HashTable::new())).collect(),
+            shards: (0..SHARDS).map(|_| Shard(Mutex::new(HashTable::new()))).collect(),
+            written: (0..FILTER_WORDS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::default(),
         }
     }
@@ -75,16 +92,23 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     /// Forgets everything, keeping the room that it took.
     pub fn clear(&mut self) {
         for shard in &mut self.shards {
-            shard.get_mut().clear();
+            shard.0.get_mut().clear();
+        }
+        for word in &mut self.written {
+            *word.get_mut() = 0;
         }
     }
 
-    /// What a reader at `index` sees, and notes that it has looked.
+    /// What a reader at `index` sees. If anybody has written, notes that it has looked.
     pub fn read(&self, key: &K, index: usize) -> Latest<V>
     where
         K: Clone,
     {
-        self.with_entry(key, |entry| {
+        let hash = self.hasher.hash_one(key);
+        if !self.may_be_written(hash) {
+            return Latest::Untouched;
+        }
+        self.with_entry(key, hash, |entry| {
             entry.note_reader(to_u32(index));
             entry.latest(index)
         })
@@ -93,16 +117,11 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     /// What a reader at `index` would see, leaving no trace.
     pub fn peek(&self, key: &K, index: usize) -> Latest<V> {
         let hash = self.hasher.hash_one(key);
+        if !self.may_be_written(hash) {
+            return Latest::Untouched;
+        }
         let shard = self.shard(hash).lock();
-        shard.find(hash, |entry| entry.key == *key).map_or(Latest::Base(None), |e| e.latest(index))
-    }
-
-    /// Notes the base value, so that nobody has to fetch it again.
-    pub fn note_base(&self, key: &K, value: V)
-    where
-        K: Clone,
-    {
-        self.with_entry(key, |entry| entry.base = Some(value));
+        shard.find(hash, |entry| entry.key == *key).map_or(Latest::Base, |e| e.latest(index))
     }
 
     /// Writes a value as transaction `by`, and names in `overtaken` the readers above it that have
@@ -111,7 +130,10 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     where
         K: Clone,
     {
-        self.with_entry(key, |entry| {
+        let hash = self.hasher.hash_one(key);
+        let (word, bit) = filter_place(hash);
+        self.written[word].fetch_or(bit, Ordering::Release);
+        self.with_entry(key, hash, |entry| {
             let by = to_u32(by);
             let place = entry.writes.partition_point(|write| write.by < by);
             let is_news = match entry.writes.get_mut(place) {
@@ -122,11 +144,8 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
                     is_news
                 }
                 _ => {
-                    let seen = match place.checked_sub(1) {
-                        Some(below) => entry.writes.get(below).map(|write| &write.value),
-                        None => entry.base.as_ref(),
-                    };
-                    let is_news = seen != Some(&value);
+                    let below = place.checked_sub(1).and_then(|below| entry.writes.get(below));
+                    let is_news = below.is_none_or(|below| below.value != value);
                     entry.writes.insert(place, Write { by, is_suspect: false, value });
                     is_news
                 }
@@ -142,7 +161,7 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     where
         K: Clone,
     {
-        self.with_entry(key, |entry| {
+        self.with_entry(key, self.hasher.hash_one(key), |entry| {
             let by = to_u32(by);
             if let Ok(place) = entry.writes.binary_search_by_key(&by, |write| write.by) {
                 entry.writes.remove(place);
@@ -156,7 +175,7 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
     where
         K: Clone,
     {
-        self.with_entry(key, |entry| {
+        self.with_entry(key, self.hasher.hash_one(key), |entry| {
             let by = to_u32(by);
             if let Some(write) = entry.writes.iter_mut().find(|write| write.by == by) {
                 write.is_suspect = true;
@@ -166,20 +185,23 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
 
     fn shard(&self, hash: u64) -> &Mutex<HashTable<Entry<K, V>>> {
         // The table uses the low and the top bits of the hash; these are in between.
-        &self.shards[(hash >> 32) as usize & (SHARDS - 1)]
+        &self.shards[(hash >> 32) as usize & (SHARDS - 1)].0
     }
 
-    fn with_entry<T>(&self, key: &K, use_entry: impl FnOnce(&mut Entry<K, V>) -> T) -> T
+    fn may_be_written(&self, hash: u64) -> bool {
+        let (word, bit) = filter_place(hash);
+        self.written[word].load(Ordering::Acquire) & bit != 0
+    }
+
+    fn with_entry<T>(&self, key: &K, hash: u64, use_entry: impl FnOnce(&mut Entry<K, V>) -> T) -> T
     where
         K: Clone,
     {
-        let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).lock();
         let mut entry = shard
             .entry(hash, |entry| entry.key == *key, |entry| self.hasher.hash_one(&entry.key))
             .or_insert_with(|| Entry {
                 key: key.clone(),
-                base: None,
                 writes: SmallVec::new(),
                 readers: SmallVec::new(),
             });
@@ -195,7 +217,7 @@ impl<K, V: Clone> Entry<K, V> {
             Some(Write { by, value, .. }) => {
                 Latest::Written { by: *by as usize, value: value.clone() }
             }
-            None => Latest::Base(self.base.clone()),
+            None => Latest::Base,
         }
     }
 
@@ -222,6 +244,11 @@ impl<K, V: Clone> Entry<K, V> {
     }
 }
 
+/// Word and bit of a hash in the filter.
+const fn filter_place(hash: u64) -> (usize, u64) {
+    ((hash >> 6) as usize & (FILTER_WORDS - 1), 1 << (hash & 63))
+}
+
 fn to_u32(index: usize) -> u32 {
     u32::try_from(index).expect("a block has fewer than 2^32 transactions")
 }
@@ -240,7 +267,7 @@ mod tests {
         let mut overtaken = Vec::new();
         memory.write(&7, 2, 20, &mut overtaken);
         memory.write(&7, 5, 50, &mut overtaken);
-        assert_eq!(memory.read(&7, 2), Latest::Base(None));
+        assert_eq!(memory.read(&7, 2), Latest::Base);
         assert_eq!(memory.read(&7, 3), written(2, 20));
         assert_eq!(memory.read(&7, 5), written(2, 20));
         assert_eq!(memory.read(&7, 6), written(5, 50));
@@ -264,7 +291,7 @@ mod tests {
     fn writing_the_value_that_was_seen_overtakes_nobody() {
         let memory = Memory::<u64, u64>::new();
         let mut overtaken = Vec::new();
-        memory.note_base(&7, 1);
+        memory.write(&7, 2, 1, &mut overtaken);
         memory.read(&7, 9);
         memory.write(&7, 3, 1, &mut overtaken);
         memory.write(&7, 3, 1, &mut overtaken);
@@ -283,7 +310,19 @@ mod tests {
         memory.write(&7, 3, 30, &mut overtaken);
         assert_eq!(memory.read(&7, 4), written(3, 30));
         memory.retract(&7, 3, &mut overtaken);
-        assert_eq!(memory.read(&7, 4), Latest::Base(None));
+        assert_eq!(memory.read(&7, 4), Latest::Base);
         assert_eq!(overtaken, [4]);
+    }
+
+    #[test]
+    fn a_key_is_untouched_until_it_is_written_and_never_again() {
+        let mut memory = Memory::<u64, u64>::new();
+        assert_eq!(memory.read(&7, 4), Latest::Untouched);
+        assert_eq!(memory.peek(&7, 4), Latest::Untouched);
+        memory.write(&7, 9, 1, &mut Vec::new());
+        memory.retract(&7, 9, &mut Vec::new());
+        assert_eq!(memory.peek(&7, 4), Latest::Base);
+        memory.clear();
+        assert_eq!(memory.peek(&7, 4), Latest::Untouched);
     }
 }

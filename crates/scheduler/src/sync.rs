@@ -3,6 +3,6 @@
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::{
     hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     thread::{sleep, yield_now},
 };

@@ -86,27 +86,19 @@ impl<'v> StateMemory<'v> {
         tx: usize,
     ) -> Result<Option<Account>, ReadFault> {
         match self.accounts.read(&address, version_of(tx)) {
-            Latest::Written { value, .. } | Latest::Base(Some(value)) => Ok(value),
+            Latest::Written { value, .. } => Ok(value),
             Latest::Suspect { by } => Err(blocked(by)),
-            Latest::Base(None) => {
-                let value = self.view.account(address)?;
-                self.accounts.note_base(&address, value);
-                Ok(value)
-            }
+            Latest::Base | Latest::Untouched => Ok(self.view.account(address)?),
         }
     }
 
     /// The slot as transaction `tx` sees it.
     pub(super) fn slot(&self, address: Address, slot: U256, tx: usize) -> Result<U256, ReadFault> {
-        let key = (address, slot);
-        let latest = self.slots.read(&key, version_of(tx));
-        let value = self.resolve(latest, address, tx)?;
-        if let Some(value) = value {
-            return Ok(value);
+        let latest = self.slots.read(&(address, slot), version_of(tx));
+        match self.resolve(latest, address, tx)? {
+            Some(value) => Ok(value),
+            None => Ok(self.view.slot(address, slot)?),
         }
-        let value = self.view.slot(address, slot)?;
-        self.slots.note_base(&key, value);
-        Ok(value)
     }
 
     /// Whether transaction `tx` sees any slot of the account that is not zero. Only asked about
@@ -130,18 +122,27 @@ impl<'v> StateMemory<'v> {
     /// Whether the account is what transaction `tx` has read.
     pub(super) fn account_is(&self, address: Address, tx: usize, read: Option<Account>) -> bool {
         match self.accounts.peek(&address, version_of(tx)) {
-            Latest::Written { value, .. } | Latest::Base(Some(value)) => value == read,
-            Latest::Suspect { .. } | Latest::Base(None) => false,
+            Latest::Untouched => true,
+            Latest::Written { value, .. } => value == read,
+            Latest::Base => self.view.account(address) == Ok(read),
+            Latest::Suspect { .. } => false,
         }
     }
 
     /// Whether the slot is what transaction `tx` has read.
     pub(super) fn slot_is(&self, address: Address, slot: U256, tx: usize, read: U256) -> bool {
         let latest = self.slots.peek(&(address, slot), version_of(tx));
-        self.resolve(latest, address, tx) == Ok(Some(read))
+        let is_untouched = latest == Latest::Untouched;
+        match self.resolve(latest, address, tx) {
+            Ok(Some(value)) => value == read,
+            Ok(None) => {
+                is_untouched && !self.has_wipes() || self.view.slot(address, slot) == Ok(read)
+            }
+            Err(_) => false,
+        }
     }
 
-    /// The value of a slot after looking at wipes; `None` if it is the base value, not noted yet.
+    /// The value of a slot after looking at wipes; `None` if it is the base value.
     fn resolve(
         &self,
         latest: Latest<U256>,
@@ -156,12 +157,16 @@ impl<'v> StateMemory<'v> {
             }
             _ if wiped_by.is_some() => Ok(Some(U256::ZERO)),
             Latest::Written { value, .. } => Ok(Some(value)),
-            Latest::Base(value) => Ok(value),
+            Latest::Base | Latest::Untouched => Ok(None),
         }
     }
 
+    fn has_wipes(&self) -> bool {
+        self.has_wipes.load(Ordering::Acquire)
+    }
+
     fn last_wipe(&self, address: Address, tx: usize) -> Option<usize> {
-        if !self.has_wipes.load(Ordering::Acquire) {
+        if !self.has_wipes() {
             return None;
         }
         self.wipes.read().get(&address)?.range(..version_of(tx)).next_back().copied()
