@@ -22,6 +22,11 @@ impl CodeCache {
         Self::default()
     }
 
+    /// Analyses a code ahead of its first use. `hash` is its keccak256.
+    pub fn warm(&self, hash: B256, code: &Bytes) {
+        let Ok(_) = self.get(hash, || Ok::<_, std::convert::Infallible>(code.clone()));
+    }
+
     /// The analysed code, fetched by `load` if it is not here yet.
     pub(crate) fn get<E>(
         &self,

@@ -9,7 +9,7 @@ use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
 use fugue_scheduler::Stats;
 use fugue_state::StateView;
-use fugue_types::{CheckedBlock, RecoveredBlock};
+use fugue_types::{B256, Bytes, CheckedBlock, RecoveredBlock};
 use parking_lot::Mutex;
 use std::{fmt, str::FromStr};
 
@@ -131,6 +131,13 @@ impl Executor {
     pub fn prepare_recovered(&self, block: RecoveredBlock) -> Result<PreparedBlock, BlockError> {
         let pool = self.pool_for(block.senders().len());
         PreparedBlock::new(block, pool)
+    }
+
+    /// Analyses codes ahead of a block that may call them, each with its keccak256.
+    pub fn warm<'c>(&self, codes: impl IntoIterator<Item = (&'c B256, &'c Bytes)>) {
+        for (hash, code) in codes {
+            self.codes.warm(*hash, code);
+        }
     }
 
     /// The pool, where there is enough work for it.

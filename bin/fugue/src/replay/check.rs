@@ -196,7 +196,9 @@ impl<'e> Checker<'e> {
         view: &MemoryState,
         findings: &mut Findings,
     ) -> Result<(), UsageError> {
-        // Whoever runs first finds caches cold; the modes take turns at it.
+        // Codes are analysed once, whoever runs first. What else the first one finds cold, the
+        // modes take turns at.
+        self.executor.warm(&view.codes);
         let mut order = self.modes.list().to_vec();
         if self.count.is_multiple_of(2) {
             order.reverse();

@@ -151,7 +151,8 @@ impl fmt::Display for Table {
         writeln!(
             f,
             "{} equal, {} different, {} partial, {} unreadable; execution only [P], in memory, \
-             senders recovered before ({:.1} ms); {} threads on {} cores",
+             senders recovered and code analysed before ({:.1} ms for the senders); {} threads on {} \
+             cores",
             summary.equal,
             summary.different,
             summary.partial,
