@@ -20,7 +20,7 @@ help:
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make doc       build the documentation of all crates"
-	@echo "make ci        everything that must pass: check, test, generated data, soak"
+	@echo "make ci        everything that must pass: check, doc, test, generated data, soak"
 	@echo "make clean     remove what was built"
 
 .PHONY: setup
@@ -78,7 +78,7 @@ doc:
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
 
 .PHONY: ci
-ci: setup check test generated soak
+ci: setup check doc test generated soak
 
 .PHONY: clean
 clean:

@@ -15,7 +15,7 @@ use crate::{
     cli::{Modes, Threads},
     progress::Progress,
 };
-use check::{Checker, Findings};
+use check::Checker;
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
 use report::{JsonLines, Table};
@@ -107,6 +107,3 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     }
     Ok(verdict)
 }
-
-/// Findings of one block, shared by the report and the repro.
-pub(crate) type BlockFindings = Findings;

@@ -1,6 +1,6 @@
 //! Reads and writes block files.
 //!
-//! [`bundle`] is one block with the state that its transactions read.
+//! A [`Bundle`] is one block with the state that its transactions read.
 
 mod bundle;
 mod error;

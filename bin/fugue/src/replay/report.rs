@@ -1,6 +1,6 @@
 //! What a replay shows: a table for people, JSON lines for machines.
 
-use super::{BlockFindings, check::Difference};
+use super::check::{Difference, Findings};
 use crate::{
     UsageError,
     cli::{Modes, cores},
@@ -19,7 +19,7 @@ use std::{
 pub(super) struct Table {
     modes: Modes,
     threads: usize,
-    rows: Vec<BlockFindings>,
+    rows: Vec<Findings>,
     bad_inputs: usize,
 }
 
@@ -28,7 +28,7 @@ impl Table {
         Self { modes, threads, rows: Vec::new(), bad_inputs: 0 }
     }
 
-    pub(super) fn add(&mut self, findings: BlockFindings) {
+    pub(super) fn add(&mut self, findings: Findings) {
         self.rows.push(findings);
     }
 
@@ -94,7 +94,7 @@ fn ratio(seq: Option<Duration>, occ: Option<Duration>) -> Option<f64> {
     (!occ.is_zero()).then(|| seq.as_secs_f64() / occ.as_secs_f64())
 }
 
-const fn verdict(row: &BlockFindings) -> &'static str {
+const fn verdict(row: &Findings) -> &'static str {
     if !row.differences.is_empty() {
         "DIFFERENT"
     } else if row.is_partial {
@@ -151,8 +151,7 @@ impl fmt::Display for Table {
         writeln!(
             f,
             "{} equal, {} different, {} partial, {} unreadable; execution only [P], in memory, \
-             senders recovered and code analysed before ({:.1} ms for the senders); {} threads on {} \
-             cores",
+             senders recovered ({:.1} ms) and code analysed before; {} threads on {} cores",
             summary.equal,
             summary.different,
             summary.partial,
@@ -191,8 +190,8 @@ impl JsonLines {
 
     /// # Errors
     /// If the line cannot be written.
-    pub(super) fn block(&mut self, row: &BlockFindings) -> Result<(), UsageError> {
-        let BlockFindings {
+    pub(super) fn block(&mut self, row: &Findings) -> Result<(), UsageError> {
+        let Findings {
             path,
             number,
             hash,

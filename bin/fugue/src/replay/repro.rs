@@ -6,7 +6,7 @@
 //! DIR/<number>-<hash>/rerun.sh            the one command
 //! ```
 
-use super::{BlockFindings, report};
+use super::{check::Findings, report};
 use crate::{UsageError, cli::Modes};
 use clap::ValueEnum;
 use fugue_archive::{Bundle, write_zstd};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn write(
     parent: &Path,
     bundle: Bundle,
-    findings: &BlockFindings,
+    findings: &Findings,
     modes: Modes,
     threads: usize,
 ) -> Result<PathBuf, UsageError> {
