@@ -8,7 +8,7 @@ use fugue_types::{Address, U256};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 #[test]
@@ -214,4 +214,19 @@ fn first_difference(name: &str, done: &Done, parent: &Path) -> Value {
     let text = std::fs::read(folder.join("divergence.json")).expect("the differences");
     let differences: Value = serde_json::from_slice(&text).expect("JSON");
     differences.get(0).cloned().unwrap_or_else(|| panic!("{name}: no difference in {named}"))
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for json in [&[][..], &["--json", "-"]] {
+        let mut command = replay(folder.path(), &[&generated()]);
+        let command = command.args(json).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("the program ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
 }

@@ -5,7 +5,7 @@
 //! DIR/index.json                            scenario, fork, blocks, transactions, gas
 //! ```
 
-use crate::{UsageError, Verdict, progress::Progress};
+use crate::{UsageError, Verdict, print, progress::Progress};
 use fugue_archive::write_zstd;
 use fugue_chainspec::Fork;
 use fugue_workload::{Scenario, build, catalog, random};
@@ -60,14 +60,14 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     progress.finish();
     let entries: Vec<Value> = entries.into_iter().flatten().collect();
     let total = |field| entries.iter().filter_map(|entry| entry[field].as_u64()).sum::<u64>();
-    println!(
-        "{} blocks of {} scenarios, {} transactions, {} gas: {}",
+    print(format_args!(
+        "{} blocks of {} scenarios, {} transactions, {} gas: {}\n",
         entries.len(),
         scenarios.len(),
         total("txs"),
         total("gasUsed"),
         options.out.display()
-    );
+    ))?;
     let index = options.out.join("index.json");
     let json = json!({ "seed": options.seed, "blocks": entries });
     let mut json =

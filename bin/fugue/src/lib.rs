@@ -31,6 +31,29 @@ impl Verdict {
     }
 }
 
+/// Writes to standard output.
+///
+/// # Errors
+/// As [`written`].
+pub(crate) fn print(text: impl std::fmt::Display) -> Result<(), UsageError> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    written("standard output", write!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// What became of a write to `what`. A reader that has gone away (`| head`) is no error.
+///
+/// # Errors
+/// If it failed for another reason.
+pub(crate) fn written(what: &str, result: std::io::Result<()>) -> Result<(), UsageError> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(UsageError(format!("{what}: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A command that could not do its work, in a message for its user.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

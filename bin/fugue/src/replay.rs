@@ -13,6 +13,7 @@ mod sources;
 use crate::{
     UsageError, Verdict,
     cli::{Modes, Threads},
+    print,
     progress::Progress,
 };
 use check::Checker;
@@ -103,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         json.summary(&table)?;
     }
     if !json.is_some_and(|json| json.is_standard_output()) {
-        print!("{table}");
+        print(&table)?;
     }
     Ok(verdict)
 }

@@ -11,7 +11,9 @@ mod state_test;
 use crate::{
     UsageError, Verdict,
     cli::{Modes, Threads, cores},
+    print,
     progress::Progress,
+    written,
 };
 use expected::{Expectation, Expected};
 use files::FixtureFile;
@@ -294,9 +296,7 @@ impl Report {
 
     fn line(&mut self, value: &Value) -> Result<(), UsageError> {
         match &mut self.json {
-            Some(out) => {
-                writeln!(out, "{value}").map_err(|error| UsageError(format!("--json: {error}")))
-            }
+            Some(out) => written("--json", writeln!(out, "{value}")),
             None => Ok(()),
         }
     }
@@ -313,14 +313,14 @@ impl Report {
             "passed": self.passed, "failed": self.failed, "skipped": self.skipped,
         }))?;
         if let Some(out) = &mut self.json {
-            out.flush().map_err(|error| UsageError(format!("--json: {error}")))?;
+            written("--json", out.flush())?;
         }
         let line =
             format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
         if self.is_output_json {
             eprintln!("{line}");
         } else {
-            println!("{line}");
+            print(format_args!("{line}\n"))?;
         }
         Ok(match (self.failed, self.is_input_bad) {
             (0, false) => Verdict::Good,

@@ -4,6 +4,7 @@ use super::check::{Difference, Findings};
 use crate::{
     UsageError,
     cli::{Modes, cores},
+    written,
 };
 use fugue_executor::Mode;
 use serde_json::{Value, json};
@@ -271,11 +272,11 @@ impl JsonLines {
             "cores": cores(),
             "modes": table.modes.list().iter().map(Mode::to_string).collect::<Vec<_>>(),
         }))?;
-        self.out.flush().map_err(|error| UsageError(format!("--json: {error}")))
+        written("--json", self.out.flush())
     }
 
     fn line(&mut self, value: &Value) -> Result<(), UsageError> {
-        writeln!(self.out, "{value}").map_err(|error| UsageError(format!("--json: {error}")))
+        written("--json", writeln!(self.out, "{value}"))
     }
 }
 
