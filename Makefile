@@ -19,6 +19,7 @@ help:
 	@echo "make spec      run the official state tests in $(or $(DATA),\$$FUGUE_DATA), in both modes"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
+	@echo "make generated check that testdata/bundles is what make generate would write"
 	@echo "make doc       build the documentation of all crates"
 	@echo "make ci        everything that must pass: check, doc, test, generated data, soak"
 	@echo "make clean     remove what was built"
