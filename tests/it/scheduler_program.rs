@@ -149,6 +149,9 @@ impl Program for Kitchen {
         if self.recipe.refused == Some(tx) {
             return Err("refused");
         }
+        if self.recipe.commit_panics == Some(tx) {
+            resume_unwind(Box::new("a commit that panics"));
+        }
         let mut outputs = lock(&self.outputs);
         if outputs.len() != tx {
             return Err("out of order");
@@ -266,13 +269,16 @@ fn a_refused_commit_ends_the_session() {
 fn a_panic_ends_the_session_and_nobody_waits() {
     for threads in THREADS {
         for panics in [0, 5, 39] {
-            let recipe = Recipe { panics: Some(panics), ..Recipe::independent(40) };
-            let (expected, _) = recipe.expected();
-            let what = format!("transaction {panics} panics, {threads} threads");
-            let served = in_time(&what, move || serve(recipe, threads));
-            assert_eq!(served.failure, Some(Failure::Panicked(panics)), "{what}");
-            assert!(served.outputs.len() <= panics, "{what}");
-            assert_eq!(served.outputs, expected[..served.outputs.len()], "{what}");
+            let run = Recipe { panics: Some(panics), ..Recipe::independent(40) };
+            let commit = Recipe { commit_panics: Some(panics), ..Recipe::independent(40) };
+            for (place, recipe) in [("run", run), ("commit", commit)] {
+                let (expected, _) = recipe.expected();
+                let what = format!("{place} of transaction {panics} panics, {threads} threads");
+                let served = in_time(&what, move || serve(recipe, threads));
+                assert_eq!(served.failure, Some(Failure::Panicked(panics)), "{what}");
+                assert!(served.outputs.len() <= panics, "{what}");
+                assert_eq!(served.outputs, expected[..served.outputs.len()], "{what}");
+            }
         }
     }
 }

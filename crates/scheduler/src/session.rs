@@ -112,7 +112,7 @@ pub trait Program: Sync {
 pub enum Failure<E> {
     /// A commit was refused.
     Commit(E),
-    /// A thread panicked while running this transaction.
+    /// A thread panicked while running, comparing or committing this transaction.
     Panicked(usize),
     /// This transaction did not run at the head, where it has nothing to wait for.
     HeadRefused(usize),
@@ -234,7 +234,11 @@ impl<'p, P: Program> Session<'p, P> {
                     if !self.claim(head, EXECUTED) {
                         continue;
                     }
-                    if !self.program.is_current(head) {
+                    let Some(is_current) = self.guarded(head, || self.program.is_current(head))
+                    else {
+                        return true;
+                    };
+                    if !is_current {
                         self.head_reruns.fetch_add(1, Ordering::Relaxed);
                         if !self.run_at_head(hand, head) {
                             return true;
@@ -251,9 +255,13 @@ impl<'p, P: Program> Session<'p, P> {
                 }
             }
             has_worked = true;
-            if let Err(error) = self.program.commit(head) {
-                self.fail(Failure::Commit(error));
-                return true;
+            match self.guarded(head, || self.program.commit(head)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    self.fail(Failure::Commit(error));
+                    return true;
+                }
+                None => return true,
             }
             self.status[head].store(COMMITTED, Ordering::Release);
             self.wake(head);
@@ -369,14 +377,17 @@ impl<'p, P: Program> Session<'p, P> {
         hand.runs += 1;
         self.runs[tx].fetch_add(1, Ordering::Relaxed);
         let worker = &mut hand.worker;
-        let run = || self.program.execute(worker, tx, place, overtaken);
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(ran) => Some(ran),
-            Err(_) => {
-                self.fail(Failure::Panicked(tx));
-                None
-            }
+        self.guarded(tx, || self.program.execute(worker, tx, place, overtaken))
+    }
+
+    /// Calls the program; `None` if it panicked, which ends the session for all threads: nobody
+    /// else could bring this transaction further.
+    fn guarded<T>(&self, tx: usize, call: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(call)).ok();
+        if done.is_none() {
+            self.fail(Failure::Panicked(tx));
         }
+        done
     }
 
     /// Puts a claimed transaction to sleep until `on` has run. `false` if that is not needed.
@@ -435,8 +446,9 @@ impl<'p, P: Program> Session<'p, P> {
             self.status[tx].store(EXECUTED, Ordering::Release);
             return;
         }
-        self.program.suspect(tx);
-        self.enqueue(tx);
+        if self.guarded(tx, || self.program.suspect(tx)).is_some() {
+            self.enqueue(tx);
+        }
     }
 
     fn enqueue(&self, tx: usize) {

@@ -28,6 +28,8 @@ pub(super) struct Recipe {
     pub(super) refused: Option<usize>,
     /// It panics whenever it runs.
     pub(super) panics: Option<usize>,
+    /// Its commit panics.
+    pub(super) commit_panics: Option<usize>,
     /// Transactions 0 and 1 take longer than one and two guesses of all others.
     pub(super) is_held: bool,
 }
