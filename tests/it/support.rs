@@ -72,25 +72,34 @@ pub(crate) fn generated() -> PathBuf {
     root().join("testdata/bundles")
 }
 
-/// The bundles in a folder and below it, by path.
-pub(crate) fn bundle_files(folder: &Path) -> Vec<PathBuf> {
+/// Folders that are not part of the repository.
+const FOREIGN: [&str; 3] = ["target", ".git", "node_modules"];
+
+/// Every file in a folder and below it, by path.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = folder.read_dir().unwrap_or_else(|error| panic!("{folder:?}: {error}"));
         for entry in entries {
             let path = entry.expect("a readable folder").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.to_string_lossy().ends_with(".json.zst")
-                && !path.ends_with("codes.json.zst")
-            {
-                files.push(path);
+            if FOREIGN.iter().any(|foreign| path.ends_with(foreign)) {
+                continue;
             }
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
-    assert!(!files.is_empty(), "{folder:?}: no bundles: fugue generate writes them");
     files.sort();
+    files
+}
+
+/// The bundles in a folder and below it, by path.
+pub(crate) fn bundle_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = files(folder);
+    files.retain(|path| {
+        path.to_string_lossy().ends_with(".json.zst") && !path.ends_with("codes.json.zst")
+    });
+    assert!(!files.is_empty(), "{folder:?}: no bundles: fugue generate writes them");
     files
 }
 

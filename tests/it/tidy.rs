@@ -2,8 +2,8 @@
 //!
 //! What is looked for is put together from parts, so that this file does not find itself.
 
-use crate::support::root;
-use std::path::{Path, PathBuf};
+use crate::support::{files, root};
+use std::path::Path;
 
 /// Longest line of code in characters, as in `rustfmt.toml`.
 const WIDTH_MAX: usize = 100;
@@ -15,29 +15,9 @@ const HEX_MIN: usize = 64;
 const LINES_MAX: usize = 700;
 /// Most that the small fixtures take together.
 const TESTDATA_BYTES_MAX: u64 = 12 << 20;
-/// Folders that are not part of the repository.
-const FOREIGN: [&str; 3] = ["target", ".git", "node_modules"];
 /// Headings of a decision, in this order.
 const HEADINGS: [&str; 5] =
     ["Situation", "Options", "Choice", "Consequence", "How we would know it was wrong"];
-
-/// Every file below `folder`.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = folder.read_dir().unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-        for entry in entries {
-            let path = entry.expect("a readable folder").path();
-            if FOREIGN.iter().any(|foreign| path.ends_with(foreign)) {
-                continue;
-            }
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files
-}
 
 /// Files of code with their text, named from the root.
 fn code() -> Vec<(String, String)> {
