@@ -197,7 +197,8 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
             block.memory.write(version_of(tx), &paid, &StateDiff::default(), &mut Vec::new());
             diff.accounts.push(change);
         }
-        // From here on the progress changes: taken out, so that an error or a panic leaves none behind.
+        // From here on the progress changes: taken out, so that an error or a panic leaves none
+        // behind.
         let Some(Progress { mut overlay, mut tally, mut steps }) = progress.take() else {
             return Err(BlockError::Internal("the progress is gone".to_owned()));
         };
