@@ -1,7 +1,7 @@
 //! Parallel execution against sequential execution: generated blocks, recorded blocks of mainnet,
 //! random blocks, and blocks that are invalid.
 
-use crate::support::{Case, bundle_files, generated, in_time, root, small_bundle};
+use crate::support::{Case, bundle_files, generated, in_time, recorded, small_bundle};
 use alloy_consensus::{TxLegacy, proofs::calculate_transaction_root};
 use fugue_archive::{Bundle, BundleReader, PreAccount};
 use fugue_chainspec::Fork;
@@ -36,7 +36,7 @@ fn executors() -> Vec<Executor> {
 fn compare(case: &Case, executors: &[Executor]) -> Result<Vec<Stats>, String> {
     let Case { block, rules, view } = case;
     let run = |executor: &Executor, mode: Mode| {
-        let execution = executor.execute(mode, block, rules, view, Scope::Block);
+        let execution = executor.execute(mode, block, rules, view, Scope::Recorded);
         execution.map_err(|error| format!("{mode} on {} threads: {error}", executor.threads()))
     };
     let sequential = executors.first().ok_or("no executor")?;
@@ -85,20 +85,6 @@ fn check_folder(folder: &Path) {
 #[test]
 fn generated_blocks_execute_equally_in_both_modes() {
     check_folder(&generated());
-}
-
-/// Recorded data, which is no part of the repository; where CI runs, it has to be there.
-fn recorded(folder: &str) -> Option<PathBuf> {
-    let data = std::env::var_os("FUGUE_DATA");
-    let data = data.map_or_else(|| root().join("../shared/data"), PathBuf::from);
-    let folder = data.join(folder);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!is_ci, "CI needs {}: set FUGUE_DATA", folder.display());
-    eprintln!("skipped: {} is not there; FUGUE_DATA says where it is", folder.display());
-    None
 }
 
 #[test]
@@ -215,7 +201,7 @@ fn refusals(bundle: &Bundle) -> Vec<BlockError> {
         let executor = Executor::new(threads).expect("threads");
         let Case { block, rules, view } = Case::new(bundle, &executor);
         for mode in [Mode::Seq, Mode::Occ] {
-            let executed = executor.execute(mode, &block, &rules, &view, Scope::Block);
+            let executed = executor.execute(mode, &block, &rules, &view, Scope::Recorded);
             errors.push(executed.expect_err("an invalid block"));
         }
     }

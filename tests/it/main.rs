@@ -10,7 +10,10 @@ mod licences;
 mod tidy;
 
 mod damaged;
+mod era_files;
+mod genesis_files;
 mod replay_cli;
+mod witness_replay;
 
 mod equivalence;
 mod extremes;

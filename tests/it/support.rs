@@ -179,3 +179,17 @@ pub(crate) fn in_time<T: Send + 'static>(
         },
     }
 }
+
+/// Recorded data, which is no part of the repository; where CI runs, it has to be there.
+pub(crate) fn recorded(folder: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("FUGUE_DATA");
+    let data = data.map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let folder = data.join(folder);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!is_ci, "CI needs {}: set FUGUE_DATA", folder.display());
+    eprintln!("skipped: {} is not there; FUGUE_DATA says where it is", folder.display());
+    None
+}

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{UsageError, Verdict, generate, replay, spectest};
+use crate::{UsageError, Verdict, db, export, generate, import, init, replay, spectest, state};
 use clap::{Parser, Subcommand, ValueEnum};
 use fugue_executor::Mode;
 use std::process::ExitCode;
@@ -18,6 +18,16 @@ struct Cli {
 enum Command {
     /// Execute recorded blocks and prove the results against their headers and each other.
     Replay(replay::Options),
+    /// Begin a chain in a data folder.
+    Init(init::Options),
+    /// Import blocks from files into a chain on disk.
+    Import(import::Options),
+    /// Write blocks of a stored chain to files.
+    Export(export::Options),
+    /// Look at a stored chain, check it, go back in it.
+    Db(db::Options),
+    /// Read the state after a block.
+    State(state::Options),
     /// Run official consensus test fixtures.
     Spectest(spectest::Options),
     /// Write deterministic blocks with their state, for tests and demonstrations.
@@ -69,6 +79,11 @@ pub fn run() -> ExitCode {
     // clap answers bad usage with exit code 2 itself.
     let done = match Cli::parse().command {
         Command::Replay(options) => replay::run(&options),
+        Command::Init(options) => init::run(&options),
+        Command::Import(options) => import::run(&options),
+        Command::Export(options) => export::run(&options),
+        Command::Db(options) => db::run(&options),
+        Command::State(options) => state::run(&options),
         Command::Spectest(options) => spectest::run(&options),
         Command::Generate(options) => generate::run(&options),
     };

@@ -3,10 +3,16 @@
 //! Exit codes: 0 all is well; 1 something differs from what it should be; 2 bad usage or bad input.
 
 mod cli;
+mod datadir;
+mod db;
+mod export;
 mod generate;
+mod import;
+mod init;
 mod progress;
 mod replay;
 mod spectest;
+mod state;
 
 pub use cli::run;
 

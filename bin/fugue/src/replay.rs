@@ -1,10 +1,12 @@
 //! `fugue replay`: execute recorded blocks, and prove the results against their headers and each
 //! other.
 //!
-//! The steps for each bundle: read it (`fugue_archive`), judge the body, and the header by its
-//! parent where that is known (`fugue_validation`), recover senders, execute in each mode
-//! (`fugue_executor`), judge the outcome by the header, compare the modes.
+//! The steps for each file: read it (`fugue_archive`), judge the body, and the header by its parent
+//! where that is known (`fugue_validation`), recover senders, execute in each mode
+//! (`fugue_executor`), compare the modes, judge the outcomes by the header, with the state root
+//! where the file allows to compute it (`fugue_trie`).
 
+mod before;
 mod check;
 mod report;
 mod repro;
@@ -25,7 +27,7 @@ use std::path::PathBuf;
 /// Options of `fugue replay`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Block bundles, directories of them, or glob patterns
+    /// Block bundles and witness bundles, directories of them, or glob patterns
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
     /// How to execute
@@ -58,10 +60,10 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let progress = Progress::new("blocks", paths.len());
     for path in &paths {
         let checked = reader
-            .read(path)
+            .read_record(path)
             .map_err(|error| UsageError(error.to_string()))
-            .and_then(|bundle| checker.check(path, &bundle).map(|findings| (bundle, findings)));
-        let (bundle, mut findings) = match checked {
+            .and_then(|record| checker.check(path, &record).map(|findings| (record, findings)));
+        let (record, mut findings) = match checked {
             Ok(checked) => checked,
             Err(UsageError(message)) => {
                 progress.say(&format!("error: {message}"));
@@ -79,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         if let Some(first) = findings.differences.first() {
             progress.say(&format!("block {} ({}): {first}", findings.number, findings.hash));
             verdict = Verdict::Differs;
-            let bundle = checker.with_parent(bundle);
-            match repro::write(&options.repro, bundle, &findings, options.mode, threads) {
+            let record = checker.with_parent(record);
+            match repro::write(&options.repro, &record, &findings, options.mode, threads) {
                 Ok(folder) => {
                     progress.say(&format!("  repro: {}", folder.display()));
                     findings.repro = Some(folder);

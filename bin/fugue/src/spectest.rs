@@ -1,12 +1,19 @@
 //! `fugue spectest`: run official consensus fixtures.
 //!
-//! What a file holds is found by looking at it. Kinds that are run: state tests. Every case is one
-//! fixture, fork, variant and mode. Cases that are known to fail, and kinds that are not run, stand
+//! What a file holds is found by looking at it. Kinds that are run: state tests and blockchain tests,
+//! where every case is one fixture, fork, variant and mode; transaction, difficulty, RLP and trie
+//! tests, which execute nothing and have no mode. Cases that are known to fail, and kinds that are not run, stand
 //! with their reasons in `etc/expected-failures.toml`, which is part of the program.
 
+mod blockchain_test;
+mod difficulty_test;
 mod expected;
 mod files;
+mod plain;
+mod rlp_test;
 mod state_test;
+mod transaction_test;
+mod trie_test;
 
 use crate::{
     UsageError, Verdict,
@@ -15,7 +22,8 @@ use crate::{
     progress::Progress,
     written,
 };
-use expected::{Expectation, Expected};
+use blockchain_test::BlockchainTest;
+use expected::{DraftCounts, Expectation, Expected};
 use files::FixtureFile;
 use fugue_executor::{Executor, Mode};
 use serde_json::{Value, json};
@@ -23,7 +31,10 @@ use state_test::StateTest;
 use std::{
     io::Write,
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Failures that are printed; all of them are counted.
@@ -73,15 +84,18 @@ fn run_batch(
     options: &Options,
     unreadable: &mut Vec<String>,
 ) -> Result<Vec<Case>, UsageError> {
-    let read = on_all_cores(batch.len(), || Ok(()), |(), index| Ok(read_file(&batch[index])))?;
-    let mut tests = Vec::new();
-    let mut cases = Vec::new();
+    let only = options.fork.as_deref();
+    let read =
+        on_all_cores(batch.len(), || Ok(()), |(), index| Ok(read_file(&batch[index], only)))?;
+    let (mut tests, mut chains, mut cases) = (Vec::new(), Vec::new(), Vec::new());
     for file in read {
         match file {
             Ok(fixtures) => {
                 for fixture in fixtures {
                     match fixture {
                         Fixture::StateTest(name, test) => tests.push((name, test)),
+                        Fixture::Blockchain(name, test) => chains.push((name, test)),
+                        Fixture::Plain(plain) => cases.extend(plain),
                         Fixture::NotRun(case) => cases.push(case),
                     }
                 }
@@ -102,6 +116,22 @@ fn run_batch(
         Ok(variant.run(*mode, executor))
     };
     cases.extend(on_all_cores(variants.len(), executor, run)?);
+
+    let chains: Vec<_> = chains
+        .iter()
+        .filter(|(_, test)| only.is_none_or(|fork| fork == test.fork()))
+        .flat_map(|chain| modes.iter().map(move |mode| (chain, *mode)))
+        .collect();
+    let executor = || executor().map(Arc::new);
+    let run = |executor: &mut Arc<Executor>, index: usize| {
+        let ((name, test), mode) = chains[index];
+        let ended = match test.run(mode, executor) {
+            Ok(()) => Ended::Passed,
+            Err(why) => Ended::Failed(why),
+        };
+        Ok(Case { name: name.clone(), fork: test.fork().to_owned(), mode: Some(mode), ended })
+    };
+    cases.extend(on_all_cores(chains.len(), executor, run)?);
     Ok(cases)
 }
 
@@ -157,31 +187,65 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         progress.step(&source.display().to_string());
     }
     progress.finish();
+    for wrong in expected.check_drafts(&report.drafts, options.mode.list().len()) {
+        report.failed += 1;
+        report.shown.push(wrong);
+    }
     report.finish()
 }
 
 enum Fixture {
     StateTest(String, Box<StateTest>),
+    Blockchain(String, Box<BlockchainTest>),
+    Plain(Vec<Case>),
     NotRun(Case),
 }
 
 /// All fixtures of one file.
-fn read_file(file: &FixtureFile) -> Result<Vec<Fixture>, UsageError> {
+fn read_file(file: &FixtureFile, only: Option<&str>) -> Result<Vec<Fixture>, UsageError> {
     let tests: Value = serde_json::from_slice(&file.bytes)
         .map_err(|error| UsageError(format!("{}: {error}", file.name)))?;
-    let Value::Object(tests) = tests else {
+    if kind_by_fields(&tests).is_some() {
         return Ok(vec![Fixture::not_run(file.name.clone(), &tests)]);
+    }
+    let Value::Object(tests) = tests else {
+        let first = tests.get(0).unwrap_or(&Value::Null);
+        return Ok(vec![Fixture::not_run(file.name.clone(), first)]);
     };
     let fixture = |(name, test): (String, Value)| {
         let name = format!("{}::{name}", file.name);
-        if kind(&test) != "state_test" {
-            return Ok(Fixture::not_run(name, &test));
+        let wrong = |reason: String| UsageError(format!("{name}: {reason}"));
+        let plain = |cases: Vec<plain::PlainCase>| {
+            Ok(Fixture::Plain(cases.into_iter().map(Case::from).collect()))
+        };
+        match kind(&test) {
+            "state_test" => {
+                let test = StateTest::parse(test).map_err(wrong)?;
+                Ok(Fixture::StateTest(name, Box::new(test)))
+            }
+            "blockchain_test" | "blockchain_test_engine" => {
+                let test = BlockchainTest::parse(&name, test).map_err(UsageError)?;
+                Ok(Fixture::Blockchain(name, Box::new(test)))
+            }
+            "transaction_test" => plain(transaction_test::cases(&name, &test, only)),
+            "difficulty_test" => plain(difficulty_test::cases(&name, &test, only)),
+            "rlp_test" => plain(rlp_test::cases(&name, &test, only)),
+            "trie_test" => plain(trie_test::cases(&name, &test, only)),
+            _ => Ok(Fixture::not_run(name, &test)),
         }
-        StateTest::parse(test)
-            .map(|test| Fixture::StateTest(name.clone(), Box::new(test)))
-            .map_err(|reason| UsageError(format!("{name}: {reason}")))
     };
     tests.into_iter().map(fixture).collect()
+}
+
+impl From<plain::PlainCase> for Case {
+    fn from(case: plain::PlainCase) -> Self {
+        let plain::PlainCase { name, fork, result } = case;
+        let ended = match result {
+            Ok(()) => Ended::Passed,
+            Err(why) => Ended::Failed(why),
+        };
+        Self { name, fork, mode: None, ended }
+    }
 }
 
 impl Fixture {
@@ -192,9 +256,12 @@ impl Fixture {
     }
 }
 
-/// What a fixture is, by what it has.
-fn kind(test: &Value) -> &'static str {
-    const KINDS: [(&str, &[&str]); 7] = [
+/// What is found of no known kind.
+const UNKNOWN: &str = "unknown";
+
+/// What a fixture is, by the fields that it has.
+fn kind_by_fields(test: &Value) -> Option<&'static str> {
+    const KINDS: [(&str, &[&str]); 17] = [
         ("state_test", &["pre", "transaction", "post"]),
         ("blockchain_test_engine", &["engineNewPayloads"]),
         ("blockchain_test", &["genesisBlockHeader", "blocks"]),
@@ -202,22 +269,36 @@ fn kind(test: &Value) -> &'static str {
         ("trie_test", &["in", "root"]),
         ("rlp_test", &["in", "out"]),
         ("difficulty_test", &["parentDifficulty", "currentDifficulty"]),
+        ("genesis_test", &["alloc", "result"]),
+        ("genesis_hash_test", &["genesis_rlp_hex", "genesis_hash"]),
+        ("ethash_test", &["mixHash", "header", "cache_size"]),
+        ("abi_test", &["args", "types", "result"]),
+        ("trie_neighbours_test", &["in", "tests"]),
+        ("hex_prefix_test", &["seq", "term", "out"]),
+        ("transport_test", &["decryption_type", "cipher"]),
+        ("key_test", &["seed", "key", "addr"]),
+        ("signing_test", &["key", "unsigned", "signed"]),
+        ("block_genesis_test", &["inputs", "result"]),
     ];
     let has = |fields: &[&str]| fields.iter().all(|field| test.get(field).is_some());
-    let known = KINDS.iter().find(|(_, fields)| has(fields)).map(|(kind, _)| *kind);
+    KINDS.iter().find(|(_, fields)| has(fields)).map(|(kind, _)| *kind)
+}
+
+/// What a fixture is, by what it has. Difficulty tests stand below forks.
+fn kind(test: &Value) -> &'static str {
     let is_difficulty = |variants: &Value| {
         variants
             .as_object()
             .into_iter()
             .flat_map(|variants| variants.values())
-            .any(|variant| kind(variant) == "difficulty_test")
+            .any(|variant| kind_by_fields(variant) == Some("difficulty_test"))
     };
     let by_fork = || test.as_object().into_iter().flat_map(|forks| forks.values());
-    known.unwrap_or_else(
-        || {
-            if by_fork().any(is_difficulty) { "difficulty_test" } else { "unknown" }
-        },
-    )
+    match kind_by_fields(test) {
+        Some(kind) => kind,
+        None if by_fork().any(is_difficulty) => "difficulty_test",
+        None => UNKNOWN,
+    }
 }
 
 /// Counts, and what is shown of failures.
@@ -225,6 +306,7 @@ struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    drafts: DraftCounts,
     /// A file was not JSON, or a fixture not of its kind's form.
     is_input_bad: bool,
     shown: Vec<String>,
@@ -249,6 +331,7 @@ impl Report {
             passed: 0,
             failed: 0,
             skipped: 0,
+            drafts: DraftCounts::default(),
             is_input_bad: false,
             shown: Vec::new(),
             json,
@@ -270,11 +353,20 @@ impl Report {
             (Ended::Passed, Expectation::Fail(reason)) => {
                 ("failed", format!("passes, but is listed as an expected failure: {reason}"))
             }
+            (Ended::Passed, Expectation::Draft(entry, _)) => {
+                self.drafts.add(entry, true);
+                self.passed += 1;
+                return Ok(());
+            }
+            (Ended::Failed(why), Expectation::Draft(entry, reason)) => {
+                self.drafts.add(entry, false);
+                ("skipped", format!("{reason} ({why})"))
+            }
             (Ended::Failed(why), Expectation::Pass) => ("failed", why),
             (Ended::Failed(why), Expectation::Fail(reason)) => {
                 ("skipped", format!("{reason} ({why})"))
             }
-            (Ended::NotRun(_), Expectation::Fail(reason)) => ("skipped", reason.to_owned()),
+            (Ended::NotRun(_), Expectation::Fail(reason) | Expectation::Draft(_, reason)) => ("skipped", reason.to_owned()),
             (Ended::NotRun(kind), Expectation::Pass) => {
                 ("failed", format!("a fixture of kind \"{kind}\" is not known here"))
             }

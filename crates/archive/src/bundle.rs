@@ -11,7 +11,7 @@
 //! the whole state, so that state roots can be computed). A bundle without `prestate` is *partial*:
 //! it cannot be executed.
 
-use crate::{ArchiveError, Cause, file::from_json, read_file};
+use crate::{ArchiveError, Cause, Record, WITNESS_FORMAT, file::from_json, read_file, witness};
 use alloy_eips::Decodable2718;
 use alloy_rlp::Decodable;
 use fugue_types::{
@@ -135,10 +135,37 @@ impl BundleReader {
     /// [`ArchiveError`] naming the file, the field and the reason.
     pub fn read(&mut self, path: &Path) -> Result<Bundle, ArchiveError> {
         let at = ArchiveError::at(path);
-        let json: BundleJson =
-            read_file(path).and_then(|bytes| from_json_of_format(&bytes)).map_err(&at)?;
+        let bytes = read_file(path).map_err(&at)?;
+        let found = format_of(&bytes).map_err(&at)?;
+        if found != FORMAT {
+            return Err(at(Cause::Format { expected: &[FORMAT], found }));
+        }
+        self.read_json(path, &bytes)
+    }
+
+    /// Reads one bundle or witness bundle, as the file's `format` says.
+    ///
+    /// # Errors
+    /// As [`BundleReader::read`].
+    pub fn read_record(&mut self, path: &Path) -> Result<Record, ArchiveError> {
+        let at = ArchiveError::at(path);
+        let bytes = read_file(path).map_err(&at)?;
+        let found = format_of(&bytes).map_err(&at)?;
+        if found == FORMAT {
+            self.read_json(path, &bytes).map(Record::Bundle)
+        } else if found == WITNESS_FORMAT {
+            witness::decode(&bytes).map(Record::Witness).map_err(at)
+        } else {
+            Err(at(Cause::Format { expected: &[FORMAT, WITNESS_FORMAT], found }))
+        }
+    }
+
+    /// The bundle of a file with these bytes.
+    fn read_json(&mut self, path: &Path, bytes: &[u8]) -> Result<Bundle, ArchiveError> {
+        let at = ArchiveError::at(path);
+        let json: BundleJson = from_json(bytes).map_err(&at)?;
         let files = self.codes_files(path)?;
-        decode(json, &files).map_err(&at)
+        decode(json, &files).map_err(at)
     }
 
     /// Codes files beside the bundle and one folder up.
@@ -163,37 +190,63 @@ impl BundleReader {
 
 /// The format is looked at first: a file made for another reader lacks fields that are none of its
 /// business.
-fn from_json_of_format(bytes: &[u8]) -> Result<BundleJson, Cause> {
+fn format_of(bytes: &[u8]) -> Result<String, Cause> {
     #[derive(Deserialize)]
     struct Format {
         format: String,
     }
     let Format { format } = from_json(bytes)?;
-    if format == FORMAT {
-        from_json(bytes)
-    } else {
-        Err(Cause::Format { expected: FORMAT, found: format })
+    Ok(format)
+}
+
+/// The parts of a block, as the files of one block have them.
+pub(crate) struct BlockParts {
+    pub(crate) number: u64,
+    pub(crate) hash: B256,
+    pub(crate) header_rlp: Bytes,
+    pub(crate) transactions_rlp: Vec<Bytes>,
+    pub(crate) ommers_rlp: Vec<Bytes>,
+    pub(crate) withdrawals: Option<Vec<Withdrawal>>,
+}
+
+impl BlockParts {
+    /// Decodes the parts and puts them together.
+    pub(crate) fn seal(self) -> Result<SealedBlock, Cause> {
+        let Self { number, hash, header_rlp, transactions_rlp, ommers_rlp, withdrawals } = self;
+        let header: Header = decode_rlp("headerRlp", &header_rlp)?;
+        if number != header.number {
+            let reason = format!("{number} in the bundle, {} in headerRlp", header.number);
+            return Err(Cause::field("number", reason));
+        }
+        let transactions = decode_each("transactionsRlp", &transactions_rlp, |bytes| {
+            Transaction::decode_2718_exact(bytes).map_err(|error| error.to_string())
+        })?;
+        if header.withdrawals_root.is_some() && withdrawals.is_none() {
+            return Err(Cause::field("withdrawals", "missing, though the header has their root"));
+        }
+        let ommers = decode_each("ommersRlp", &ommers_rlp, |bytes| {
+            alloy_rlp::decode_exact(bytes).map_err(|error| error.to_string())
+        })?;
+        let withdrawals = withdrawals.map(Withdrawals::new);
+        let body = BlockBody { transactions, ommers, withdrawals };
+        Ok(SealedBlock::seal_as(Block { header, body }, hash)?)
     }
 }
 
 fn decode(json: BundleJson, files: &[Codes]) -> Result<Bundle, Cause> {
-    let header: Header = decode_rlp("headerRlp", &json.header_rlp)?;
-    if json.number != header.number {
-        let reason = format!("{} in the bundle, {} in headerRlp", json.number, header.number);
-        return Err(Cause::field("number", reason));
-    }
-    let transactions = decode_each("transactionsRlp", &json.transactions_rlp, |bytes| {
-        Transaction::decode_2718_exact(bytes).map_err(|error| error.to_string())
-    })?;
-    if header.withdrawals_root.is_some() && json.withdrawals.is_none() {
-        return Err(Cause::field("withdrawals", "missing, though the header has their root"));
-    }
+    let are_ommers_given = json.ommers_rlp.is_some();
+    let parts = BlockParts {
+        number: json.number,
+        hash: json.block.hash,
+        header_rlp: json.header_rlp,
+        transactions_rlp: json.transactions_rlp,
+        ommers_rlp: json.ommers_rlp.unwrap_or_default(),
+        withdrawals: json.withdrawals,
+    };
+    let block = parts.seal()?;
+    let header = &block.block().header;
     let has_ommers =
-        json.ommers_rlp.is_some() || header.ommers_hash == alloy_consensus::EMPTY_OMMER_ROOT_HASH;
-    let ommers =
-        decode_each("ommersRlp", json.ommers_rlp.as_deref().unwrap_or_default(), |bytes| {
-            alloy_rlp::decode_exact(bytes).map_err(|error| error.to_string())
-        })?;
+        are_ommers_given || header.ommers_hash == alloy_consensus::EMPTY_OMMER_ROOT_HASH;
     let parent: Option<Header> = json
         .parent_header_rlp
         .as_deref()
@@ -204,7 +257,7 @@ fn decode(json: BundleJson, files: &[Codes]) -> Result<Bundle, Cause> {
     {
         return Err(Cause::field("parentHeaderRlp", "does not hash to the header's parentHash"));
     }
-    let block_hashes = block_hashes(json.block_hashes, &header)?;
+    let block_hashes = block_hashes(json.block_hashes, header)?;
     let codes = json.codes.map(Arc::new);
     let sources: Vec<&BTreeMap<B256, Bytes>> =
         codes.iter().chain(files).map(|codes| &**codes).collect();
@@ -215,9 +268,6 @@ fn decode(json: BundleJson, files: &[Codes]) -> Result<Bundle, Cause> {
     if json.complete == Some(true) && state.is_none() {
         return Err(Cause::field("prestate", "missing, though the bundle says it is complete"));
     }
-    let withdrawals = json.withdrawals.map(Withdrawals::new);
-    let body = BlockBody { transactions, ommers, withdrawals };
-    let block = SealedBlock::seal_as(Block { header, body }, json.block.hash)?;
     Ok(Bundle {
         chain_id: json.chain_id,
         config: json.config,
@@ -229,7 +279,7 @@ fn decode(json: BundleJson, files: &[Codes]) -> Result<Bundle, Cause> {
     })
 }
 
-fn decode_rlp<T: Decodable>(field: &str, rlp: &[u8]) -> Result<T, Cause> {
+pub(crate) fn decode_rlp<T: Decodable>(field: &str, rlp: &[u8]) -> Result<T, Cause> {
     alloy_rlp::decode_exact(rlp).map_err(|error| Cause::field(field, error))
 }
 
@@ -244,7 +294,7 @@ fn decode_each<T>(
     items.iter().enumerate().map(decode).collect()
 }
 
-fn block_hashes(
+pub(crate) fn block_hashes(
     hashes: BTreeMap<String, B256>,
     header: &Header,
 ) -> Result<BTreeMap<u64, B256>, Cause> {

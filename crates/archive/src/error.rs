@@ -1,5 +1,6 @@
 //! A file that cannot be read, named with the place in it.
 
+use crate::{Fault, Place};
 use fugue_types::{B256, HashMismatch};
 use std::path::{Path, PathBuf};
 
@@ -30,10 +31,10 @@ pub enum Cause {
         source: serde_json::Error,
     },
     /// Made for another reader.
-    #[error("format: \"{found}\" is not read here, only \"{expected}\"")]
+    #[error("format: \"{found}\" is not read here, only \"{}\"", expected.join("\" and \""))]
     Format {
-        /// The format that is read.
-        expected: &'static str,
+        /// The formats that are read.
+        expected: &'static [&'static str],
         /// The format that the file names.
         found: String,
     },
@@ -58,6 +59,14 @@ pub enum Cause {
         key: B256,
         /// keccak256 of the code.
         found: B256,
+    },
+    /// A file of blocks is not what it should be, at this place in it.
+    #[error("{place}: {fault}")]
+    Blocks {
+        /// Where in the file.
+        place: Place,
+        /// What is wrong there.
+        fault: Box<Fault>,
     },
 }
 

@@ -17,6 +17,9 @@ pub struct Rules {
     pub blob_params: Option<BlobParams>,
     /// This very block moves the balances of The DAO (EIP-779).
     pub moves_dao_balances: bool,
+    /// What `extraData` must be in the DAO fork's first ten blocks: `dao-hard-fork` (EIP-779) for
+    /// `Some(true)`, anything else for `Some(false)`, on a chain that refuses the fork.
+    pub dao_extra_data: Option<bool>,
     /// Where deposits are logged (EIP-6110); `None` where the chain has no such contract.
     pub deposit_contract: Option<Address>,
 }

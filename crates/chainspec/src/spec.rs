@@ -3,12 +3,14 @@
 use crate::{BlobParams, Fork, Rules};
 use alloy_eips::eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS;
 use alloy_hardforks::{EthereumHardfork, ForkCondition};
-use fugue_types::{Address, Header, address};
+use fugue_types::{Address, Header, U256, address};
 
 /// Deposit contract of Sepolia. Source: its genesis configuration.
 const SEPOLIA_DEPOSIT_CONTRACT: Address = address!("0x7f02c3e3c98b133055b8b348b2ac625669ed295d");
 /// Deposit contract of Holesky. Source: its genesis configuration.
 const HOLESKY_DEPOSIT_CONTRACT: Address = address!("0x4242424242424242424242424242424242424242");
+/// Blocks from the DAO fork on whose `extraData` tells which side they are on. Source: EIP-779.
+const DAO_EXTRA_DATA_BLOCKS: u64 = 10;
 
 /// The rules of a chain over time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,9 @@ impl ChainSpec {
         forks: impl IntoIterator<Item = (Fork, ForkCondition)>,
         deposit_contract: Address,
     ) -> Self {
-        let mut forks: Vec<_> = forks.into_iter().collect();
+        // The DAO fork belongs to mainnet; elsewhere its block says nothing.
+        let mut forks: Vec<_> =
+            forks.into_iter().filter(|(fork, _)| *fork != Fork::Dao || chain_id == 1).collect();
         forks.sort_unstable_by_key(|(fork, _)| *fork);
         Self {
             name: name.to_owned(),
@@ -110,6 +114,18 @@ impl ChainSpec {
         self.chain_id
     }
 
+    /// Total difficulty that ends proof of work: the first block to reach it is the last one with
+    /// difficulty. Zero where even the first block after genesis has none, `None` where proof of
+    /// work never ends. Source: EIP-3675, `TERMINAL_TOTAL_DIFFICULTY`.
+    pub fn terminal_total_difficulty(&self) -> Option<U256> {
+        let (_, merge) = self.forks.iter().find(|(fork, _)| *fork == Fork::Paris)?;
+        match merge {
+            ForkCondition::TTD { total_difficulty, .. } => Some(*total_difficulty),
+            ForkCondition::Block(0) => Some(U256::ZERO),
+            ForkCondition::Block(_) | ForkCondition::Timestamp(_) | ForkCondition::Never => None,
+        }
+    }
+
     /// The rules of the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
         let is_active = |condition: &ForkCondition| match condition {
@@ -137,15 +153,20 @@ impl ChainSpec {
             .then(|| self.blobs.iter().rev().find(|(known, _)| active(*known)))
             .flatten()
             .map(|(_, params)| *params);
-        let moves_dao_balances = self.dao_support
-            && self.forks.iter().any(|(known, condition)| {
-                *known == Fork::Dao && *condition == ForkCondition::Block(header.number)
-            });
+        let dao_fork = self.forks.iter().find_map(|(known, condition)| match condition {
+            ForkCondition::Block(number) if *known == Fork::Dao => Some(*number),
+            _ => None,
+        });
+        let moves_dao_balances = self.dao_support && dao_fork == Some(header.number);
+        let dao_age = dao_fork.and_then(|first| header.number.checked_sub(first));
+        let dao_extra_data =
+            dao_age.filter(|age| *age < DAO_EXTRA_DATA_BLOCKS).map(|_| self.dao_support);
         Rules {
             chain_id: self.chain_id,
             fork,
             blob_params,
             moves_dao_balances,
+            dao_extra_data,
             deposit_contract: self.deposit_contract,
         }
     }
@@ -165,7 +186,6 @@ pub(crate) fn default_blob_schedule() -> Vec<(Fork, BlobParams)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::U256;
 
     fn header(number: u64, timestamp: u64, difficulty: u64) -> Header {
         Header { number, timestamp, difficulty: U256::from(difficulty), ..Header::default() }
@@ -194,11 +214,38 @@ mod tests {
     }
 
     #[test]
+    fn proof_of_work_ends_at_the_total_difficulty_of_the_chain() {
+        let end = |chain_id| {
+            ChainSpec::by_chain_id(chain_id).and_then(|chain| chain.terminal_total_difficulty())
+        };
+        assert_eq!(end(1), Some(U256::from(58_750_000_000_000_000_000_000_u128)));
+        assert_eq!(end(11_155_111), Some(U256::from(17_000_000_000_000_000_u64)));
+        assert_eq!(end(17_000), Some(U256::ZERO));
+        assert_eq!(end(560_048), Some(U256::ZERO));
+        let at = |fork| ChainSpec::at_fork(1, fork).terminal_total_difficulty();
+        assert_eq!(at(Fork::Paris), Some(U256::ZERO));
+        assert_eq!(at(Fork::London), None);
+    }
+
+    #[test]
     fn dao_balances_move_in_one_block_of_mainnet_only() {
         let chain = ChainSpec::mainnet();
         assert!(chain.rules(&header(1_920_000, 0, 1)).moves_dao_balances);
         assert!(!chain.rules(&header(1_920_001, 0, 1)).moves_dao_balances);
         assert!(!ChainSpec::at_fork(1, Fork::Tangerine).rules(&header(0, 0, 1)).moves_dao_balances);
+    }
+
+    #[test]
+    fn ten_blocks_from_the_dao_fork_on_tell_their_side() {
+        let mut chain = ChainSpec::mainnet();
+        let asked = |chain: &ChainSpec| {
+            [1_919_999, 1_920_000, 1_920_009, 1_920_010]
+                .map(|number| chain.rules(&header(number, 0, 1)).dao_extra_data)
+        };
+        assert_eq!(asked(&chain), [None, Some(true), Some(true), None]);
+        chain.dao_support = false;
+        assert_eq!(asked(&chain), [None, Some(false), Some(false), None]);
+        assert_eq!(asked(&ChainSpec::at_fork(1, Fork::Tangerine)), [None; 4]);
     }
 
     #[test]

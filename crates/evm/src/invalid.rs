@@ -18,29 +18,46 @@ impl InvalidTx {
             I::GasFloorMoreThanGasLimit { .. } => {
                 &["INTRINSIC_GAS_BELOW_FLOOR_GAS_COST", "INTRINSIC_GAS_TOO_LOW"]
             }
-            I::LackOfFundForMaxFee { .. } => {
-                &["INSUFFICIENT_ACCOUNT_FUNDS", "TR_NoFunds", "TR_NoFundsOrGas", "TR_NoFundsX"]
-            }
+            I::LackOfFundForMaxFee { .. } => &[
+                "INSUFFICIENT_ACCOUNT_FUNDS",
+                "TR_NoFunds",
+                "TR_NoFundsOrGas",
+                "TR_NoFundsX",
+                "TR_FeeCapLessThanBlocksORNoFunds",
+                "SenderNotEOAorNoCASH",
+            ],
             I::OverflowPaymentInTransaction => &[
                 "GASLIMIT_PRICE_PRODUCT_OVERFLOW",
                 "INSUFFICIENT_ACCOUNT_FUNDS",
                 "TR_NoFunds",
                 "TR_NoFundsX",
             ],
-            I::Eip2930NotSupported => &["TYPE_1_TX_PRE_FORK", "TR_TypeNotSupported"],
-            I::Eip1559NotSupported => &["TYPE_2_TX_PRE_FORK", "TR_TypeNotSupported"],
-            I::Eip4844NotSupported => {
-                &["TYPE_3_TX_PRE_FORK", "TR_TypeNotSupportedBlob", "TR_TypeNotSupported"]
+            I::Eip2930NotSupported => {
+                &["TYPE_1_TX_PRE_FORK", "TYPE_NOT_SUPPORTED", "TR_TypeNotSupported"]
             }
-            I::Eip7702NotSupported => &["TYPE_4_TX_PRE_FORK", "TR_TypeNotSupported"],
-            I::RejectCallerWithCode => &["SENDER_NOT_EOA", "SenderNotEOA"],
+            I::Eip1559NotSupported => {
+                &["TYPE_2_TX_PRE_FORK", "TYPE_NOT_SUPPORTED", "TR_TypeNotSupported"]
+            }
+            I::Eip4844NotSupported => &[
+                "TYPE_3_TX_PRE_FORK",
+                "TYPE_NOT_SUPPORTED",
+                "TR_TypeNotSupportedBlob",
+                "TR_TypeNotSupported",
+            ],
+            I::Eip7702NotSupported => {
+                &["TYPE_4_TX_PRE_FORK", "TYPE_NOT_SUPPORTED", "TR_TypeNotSupported"]
+            }
+            I::RejectCallerWithCode => &["SENDER_NOT_EOA", "SenderNotEOA", "SenderNotEOAorNoCASH"],
             I::NonceOverflowInTransaction => &["NONCE_IS_MAX", "TR_NonceHasMaxValue"],
             I::NonceTooHigh { .. } => &["NONCE_MISMATCH_TOO_HIGH", "TR_NonceTooHigh"],
             I::NonceTooLow { .. } => &["NONCE_MISMATCH_TOO_LOW", "TR_NonceTooLow"],
             I::CreateInitCodeSizeLimit => &["INITCODE_SIZE_EXCEEDED", "TR_InitCodeLimitExceeded"],
-            I::GasPriceLessThanBasefee => {
-                &["INSUFFICIENT_MAX_FEE_PER_GAS", "TR_FeeCapLessThanBlocks"]
-            }
+            I::GasPriceLessThanBasefee => &[
+                "INSUFFICIENT_MAX_FEE_PER_GAS",
+                "TR_FeeCapLessThanBlocks",
+                "TR_FeeCapLessThanBlocksORNoFunds",
+                "TR_FeeCapLessThanBlocksORGasLimitReached",
+            ],
             I::PriorityFeeGreaterThanMaxFee => {
                 &["PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS", "TR_TipGtFeeCap"]
             }

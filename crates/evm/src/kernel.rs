@@ -54,11 +54,16 @@ pub enum Fault<E: std::error::Error + 'static> {
     Internal(String),
 }
 
+/// Gas of a system call before Amsterdam. Source: EIP-4788, EIP-2935, EIP-7002, EIP-7251, "Block
+/// processing".
+const SYSTEM_CALL_GAS: u64 = 30_000_000;
+
 /// One EVM, set up for one block.
 pub struct Kernel<'c, R: StateReader> {
     machine: Machine<'c, R>,
     phases: Phases<'c, R>,
     clears_empty_accounts: bool,
+    system_call_gas: Option<u64>,
 }
 
 impl<R: StateReader> std::fmt::Debug for Kernel<'_, R> {
@@ -81,6 +86,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
             machine: Machine::new(rules, header, database),
             phases: Phases { fees, fee_due: None.into(), marker: std::marker::PhantomData },
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
+            system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),
         }
     }
 
@@ -116,7 +122,11 @@ impl<'c, R: StateReader> Kernel<'c, R> {
         contract: Address,
         data: Bytes,
     ) -> Result<Bytes, SystemCallFault<R::Error>> {
-        let call = TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data);
+        let mut call = TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data);
+        // The EVM implementation gives the limit of Amsterdam, which is larger.
+        if let Some(gas) = self.system_call_gas {
+            call.gas_limit = gas;
+        }
         self.machine.inner.ctx.set_tx(call);
         let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
         match result {
@@ -126,6 +136,19 @@ impl<'c, R: StateReader> Kernel<'c, R> {
                 Err(SystemCallFault::Failed(format!("{reason:?}")))
             }
         }
+    }
+
+    /// Whether an account has code.
+    ///
+    /// # Errors
+    /// Only if the account cannot be read.
+    pub fn has_code(&mut self, address: Address) -> Result<bool, R::Error> {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        let account = journal
+            .inner
+            .load_account(&mut journal.database, address)
+            .map_err(|ReadFault(error)| error)?;
+        Ok(account.data.info.code_hash != KECCAK256_EMPTY)
     }
 
     /// Adds `amount` wei to an account and touches it, which ends an empty one (EIP-161).

@@ -60,6 +60,12 @@ pub enum InvalidBlock {
         /// How it failed.
         reason: String,
     },
+    /// A system contract that must be there is not.
+    #[error("system contract {contract} has no code")]
+    SystemContractEmpty {
+        /// The system contract.
+        contract: Address,
+    },
     /// A log of the deposit contract that is not a deposit (EIP-6110).
     #[error("transaction {index}: a log of the deposit contract is malformed")]
     DepositLog {
@@ -73,15 +79,24 @@ impl InvalidBlock {
     pub fn names(&self) -> &'static [&'static str] {
         match self {
             Self::Transaction { reason, .. } => reason.names(),
-            Self::GasLimit { .. } => &["GAS_ALLOWANCE_EXCEEDED", "TR_GasLimitReached"],
+            Self::GasLimit { .. } => &[
+                "GAS_ALLOWANCE_EXCEEDED",
+                "GAS_USED_OVERFLOW",
+                "TR_GasLimitReached",
+                "TR_FeeCapLessThanBlocksORGasLimitReached",
+                "BlockGasLimitReached",
+                "TooMuchGasUsed",
+            ],
             Self::BlobGas { .. } => &[
                 "TYPE_3_TX_MAX_BLOB_GAS_ALLOWANCE_EXCEEDED",
                 "TYPE_3_TX_BLOB_COUNT_EXCEEDED",
                 "TR_BLOBLIST_OVERSIZE",
             ],
             Self::DepositLog { .. } => &["INVALID_DEPOSIT_EVENT_LAYOUT"],
+            Self::SystemContractEmpty { .. } => &["SYSTEM_CONTRACT_EMPTY"],
             Self::SystemCall { .. } => &["SYSTEM_CONTRACT_CALL_FAILED"],
-            Self::Signature { .. } | Self::HeaderField(_) => &[],
+            Self::Signature { .. } => &["INVALID_SIGNATURE_VRS", "EC_RECOVERY_FAIL"],
+            Self::HeaderField(_) => &["INCORRECT_BLOCK_FORMAT"],
         }
     }
 }

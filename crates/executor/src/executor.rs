@@ -52,6 +52,9 @@ impl FromStr for Mode {
 pub enum Scope {
     /// All of it.
     Block,
+    /// All of it, on a state that holds only what was recorded of it: a system contract that must
+    /// be there, and is not, answers with nothing.
+    Recorded,
     /// The transactions alone, without system calls, withdrawals, requests and rewards: the scope
     /// of the official state tests.
     Transactions,
@@ -113,6 +116,11 @@ impl Executor {
     /// Threads of this executor.
     pub const fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Its threads, to be lent for other work between blocks; `None` if there is one thread only.
+    pub fn pool(&self) -> Option<&rayon::ThreadPool> {
+        (self.threads > 1).then_some(&self.pool)
     }
 
     /// Recovers the senders of a checked block, in parallel.

@@ -1,7 +1,7 @@
 //! What the protocol does before the first and after the last transaction of a block.
 
 use crate::{
-    BlockError, InvalidBlock,
+    BlockError, InvalidBlock, Scope,
     requests::{self, BUILDER_DEPOSIT_CONTRACT, BUILDER_EXIT_CONTRACT},
 };
 use alloy_eips::{
@@ -72,6 +72,7 @@ pub(crate) fn close<R: StateReader<Error = StateError>>(
     rules: &Rules,
     block: &Block,
     results: &[TxResult],
+    scope: Scope,
 ) -> Result<Option<Requests>, BlockError> {
     if rules.has(Fork::Shanghai) {
         // Source: EIP-4895, "State transition".
@@ -81,7 +82,10 @@ pub(crate) fn close<R: StateReader<Error = StateError>>(
         }
     }
     reward(kernel, rules, block)?;
-    if rules.has(Fork::Prague) { requests(kernel, rules, results).map(Some) } else { Ok(None) }
+    if !rules.has(Fork::Prague) {
+        return Ok(None);
+    }
+    requests(kernel, rules, results, scope).map(Some)
 }
 
 /// Block and ommer rewards before the merge. Source: Yellow Paper, "Block Finalisation".
@@ -108,6 +112,7 @@ fn requests<R: StateReader<Error = StateError>>(
     kernel: &mut Kernel<'_, R>,
     rules: &Rules,
     results: &[TxResult],
+    scope: Scope,
 ) -> Result<Requests, BlockError> {
     let mut requests = Requests::default();
     if let Some(contract) = rules.deposit_contract {
@@ -127,6 +132,12 @@ fn requests<R: StateReader<Error = StateError>>(
     ];
     for (request_type, contract, fork) in contracts {
         if rules.has(fork) {
+            // Source: EIP-7002 and EIP-7251, "Block processing": without code there the block is
+            // invalid.
+            let must_be_there = fork == Fork::Prague && scope != Scope::Recorded;
+            if must_be_there && !kernel.has_code(contract)? {
+                return Err(InvalidBlock::SystemContractEmpty { contract }.into());
+            }
             let data = kernel
                 .system_call(contract, Bytes::new())
                 .map_err(|fault| BlockError::of_system_call(contract, fault))?;

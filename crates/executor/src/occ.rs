@@ -61,7 +61,7 @@ pub(crate) fn run(
     let block = prepared.block.block();
     let mut overlay = Overlay::new(view);
     let mut opening = StateDiff::default();
-    if scope == Scope::Block && frame::has_opening(rules) {
+    if scope != Scope::Transactions && frame::has_opening(rules) {
         let reader = ViewReader(view);
         let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
         frame::open(&mut kernel, rules, block)?;

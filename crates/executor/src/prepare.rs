@@ -70,6 +70,11 @@ impl PreparedBlock {
         &self.block
     }
 
+    /// The block and its senders, taken out.
+    pub fn into_block(self) -> RecoveredBlock {
+        self.block
+    }
+
     /// One sender for each transaction, in block order.
     pub fn senders(&self) -> &[Address] {
         self.block.senders()

@@ -29,7 +29,7 @@ pub(crate) fn run(
     let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
     let mut steps = (!rules.receipts_have_status()).then(Vec::new);
-    if scope == Scope::Block {
+    if scope != Scope::Transactions {
         frame::open(&mut kernel, rules, block)?;
     }
     if let Some(steps) = &mut steps {
@@ -77,7 +77,9 @@ fn run_rest(
         }
     }
     let requests = match scope {
-        Scope::Block => frame::close(&mut kernel, rules, block, tally.results())?,
+        Scope::Block | Scope::Recorded => {
+            frame::close(&mut kernel, rules, block, tally.results(), scope)?
+        }
         Scope::Transactions => None,
     };
     let (last, _) = kernel.take();

@@ -12,5 +12,5 @@ mod view;
 pub use account::Account;
 pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
-pub use overlay::Overlay;
+pub use overlay::{Layer, LayerView, Overlay};
 pub use view::{StateError, StateView};

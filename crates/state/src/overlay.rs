@@ -1,4 +1,4 @@
-//! A view with the diffs of later transitions laid over it.
+//! Diffs of later transitions, and a view with them laid over it.
 
 use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
@@ -15,23 +15,55 @@ struct Changed {
     slots: HashMap<U256, (U256, U256)>,
 }
 
-/// A parent view and all that has changed since: as a view, and as one diff.
-pub struct Overlay<'v> {
-    parent: &'v dyn StateView,
+/// All that has changed since some state.
+#[derive(Debug, Default)]
+pub struct Layer {
     accounts: AddressMap<Changed>,
     codes: B256Map<Bytes>,
 }
 
-impl std::fmt::Debug for Overlay<'_> {
+/// A layer over the state that it began with, as a view.
+#[derive(Clone, Copy)]
+pub struct LayerView<'v> {
+    layer: &'v Layer,
+    parent: &'v dyn StateView,
+}
+
+impl std::fmt::Debug for LayerView<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Overlay").field("accounts", &self.accounts.len()).finish_non_exhaustive()
+        f.debug_struct("LayerView").field("layer", self.layer).finish_non_exhaustive()
     }
 }
 
-impl<'v> Overlay<'v> {
-    /// Nothing has changed yet.
-    pub fn new(parent: &'v dyn StateView) -> Self {
-        Self { parent, accounts: AddressMap::default(), codes: B256Map::default() }
+/// A parent view and all that has changed since: as a view, and as one diff.
+pub struct Overlay<'v> {
+    parent: &'v dyn StateView,
+    layer: Layer,
+}
+
+impl std::fmt::Debug for Overlay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Overlay").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    /// The layer over the state that it began with.
+    pub fn over<'v>(&'v self, parent: &'v dyn StateView) -> LayerView<'v> {
+        LayerView { layer: self, parent }
+    }
+
+    /// Every account that has changed: itself after, whether nothing of its storage before is left,
+    /// and the slots that changed, after.
+    pub fn changes(
+        &self,
+    ) -> impl Iterator<
+        Item = (Address, Option<Account>, bool, impl Iterator<Item = (U256, U256)> + '_),
+    > + '_ {
+        self.accounts.iter().map(|(address, changed)| {
+            let slots = changed.slots.iter().map(|(slot, (_, after))| (*slot, *after));
+            (*address, changed.after, changed.began_anew, slots)
+        })
     }
 
     /// Whether no diff has changed anything.
@@ -42,7 +74,7 @@ impl<'v> Overlay<'v> {
     /// Lays one more diff on top.
     ///
     /// # Errors
-    /// [`DiffError`] if the diff does not follow the state below it; the overlay is then partly
+    /// [`DiffError`] if the diff does not follow the state below it; the layer is then partly
     /// changed and must be dropped.
     pub fn push(&mut self, diff: &StateDiff) -> Result<(), DiffError> {
         self.codes.extend(diff.codes.iter().cloned());
@@ -89,16 +121,63 @@ impl<'v> Overlay<'v> {
     }
 }
 
+impl<'v> Overlay<'v> {
+    /// Nothing has changed yet.
+    pub fn new(parent: &'v dyn StateView) -> Self {
+        Self { parent, layer: Layer::default() }
+    }
+
+    /// Whether no diff has changed anything.
+    pub fn is_empty(&self) -> bool {
+        self.layer.is_empty()
+    }
+
+    /// Lays one more diff on top.
+    ///
+    /// # Errors
+    /// As [`Layer::push`].
+    pub fn push(&mut self, diff: &StateDiff) -> Result<(), DiffError> {
+        self.layer.push(diff)
+    }
+
+    /// All diffs in one.
+    pub fn into_diff(self) -> StateDiff {
+        self.layer.into_diff()
+    }
+}
+
 impl StateView for Overlay<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        match self.accounts.get(&address) {
+        self.layer.over(self.parent).account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.layer.over(self.parent).slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.layer.over(self.parent).has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.layer.over(self.parent).code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.parent.block_hash(number)
+    }
+}
+
+impl StateView for LayerView<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.layer.accounts.get(&address) {
             Some(changed) => Ok(changed.after),
             None => self.parent.account(address),
         }
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        if let Some(changed) = self.accounts.get(&address) {
+        if let Some(changed) = self.layer.accounts.get(&address) {
             if let Some((_, after)) = changed.slots.get(&slot) {
                 return Ok(*after);
             }
@@ -110,7 +189,7 @@ impl StateView for Overlay<'_> {
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        if let Some(changed) = self.accounts.get(&address) {
+        if let Some(changed) = self.layer.accounts.get(&address) {
             if changed.slots.values().any(|(_, after)| !after.is_zero()) {
                 return Ok(true);
             }
@@ -124,7 +203,7 @@ impl StateView for Overlay<'_> {
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        match self.codes.get(&code_hash) {
+        match self.layer.codes.get(&code_hash) {
             Some(code) => Ok(code.clone()),
             None => self.parent.code(code_hash),
         }

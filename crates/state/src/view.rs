@@ -12,6 +12,9 @@ pub enum StateError {
     /// An ancestor's hash that is needed is not there.
     #[error("the state has no hash of block {0}")]
     BlockHashMissing(u64),
+    /// What keeps the state failed, or does not have this part of it.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// Reads of one world state. Immutable while it is borrowed; many threads may call it at once.

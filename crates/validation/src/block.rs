@@ -1,6 +1,9 @@
 //! The body against its header, and the header's own fields against its fork.
 
-use crate::{Mismatch, expect};
+use crate::{
+    Mismatch, Rule, expect,
+    header::{check_fields, check_gas_limit, field_of_fork},
+};
 use alloy_consensus::{
     Transaction as _,
     proofs::{calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root},
@@ -8,8 +11,9 @@ use alloy_consensus::{
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::{Block, SealedBlock};
 
-/// Largest `extraData` in bytes. Source: Yellow Paper, "Block Header Validity".
-const EXTRA_DATA_BYTES_MAX: usize = 32;
+/// Largest block from Osaka on, in bytes of RLP: 10 MiB without the 2 MiB that are kept for the
+/// consensus layer. Source: EIP-7934, `MAX_RLP_BLOCK_SIZE`.
+const BLOCK_BYTES_MAX: usize = (10 << 20) - (2 << 20);
 
 /// Whether the ommers of a block are at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,64 +24,122 @@ pub enum Ommers {
     Unknown,
 }
 
-/// Judges a body by its header, and the header's fields by its fork.
+/// Judges a body by its header, and the header's fields by its fork. Not what depends on other
+/// blocks, of which the ommers are for [`check_ommers`](crate::check_ommers).
 ///
 /// # Errors
 /// The first [`Mismatch`].
 ///
-/// Source: Yellow Paper, "Holistic Validity"; EIP-4895, EIP-4844, EIP-3675, EIP-7685.
+/// Source: Yellow Paper, "Holistic Validity"; EIP-3675, EIP-4844, EIP-4895, EIP-7685, EIP-7934.
 pub fn check_block(block: &SealedBlock, rules: &Rules, ommers: Ommers) -> Result<(), Mismatch> {
     let Block { header, body } = block.block();
+    check_gas_limit(header)?;
+    check_fields(header, rules)?;
     let root = calculate_transaction_root(&body.transactions);
-    expect("transactionsRoot", header.transactions_root, root)?;
+    expect(Rule::TransactionsRoot, header.transactions_root, root)?;
     if ommers == Ommers::Known {
-        expect("sha3Uncles", header.ommers_hash, calculate_ommers_root(&body.ommers))?;
+        let hash = calculate_ommers_root(&body.ommers);
+        expect(Rule::OmmersHash, header.ommers_hash, hash)?;
     }
-    fields_of_fork(block.block(), rules)?;
-    if let Some(expected) = header.withdrawals_root {
-        let withdrawals = body.withdrawals.as_ref().map(|all| &all[..]).unwrap_or_default();
-        expect("withdrawalsRoot", expected, calculate_withdrawals_root(withdrawals))?;
+    field_of_fork("withdrawals", rules.has(Fork::Shanghai), body.withdrawals.is_some())?;
+    if let (Some(expected), Some(withdrawals)) = (header.withdrawals_root, &body.withdrawals) {
+        expect(Rule::WithdrawalsRoot, expected, calculate_withdrawals_root(withdrawals))?;
     }
     if let Some(expected) = header.blob_gas_used {
-        let used = body.transactions.iter().filter_map(|tx| tx.blob_gas_used()).sum::<u64>();
-        expect("blobGasUsed", expected, used)?;
+        let gas = body.transactions.iter().filter_map(|tx| tx.blob_gas_used());
+        expect(Rule::BlobGasUsed, expected, gas.fold(0, u64::saturating_add))?;
     }
-    if let (Some(params), Some(used)) = (rules.blob_params, header.blob_gas_used)
-        && used > params.max_blob_gas_per_block()
-    {
-        let limit = format!("at most {}", params.max_blob_gas_per_block());
-        return Err(Mismatch::new("blobGasUsed", limit, used));
-    }
-    if header.gas_used > header.gas_limit {
-        let limit = format!("at most {}", header.gas_limit);
-        return Err(Mismatch::new("gasUsed", limit, header.gas_used));
-    }
-    if header.extra_data.len() > EXTRA_DATA_BYTES_MAX {
-        let limit = format!("at most {EXTRA_DATA_BYTES_MAX} bytes");
-        return Err(Mismatch::new("extraData", limit, header.extra_data.len()));
-    }
-    if rules.has(Fork::Paris) {
-        expect("difficulty", fugue_types::U256::ZERO, header.difficulty)?;
+    if rules.has(Fork::Osaka) {
+        let bytes = Block::rlp_length_for(header, body);
+        if bytes > BLOCK_BYTES_MAX {
+            let bound = format!("at most {BLOCK_BYTES_MAX} bytes");
+            return Err(Mismatch::new(Rule::BlockSize, bound, bytes));
+        }
     }
     Ok(())
 }
 
-/// A field is there from its fork on and not before.
-fn fields_of_fork(block: &Block, rules: &Rules) -> Result<(), Mismatch> {
-    let header = &block.header;
-    let fields = [
-        ("baseFeePerGas", Fork::London, header.base_fee_per_gas.is_some()),
-        ("withdrawalsRoot", Fork::Shanghai, header.withdrawals_root.is_some()),
-        ("blobGasUsed", Fork::Cancun, header.blob_gas_used.is_some()),
-        ("excessBlobGas", Fork::Cancun, header.excess_blob_gas.is_some()),
-        ("parentBeaconBlockRoot", Fork::Cancun, header.parent_beacon_block_root.is_some()),
-        ("requestsHash", Fork::Prague, header.requests_hash.is_some()),
-        ("blockAccessListHash", Fork::Amsterdam, header.block_access_list_hash.is_some()),
-        ("slotNumber", Fork::Amsterdam, header.slot_number.is_some()),
-    ];
-    let presence = |is_there: bool| if is_there { "a value" } else { "none" };
-    for (field, fork, is_there) in fields {
-        expect(field, presence(rules.has(fork)), presence(is_there))?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{self, FORKS};
+    use fugue_types::{Address, B256, BlockBody, Header, Withdrawal, Withdrawals};
+
+    fn broken(fork: Fork, header: Header, body: BlockBody) -> Option<Rule> {
+        let rules = samples::rules(fork, &header);
+        let block = SealedBlock::seal(Block { header, body });
+        check_block(&block, &rules, Ommers::Known).err().map(|mismatch| mismatch.rule)
     }
-    Ok(())
+
+    fn empty(fork: Fork) -> BlockBody {
+        let withdrawals = (fork >= Fork::Shanghai).then(Withdrawals::default);
+        BlockBody { transactions: Vec::new(), ommers: Vec::new(), withdrawals }
+    }
+
+    #[test]
+    fn an_empty_block_of_every_fork_is_valid() {
+        for fork in FORKS {
+            assert_eq!(broken(fork, samples::header(fork), empty(fork)), None, "{fork}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_body() {
+        let fork = Fork::Homestead;
+        let header = Header { transactions_root: B256::ZERO, ..samples::header(fork) };
+        assert_eq!(broken(fork, header, empty(fork)), Some(Rule::TransactionsRoot));
+        let body = BlockBody { ommers: vec![samples::header(fork)], ..empty(fork) };
+        assert_eq!(broken(fork, samples::header(fork), body), Some(Rule::OmmersHash));
+        let fork = Fork::Shanghai;
+        let header = Header { withdrawals_root: Some(B256::ZERO), ..samples::header(fork) };
+        assert_eq!(broken(fork, header, empty(fork)), Some(Rule::WithdrawalsRoot));
+        let fork = Fork::Cancun;
+        let header = Header { blob_gas_used: Some(131_072), ..samples::header(fork) };
+        assert_eq!(broken(fork, header, empty(fork)), Some(Rule::BlobGasUsed));
+    }
+
+    #[test]
+    fn ommers_that_are_not_known_are_not_compared() {
+        let header = Header { ommers_hash: B256::ZERO, ..samples::header(Fork::Homestead) };
+        let rules = samples::rules(Fork::Homestead, &header);
+        let block = SealedBlock::seal(Block { header, body: empty(Fork::Homestead) });
+        assert_eq!(check_block(&block, &rules, Ommers::Unknown), Ok(()));
+    }
+
+    #[test]
+    fn a_body_has_withdrawals_from_shanghai_on() {
+        let with = |fork| broken(fork, samples::header(fork), empty(Fork::Shanghai));
+        let without = |fork| broken(fork, samples::header(fork), empty(Fork::Paris));
+        assert_eq!(with(Fork::Paris), Some(Rule::Early("withdrawals")));
+        assert_eq!(with(Fork::Shanghai), None);
+        assert_eq!(without(Fork::Paris), None);
+        assert_eq!(without(Fork::Shanghai), Some(Rule::Missing("withdrawals")));
+    }
+
+    #[test]
+    fn the_header_is_judged_too() {
+        let header = Header { gas_used: 30_000_001, ..samples::header(Fork::London) };
+        assert_eq!(broken(Fork::London, header, empty(Fork::London)), Some(Rule::GasUsedMax));
+    }
+
+    #[test]
+    fn a_block_from_osaka_on_is_not_too_large() {
+        let large = |fork, count| {
+            // 49 bytes of RLP.
+            let withdrawal = Withdrawal {
+                index: u64::MAX,
+                validator_index: u64::MAX,
+                address: Address::repeat_byte(1),
+                amount: u64::MAX,
+            };
+            let withdrawals = vec![withdrawal; count];
+            let withdrawals_root = Some(calculate_withdrawals_root(&withdrawals));
+            let header = Header { withdrawals_root, ..samples::header(fork) };
+            let withdrawals = Some(Withdrawals::new(withdrawals));
+            broken(fork, header, BlockBody { withdrawals, ..empty(fork) })
+        };
+        assert_eq!(large(Fork::Osaka, 171_100), None);
+        assert_eq!(large(Fork::Osaka, 171_200), Some(Rule::BlockSize));
+        assert_eq!(large(Fork::Prague, 171_200), None);
+    }
 }

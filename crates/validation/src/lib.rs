@@ -1,44 +1,38 @@
 //! Judges headers, bodies and outcomes by rule.
 //!
-//! Three judgements, each a function: the body and the header's own fields ([`check_block`]), the
-//! header as a child of its parent ([`check_child`]), and what execution gave against what the
-//! header promised ([`check_outcome`]).
+//! Five judgements, each a function, in the order in which an import makes them:
+//!
+//! 1. [`check_merge`]: whether the block must have a difficulty, by the total difficulty below it;
+//! 2. [`check_child`]: the header by itself and as the child of its parent;
+//! 3. [`check_block`]: the header by itself and the body by its header;
+//! 4. [`check_ommers`]: the ommers by the ancestors of the block;
+//! 5. [`check_outcome`]: what execution gave by what the header promised.
+//!
+//! Two rules are left to others. The seal of proof of work (Ethash: `mixHash` and `nonce`) is
+//! trusted: who imports blocks from before the merge must know their hashes to be those of the
+//! chain. And no clock is read here: whether a timestamp lies in the future is for the caller.
 
 mod block;
 mod child;
+mod difficulty;
+mod header;
+mod merge;
+mod mismatch;
+mod ommers;
 mod outcome;
+mod rule;
+#[cfg(test)]
+mod samples;
+mod transaction;
 
 pub use block::{Ommers, check_block};
 pub use child::check_child;
+pub use difficulty::child_difficulty;
+pub use merge::check_merge;
+pub use mismatch::Mismatch;
+pub use ommers::{AncestorFacts, OMMER_ANCESTORS, check_ommers};
 pub use outcome::{OutcomeFacts, check_outcome, logs_bloom, receipts_root};
+pub use rule::Rule;
+pub use transaction::{InvalidTransaction, TxFacts, check_transaction, check_transaction_type};
 
-/// A header's field is not what a rule or the rest of the block says.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: expected {expected}, found {found}")]
-pub struct Mismatch {
-    /// The field, by its name in JSON-RPC.
-    pub field: &'static str,
-    /// What the header says, or the rule demands.
-    pub expected: String,
-    /// What was found or computed.
-    pub found: String,
-}
-
-impl Mismatch {
-    pub(crate) fn new(
-        field: &'static str,
-        expected: impl std::fmt::Display,
-        found: impl std::fmt::Display,
-    ) -> Self {
-        Self { field, expected: expected.to_string(), found: found.to_string() }
-    }
-}
-
-/// `Ok` if equal.
-pub(crate) fn expect<T: PartialEq + std::fmt::Display>(
-    field: &'static str,
-    expected: T,
-    found: T,
-) -> Result<(), Mismatch> {
-    if expected == found { Ok(()) } else { Err(Mismatch::new(field, expected, found)) }
-}
+pub(crate) use mismatch::expect;

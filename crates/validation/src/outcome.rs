@@ -1,6 +1,6 @@
 //! What execution gave against what the header promised.
 
-use crate::{Mismatch, expect};
+use crate::{Mismatch, Rule, expect};
 use alloy_consensus::{TxReceipt, proofs::calculate_receipt_root};
 use fugue_types::{B256, Bloom, Header, ReceiptEnvelope, Requests};
 
@@ -23,17 +23,17 @@ pub struct OutcomeFacts<'o> {
 /// Compares the outcome of a block with its header, and gives every difference.
 pub fn check_outcome(header: &Header, facts: &OutcomeFacts<'_>) -> Vec<Mismatch> {
     let OutcomeFacts { gas_used, blob_gas_used, receipts, are_receipts_whole, requests } = *facts;
-    let mut mismatches = vec![expect("gasUsed", header.gas_used, gas_used)];
+    let mut mismatches = vec![expect(Rule::GasUsed, header.gas_used, gas_used)];
     if are_receipts_whole {
-        mismatches.push(expect("receiptsRoot", header.receipts_root, receipts_root(receipts)));
+        mismatches.push(expect(Rule::ReceiptsRoot, header.receipts_root, receipts_root(receipts)));
     }
-    mismatches.push(expect("logsBloom", header.logs_bloom, logs_bloom(receipts)));
+    mismatches.push(expect(Rule::LogsBloom, header.logs_bloom, logs_bloom(receipts)));
     if let Some(expected) = header.blob_gas_used {
-        mismatches.push(expect("blobGasUsed", expected, blob_gas_used));
+        mismatches.push(expect(Rule::BlobGasUsed, expected, blob_gas_used));
     }
     if let Some(expected) = header.requests_hash {
         let found = requests.map(Requests::requests_hash).unwrap_or_default();
-        mismatches.push(expect("requestsHash", expected, found));
+        mismatches.push(expect(Rule::RequestsHash, expected, found));
     }
     mismatches.into_iter().filter_map(Result::err).collect()
 }

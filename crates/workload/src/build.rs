@@ -1,36 +1,18 @@
 //! Executes a scenario sequentially and seals its blocks: from plans to bundles.
 
-use crate::{BlockPlan, Scenario};
-use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH,
-    proofs::{calculate_transaction_root, calculate_withdrawals_root},
-};
-use alloy_eips::eip1559::{BaseFeeParams, INITIAL_BASE_FEE, calc_next_block_base_fee};
+use crate::{BlockPlan, Forge, Forged, Scenario, forge::first_header};
 use alloy_genesis::ChainConfig;
 use fugue_archive::{Bundle, PreAccount, PreState};
-use fugue_chainspec::{ChainSpec, ConfigError, Fork, Rules};
-use fugue_executor::{BlockError, BlockOutcome, Executor, Mode, PreparedBlock, Scope};
+use fugue_chainspec::{ChainSpec, ConfigError, Fork};
+use fugue_executor::BlockError;
 use fugue_state::{DiffError, MemoryState};
-use fugue_types::{
-    B256, Block, BlockBody, Bytes, Eip658Value, Header, ReceiptEnvelope, SealedBlock, Transaction,
-    TransactionTrait, U256, Withdrawals, b256, keccak256,
-};
-use fugue_validation::{Mismatch, Ommers, check_block, logs_bloom, receipts_root};
+use fugue_trie::TrieError;
+use fugue_types::{Header, SealedBlock, Transaction, TransactionTrait, U256};
+use fugue_validation::Mismatch;
 use std::collections::BTreeMap;
 
 /// Gas limits of setup transactions that go into one block, summed up.
 const SETUP_GAS_MAX: u64 = 30_000_000;
-/// Seconds between blocks.
-const SLOT_SECONDS: u64 = 12;
-/// Timestamp of the genesis.
-const GENESIS_TIME: u64 = 1_700_000_000;
-/// Difficulty of blocks before the merge.
-const DIFFICULTY: u64 = 0x2_0000;
-/// keccak256 of the RLP of an empty list. Source: EIP-7928.
-const EMPTY_LIST_HASH: B256 =
-    b256!("0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347");
-/// Ancestors whose hash BLOCKHASH knows.
-const ANCESTORS: u64 = 256;
 
 /// Why a scenario does not make a chain.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +29,9 @@ pub enum BuildCause {
     /// A diff does not follow the state.
     #[error(transparent)]
     Diff(#[from] DiffError),
+    /// A root is not computed.
+    #[error(transparent)]
+    Trie(#[from] TrieError),
     /// Its configuration does not serialise.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -65,7 +50,7 @@ pub struct BuildError {
 }
 
 /// Genesis configuration of a chain on which `fork` holds from the first block on.
-fn config(chain_id: u64, fork: Fork) -> ChainConfig {
+pub(crate) fn config(chain_id: u64, fork: Fork) -> ChainConfig {
     let since = |since: Fork| (fork >= since).then_some(0);
     ChainConfig {
         chain_id,
@@ -96,6 +81,43 @@ fn config(chain_id: u64, fork: Fork) -> ChainConfig {
     }
 }
 
+/// A generated chain from its genesis on.
+#[derive(Debug, Clone)]
+pub struct BuiltChain {
+    /// Its configuration.
+    pub config: ChainConfig,
+    /// The state of its genesis.
+    pub genesis: MemoryState,
+    /// The first header.
+    pub header: Header,
+    /// All blocks after it: setup, then what was planned.
+    pub blocks: Vec<SealedBlock>,
+}
+
+/// Executes a scenario and gives all of its blocks.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_chain(scenario: &Scenario) -> Result<BuiltChain, BuildError> {
+    let at = |number: u64| {
+        move |cause: BuildCause| BuildError {
+            scenario: scenario.name.clone(),
+            number,
+            cause: Box::new(cause),
+        }
+    };
+    let config = config(scenario.chain_id, scenario.fork);
+    let mut forge = begin(scenario, &config).map_err(at(0))?;
+    let header = forge.head().clone();
+    let mut blocks = Vec::new();
+    let setup = setup_plans(&scenario.setup, &header);
+    for plan in setup.iter().chain(&scenario.blocks) {
+        let number = forge.head().number + 1;
+        blocks.push(forge.add(plan).map_err(at(number))?.block);
+    }
+    Ok(BuiltChain { config, genesis: scenario.genesis.clone(), header, blocks })
+}
+
 /// Executes a scenario and gives a bundle for each planned block, with the whole state before it.
 ///
 /// Block access lists (EIP-7928) are not built: headers from Amsterdam on carry the hash of an
@@ -112,19 +134,17 @@ pub fn build(scenario: &Scenario) -> Result<Vec<Bundle>, BuildError> {
         }
     };
     let config = config(scenario.chain_id, scenario.fork);
-    let mut forge = Forge::new(scenario, &config).map_err(at(0))?;
+    let mut forge = begin(scenario, &config).map_err(at(0))?;
     let config = serde_json::to_value(&config).map_err(|error| at(0)(error.into()))?;
-    for transactions in setup_blocks(&scenario.setup) {
-        let gas_limit = forge.head.gas_limit;
-        let beneficiary = forge.head.beneficiary;
-        let plan = BlockPlan { transactions, beneficiary, withdrawals: Vec::new(), gas_limit };
-        forge.add(&plan).map_err(at(forge.head.number + 1))?;
+    for plan in setup_plans(&scenario.setup, forge.head()) {
+        let number = forge.head().number + 1;
+        forge.add(&plan).map_err(at(number))?;
     }
     let mut bundles = Vec::with_capacity(scenario.blocks.len());
     for plan in &scenario.blocks {
-        let (state, parent) = (pre_state(&forge.state), forge.head.clone());
-        let block_hashes = forge.state.block_hashes.clone();
-        let block = forge.add(plan).map_err(at(parent.number + 1))?;
+        let (state, parent) = (pre_state(forge.state()), forge.head().clone());
+        let block_hashes = forge.state().block_hashes.clone();
+        let Forged { block, .. } = forge.add(plan).map_err(at(parent.number + 1))?;
         bundles.push(Bundle {
             chain_id: scenario.chain_id,
             config: Some(config.clone()),
@@ -136,6 +156,27 @@ pub fn build(scenario: &Scenario) -> Result<Vec<Bundle>, BuildError> {
         });
     }
     Ok(bundles)
+}
+
+/// The chain of a scenario, before its setup.
+fn begin(scenario: &Scenario, config: &ChainConfig) -> Result<Forge, BuildCause> {
+    let chain = ChainSpec::try_from(config)?;
+    let first = scenario.blocks.first();
+    let gas_limit = first.map_or(SETUP_GAS_MAX, |plan| plan.gas_limit);
+    let beneficiary = first.map(|plan| plan.beneficiary).unwrap_or_default();
+    let head = first_header(scenario.fork, gas_limit, beneficiary);
+    Forge::new(chain, scenario.genesis.clone(), head, 1)
+}
+
+/// The setup in as few blocks as hold it, with gas limit and beneficiary of the first header.
+fn setup_plans(setup: &[Transaction], first: &Header) -> Vec<BlockPlan> {
+    let plan = |transactions| BlockPlan {
+        transactions,
+        beneficiary: first.beneficiary,
+        withdrawals: Vec::new(),
+        gas_limit: first.gas_limit,
+    };
+    setup_blocks(setup).into_iter().map(plan).collect()
 }
 
 /// Setup transactions in as few blocks as hold them.
@@ -155,155 +196,6 @@ fn setup_blocks(setup: &[Transaction]) -> Vec<Vec<Transaction>> {
     blocks
 }
 
-/// The chain as it grows.
-struct Forge<'s> {
-    scenario: &'s Scenario,
-    chain: ChainSpec,
-    executor: Executor,
-    state: MemoryState,
-    head: Header,
-}
-
-impl<'s> Forge<'s> {
-    fn new(scenario: &'s Scenario, config: &ChainConfig) -> Result<Self, BuildCause> {
-        let chain = ChainSpec::try_from(config)?;
-        let first = scenario.blocks.first();
-        let fork = scenario.fork;
-        let mut head = Header {
-            ommers_hash: EMPTY_OMMER_ROOT_HASH,
-            state_root: scenario.genesis.root(),
-            gas_limit: first.map_or(SETUP_GAS_MAX, |plan| plan.gas_limit),
-            beneficiary: first.map(|plan| plan.beneficiary).unwrap_or_default(),
-            timestamp: GENESIS_TIME,
-            difficulty: if fork >= Fork::Paris { U256::ZERO } else { U256::from(DIFFICULTY) },
-            base_fee_per_gas: (fork >= Fork::London).then_some(INITIAL_BASE_FEE),
-            ..Header::default()
-        };
-        fields_of_fork(&mut head, fork);
-        let executor = Executor::new(1)?;
-        let mut state = scenario.genesis.clone();
-        state.block_hashes.insert(0, head.hash_slow());
-        Ok(Self { scenario, chain, executor, state, head })
-    }
-
-    /// Executes and seals the next block.
-    fn add(&mut self, plan: &BlockPlan) -> Result<SealedBlock, BuildCause> {
-        let number = self.head.number + 1;
-        let mut header = self.child(plan);
-        let rules = self.chain.rules(&header);
-        let withdrawals =
-            rules.has(Fork::Shanghai).then(|| Withdrawals::new(plan.withdrawals.clone()));
-        header.transactions_root = calculate_transaction_root(&plan.transactions);
-        header.withdrawals_root = withdrawals.as_ref().map(|all| calculate_withdrawals_root(all));
-        if rules.has(Fork::Cancun) {
-            let blob_gas = plan.transactions.iter().filter_map(|tx| tx.blob_gas_used()).sum();
-            header.blob_gas_used = Some(blob_gas);
-        }
-        let body =
-            BlockBody { transactions: plan.transactions.clone(), ommers: Vec::new(), withdrawals };
-
-        let (outcome, block) = self.execute(Block { header, body }, &rules)?;
-        let Block { mut header, body } = block;
-        let receipts = self.receipts(&outcome, &rules)?;
-        self.state.apply(&outcome.diff)?;
-        header.gas_used = outcome.gas_used;
-        header.receipts_root = receipts_root(&receipts);
-        header.logs_bloom = logs_bloom(&receipts);
-        header.requests_hash = outcome.requests.map(|requests| requests.requests_hash());
-        header.state_root = self.state.root();
-
-        let block = SealedBlock::seal(Block { header, body });
-        check_block(&block, &rules, Ommers::Known)?;
-        self.state.block_hashes.insert(number, block.hash());
-        self.state.block_hashes.retain(|known, _| known + ANCESTORS > number);
-        self.head = block.block().header.clone();
-        Ok(block)
-    }
-
-    /// A header with everything that is known before execution.
-    fn child(&self, plan: &BlockPlan) -> Header {
-        let parent = &self.head;
-        let number = parent.number + 1;
-        let mut header = Header {
-            parent_hash: parent.hash_slow(),
-            ommers_hash: EMPTY_OMMER_ROOT_HASH,
-            beneficiary: plan.beneficiary,
-            number,
-            gas_limit: plan.gas_limit,
-            timestamp: parent.timestamp + SLOT_SECONDS,
-            difficulty: parent.difficulty,
-            extra_data: Bytes::from_static(b"fugue"),
-            mix_hash: keccak256(number.to_be_bytes()),
-            base_fee_per_gas: parent.base_fee_per_gas.map(|base_fee| {
-                let params = BaseFeeParams::ethereum();
-                calc_next_block_base_fee(parent.gas_used, parent.gas_limit, base_fee, params)
-            }),
-            ..Header::default()
-        };
-        fields_of_fork(&mut header, self.scenario.fork);
-        if let Some(params) = self.chain.rules(&header).blob_params {
-            header.excess_blob_gas = Some(params.next_block_excess_blob_gas_osaka(
-                parent.excess_blob_gas.unwrap_or_default(),
-                parent.blob_gas_used.unwrap_or_default(),
-                parent.base_fee_per_gas.unwrap_or_default(),
-            ));
-        }
-        header
-    }
-
-    fn execute(&self, block: Block, rules: &Rules) -> Result<(BlockOutcome, Block), BlockError> {
-        let unsealed = block.clone();
-        // The header is not complete yet, so its judge has nothing to say.
-        let block = SealedBlock::seal(block)
-            .check(|_| Ok::<_, std::convert::Infallible>(()))
-            .map_err(|refused| -> BlockError { match refused.1 {} })?;
-        let prepared: PreparedBlock = self.executor.prepare(block, rules)?;
-        let mode = Mode::Seq;
-        let execution = self.executor.execute(mode, &prepared, rules, &self.state, Scope::Block)?;
-        Ok((execution.outcome, unsealed))
-    }
-
-    fn receipts(
-        &self,
-        outcome: &BlockOutcome,
-        rules: &Rules,
-    ) -> Result<Vec<ReceiptEnvelope>, DiffError> {
-        if rules.receipts_have_status() {
-            return Ok(outcome.receipts());
-        }
-        let mut state = self.state.clone();
-        let mut roots = Vec::new();
-        for step in &outcome.steps {
-            state.apply(step)?;
-            roots.push(state.root());
-        }
-        // The first step is the opening of the block.
-        let status = |index: usize, _: &_| {
-            Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())
-        };
-        Ok(outcome.receipts_with(status))
-    }
-}
-
-/// Fields that the fork demands and that do not depend on the block.
-fn fields_of_fork(header: &mut Header, fork: Fork) {
-    if fork >= Fork::Shanghai {
-        header.withdrawals_root = Some(calculate_withdrawals_root(&[]));
-    }
-    if fork >= Fork::Cancun {
-        header.blob_gas_used = Some(0);
-        header.excess_blob_gas = Some(0);
-        header.parent_beacon_block_root = Some(keccak256(header.timestamp.to_be_bytes()));
-    }
-    if fork >= Fork::Prague {
-        header.requests_hash = Some(fugue_types::Requests::default().requests_hash());
-    }
-    if fork >= Fork::Amsterdam {
-        header.block_access_list_hash = Some(EMPTY_LIST_HASH);
-        header.slot_number = Some(header.number);
-    }
-}
-
 fn pre_state(state: &MemoryState) -> PreState {
     let accounts = state.accounts.iter().map(|(address, found)| {
         let account = PreAccount {
@@ -318,4 +210,46 @@ fn pre_state(state: &MemoryState) -> PreState {
     let named = accounts.values().filter_map(|account| account.code_hash);
     let codes = named.filter_map(|hash| Some((hash, state.codes.get(&hash)?.clone()))).collect();
     PreState { accounts, codes, is_complete: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+    use fugue_types::{B256, Eip658Value};
+    use fugue_validation::receipts_root;
+
+    /// Every scenario whose receipts hold state roots, and those that destroy accounts.
+    #[test]
+    fn roots_are_those_of_the_whole_state() {
+        let mut with_steps = 0;
+        for scenario in catalog(1) {
+            if scenario.fork >= Fork::Byzantium && !scenario.name.starts_with("destroy") {
+                continue;
+            }
+            let config = config(scenario.chain_id, scenario.fork);
+            let mut forge = begin(&scenario, &config).expect("a chain");
+            let plans = setup_plans(&scenario.setup, forge.head()).into_iter();
+            for plan in plans.chain(scenario.blocks.clone()) {
+                let mut state = forge.state().clone();
+                let Forged { block, outcome } = forge.add(&plan).expect("a block");
+                let (name, header) = (&scenario.name, &block.block().header);
+                assert_eq!(forge.state().root(), header.state_root, "{name} {}", header.number);
+                if outcome.steps.is_empty() {
+                    continue;
+                }
+                with_steps += 1;
+                let mut roots: Vec<B256> = Vec::new();
+                for step in &outcome.steps {
+                    state.apply(step).expect("a step follows the one before");
+                    roots.push(state.root());
+                }
+                let status = |index: usize, _: &_| Eip658Value::PostState(roots[index + 1]);
+                let receipts = outcome.receipts_with(status);
+                let found = receipts_root(&receipts);
+                assert_eq!(found, header.receipts_root, "{name} {}", header.number);
+            }
+        }
+        assert!(with_steps >= 12, "{with_steps} blocks from before Byzantium");
+    }
 }

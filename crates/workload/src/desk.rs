@@ -160,12 +160,12 @@ fn pairs(tokens: usize, count: usize) -> Vec<[usize; 2]> {
 }
 
 /// Slot of a balance in `Token`.
-fn balance_slot(holder: Address) -> U256 {
+pub(crate) fn balance_slot(holder: Address) -> U256 {
     mapping_slot(word(holder), U256::from(1))
 }
 
 /// Slot of an allowance in `Token`.
-fn allowance_slot(owner: Address, spender: Address) -> U256 {
+pub(crate) fn allowance_slot(owner: Address, spender: Address) -> U256 {
     mapping_slot(word(spender), mapping_slot(word(owner), U256::from(2)))
 }
 

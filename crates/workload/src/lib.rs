@@ -30,13 +30,17 @@ mod catalog;
 mod random;
 
 mod build;
+mod forge;
+mod market;
 
-pub use build::{BuildCause, BuildError, build};
+pub use build::{BuildCause, BuildError, BuiltChain, build, build_chain};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::catalog;
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
 pub use desk::{Desk, DeskSize, OpenChannel, Pool};
 pub use desk_actions::DeskAction;
+pub use forge::{Forge, Forged};
+pub use market::{MARKET_ACCOUNTS_MIN, Market, MarketMix, MarketSize};
 pub use props::Props;
 pub use random::random;
 pub use rng::Rng;

@@ -1,15 +1,14 @@
-//! One bundle, checked.
+//! One recorded block, checked.
 
+use super::before::{Before, Judgement};
 use crate::{UsageError, cli::Modes};
-use fugue_archive::{Bundle, PreState};
+use fugue_archive::Record;
 use fugue_chainspec::{ChainConfig, ChainSpec, Rules};
 use fugue_executor::{
-    BlockError, BlockOutcome, Divergence, Execution, Executor, Mode, PreparedBlock, Report, Scope,
-    first_divergence,
+    BlockError, Divergence, Execution, Executor, Mode, PreparedBlock, Report, first_divergence,
 };
-use fugue_state::{Account, MemoryAccount, MemoryState};
-use fugue_types::{B256, Eip658Value, Header, KECCAK256_EMPTY, ReceiptEnvelope};
-use fugue_validation::{Mismatch, Ommers, OutcomeFacts, check_block, check_child, check_outcome};
+use fugue_types::{B256, Header};
+use fugue_validation::{Mismatch, Ommers, check_block, check_child};
 use std::{
     collections::HashMap,
     fmt,
@@ -49,6 +48,8 @@ impl fmt::Display for Difference {
 #[derive(Debug, Clone)]
 pub(crate) struct Findings {
     pub(crate) path: PathBuf,
+    /// The form of the file, in a word.
+    pub(crate) kind: &'static str,
     pub(crate) number: u64,
     pub(crate) hash: B256,
     pub(crate) fork: String,
@@ -61,6 +62,8 @@ pub(crate) struct Findings {
     /// Header fields that were compared, and those that this source does not allow to compare.
     pub(crate) checked: Vec<&'static str>,
     pub(crate) unchecked: Vec<&'static str>,
+    /// Why something was not compared, if that is not plain from the kind of the file.
+    pub(crate) note: Option<String>,
     pub(crate) is_partial: bool,
     pub(crate) differences: Vec<Difference>,
     pub(crate) repro: Option<PathBuf>,
@@ -76,9 +79,42 @@ impl Findings {
     pub(crate) fn report(&self, mode: Mode) -> Option<&Report> {
         self.runs.iter().find(|run| run.mode == mode).map(|run| &run.report)
     }
+
+    /// Takes what the header says of the outcomes.
+    fn judged(&mut self, header: &Header, judgements: Vec<(Mode, Judgement)>) {
+        if judgements.is_empty() {
+            return;
+        }
+        let all = |has: fn(&Judgement) -> bool| judgements.iter().all(|(_, one)| has(one));
+        let fields = [
+            ("gasUsed", true),
+            ("logsBloom", true),
+            ("receiptsRoot", all(|one| one.has_receipts_root)),
+            ("stateRoot", all(|one| one.has_state_root)),
+            ("blobGasUsed", true),
+            ("requestsHash", true),
+        ];
+        for (field, is_checked) in fields {
+            let is_there = match field {
+                "blobGasUsed" => header.blob_gas_used.is_some(),
+                "requestsHash" => header.requests_hash.is_some(),
+                _ => true,
+            };
+            if is_there {
+                let list = if is_checked { &mut self.checked } else { &mut self.unchecked };
+                list.push(field);
+            }
+        }
+        for (mode, judgement) in judgements {
+            let Judgement { mismatches, note, .. } = judgement;
+            let between = between_header_and(mode);
+            self.differences.extend(mismatches.into_iter().map(|one| of_mismatch(between, one)));
+            self.note = self.note.take().or(note);
+        }
+    }
 }
 
-/// Checks bundles one after the other.
+/// Checks recorded blocks one after the other.
 pub(crate) struct Checker<'e> {
     executor: &'e Executor,
     modes: Modes,
@@ -93,18 +129,20 @@ impl<'e> Checker<'e> {
     }
 
     /// # Errors
-    /// [`UsageError`] if the bundle lacks something that its block needs; differences are findings.
-    pub(crate) fn check(&mut self, path: &Path, bundle: &Bundle) -> Result<Findings, UsageError> {
-        let bad = |error: &dyn fmt::Display| UsageError::at(path, error);
+    /// [`UsageError`] if the file lacks something that its block needs; differences are findings.
+    pub(crate) fn check(&mut self, path: &Path, record: &Record) -> Result<Findings, UsageError> {
         self.count += 1;
-        let chain = chain(bundle).map_err(|error| bad(&error))?;
-        let block = bundle.block.block();
+        let chain = chain(record).map_err(|error| UsageError::at(path, error))?;
+        let sealed = record.block();
+        let block = sealed.block();
         let header = &block.header;
         let rules = chain.rules(header);
+        let before = Before::new(record);
         let mut findings = Findings {
             path: path.to_owned(),
+            kind: record.kind(),
             number: header.number,
-            hash: bundle.block.hash(),
+            hash: sealed.hash(),
             fork: rules.fork.to_string(),
             tx_count: block.body.transactions.len(),
             gas_used: header.gas_used,
@@ -112,15 +150,20 @@ impl<'e> Checker<'e> {
             runs: Vec::new(),
             checked: vec!["hash"],
             unchecked: Vec::new(),
-            is_partial: bundle.state.is_none(),
+            note: None,
+            is_partial: before.is_none(),
             differences: Vec::new(),
             repro: None,
         };
 
-        self.headers.insert(bundle.block.hash(), header.clone());
-        self.check_parent(bundle, &chain, &rules, &mut findings);
-        let ommers = if bundle.has_ommers { Ommers::Known } else { Ommers::Unknown };
-        let checked = bundle.block.clone().check(|block| check_block(block, &rules, ommers));
+        self.headers.insert(sealed.hash(), header.clone());
+        self.check_parent(path, record, &chain, &rules, &mut findings)?;
+        let has_ommers = match record {
+            Record::Bundle(bundle) => bundle.has_ommers,
+            Record::Witness(_) => true,
+        };
+        let ommers = if has_ommers { Ommers::Known } else { Ommers::Unknown };
+        let checked = sealed.clone().check(|block| check_block(block, &rules, ommers));
         let checked = match checked {
             Ok(checked) => checked,
             Err(refused) => {
@@ -130,7 +173,7 @@ impl<'e> Checker<'e> {
         };
 
         findings.checked.push("transactionsRoot");
-        let list = if bundle.has_ommers { &mut findings.checked } else { &mut findings.unchecked };
+        let list = if has_ommers { &mut findings.checked } else { &mut findings.unchecked };
         list.push("sha3Uncles");
         if header.withdrawals_root.is_some() {
             findings.checked.push("withdrawalsRoot");
@@ -148,29 +191,36 @@ impl<'e> Checker<'e> {
             }
         };
         findings.recovery = started.elapsed();
-        if let Some(state) = &bundle.state {
-            let view = memory_state(state, bundle);
-            self.execute(path, bundle, &prepared, &rules, &view, &mut findings)?;
+        if let Some(before) = &before {
+            self.execute(path, &prepared, &rules, before, &mut findings)?;
         }
         Ok(findings)
     }
 
-    /// The bundle with its parent's header, if that is known from another bundle.
-    pub(crate) fn with_parent(&self, mut bundle: Bundle) -> Bundle {
-        let parent_hash = bundle.block.block().header.parent_hash;
-        bundle.parent = bundle.parent.or_else(|| self.headers.get(&parent_hash).cloned());
-        bundle
+    /// A bundle with its parent's header, if that is known from another file; a witness bundle as
+    /// it is.
+    pub(crate) fn with_parent(&self, mut record: Record) -> Record {
+        if let Record::Bundle(bundle) = &mut record
+            && bundle.parent.is_none()
+        {
+            let parent_hash = bundle.block.block().header.parent_hash;
+            bundle.parent = self.headers.get(&parent_hash).cloned();
+        }
+        record
     }
 
+    /// # Errors
+    /// [`UsageError`] if a witness is of another state than the parent's.
     fn check_parent(
         &self,
-        bundle: &Bundle,
+        path: &Path,
+        record: &Record,
         chain: &ChainSpec,
         rules: &Rules,
         findings: &mut Findings,
-    ) {
-        let header = &bundle.block.block().header;
-        let parent = bundle.parent.as_ref().or_else(|| self.headers.get(&header.parent_hash));
+    ) -> Result<(), UsageError> {
+        let header = &record.block().block().header;
+        let parent = record.parent().or_else(|| self.headers.get(&header.parent_hash));
         let fields = ["number", "gasLimit", "timestamp", "baseFeePerGas", "excessBlobGas"];
         let fields = fields.into_iter().filter(|field| match *field {
             "baseFeePerGas" => header.base_fee_per_gas.is_some(),
@@ -179,35 +229,45 @@ impl<'e> Checker<'e> {
         });
         let Some(parent) = parent else {
             findings.unchecked.extend(fields);
-            return;
+            return Ok(());
         };
+        if let Record::Witness(bundle) = record
+            && bundle.pre_state_root != parent.state_root
+        {
+            let reason =
+                "preStateRoot: is not the stateRoot of the parent, known from another file";
+            return Err(UsageError::at(path, reason));
+        }
         findings.checked.extend(fields);
         if let Err(mismatch) = check_child(header, rules, parent, &chain.rules(parent)) {
             findings.differences.push(of_mismatch("header and parent", mismatch));
         }
+        Ok(())
     }
 
     fn execute(
         &self,
         path: &Path,
-        bundle: &Bundle,
         prepared: &PreparedBlock,
         rules: &Rules,
-        view: &MemoryState,
+        before: &Before<'_>,
         findings: &mut Findings,
     ) -> Result<(), UsageError> {
         // Codes are analysed once, whoever runs first. What else the first one finds cold, the
         // modes take turns at.
-        self.executor.warm(&view.codes);
+        self.executor.warm(before.codes());
         let mut order = self.modes.list().to_vec();
         if self.count.is_multiple_of(2) {
             order.reverse();
         }
         let mut outcomes = Vec::new();
         for mode in order {
-            let started = Instant::now();
-            let executed = self.executor.execute(mode, prepared, rules, view, Scope::Block);
-            let time = started.elapsed();
+            let (executed, time) = before.with_view(|view| {
+                let started = Instant::now();
+                let scope = before.scope();
+                let executed = self.executor.execute(mode, prepared, rules, view, scope);
+                (executed, started.elapsed())
+            });
             match executed {
                 Ok(Execution { outcome, report }) => {
                     findings.runs.push(Run { mode, time, report });
@@ -224,38 +284,28 @@ impl<'e> Checker<'e> {
         findings.runs.sort_by_key(|run| run.mode == Mode::Occ);
         outcomes.sort_by_key(|(mode, _)| *mode == Mode::Occ);
 
-        let receipts_are_whole = rules.receipts_have_status() || view_is_whole(bundle);
-        findings.checked.extend(["gasUsed", "logsBloom"]);
-        let list = if receipts_are_whole { &mut findings.checked } else { &mut findings.unchecked };
-        list.push("receiptsRoot");
-        let list =
-            if view_is_whole(bundle) { &mut findings.checked } else { &mut findings.unchecked };
-        list.push("stateRoot");
-        let header = &bundle.block.block().header;
-        if header.blob_gas_used.is_some() {
-            findings.checked.push("blobGasUsed");
-        }
-        if header.requests_hash.is_some() {
-            findings.checked.push("requestsHash");
-        }
+        let block = prepared.block().block();
         if let [(_, expected), (_, found)] = &outcomes[..]
             && let Some(what) = first_divergence(expected, found)
         {
+            let txs = &block.body.transactions;
+            let transaction = what.transaction.and_then(|index| txs.get(index));
             findings.differences.push(Difference {
                 between: "sequential and parallel",
-                transaction_hash: what.transaction.and_then(|index| tx_hash(bundle, index)),
+                transaction_hash: transaction.map(|tx| *tx.hash()),
                 what,
             });
         }
+        let mut judgements = Vec::with_capacity(outcomes.len());
         for (mode, outcome) in &outcomes {
-            let mismatches = check_by_header(bundle, rules, view, outcome).map_err(|error| {
-                UsageError::at(path, format!("the diff does not fit the pre-state: {error}"))
-            })?;
-            let mismatches = mismatches
-                .into_iter()
-                .map(|mismatch| of_mismatch(between_header_and(*mode), mismatch));
-            findings.differences.extend(mismatches);
+            match before.judge(&block.header, rules, outcome) {
+                Ok(judgement) => judgements.push((*mode, judgement)),
+                // A difference says more than what the state lacks for one of the outcomes.
+                Err(reason) if !findings.differences.is_empty() => findings.note = Some(reason),
+                Err(reason) => return Err(UsageError::at(path, format!("{mode}: {reason}"))),
+            }
         }
+        findings.judged(&block.header, judgements);
         Ok(())
     }
 }
@@ -267,12 +317,8 @@ const fn between_header_and(mode: Mode) -> &'static str {
     }
 }
 
-fn tx_hash(bundle: &Bundle, index: usize) -> Option<B256> {
-    bundle.block.block().body.transactions.get(index).map(|tx| *tx.hash())
-}
-
 fn of_mismatch(between: &'static str, mismatch: Mismatch) -> Difference {
-    let Mismatch { field, expected, found } = mismatch;
+    let Mismatch { field, expected, found, .. } = mismatch;
     let what = Divergence::of_block(field, expected, found);
     Difference { between, transaction_hash: None, what }
 }
@@ -282,103 +328,20 @@ fn of_error(between: &'static str, error: &BlockError) -> Difference {
     Difference { between, transaction_hash: None, what }
 }
 
-fn chain(bundle: &Bundle) -> Result<ChainSpec, String> {
-    match &bundle.config {
+fn chain(record: &Record) -> Result<ChainSpec, String> {
+    let chain_id = record.chain_id();
+    match record.config() {
         Some(config) => {
             let config: ChainConfig = serde_json::from_value(config.clone())
                 .map_err(|error| format!("config: {error}"))?;
-            if config.chain_id != bundle.chain_id {
-                return Err(format!(
-                    "chainId: {} in the bundle, {} in its config",
-                    bundle.chain_id, config.chain_id
-                ));
+            if config.chain_id != chain_id {
+                let theirs = config.chain_id;
+                return Err(format!("chainId: {chain_id} in the bundle, {theirs} in its config"));
             }
             ChainSpec::try_from(&config).map_err(|error| format!("config: {error}"))
         }
-        None => ChainSpec::by_chain_id(bundle.chain_id).ok_or_else(|| {
-            format!("chainId: {} is not known, and the bundle has no config", bundle.chain_id)
+        None => ChainSpec::by_chain_id(chain_id).ok_or_else(|| {
+            format!("chainId: {chain_id} is not known, and the bundle has no config")
         }),
     }
-}
-
-fn view_is_whole(bundle: &Bundle) -> bool {
-    bundle.state.as_ref().is_some_and(|state| state.is_complete)
-}
-
-fn memory_state(state: &PreState, bundle: &Bundle) -> MemoryState {
-    let accounts = state.accounts.iter().map(|(address, pre)| {
-        let code_hash = pre.code_hash.unwrap_or(KECCAK256_EMPTY);
-        let account = Account { nonce: pre.nonce, balance: pre.balance, code_hash };
-        let slots = pre.storage.iter().filter(|(_, value)| !value.is_zero());
-        let slots = slots.map(|(slot, value)| (*slot, *value)).collect();
-        (*address, MemoryAccount { account, slots })
-    });
-    MemoryState {
-        accounts: accounts.collect(),
-        codes: state.codes.clone(),
-        block_hashes: bundle.block_hashes.iter().map(|(number, hash)| (*number, *hash)).collect(),
-    }
-}
-
-/// The outcome by the header; with the whole state at hand also the state roots.
-fn check_by_header(
-    bundle: &Bundle,
-    rules: &Rules,
-    view: &MemoryState,
-    outcome: &BlockOutcome,
-) -> Result<Vec<Mismatch>, fugue_state::DiffError> {
-    let header = &bundle.block.block().header;
-    let receipts = if rules.receipts_have_status() {
-        outcome.receipts()
-    } else {
-        receipts_with_roots(bundle, view, outcome)?
-    };
-    let facts = OutcomeFacts {
-        gas_used: outcome.gas_used,
-        blob_gas_used: outcome.blob_gas_used,
-        receipts: &receipts,
-        are_receipts_whole: rules.receipts_have_status() || view_is_whole(bundle),
-        requests: outcome.requests.as_ref(),
-    };
-    let mut mismatches = check_outcome(header, &facts);
-    if view_is_whole(bundle) {
-        let mut state = view.clone();
-        state.apply(&outcome.diff)?;
-        let (expected, found) = (header.state_root, state.root());
-        if expected != found {
-            mismatches.push(Mismatch {
-                field: "stateRoot",
-                expected: expected.to_string(),
-                found: found.to_string(),
-            });
-        }
-    }
-    Ok(mismatches)
-}
-
-/// Receipts from before Byzantium: with the state root after each transaction if the whole state is
-/// at hand, else with none, good for their blooms.
-fn receipts_with_roots(
-    bundle: &Bundle,
-    view: &MemoryState,
-    outcome: &BlockOutcome,
-) -> Result<Vec<ReceiptEnvelope>, fugue_state::DiffError> {
-    let mut roots = Vec::new();
-    if view_is_whole(bundle) {
-        let mut state = view.clone();
-        let (opening, steps) = match outcome.steps.split_first() {
-            Some((opening, steps)) => (Some(opening), steps),
-            None => (None, &[][..]),
-        };
-        if let Some(opening) = opening {
-            state.apply(opening)?;
-        }
-        for step in steps {
-            state.apply(step)?;
-            roots.push(state.root());
-        }
-    }
-    Ok(outcome.receipts_with(|index, _| {
-        Eip658Value::PostState(roots.get(index).copied().unwrap_or_default())
-    }))
 }

@@ -109,19 +109,23 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  verdict",
-            "block", "fork", "txs", "gas", "seq ms", "occ ms", "speed-up", "re-exec"
+            "{:>10}  {:<7} {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  verdict",
+            "block", "kind", "fork", "txs", "gas", "seq ms", "occ ms", "speed-up", "re-exec"
         )?;
         for row in &self.rows {
-            let note = match row.report(Mode::Occ).and_then(|report| report.fallback.as_ref()) {
+            let mut notes = match row.report(Mode::Occ).and_then(|r| r.fallback.as_ref()) {
                 Some(fallback) => format!(" (parallel run ended early: {})", fallback.cause),
                 None if row.is_partial => " (no pre-state: not executed)".to_owned(),
                 None => String::new(),
             };
+            if let Some(note) = &row.note {
+                notes += &format!(" ({note})");
+            }
             writeln!(
                 f,
-                "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  {}{note}",
+                "{:>10}  {:<7} {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  {}{notes}",
                 row.number,
+                row.kind,
                 row.fork,
                 row.tx_count,
                 row.gas_used,
@@ -135,7 +139,7 @@ impl fmt::Display for Table {
         let summary = self.summary();
         writeln!(
             f,
-            "{:>10}  {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}",
+            "{:>10}  {:<22} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}",
             "total",
             format!("{} blocks", summary.blocks),
             summary.txs,
@@ -194,6 +198,7 @@ impl JsonLines {
     pub(super) fn block(&mut self, row: &Findings) -> Result<(), UsageError> {
         let Findings {
             path,
+            kind,
             number,
             hash,
             fork,
@@ -203,6 +208,7 @@ impl JsonLines {
             runs: _,
             checked,
             unchecked,
+            note,
             is_partial: _,
             differences,
             repro,
@@ -222,6 +228,7 @@ impl JsonLines {
         self.line(&json!({
             "type": "block",
             "file": path,
+            "kind": kind,
             "number": number,
             "hash": hash,
             "fork": fork,
@@ -234,6 +241,7 @@ impl JsonLines {
             "occ": occ,
             "checked": checked,
             "unchecked": unchecked,
+            "note": note,
             "verdict": verdict(row).to_lowercase(),
             "differences": differences.iter().map(difference).collect::<Vec<_>>(),
             "repro": repro,

@@ -1,7 +1,7 @@
 //! A folder that reproduces a mismatch: the block with all it needs, what differed, the command.
 //!
 //! ```text
-//! DIR/<number>-<hash>/<number>.json.zst   the bundle, its codes in it
+//! DIR/<number>-<hash>/<number>.json.zst   the bundle, its codes in it; of a witness bundle a copy
 //! DIR/<number>-<hash>/divergence.json     what differed, the first difference first
 //! DIR/<number>-<hash>/rerun.sh            the one command
 //! ```
@@ -9,14 +9,14 @@
 use super::{check::Findings, report};
 use crate::{UsageError, cli::Modes};
 use clap::ValueEnum;
-use fugue_archive::{Bundle, write_zstd};
+use fugue_archive::{Record, write_zstd};
 use std::path::{Path, PathBuf};
 
 /// # Errors
 /// If the folder cannot be written.
 pub(super) fn write(
     parent: &Path,
-    bundle: Bundle,
+    record: &Record,
     findings: &Findings,
     modes: Modes,
     threads: usize,
@@ -26,9 +26,23 @@ pub(super) fn write(
     let folder = parent.join(format!("{number}-{}", hash.get(..10).unwrap_or(&hash)));
     let at = |error: &dyn std::fmt::Display| UsageError::at(&folder, error);
     std::fs::create_dir_all(&folder).map_err(|error| at(&error))?;
-    let json = bundle.to_json(&findings.fork).map_err(|error| at(&error))?;
-    let file = format!("{number}.json.zst");
-    write_zstd(&folder.join(&file), &json, 3).map_err(|error| at(&error))?;
+    let file = match record {
+        Record::Bundle(bundle) => {
+            let json = bundle.to_json(&findings.fork).map_err(|error| at(&error))?;
+            let file = format!("{number}.json.zst");
+            write_zstd(&folder.join(&file), &json, 3).map_err(|error| at(&error))?;
+            file
+        }
+        Record::Witness(_) => {
+            let is_zstd = findings.path.extension().is_some_and(|extension| extension == "zst");
+            let file = format!("{number}.json{}", if is_zstd { ".zst" } else { "" });
+            // Read whole before it is written: it may be this very file.
+            let bytes = std::fs::read(&findings.path)
+                .map_err(|error| UsageError::at(&findings.path, error))?;
+            std::fs::write(folder.join(&file), bytes).map_err(|error| at(&error))?;
+            file
+        }
+    };
     let differences: Vec<_> = findings.differences.iter().map(report::difference).collect();
     let differences = serde_json::to_vec_pretty(&differences).map_err(|error| at(&error))?;
     std::fs::write(folder.join("divergence.json"), differences).map_err(|error| at(&error))?;

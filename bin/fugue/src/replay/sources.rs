@@ -1,4 +1,4 @@
-//! From SOURCE arguments to bundle files.
+//! From SOURCE arguments to files of recorded blocks.
 
 use crate::UsageError;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ const NOT_BUNDLES: [&str; 2] = ["codes.json.zst", "index.json"];
 /// How deep a directory is searched.
 const DEPTH_MAX: usize = 8;
 
-/// Every bundle that the sources name, each once, by number where names are numbers.
+/// Every file that the sources name, each once, by number: files named after a number alone come
+/// first, then those with the same beginning before a hyphen and their number.
 ///
 /// # Errors
 /// If a source names nothing, or cannot be read.
@@ -32,7 +33,7 @@ pub(super) fn expand(sources: &[String]) -> Result<Vec<PathBuf>, UsageError> {
             return Err(UsageError(format!("{source}: {reason}")));
         }
     }
-    files.sort_by_key(|path| (number(path), path.clone()));
+    files.sort_by_key(|path| (place(path), path.clone()));
     files.dedup();
     Ok(files)
 }
@@ -61,8 +62,45 @@ fn is_bundle_name(path: &Path) -> bool {
     })
 }
 
-/// The block number that a file is named after.
-fn number(path: &Path) -> u64 {
+/// What a file is named after: the chain or scenario, if any, and the block number.
+fn place(path: &Path) -> (String, u64) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.split('.').next().and_then(|stem| stem.parse().ok()).unwrap_or(u64::MAX)
+    let stem = name.split('.').next().unwrap_or_default();
+    let (beginning, number) = stem.rsplit_once('-').unwrap_or(("", stem));
+    match number.parse() {
+        Ok(number) => (beginning.to_owned(), number),
+        Err(_) => (stem.to_owned(), u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_by_chain_and_number() {
+        let names = [
+            "9.json.zst",
+            "10.json",
+            "holesky-9.json.zst",
+            "holesky-10.json.zst",
+            "notes.json",
+            "sepolia-1.json",
+        ];
+        let mut sorted = names;
+        sorted.reverse();
+        sorted.sort_by_key(|name| place(Path::new(name)));
+        assert_eq!(sorted, names);
+    }
+
+    #[test]
+    fn an_index_and_what_is_no_json_are_left_out() {
+        let is_taken = |name: &str| is_bundle_name(&Path::new("blocks").join(name));
+        for name in ["1.json", "1.json.zst", "holesky-1.json.zst", "notes.json"] {
+            assert!(is_taken(name), "{name}");
+        }
+        for name in ["index.json", "codes.json.zst", "README.md", "1.zst", "1.bin"] {
+            assert!(!is_taken(name), "{name}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::UsageError;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The list, as it stands in the repository.
 const LIST: &str = include_str!("../../../../etc/expected-failures.toml");
@@ -13,6 +14,8 @@ pub(super) struct Expected {
     failure: Vec<Failure>,
     #[serde(default)]
     skip: Vec<Skip>,
+    #[serde(default)]
+    draft: Vec<Draft>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,10 +33,37 @@ struct Skip {
     reason: String,
 }
 
+/// Fixtures that were filled for another draft of a fork than the one that is implemented.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    fixture: String,
+    fork: String,
+    reason: String,
+    /// Cases in all, in one mode.
+    cases: usize,
+    /// Of them, those that pass.
+    passes: usize,
+}
+
 /// What the list says of a case.
 pub(super) enum Expectation<'l> {
     Pass,
     Fail(&'l str),
+    /// The case may pass or fail; how many do is told by the entry with this index.
+    Draft(usize, &'l str),
+}
+
+/// Cases of the entries for drafts that were run, and those that passed.
+#[derive(Debug, Default)]
+pub(super) struct DraftCounts(BTreeMap<usize, (usize, usize)>);
+
+impl DraftCounts {
+    pub(super) fn add(&mut self, entry: usize, has_passed: bool) {
+        let (cases, passes) = self.0.entry(entry).or_default();
+        *cases += 1;
+        *passes += usize::from(has_passed);
+    }
 }
 
 impl Expected {
@@ -43,8 +73,9 @@ impl Expected {
         let list: Self = toml::from_str(LIST)
             .map_err(|error| UsageError(format!("etc/expected-failures.toml: {error}")))?;
         let failures = list.failure.iter().map(|failure| &failure.reason);
-        if failures.chain(list.skip.iter().map(|skip| &skip.reason)).any(|reason| reason.is_empty())
-        {
+        let skips = list.skip.iter().map(|skip| &skip.reason);
+        let drafts = list.draft.iter().map(|draft| &draft.reason);
+        if failures.chain(skips).chain(drafts).any(|reason| reason.is_empty()) {
             let message = "etc/expected-failures.toml: an entry has no reason";
             return Err(UsageError(message.to_owned()));
         }
@@ -55,7 +86,30 @@ impl Expected {
         let found = self.failure.iter().find(|failure| {
             name.contains(&failure.fixture) && (failure.fork == "*" || failure.fork == fork)
         });
-        found.map_or(Expectation::Pass, |failure| Expectation::Fail(&failure.reason))
+        if let Some(failure) = found {
+            return Expectation::Fail(&failure.reason);
+        }
+        let mut drafts = self.draft.iter().enumerate();
+        let found = drafts.find(|(_, draft)| {
+            name.contains(&draft.fixture) && (draft.fork == "*" || draft.fork == fork)
+        });
+        found.map_or(Expectation::Pass, |(entry, draft)| Expectation::Draft(entry, &draft.reason))
+    }
+
+    /// What is wrong with the counts of drafts that were run whole, in so many modes.
+    pub(super) fn check_drafts(&self, counts: &DraftCounts, modes: usize) -> Vec<String> {
+        let wrong = |(entry, (cases, passes)): (&usize, &(usize, usize))| {
+            let draft = self.draft.get(*entry)?;
+            let is_whole = *cases == draft.cases * modes;
+            (is_whole && *passes != draft.passes * modes).then(|| {
+                let Draft { fixture, passes: listed, .. } = draft;
+                format!(
+                    "{fixture}: {passes} cases pass, {} in {modes} modes are listed",
+                    listed * modes
+                )
+            })
+        };
+        counts.0.iter().filter_map(wrong).collect()
     }
 
     pub(super) fn of_kind(&self, kind: &str) -> Expectation<'_> {

@@ -1,6 +1,6 @@
 //! State tests: one transaction on a small state, for each fork and variant.
 
-mod schema;
+pub(super) mod schema;
 
 use super::{Case, Ended};
 use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
@@ -16,7 +16,7 @@ pub(super) use schema::StateTest;
 use serde_json::Value;
 
 /// Chain id of the fixtures.
-const CHAIN_ID: u64 = 1;
+pub(super) const CHAIN_ID: u64 = 1;
 
 impl StateTest {
     /// # Errors
@@ -64,7 +64,7 @@ impl Variant<'_> {
 }
 
 /// The fork that the fixtures call by this name.
-fn fork(name: &str) -> Option<Fork> {
+pub(super) fn fork(name: &str) -> Option<Fork> {
     Some(match name {
         "Frontier" => Fork::Frontier,
         "Homestead" => Fork::Homestead,
@@ -76,6 +76,8 @@ fn fork(name: &str) -> Option<Fork> {
         "Istanbul" => Fork::Istanbul,
         "Berlin" => Fork::Berlin,
         "London" => Fork::London,
+        "ArrowGlacier" => Fork::ArrowGlacier,
+        "GrayGlacier" => Fork::GrayGlacier,
         "Paris" | "Merge" => Fork::Paris,
         "Shanghai" => Fork::Shanghai,
         "Cancun" => Fork::Cancun,

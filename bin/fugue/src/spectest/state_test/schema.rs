@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// A number as the fixtures write it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Number(U256);
+pub(in crate::spectest) struct Number(pub(in crate::spectest) U256);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for Number {
 }
 
 impl Number {
-    fn to_u64(self, what: &str) -> Result<u64, String> {
+    pub(in crate::spectest) fn to_u64(self, what: &str) -> Result<u64, String> {
         u64::try_from(self.0).map_err(|_| format!("{what} {} is above 64 bits", self.0))
     }
 }
@@ -49,16 +49,18 @@ pub(super) struct Config {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct BlobEntry {
+pub(in crate::spectest) struct BlobEntry {
     #[serde(deserialize_with = "small")]
-    pub(super) target: u64,
+    pub(in crate::spectest) target: u64,
     #[serde(deserialize_with = "small")]
-    pub(super) max: u64,
+    pub(in crate::spectest) max: u64,
     #[serde(deserialize_with = "small")]
-    pub(super) base_fee_update_fraction: u64,
+    pub(in crate::spectest) base_fee_update_fraction: u64,
 }
 
-fn small<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(in crate::spectest) fn small<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u64, D::Error> {
     Number::deserialize(deserializer)?.to_u64("number").map_err(D::Error::custom)
 }
 
@@ -100,7 +102,7 @@ impl Env {
 }
 
 #[derive(Debug, Deserialize)]
-struct PreAccount {
+pub(in crate::spectest) struct PreAccount {
     balance: Number,
     nonce: Number,
     code: Bytes,
@@ -110,21 +112,25 @@ struct PreAccount {
 impl StateTest {
     /// The state before.
     pub(super) fn state(&self) -> MemoryState {
-        let mut state = MemoryState::default();
-        for (address, pre) in &self.pre {
-            let code_hash =
-                if pre.code.is_empty() { KECCAK256_EMPTY } else { keccak256(&pre.code) };
-            if !pre.code.is_empty() {
-                state.codes.insert(code_hash, pre.code.clone());
-            }
-            let nonce = pre.nonce.0.saturating_to();
-            let account = Account { nonce, balance: pre.balance.0, code_hash };
-            let slots = pre.storage.iter().filter(|(_, value)| !value.0.is_zero());
-            let slots = slots.map(|(slot, value)| (slot.0, value.0)).collect();
-            state.accounts.insert(*address, MemoryAccount { account, slots });
-        }
-        state
+        state_of(&self.pre)
     }
+}
+
+/// The state that a fixture lists.
+pub(in crate::spectest) fn state_of(accounts: &BTreeMap<Address, PreAccount>) -> MemoryState {
+    let mut state = MemoryState::default();
+    for (address, pre) in accounts {
+        let code_hash = if pre.code.is_empty() { KECCAK256_EMPTY } else { keccak256(&pre.code) };
+        if !pre.code.is_empty() {
+            state.codes.insert(code_hash, pre.code.clone());
+        }
+        let nonce = pre.nonce.0.saturating_to();
+        let account = Account { nonce, balance: pre.balance.0, code_hash };
+        let slots = pre.storage.iter().filter(|(_, value)| !value.0.is_zero());
+        let slots = slots.map(|(slot, value)| (slot.0, value.0)).collect();
+        state.accounts.insert(*address, MemoryAccount { account, slots });
+    }
+    state
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,78 @@
+//! The folder of a node: where its store lies, and opening it with the chain that it has.
+
+use crate::UsageError;
+use fugue_chain::{Chain, Genesis, Head};
+use fugue_chainspec::ChainSpec;
+use fugue_storage::{Access, Store, StoreOptions};
+use std::path::{Path, PathBuf};
+
+/// The folder of the store within the data folder.
+const STORE: &str = "db";
+
+/// `--datadir` of the commands that work on stored chains.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Datadir {
+    /// Folder of the node's data
+    #[arg(long, value_name = "DIR", env = "FUGUE_DATADIR")]
+    pub(crate) datadir: PathBuf,
+}
+
+impl Datadir {
+    /// Where the store lies.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.datadir.join(STORE)
+    }
+
+    /// Opens the store of a chain that has begun.
+    pub(crate) fn open(&self, access: Access, readers: usize) -> Result<Store, UsageError> {
+        let path = self.store_path();
+        if !path.exists() {
+            let message = "no chain here; `fugue init` makes one";
+            return Err(UsageError::at(&self.datadir, message));
+        }
+        let store = Store::open(&path, StoreOptions::new(access, readers)).map_err(usage)?;
+        store.head().map_err(usage)?;
+        Ok(store)
+    }
+
+    /// Opens the store, and begins the chain in it if it is empty. Says whether it did.
+    pub(crate) fn open_or_init(
+        &self,
+        genesis: &Genesis,
+        readers: usize,
+    ) -> Result<(Store, Head, bool), UsageError> {
+        let options = StoreOptions::new(Access::Write, readers);
+        let store = Store::open(&self.store_path(), options).map_err(usage)?;
+        let is_new = store.meta().map_err(usage)?.is_none();
+        let head = Chain::init(&store, genesis).map_err(usage)?;
+        Ok((store, head, is_new))
+    }
+}
+
+/// The rules of the chain in a store.
+pub(crate) fn spec_of(store: &Store) -> Result<ChainSpec, UsageError> {
+    let snapshot = store.snapshot().map_err(usage)?;
+    let (_, header) = snapshot.header(0).map_err(usage)?;
+    Genesis::stored_chain(&snapshot.meta().config, &header)
+        .map_err(|error| UsageError::at(store.path(), error))
+}
+
+/// `--chain`: the name of a public chain, or a genesis file. Its hash is compared where it is known
+/// when the chain begins.
+pub(crate) fn genesis(chain: &str) -> Result<Genesis, UsageError> {
+    if Genesis::NAMES.contains(&chain) {
+        return Genesis::named(chain).map_err(usage);
+    }
+    let path = Path::new(chain);
+    if !path.exists() {
+        let names = Genesis::NAMES.join(", ");
+        return Err(UsageError(format!("--chain {chain}: neither one of {names} nor a file")));
+    }
+    let bytes = fugue_archive::read_file(path).map_err(|error| UsageError::at(path, error))?;
+    Genesis::from_json(&bytes).map_err(|error| UsageError::at(path, error))
+}
+
+/// An error for the user.
+pub(crate) fn usage(error: impl std::fmt::Display) -> UsageError {
+    UsageError(error.to_string())
+}

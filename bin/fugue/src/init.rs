@@ -1,0 +1,43 @@
+//! `fugue init`: begin a chain in a data folder.
+
+use crate::{
+    UsageError, Verdict,
+    datadir::{Datadir, genesis},
+    print,
+};
+use serde_json::json;
+
+/// Options of `fugue init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// mainnet, sepolia, hoodi, holesky, or a genesis file in geth's format
+    #[arg(long, value_name = "CHAIN")]
+    chain: String,
+    #[command(flatten)]
+    datadir: Datadir,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let genesis = genesis(&options.chain)?;
+    let (_, head, is_new) = options.datadir.open_or_init(&genesis, 1)?;
+    let (name, accounts) = (genesis.chain.name(), genesis.state.accounts.len());
+    if options.json {
+        print(format_args!(
+            "{}\n",
+            json!({
+                "type": "init", "chain": name, "chainId": genesis.chain.chain_id(),
+                "isNew": is_new, "accounts": accounts,
+                "head": { "number": head.number, "hash": head.hash },
+            })
+        ))?;
+    } else if is_new {
+        print(format_args!("{name}: genesis {}, {accounts} accounts\n", head.hash))?;
+    } else {
+        print(format_args!("{name}: already there, head {} ({})\n", head.number, head.hash))?;
+    }
+    Ok(Verdict::Good)
+}

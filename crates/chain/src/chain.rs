@@ -1,0 +1,549 @@
+//! The chain: its head, its tree, its store, and the one way in.
+
+use crate::{
+    Genesis, Head, ImportError, InvalidReason, Preparer, Retention, cache::StateCache,
+    error::Fault, tree::Tree, work::Work,
+};
+use fugue_chainspec::{ChainSpec, Rules};
+use fugue_executor::{BlockOutcome, Execution, Executor, Mode, PreparedBlock, Scope};
+use fugue_state::{AccountDiff, SlotDiff, StateDiff};
+use fugue_storage::{BlockRecord, CommitBatch, Store};
+use fugue_trie::{HashedDiff, StateTrie, Steps, step_through};
+use fugue_types::{
+    B256, B256Map, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256, keccak256,
+};
+use fugue_validation::{
+    AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
+    check_outcome,
+};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How a chain works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainOptions {
+    /// How blocks are executed.
+    pub mode: Mode,
+    /// Threads for execution, recovery and roots.
+    pub threads: usize,
+    /// What of the past is kept.
+    pub retention: Retention,
+    /// Blocks that are not durable, at most: then they are made durable.
+    pub batch_blocks_max: usize,
+    /// Changes of accounts and slots, and transactions, of blocks that are not durable, at most.
+    pub batch_changes_max: usize,
+    /// Branches of the tries that stay in memory, about: 700 bytes each.
+    pub branches_max: usize,
+}
+
+impl ChainOptions {
+    /// For importing many blocks.
+    pub const fn new(mode: Mode, threads: usize) -> Self {
+        Self {
+            mode,
+            threads,
+            retention: Retention::Archive,
+            batch_blocks_max: 1_024,
+            batch_changes_max: 200_000,
+            branches_max: 250_000,
+        }
+    }
+}
+
+/// Where an imported block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It was there.
+    Known,
+    /// It is the head.
+    Head,
+    /// It is the head, and its chain is another than that of the head before.
+    Reorganised,
+    /// It is beside the chain of the head.
+    Side,
+}
+
+/// What each step of imports took, summed up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Executing: from a prepared block to its outcome.
+    pub executed: Duration,
+    /// Computing roots.
+    pub rooted: Duration,
+    /// Making durable.
+    pub durable: Duration,
+}
+
+/// An imported block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// Gas that it used.
+    pub gas_used: u64,
+    /// Transactions that it has.
+    pub tx_count: usize,
+    /// Where it stands.
+    pub place: Place,
+    /// The parallel run gave another outcome, and the sequential one stands. A defect of ours.
+    pub parallel_differed: bool,
+    /// Set if blocks became durable with it: the newest of them.
+    pub durable: Option<Head>,
+}
+
+/// A chain over its store.
+#[derive(Debug)]
+pub struct Chain {
+    spec: Arc<ChainSpec>,
+    store: Store,
+    executor: Arc<Executor>,
+    options: ChainOptions,
+    tree: Tree,
+    head: Head,
+    head_difficulty: U256,
+    durable: Head,
+    cache: StateCache,
+    /// The state after the head, or after the side block that came last.
+    work: Option<Work>,
+    pending_changes: usize,
+    times: Times,
+}
+
+/// Of a block that is known: what its child is judged by.
+struct Parent {
+    header: Header,
+    total_difficulty: U256,
+}
+
+impl Chain {
+    /// Begins a chain in an empty store.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`]; with `OtherChain` if the store has another chain.
+    pub fn init(store: &Store, genesis: &Genesis) -> Result<Head, ImportError> {
+        let diff = diff_of_genesis(genesis);
+        let mut tries = StateTrie::new(fugue_trie::EMPTY_ROOT_HASH);
+        let storage_roots = tries.apply(&fugue_trie::NoSource, &HashedDiff::from(&diff), None)?;
+        let block = genesis.block(tries.root());
+        let hash = block.hash();
+        if let Some(meta) = store.meta()? {
+            store.check_genesis(&meta, hash)?;
+            return Ok(meta.head);
+        }
+        let total_difficulty = block.block().header.difficulty;
+        let block = block
+            .check(|_| Ok::<_, Infallible>(()))
+            .map_err(|_| ImportError::Internal("a genesis is not judged".to_owned()))?
+            .recover(|_| Ok::<_, SenderCount>(Vec::new()))
+            .map_err(|error| ImportError::Internal(error.to_string()))?;
+        let receipts = Vec::new();
+        let record = BlockRecord { block, total_difficulty, receipts, diff, storage_roots };
+        let batch = CommitBatch { blocks: vec![Arc::new(record)], trie: tries.take_updates() };
+        store.init(genesis.config_json(), &batch)?;
+        Ok(Head { number: 0, hash })
+    }
+
+    /// The chain of a store that has one.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`], [`ImportError::Internal`] if there are no threads to be had.
+    pub fn open(store: Store, spec: ChainSpec, options: ChainOptions) -> Result<Self, ImportError> {
+        let executor = Executor::new(options.threads)
+            .map_err(|error| ImportError::Internal(error.to_string()))?;
+        Self::with_executor(store, spec, options, Arc::new(executor))
+    }
+
+    /// As [`Chain::open`], with the threads and codes of an executor that is there.
+    ///
+    /// # Errors
+    /// As [`Chain::open`].
+    pub fn with_executor(
+        store: Store,
+        spec: ChainSpec,
+        options: ChainOptions,
+        executor: Arc<Executor>,
+    ) -> Result<Self, ImportError> {
+        let snapshot = store.snapshot()?;
+        let head = snapshot.meta().head;
+        let head_difficulty = snapshot.total_difficulty(head.number)?;
+        drop(snapshot);
+        Ok(Self {
+            spec: Arc::new(spec),
+            store,
+            executor,
+            options,
+            tree: Tree::default(),
+            head,
+            head_difficulty,
+            durable: head,
+            cache: StateCache::new(),
+            work: None,
+            pending_changes: 0,
+            times: Times::default(),
+        })
+    }
+
+    /// The newest block of the heaviest chain.
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The newest durable block.
+    pub const fn durable(&self) -> Head {
+        self.durable
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What imports took so far.
+    pub const fn times(&self) -> Times {
+        self.times
+    }
+
+    /// What prepares blocks for this chain, on other threads.
+    pub fn preparer(&self) -> Preparer {
+        Preparer { spec: self.spec.clone(), executor: self.executor.clone() }
+    }
+
+    /// Imports a block whose parent is known.
+    ///
+    /// # Errors
+    /// [`ImportError`]; only [`ImportError::Invalid`] says something about the block.
+    pub fn import(&mut self, block: SealedBlock) -> Result<Imported, ImportError> {
+        let hash = block.hash();
+        if let Some(known) = self.known(hash, &block.block().header)? {
+            return Ok(known);
+        }
+        let number = block.block().header.number;
+        let parent = self.judge(block.block(), hash).map_err(|fault| fault.of_block(number, hash))?;
+        let prepared = self.preparer().prepare(block)?;
+        self.import_judged(prepared, parent)
+    }
+
+    /// As [`Chain::import`], for a block that [`Preparer::prepare`] has prepared.
+    ///
+    /// # Errors
+    /// As [`Chain::import`].
+    pub fn import_prepared(&mut self, prepared: PreparedBlock) -> Result<Imported, ImportError> {
+        let (block, hash) = (prepared.block().block(), prepared.block().hash());
+        if let Some(known) = self.known(hash, &block.header)? {
+            return Ok(known);
+        }
+        let number = block.header.number;
+        let parent = self.judge(block, hash).map_err(|fault| fault.of_block(number, hash))?;
+        self.import_judged(prepared, parent)
+    }
+
+    fn import_judged(
+        &mut self,
+        prepared: PreparedBlock,
+        parent: Parent,
+    ) -> Result<Imported, ImportError> {
+        let (block, hash) = (prepared.block().block(), prepared.block().hash());
+        let (number, gas_used) = (block.header.number, block.header.gas_used);
+        let (record, parallel_differed) = match self.execute(prepared, parent) {
+            Ok(done) => done,
+            Err(fault) => {
+                // The tries may be changed halfway.
+                self.work = None;
+                // The body is the one that the header names: the hash stands for all of it.
+                if matches!(fault, Fault::Invalid(_)) {
+                    self.tree.remember_invalid(hash);
+                }
+                return Err(fault.of_block(number, hash));
+            }
+        };
+        let tx_count = record.receipts.len();
+        let place = self.place(record)?;
+        let durable = self.flush_if_full()?;
+        Ok(Imported { number, hash, gas_used, tx_count, place, parallel_differed, durable })
+    }
+
+    fn known(&self, hash: B256, header: &Header) -> Result<Option<Imported>, ImportError> {
+        let is_known =
+            self.tree.get(hash).is_some() || self.store.snapshot()?.number(hash)?.is_some();
+        Ok(is_known.then(|| Imported {
+            number: header.number,
+            hash,
+            gas_used: header.gas_used,
+            tx_count: 0,
+            place: Place::Known,
+            parallel_differed: false,
+            durable: None,
+        }))
+    }
+
+    /// Executes, roots and compares. In a parallel mode a block that seems invalid is executed
+    /// sequentially, and that answer stands; says whether it was another one.
+    fn execute(
+        &mut self,
+        prepared: PreparedBlock,
+        parent: Parent,
+    ) -> Result<(BlockRecord, bool), Fault> {
+        let header = &prepared.block().block().header;
+        let (rules, difficulty) = (self.spec.rules(header), header.difficulty);
+        let mode = self.options.mode;
+        let (done, differed) = match self.run(&prepared, &rules, mode) {
+            Err(Fault::Invalid(_)) if mode != Mode::Seq => {
+                self.work = None;
+                (self.run(&prepared, &rules, Mode::Seq)?, true)
+            }
+            done => (done?, false),
+        };
+        let (outcome, receipts, storage_roots) = done;
+        let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
+        let block = prepared.into_block();
+        let diff = outcome.diff;
+        Ok((BlockRecord { block, total_difficulty, receipts, diff, storage_roots }, differed))
+    }
+
+    /// The header as the child of its parent, and its ommers.
+    fn judge(&self, block: &Block, hash: B256) -> Result<Parent, Fault> {
+        let header = &block.header;
+        if self.tree.is_invalid(header.parent_hash) {
+            return Err(Fault::Invalid(InvalidReason::Parent(header.parent_hash)));
+        }
+        let parent = self.parent_of(header)?.ok_or(ImportError::UnknownParent {
+            number: header.number,
+            hash,
+            parent: header.parent_hash,
+        })?;
+        let rules = self.spec.rules(header);
+        check_merge(&self.spec, header, &parent.header, parent.total_difficulty)?;
+        check_child(header, &rules, &parent.header, &self.spec.rules(&parent.header))?;
+        if !block.body.ommers.is_empty() {
+            let ancestors = self.ancestors(header.parent_hash)?;
+            check_ommers(block, &self.spec, &ancestors)?;
+        }
+        Ok(parent)
+    }
+
+    fn parent_of(&self, header: &Header) -> Result<Option<Parent>, ImportError> {
+        if let Some(record) = self.tree.get(header.parent_hash) {
+            let total_difficulty = record.total_difficulty;
+            let header = record.block.block().header.clone();
+            return Ok(Some(Parent { header, total_difficulty }));
+        }
+        let snapshot = self.store.snapshot()?;
+        let Some(number) = snapshot.number(header.parent_hash)? else { return Ok(None) };
+        let (_, header) = snapshot.header(number)?;
+        Ok(Some(Parent { header, total_difficulty: snapshot.total_difficulty(number)? }))
+    }
+
+    /// A block's ancestors among which ommers have their parents, itself first.
+    fn ancestors(&self, hash: B256) -> Result<Vec<AncestorFacts>, ImportError> {
+        let snapshot = self.store.snapshot()?;
+        let (mut ancestors, mut at) = (Vec::new(), hash);
+        while ancestors.len() < OMMER_ANCESTORS {
+            let (header, ommers) = match self.tree.get(at) {
+                Some(record) => {
+                    let block = record.block.block();
+                    (block.header.clone(), block.body.ommers.clone())
+                }
+                None => {
+                    let Some(number) = snapshot.number(at)? else { break };
+                    (snapshot.header(number)?.1, snapshot.body(number)?.ommers)
+                }
+            };
+            let (number, parent) = (header.number, header.parent_hash);
+            let ommers = ommers.iter().map(Header::hash_slow).collect();
+            ancestors.push(AncestorFacts { hash: at, header, ommers });
+            if number == 0 {
+                break;
+            }
+            at = parent;
+        }
+        Ok(ancestors)
+    }
+
+    /// Executes on the state after the parent, brings the tries to the state after the block, and
+    /// compares with the header. After an error the work is void.
+    fn run(
+        &mut self,
+        prepared: &PreparedBlock,
+        rules: &Rules,
+        mode: Mode,
+    ) -> Result<(BlockOutcome, Vec<ReceiptEnvelope>, Vec<(B256, B256)>), Fault> {
+        let header = &prepared.block().block().header;
+        let work = match self.work.take() {
+            Some(work) if work.at == header.parent_hash => work,
+            _ => Work::after(header.parent_hash, &self.store, &self.tree)?,
+        };
+        let work = self.work.insert(work);
+        let started = Instant::now();
+        let executor = &*self.executor;
+        let executed = work.with_view(&self.cache, |view| {
+            executor.execute(mode, prepared, rules, view, Scope::Block)
+        })?;
+        let Execution { outcome, report: _ } = executed?;
+        self.times.executed += started.elapsed();
+
+        let started = Instant::now();
+        let pool = executor.pool();
+        let (receipts, storage_roots) = if rules.receipts_have_status() {
+            let hashed = HashedDiff::from(&outcome.diff);
+            let roots = work.tries.apply(&*work.snapshot, &hashed, pool)?;
+            (outcome.receipts(), roots)
+        } else {
+            let Steps { roots, mut storage_roots, rest } =
+                step_through(&mut work.tries, &*work.snapshot, &outcome.steps, &outcome.diff)?;
+            let hashed = HashedDiff::from(&rest);
+            storage_roots.extend(work.tries.apply(&*work.snapshot, &hashed, pool)?);
+            // The first step is the opening of the block.
+            let status = |index: usize, _: &_| {
+                Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())
+            };
+            (outcome.receipts_with(status), last_of_each(storage_roots, &outcome.diff))
+        };
+        let found = work.tries.root();
+        self.times.rooted += started.elapsed();
+
+        let facts = OutcomeFacts {
+            gas_used: outcome.gas_used,
+            blob_gas_used: outcome.blob_gas_used,
+            receipts: &receipts,
+            are_receipts_whole: true,
+            requests: outcome.requests.as_ref(),
+        };
+        let mismatches = check_outcome(header, &facts);
+        if !mismatches.is_empty() {
+            return Err(Fault::Invalid(InvalidReason::Outcome(mismatches)));
+        }
+        if found != header.state_root {
+            let expected = header.state_root;
+            return Err(Fault::Invalid(InvalidReason::StateRoot { expected, found }));
+        }
+        work.advance(header.number, prepared.block().hash(), &outcome.diff)?;
+        Ok((outcome, receipts, storage_roots))
+    }
+
+    /// Puts an executed block into the tree, and follows the heaviest chain: by total difficulty,
+    /// after the merge, where that stays, by number.
+    fn place(&mut self, record: BlockRecord) -> Result<Place, ImportError> {
+        let header = &record.block.block().header;
+        let (number, hash, parent) = (header.number, record.block.hash(), header.parent_hash);
+        let total_difficulty = record.total_difficulty;
+        let slots: usize = record.diff.accounts.iter().map(|account| 1 + account.slots.len()).sum();
+        let changes = slots + record.receipts.len();
+        let extends = parent == self.head.hash;
+        let is_heavier = (total_difficulty, number) > (self.head_difficulty, self.head.number);
+        self.tree.insert(Arc::new(record));
+        if !is_heavier {
+            return Ok(Place::Side);
+        }
+        self.head = Head { number, hash };
+        self.head_difficulty = total_difficulty;
+        self.pending_changes += changes;
+        if extends {
+            return Ok(Place::Head);
+        }
+        let (below, _) = self.tree.path_to(hash);
+        if below != self.durable.hash {
+            // The chain leaves the durable one below its head.
+            let fork = self.store.snapshot()?.number(below)?;
+            let fork =
+                fork.ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
+            self.work = None;
+            self.cache.clear();
+            self.store.unwind(fork, |_| ())?;
+            self.durable = self.store.head()?;
+        }
+        Ok(Place::Reorganised)
+    }
+
+    fn flush_if_full(&mut self) -> Result<Option<Head>, ImportError> {
+        let pending = self.head.number.saturating_sub(self.durable.number);
+        let is_full = pending >= self.options.batch_blocks_max as u64
+            || self.pending_changes >= self.options.batch_changes_max;
+        if is_full { self.flush() } else { Ok(None) }
+    }
+
+    /// Makes the chain of the head durable. Gives the head if anything was written.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`]: then nothing was written, and nothing will be.
+    pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
+        let (below, path) = self.tree.path_to(self.head.hash);
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let mut work = match self.work.take() {
+            Some(work) if work.at == self.head.hash && work.is_on_head() => work,
+            _ => Work::after(self.head.hash, &self.store, &self.tree)?,
+        };
+        if below != self.durable.hash || !work.is_on_head() {
+            return Err(ImportError::Internal("the head does not follow the store".to_owned()));
+        }
+        let started = Instant::now();
+        let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
+        self.store.commit(&batch)?;
+        self.durable = self.head;
+        self.cache.advance(&work.layer);
+        self.tree.settle(&batch.blocks, self.head.number);
+        self.pending_changes = 0;
+        if self.options.retention != Retention::Archive {
+            // A snapshot would keep what is pruned from being reused.
+            self.store.prune(self.options.retention)?;
+        }
+        work.rebase(&self.store, self.options.branches_max)?;
+        self.work = Some(work);
+        self.times.durable += started.elapsed();
+        Ok(Some(self.durable))
+    }
+
+    /// Makes a block of the past the head again. What came after it is forgotten.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`], with `Pruned` if its state is no longer kept.
+    pub fn unwind(&mut self, to: u64) -> Result<Head, ImportError> {
+        self.flush()?;
+        self.work = None;
+        self.tree.clear();
+        self.cache.clear();
+        self.store.unwind(to, |_| ())?;
+        let snapshot = self.store.snapshot()?;
+        self.head = snapshot.meta().head;
+        self.head_difficulty = snapshot.total_difficulty(self.head.number)?;
+        self.durable = self.head;
+        Ok(self.head)
+    }
+}
+
+/// Of roots in the order of time, the last of every account that the diff leaves.
+fn last_of_each(roots: Vec<(B256, B256)>, diff: &StateDiff) -> Vec<(B256, B256)> {
+    let last: B256Map<B256> = roots.into_iter().collect();
+    let left = diff.accounts.iter().filter(|change| change.after.is_some());
+    left.filter_map(|change| {
+        let key = keccak256(change.address);
+        Some((key, *last.get(&key)?))
+    })
+    .collect()
+}
+
+/// The change from nothing to the state of a genesis.
+fn diff_of_genesis(genesis: &Genesis) -> StateDiff {
+    let accounts = genesis.state.accounts.iter().map(|(address, found)| {
+        let slots = found.slots.iter().map(|(slot, value)| SlotDiff {
+            slot: *slot,
+            before: U256::ZERO,
+            after: *value,
+        });
+        AccountDiff {
+            address: *address,
+            before: None,
+            after: Some(found.account),
+            wiped: false,
+            slots: slots.collect(),
+        }
+    });
+    let codes = genesis.state.codes.iter().map(|(hash, code)| (*hash, code.clone()));
+    StateDiff { accounts: accounts.collect(), codes: codes.collect() }.canonical()
+}

@@ -1,0 +1,25 @@
+//! Owns the blocks above the store: imports, follows the heaviest chain, persists.
+//!
+//! There is one way in, whatever the source: [`Chain::import`] validates header and body, recovers
+//! senders, executes, computes the root, compares it with the header, and puts the block into the
+//! tree. [`Chain::flush`] makes the chain of the head durable, in one commit.
+//!
+//! Terms:
+//! * the *durable head* is the newest block in the store, the *head* the newest of the chain;
+//! * the *tree* holds executed blocks that are not durable: those between the two heads, and side
+//!   blocks;
+//! * [`Work`](work) is the state after some block, ready to execute its child.
+
+mod cache;
+mod chain;
+mod error;
+mod genesis;
+mod judge;
+mod tree;
+mod work;
+
+pub use chain::{Chain, ChainOptions, Imported, Place, Times};
+pub use error::{ImportError, InvalidReason};
+pub use fugue_storage::{Head, Retention};
+pub use genesis::{Genesis, GenesisError};
+pub use judge::Preparer;

@@ -1,0 +1,129 @@
+//! The state after a block, ready to execute its child: the store's state at a durable block, the
+//! changes since, and the tries.
+
+use crate::{
+    ImportError,
+    cache::{CachedState, StateCache},
+    tree::Tree,
+};
+use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
+use fugue_storage::{Snapshot, Store};
+use fugue_trie::{HashedDiff, StateTrie};
+use fugue_types::{Address, B256, Bytes, U256};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The state after the block `at`.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) at: B256,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The durable block below all changes.
+    pub(crate) base: u64,
+    pub(crate) layer: Layer,
+    pub(crate) tries: StateTrie,
+    /// Hashes of the blocks above the base.
+    hashes: BTreeMap<u64, B256>,
+}
+
+impl Work {
+    /// The state after a block of the tree or of the store.
+    pub(crate) fn after(at: B256, store: &Store, tree: &Tree) -> Result<Self, ImportError> {
+        let snapshot = Arc::new(store.snapshot()?);
+        let (below, path) = tree.path_to(at);
+        let base = snapshot
+            .number(below)?
+            .ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
+        let head = snapshot.meta().head;
+        let tries = if base == head.number {
+            StateTrie::new(snapshot.header(base)?.1.state_root)
+        } else {
+            snapshot.tries_at(base)?
+        };
+        let (layer, hashes) = (Layer::default(), BTreeMap::new());
+        let mut work = Self { at: below, snapshot, base, layer, tries, hashes };
+        for record in path {
+            let diff = HashedDiff::from(&record.diff);
+            work.tries.apply(&*work.snapshot, &diff, None)?;
+            let header = &record.block.block().header;
+            work.advance(header.number, record.block.hash(), &record.diff)?;
+        }
+        Ok(work)
+    }
+
+    /// Whether the base is the newest durable block: then the tries may be saved.
+    pub(crate) fn is_on_head(&self) -> bool {
+        self.base == self.snapshot.meta().head.number
+    }
+
+    /// The state becomes that after the next block, to whose diff the tries were brought already.
+    pub(crate) fn advance(
+        &mut self,
+        number: u64,
+        hash: B256,
+        diff: &StateDiff,
+    ) -> Result<(), ImportError> {
+        self.layer.push(diff)?;
+        self.hashes.insert(number, hash);
+        self.at = hash;
+        Ok(())
+    }
+
+    /// Everything up to here became durable.
+    pub(crate) fn rebase(&mut self, store: &Store, branches_max: usize) -> Result<(), ImportError> {
+        self.snapshot = Arc::new(store.snapshot()?);
+        self.base = self.snapshot.meta().head.number;
+        self.layer = Layer::default();
+        self.hashes.clear();
+        self.tries.prune(branches_max);
+        Ok(())
+    }
+
+    /// Calls with the state as a view. The cache is of the newest durable state.
+    pub(crate) fn with_view<T>(
+        &self,
+        cache: &StateCache,
+        call: impl FnOnce(&dyn StateView) -> T,
+    ) -> Result<T, ImportError> {
+        let past = self.snapshot.state_at(self.base)?;
+        let cached: CachedState<'_>;
+        let below: &dyn StateView = if self.is_on_head() {
+            cached = cache.over(&past);
+            &cached
+        } else {
+            &past
+        };
+        let above = self.layer.over(below);
+        Ok(call(&WithHashes { view: &above, hashes: &self.hashes }))
+    }
+}
+
+/// A view that knows the hashes of blocks that are not durable.
+struct WithHashes<'v> {
+    view: &'v dyn StateView,
+    hashes: &'v BTreeMap<u64, B256>,
+}
+
+impl StateView for WithHashes<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.view.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.view.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.view.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.view.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        match self.hashes.get(&number) {
+            Some(hash) => Ok(*hash),
+            None => self.view.block_hash(number),
+        }
+    }
+}

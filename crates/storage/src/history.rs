@@ -1,0 +1,113 @@
+//! The state after a block of the past, as a view.
+
+use crate::{
+    Snapshot, StorageError, Table,
+    backend::Read,
+    blocks::damaged,
+    row::{Row, slot_value},
+};
+use fugue_state::{Account, StateError, StateView};
+use fugue_trie::EMPTY_ROOT_HASH;
+use fugue_types::{Address, B256, Bytes, U256, keccak256};
+
+/// The state after a block.
+#[derive(Debug, Clone, Copy)]
+pub struct PastState<'s> {
+    snapshot: &'s Snapshot,
+    number: u64,
+    is_latest: bool,
+}
+
+impl Snapshot {
+    /// The state after block `number`.
+    ///
+    /// # Errors
+    /// [`StorageError::AboveHead`], [`StorageError::Pruned`].
+    pub fn state_at(&self, number: u64) -> Result<PastState<'_>, StorageError> {
+        let meta = self.meta();
+        let (head, oldest) = (meta.head.number, meta.oldest_state);
+        if number > head {
+            return Err(StorageError::AboveHead { number, head });
+        }
+        if number < oldest {
+            return Err(StorageError::Pruned { what: "state", number, oldest });
+        }
+        Ok(PastState { snapshot: self, number, is_latest: number == head })
+    }
+
+    /// The code with this hash; `None` if no account ever had it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn code(&self, code_hash: B256) -> Result<Option<Bytes>, StorageError> {
+        self.decoded(Table::Codes, code_hash.as_slice(), |code| Some(Bytes::copy_from_slice(code)))
+    }
+}
+
+impl PastState<'_> {
+    pub(crate) fn row(&self, key: B256) -> Result<Option<Row>, StorageError> {
+        if !self.is_latest
+            && let Some(before) = self.later(Table::AccountHistory, key.as_slice())?
+        {
+            if before.is_empty() {
+                return Ok(None);
+            }
+            let row = Row::decode(&before);
+            return row.map(Some).ok_or_else(|| {
+                damaged(Table::AccountHistory, key.as_slice(), "the row does not decode")
+            });
+        }
+        self.snapshot.decoded(Table::Accounts, key.as_slice(), Row::decode)
+    }
+
+    fn slot_of(&self, id: u64, slot: U256) -> Result<U256, StorageError> {
+        let slot = keccak256(slot.to_be_bytes::<32>());
+        let key = [&id.to_be_bytes()[..], slot.as_slice()].concat();
+        if !self.is_latest
+            && let Some(before) = self.later(Table::StorageHistory, &key)?
+        {
+            return slot_value(&before)
+                .ok_or_else(|| damaged(Table::StorageHistory, &key, "the row does not decode"));
+        }
+        Ok(self.snapshot.decoded(Table::Storage, &key, slot_value)?.unwrap_or_default())
+    }
+
+    /// What stood under a key before the first change after this block; `None` if there was none.
+    fn later(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let start = [key, &self.number.saturating_add(1).to_be_bytes()].concat();
+        self.snapshot.with(|tx| {
+            let found = tx.seek(table, &start)?;
+            let found = found.filter(|(found, _)| found.starts_with(key));
+            Ok(found.map(|(_, before)| before.into_owned()))
+        })
+    }
+}
+
+impl StateView for PastState<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        Ok(self.row(keccak256(address))?.map(|row| row.account))
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        match self.row(keccak256(address))?.and_then(|row| row.storage) {
+            Some(storage) if storage.root != EMPTY_ROOT_HASH => Ok(self.slot_of(storage.id, slot)?),
+            _ => Ok(U256::ZERO),
+        }
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        let storage = self.row(keccak256(address))?.and_then(|row| row.storage);
+        Ok(storage.is_some_and(|storage| storage.root != EMPTY_ROOT_HASH))
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.snapshot.code(code_hash)?.ok_or(StateError::CodeMissing(code_hash))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        if number > self.number {
+            return Err(StateError::BlockHashMissing(number));
+        }
+        Ok(self.snapshot.header_row(number)?.hash)
+    }
+}

@@ -1,0 +1,107 @@
+//! What holds for the whole chain: one row each in the table Meta.
+
+use crate::{
+    StorageError, Table,
+    backend::{Read, WriteTx},
+    blocks::decoded,
+};
+use fugue_types::B256;
+
+/// Counts up when what is stored changes its form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A block of the chain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+}
+
+/// What holds for the whole chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Hash of block 0.
+    pub genesis: B256,
+    /// The chain's configuration, as its owner wrote it.
+    pub config: Vec<u8>,
+    /// The newest durable block.
+    pub head: Head,
+    /// The oldest block whose body, senders and transactions are kept.
+    pub oldest_body: u64,
+    /// The oldest block whose receipts are kept.
+    pub oldest_receipts: u64,
+    /// The oldest block whose state can be read.
+    pub oldest_state: u64,
+    /// The storage id that is given out next.
+    pub(crate) next_storage_id: u64,
+}
+
+const SCHEMA: &[u8] = b"schema";
+const GENESIS: &[u8] = b"genesis";
+const CONFIG: &[u8] = b"config";
+const HEAD: &[u8] = b"head";
+const OLDEST_BODY: &[u8] = b"oldest-body";
+const OLDEST_RECEIPTS: &[u8] = b"oldest-receipts";
+const OLDEST_STATE: &[u8] = b"oldest-state";
+const NEXT_STORAGE_ID: &[u8] = b"next-storage-id";
+
+impl Meta {
+    /// Reads it; `None` if nothing was ever written.
+    pub(crate) fn read(tx: &impl Read) -> Result<Option<Self>, StorageError> {
+        let schema = decoded(tx, Table::Meta, SCHEMA, |bytes| {
+            Some(u32::from_be_bytes(bytes.try_into().ok()?))
+        })?;
+        let Some(found) = schema else { return Ok(None) };
+        if found != SCHEMA_VERSION {
+            return Err(StorageError::Schema { expected: SCHEMA_VERSION, found });
+        }
+        let hash = |bytes: &[u8]| B256::try_from(bytes).ok();
+        let number = |name| {
+            let found = decoded(tx, Table::Meta, name, |bytes| {
+                Some(u64::from_be_bytes(bytes.try_into().ok()?))
+            })?;
+            found.ok_or_else(|| missing(name))
+        };
+        let head = decoded(tx, Table::Meta, HEAD, |bytes| {
+            let (number, hash) = bytes.split_at_checked(8)?;
+            let number = u64::from_be_bytes(number.try_into().ok()?);
+            Some(Head { number, hash: B256::try_from(hash).ok()? })
+        })?;
+        Ok(Some(Self {
+            genesis: decoded(tx, Table::Meta, GENESIS, hash)?.ok_or_else(|| missing(GENESIS))?,
+            config: tx.get(Table::Meta, CONFIG)?.ok_or_else(|| missing(CONFIG))?.into_owned(),
+            head: head.ok_or_else(|| missing(HEAD))?,
+            oldest_body: number(OLDEST_BODY)?,
+            oldest_receipts: number(OLDEST_RECEIPTS)?,
+            oldest_state: number(OLDEST_STATE)?,
+            next_storage_id: number(NEXT_STORAGE_ID)?,
+        }))
+    }
+
+    pub(crate) fn write(&self, tx: &mut WriteTx<'_>) -> Result<(), StorageError> {
+        let Self {
+            genesis,
+            config,
+            head,
+            oldest_body,
+            oldest_receipts,
+            oldest_state,
+            next_storage_id,
+        } = self;
+        tx.put(Table::Meta, SCHEMA, &SCHEMA_VERSION.to_be_bytes())?;
+        tx.put(Table::Meta, GENESIS, genesis.as_slice())?;
+        tx.put(Table::Meta, CONFIG, config)?;
+        let head = [&head.number.to_be_bytes()[..], head.hash.as_slice()].concat();
+        tx.put(Table::Meta, HEAD, &head)?;
+        tx.put(Table::Meta, OLDEST_BODY, &oldest_body.to_be_bytes())?;
+        tx.put(Table::Meta, OLDEST_RECEIPTS, &oldest_receipts.to_be_bytes())?;
+        tx.put(Table::Meta, OLDEST_STATE, &oldest_state.to_be_bytes())?;
+        tx.put(Table::Meta, NEXT_STORAGE_ID, &next_storage_id.to_be_bytes())
+    }
+}
+
+fn missing(name: &[u8]) -> StorageError {
+    crate::blocks::damaged(Table::Meta, name, "missing")
+}

@@ -1,0 +1,105 @@
+//! Trie nodes of a snapshot: stored branches, and leaves out of the flat state.
+
+use crate::{
+    Snapshot, StorageError, Table,
+    backend::Read,
+    blocks::{damaged, decoded},
+    row::{Row, slot_value},
+};
+use fugue_trie::{Nibbles, Revealed, RlpNode, StoredBranch, TrieError, TrieSource};
+use fugue_types::B256;
+
+/// Key of a branch of the trie of the accounts.
+pub(crate) fn trie_key(path: &Nibbles) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + path.len().div_ceil(2));
+    key.push(u8::try_from(path.len()).expect("a path has at most 64 nibbles"));
+    key.extend_from_slice(&path.pack());
+    key
+}
+
+/// Key of a branch of a trie of storage.
+pub(crate) fn storage_path_key(id: u64, path: &Nibbles) -> Vec<u8> {
+    [&id.to_be_bytes()[..], &trie_key(path)].concat()
+}
+
+impl Snapshot {
+    fn storage_id(&self, owner: B256) -> Result<Option<u64>, StorageError> {
+        let row = self.decoded(Table::Accounts, owner.as_slice(), Row::decode)?;
+        Ok(row.and_then(|row| row.storage).map(|storage| storage.id))
+    }
+
+    fn branch(&self, table: Table, key: &[u8]) -> Result<Option<StoredBranch>, StorageError> {
+        self.with(|tx| decoded(tx, table, key, StoredBranch::decode))
+    }
+
+    /// The first leaf of a table below a path. Keys of the table are `scope`, then a hash.
+    fn leaf(
+        &self,
+        table: Table,
+        scope: &[u8],
+        path: &Nibbles,
+        value: impl Fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Option<Revealed>, StorageError> {
+        let start = [scope, &path.pack()].concat();
+        self.with(|tx| {
+            let Some((key, row)) = tx.seek(table, &start)? else { return Ok(None) };
+            let Some(hash) = key.strip_prefix(scope) else { return Ok(None) };
+            if hash.len() != 32 {
+                return Err(damaged(table, &key, "the key does not end in a hash"));
+            }
+            let leaf = Nibbles::unpack(hash);
+            if !leaf.starts_with(path) {
+                return Ok(None);
+            }
+            let value =
+                value(&row).ok_or_else(|| damaged(table, &key, "the row does not decode"))?;
+            Ok(Some(Revealed::Leaf { suffix: leaf.slice(path.len()..), value }))
+        })
+    }
+}
+
+/// RLP of an account's leaf, from its row.
+pub(crate) fn account_leaf(row: &[u8]) -> Option<Vec<u8>> {
+    Row::decode(row).map(|row| alloy_rlp::encode(row.trie_account()))
+}
+
+/// RLP of a slot's leaf, from its row.
+pub(crate) fn slot_leaf(row: &[u8]) -> Option<Vec<u8>> {
+    slot_value(row).map(alloy_rlp::encode)
+}
+
+impl TrieSource for Snapshot {
+    fn reveal(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        _: &RlpNode,
+        is_leaf: bool,
+    ) -> Result<Revealed, TrieError> {
+        let digits = || path.to_vec().iter().map(|nibble| format!("{nibble:x}")).collect();
+        let missing = || TrieError::Missing { owner, path: digits() };
+        let found = match owner {
+            None => {
+                let branch =
+                    if is_leaf { None } else { self.branch(Table::AccountTrie, &trie_key(path))? };
+                match branch {
+                    Some(branch) => Some(Revealed::Branch(branch)),
+                    None => self.leaf(Table::Accounts, &[], path, account_leaf)?,
+                }
+            }
+            Some(owner) => {
+                let id = self.storage_id(owner)?.ok_or_else(missing)?;
+                let branch = if is_leaf {
+                    None
+                } else {
+                    self.branch(Table::StorageTrie, &storage_path_key(id, path))?
+                };
+                match branch {
+                    Some(branch) => Some(Revealed::Branch(branch)),
+                    None => self.leaf(Table::Storage, &id.to_be_bytes(), path, slot_leaf)?,
+                }
+            }
+        };
+        found.ok_or_else(missing)
+    }
+}

@@ -1,0 +1,206 @@
+//! What of the past is given up, and when.
+//!
+//! Pruning goes in small transactions, each of which moves the marks in Meta together with what it
+//! deletes: a reader is told "pruned", never given half of it.
+
+use crate::{
+    Meta, Snapshot, StorageError, Store, Table,
+    backend::{Read, Scan, WriteTx},
+    changes::Changes,
+};
+use std::{fmt, str::FromStr};
+
+/// Blocks of which full and minimal nodes keep the past, unless told otherwise.
+const WINDOW_BLOCKS: u64 = 10_064;
+/// The shortest window: reorganisations reach no deeper.
+const WINDOW_BLOCKS_MIN: u64 = 64;
+/// Blocks that one transaction prunes.
+const STEP_BLOCKS: u64 = 256;
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// Everything.
+    #[default]
+    Archive,
+    /// All bodies; state and receipts of the last `window` blocks.
+    Full {
+        /// Blocks.
+        window: u64,
+    },
+    /// State, receipts, bodies and the lookup of transactions of the last `window` blocks.
+    Minimal {
+        /// Blocks.
+        window: u64,
+    },
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive => f.write_str("archive"),
+            Self::Full { window } => write!(f, "full:{window}"),
+            Self::Minimal { window } => write!(f, "minimal:{window}"),
+        }
+    }
+}
+
+impl FromStr for Retention {
+    type Err = String;
+
+    /// `archive`, `full`, `full:BLOCKS`, `minimal`, `minimal:BLOCKS`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, window) = match text.split_once(':') {
+            None => (text, WINDOW_BLOCKS),
+            Some((name, window)) => {
+                (name, window.parse().map_err(|error| format!("\"{window}\": {error}"))?)
+            }
+        };
+        if window < WINDOW_BLOCKS_MIN {
+            return Err(format!("a window of {window} blocks; at least {WINDOW_BLOCKS_MIN}"));
+        }
+        match name {
+            "archive" if text == "archive" => Ok(Self::Archive),
+            "full" => Ok(Self::Full { window }),
+            "minimal" => Ok(Self::Minimal { window }),
+            _ => Err(format!("\"{text}\": expected archive, full[:BLOCKS] or minimal[:BLOCKS]")),
+        }
+    }
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Blocks whose state can no longer be read.
+    pub states: u64,
+    /// Blocks whose receipts are gone.
+    pub receipts: u64,
+    /// Blocks whose bodies are gone.
+    pub bodies: u64,
+}
+
+impl Store {
+    /// Deletes what `retention` does not keep.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn prune(&self, retention: Retention) -> Result<Pruned, StorageError> {
+        let (window, with_bodies) = match retention {
+            Retention::Archive => return Ok(Pruned::default()),
+            Retention::Full { window } => (window, false),
+            Retention::Minimal { window } => (window, true),
+        };
+        let mut pruned = Pruned::default();
+        loop {
+            let snapshot = self.snapshot()?;
+            let oldest = snapshot.meta().head.number.saturating_sub(window);
+            let done = self.write(|tx| step(tx, &snapshot, oldest, with_bodies))?;
+            if done == Pruned::default() {
+                return Ok(pruned);
+            }
+            pruned.states += done.states;
+            pruned.receipts += done.receipts;
+            pruned.bodies += done.bodies;
+        }
+    }
+}
+
+fn step(
+    tx: &mut WriteTx<'_>,
+    snapshot: &Snapshot,
+    oldest: u64,
+    with_bodies: bool,
+) -> Result<Pruned, StorageError> {
+    // Another thread may have committed since the snapshot: only marks are moved, and only as far
+    // as the snapshot shows what is to be deleted.
+    let mut meta = Meta::read(tx)?
+        .ok_or_else(|| StorageError::Misfit("there is no chain to prune".to_owned()))?;
+    let mut done = Pruned::default();
+    while meta.oldest_state < oldest && done.states < STEP_BLOCKS {
+        // History of a block says what was before it: the state before the oldest that is kept.
+        let number = meta.oldest_state + 1;
+        delete_history(tx, number, &snapshot.changes(number)?)?;
+        for id in snapshot.graves(number)? {
+            for table in [Table::Storage, Table::StorageHistory, Table::StorageTrie] {
+                tx.delete_prefix(table, &id)?;
+            }
+        }
+        tx.delete_prefix(Table::Graves, &number.to_be_bytes())?;
+        meta.oldest_state = number;
+        done.states += 1;
+    }
+    while meta.oldest_receipts < oldest && done.receipts < STEP_BLOCKS {
+        tx.delete(Table::Receipts, &meta.oldest_receipts.to_be_bytes())?;
+        meta.oldest_receipts += 1;
+        done.receipts += 1;
+    }
+    while with_bodies && meta.oldest_body < oldest && done.bodies < STEP_BLOCKS {
+        for transaction in snapshot.body(meta.oldest_body)?.transactions {
+            tx.delete(Table::Transactions, transaction.tx_hash().as_slice())?;
+        }
+        let key = meta.oldest_body.to_be_bytes();
+        tx.delete(Table::Bodies, &key)?;
+        tx.delete(Table::Senders, &key)?;
+        meta.oldest_body += 1;
+        done.bodies += 1;
+    }
+    meta.write(tx)?;
+    Ok(done)
+}
+
+impl Snapshot {
+    /// Storages whose life a block ended, by the bytes of their ids.
+    fn graves(&self, number: u64) -> Result<Vec<[u8; 8]>, StorageError> {
+        let prefix = number.to_be_bytes();
+        let mut ids = Vec::new();
+        self.with(|tx| {
+            tx.scan(Table::Graves, &prefix, &mut |key, _| match key
+                .strip_prefix(&prefix)
+                .map(<[u8; 8]>::try_from)
+            {
+                Some(Ok(id)) => {
+                    ids.push(id);
+                    Ok(Scan::Continue)
+                }
+                _ => Ok(Scan::Stop),
+            })
+        })?;
+        Ok(ids)
+    }
+}
+
+/// History rows of a block, and the list of them.
+pub(crate) fn delete_history(
+    tx: &mut WriteTx<'_>,
+    number: u64,
+    changes: &Changes,
+) -> Result<(), StorageError> {
+    let suffix = number.to_be_bytes();
+    let Changes { accounts, storages } = changes;
+    for account in accounts {
+        tx.delete(Table::AccountHistory, &[account.as_slice(), &suffix].concat())?;
+    }
+    for (id, slots) in storages {
+        for slot in slots {
+            let key = [&id.to_be_bytes()[..], slot.as_slice(), &suffix].concat();
+            tx.delete(Table::StorageHistory, &key)?;
+        }
+    }
+    tx.delete(Table::Changes, &suffix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_is_read_as_it_is_written() {
+        for text in ["archive", "full:10064", "minimal:64"] {
+            assert_eq!(text.parse::<Retention>().expect("valid").to_string(), text);
+        }
+        assert_eq!("full".parse(), Ok(Retention::Full { window: 10_064 }));
+        for text in ["", "archive:5", "full:", "full:63", "minimal:x", "fast"] {
+            assert!(text.parse::<Retention>().is_err(), "{text}");
+        }
+    }
+}

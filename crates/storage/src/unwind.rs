@@ -1,0 +1,267 @@
+//! Back to a block of the past: for good, or for the tries of that time.
+//!
+//! A reversal is what must be undone to get from the head to a block: for every account and slot
+//! that changed since, its value then. It goes through the tries as any diff does, and the root
+//! must come out as the header of that block says, before anything is written.
+
+use crate::{
+    Head, Meta, Snapshot, StorageError, Store, Table,
+    backend::{Read, Scan, WriteTx},
+    blocks::{damaged, decoded},
+    changes::Changes,
+    nodes::{storage_path_key, trie_key},
+    row::{Row, slot_value, trimmed},
+};
+use fugue_trie::{HashedAccount, HashedDiff, HashedSlot, StateTrie, TrieUpdate};
+use fugue_types::{B256, U256};
+use std::collections::BTreeMap;
+
+/// Blocks that one transaction unwinds, at most: it holds their changes in memory.
+const STEP_BLOCKS_MAX: u64 = 1_024;
+
+/// Accounts and slots that changed since a block, as they were after it.
+#[derive(Debug, Default)]
+struct Reversal {
+    rows: BTreeMap<B256, Option<Row>>,
+    slots: BTreeMap<(u64, B256), U256>,
+}
+
+impl Snapshot {
+    pub(crate) fn changes(&self, number: u64) -> Result<Changes, StorageError> {
+        let key = number.to_be_bytes();
+        let changes = self.decoded(Table::Changes, &key, Changes::decode)?;
+        changes.ok_or_else(|| damaged(Table::Changes, &key, "the changes of a block are missing"))
+    }
+
+    fn reversal(&self, to: u64) -> Result<Reversal, StorageError> {
+        let mut reversal = Reversal::default();
+        for number in (to + 1..=self.meta().head.number).rev() {
+            let Changes { accounts, storages } = self.changes(number)?;
+            let suffix = number.to_be_bytes();
+            for account in accounts {
+                let key = [account.as_slice(), &suffix].concat();
+                let decode = |bytes: &[u8]| match bytes {
+                    [] => Some(None),
+                    row => Row::decode(row).map(Some),
+                };
+                let row = self.decoded(Table::AccountHistory, &key, decode)?;
+                let row = row.ok_or_else(|| {
+                    damaged(Table::AccountHistory, &key, "the history of a change is missing")
+                })?;
+                reversal.rows.insert(account, row);
+            }
+            for (id, slots) in storages {
+                for slot in slots {
+                    let key = [&id.to_be_bytes()[..], slot.as_slice(), &suffix].concat();
+                    let value = self.decoded(Table::StorageHistory, &key, slot_value)?;
+                    let value = value.ok_or_else(|| {
+                        damaged(Table::StorageHistory, &key, "the history of a change is missing")
+                    })?;
+                    reversal.slots.insert((id, slot), value);
+                }
+            }
+        }
+        Ok(reversal)
+    }
+
+    /// The reversal as a diff of the tries.
+    fn hashed(&self, reversal: &Reversal) -> Result<HashedDiff, StorageError> {
+        let mut accounts = Vec::with_capacity(reversal.rows.len());
+        for (key, then) in &reversal.rows {
+            let found = self.decoded(Table::Accounts, key.as_slice(), Row::decode)?;
+            let id = |row: &Option<Row>| row.and_then(|row| row.storage).map(|storage| storage.id);
+            let (id_then, id_now) = (id(then), id(&found));
+            let is_storage_new = id_then != id_now;
+            let slots = match id_then {
+                None => Vec::new(),
+                Some(id) if is_storage_new => self.whole_storage(id, reversal)?,
+                Some(id) => self.reversed_slots(id, reversal)?,
+            };
+            accounts.push(HashedAccount {
+                key: *key,
+                existed: found.is_some(),
+                after: then.map(|row| row.account),
+                is_storage_new,
+                slots,
+            });
+        }
+        Ok(HashedDiff { accounts })
+    }
+
+    fn reversed_slots(
+        &self,
+        id: u64,
+        reversal: &Reversal,
+    ) -> Result<Vec<HashedSlot>, StorageError> {
+        let of_id = reversal.slots.range((id, B256::ZERO)..=(id, B256::repeat_byte(0xff)));
+        of_id
+            .map(|((_, slot), value)| {
+                let key = [&id.to_be_bytes()[..], slot.as_slice()].concat();
+                let existed = self.decoded(Table::Storage, &key, slot_value)?.is_some();
+                Ok(HashedSlot { key: *slot, existed, after: *value })
+            })
+            .collect()
+    }
+
+    /// All slots of a storage whose life has ended since.
+    fn whole_storage(&self, id: u64, reversal: &Reversal) -> Result<Vec<HashedSlot>, StorageError> {
+        let mut slots = BTreeMap::new();
+        let prefix = id.to_be_bytes();
+        self.with(|tx| {
+            tx.scan(Table::Storage, &prefix, &mut |key, value| {
+                let Some(slot) = key.strip_prefix(&prefix) else { return Ok(Scan::Stop) };
+                let (Ok(slot), Some(value)) = (B256::try_from(slot), slot_value(value)) else {
+                    return Err(damaged(Table::Storage, key, "the row does not decode"));
+                };
+                slots.insert(slot, value);
+                Ok(Scan::Continue)
+            })
+        })?;
+        let of_id = reversal.slots.range((id, B256::ZERO)..=(id, B256::repeat_byte(0xff)));
+        slots.extend(of_id.map(|((_, slot), value)| (*slot, *value)));
+        let slots = slots.into_iter().filter(|(_, value)| !value.is_zero());
+        Ok(slots.map(|(key, after)| HashedSlot { key, existed: false, after }).collect())
+    }
+
+    /// The tries as they were after a block, over this snapshot as their source. Costs as much as
+    /// changed since. They must not be pruned: the source has another state.
+    ///
+    /// # Errors
+    /// [`StorageError::Pruned`], [`StorageError::AboveHead`], [`StorageError::Damaged`] if the
+    /// root does not come out.
+    pub fn tries_at(&self, number: u64) -> Result<StateTrie, StorageError> {
+        self.state_at(number)?;
+        let reversal = self.reversal(number)?;
+        self.reversed_tries(number, &reversal)
+    }
+
+    fn reversed_tries(&self, to: u64, reversal: &Reversal) -> Result<StateTrie, StorageError> {
+        let (_, head) = self.header(self.meta().head.number)?;
+        let (_, header) = self.header(to)?;
+        let mut tries = StateTrie::new(head.state_root);
+        tries.apply(self, &self.hashed(reversal)?, None)?;
+        if tries.root() != header.state_root {
+            let reason = format!("history gives the state root {}", tries.root());
+            return Err(damaged(Table::Headers, &to.to_be_bytes(), reason));
+        }
+        Ok(tries)
+    }
+}
+
+impl Store {
+    /// Makes block `to` the head again, and forgets all that came after it. Goes in steps of a
+    /// bounded size, each durable by itself; `step` is told the head after each.
+    ///
+    /// # Errors
+    /// [`StorageError::Pruned`], [`StorageError::AboveHead`], or what the database says.
+    pub fn unwind(&self, to: u64, mut step: impl FnMut(Head)) -> Result<(), StorageError> {
+        self.snapshot()?.state_at(to)?;
+        loop {
+            let snapshot = self.snapshot()?;
+            let head = snapshot.meta().head;
+            if head.number <= to {
+                return Ok(());
+            }
+            let target = to.max(head.number.saturating_sub(STEP_BLOCKS_MAX));
+            let reversal = snapshot.reversal(target)?;
+            let mut tries = snapshot.reversed_tries(target, &reversal)?;
+            let update = tries.take_updates();
+            self.write(|tx| {
+                let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
+                if meta.head != head {
+                    return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
+                }
+                undo(tx, &snapshot, meta, target, &reversal, &update)
+            })?;
+            step(self.head()?);
+        }
+    }
+}
+
+fn undo(
+    tx: &mut WriteTx<'_>,
+    snapshot: &Snapshot,
+    mut meta: Meta,
+    to: u64,
+    reversal: &Reversal,
+    update: &TrieUpdate,
+) -> Result<(), StorageError> {
+    for (path, branch) in &update.accounts {
+        put_or_delete(tx, Table::AccountTrie, &trie_key(path), branch.clone())?;
+    }
+    for storage in &update.storages {
+        let now = decoded(tx, Table::Accounts, storage.owner.as_slice(), Row::decode)?;
+        if storage.is_new
+            && let Some(ended) = now.and_then(|row| row.storage)
+        {
+            tx.delete_prefix(Table::StorageTrie, &ended.id.to_be_bytes())?;
+        }
+        let then = match reversal.rows.get(&storage.owner) {
+            Some(row) => *row,
+            None => now,
+        };
+        let Some(id) = then.and_then(|row| row.storage).map(|storage| storage.id) else {
+            // The storage did not exist then: what its id had is gone below.
+            if let Some(storage) = now.and_then(|row| row.storage) {
+                tx.delete_prefix(Table::StorageTrie, &storage.id.to_be_bytes())?;
+            }
+            continue;
+        };
+        for (path, branch) in &storage.nodes {
+            let key = storage_path_key(id, path);
+            put_or_delete(tx, Table::StorageTrie, &key, branch.clone())?;
+        }
+    }
+    for (key, row) in &reversal.rows {
+        put_or_delete(tx, Table::Accounts, key.as_slice(), row.map(|row| row.encode()))?;
+    }
+    for ((id, slot), value) in &reversal.slots {
+        let key = [&id.to_be_bytes()[..], slot.as_slice()].concat();
+        let value = value.to_be_bytes::<32>();
+        let value = Some(trimmed(&value).to_vec()).filter(|value| !value.is_empty());
+        put_or_delete(tx, Table::Storage, &key, value)?;
+    }
+    for number in to + 1..=meta.head.number {
+        forget_block(tx, snapshot, number)?;
+    }
+    let (hash, _) = snapshot.header(to)?;
+    meta.head = Head { number: to, hash };
+    meta.oldest_body = meta.oldest_body.min(to);
+    meta.oldest_receipts = meta.oldest_receipts.min(to);
+    meta.write(tx)
+}
+
+/// Everything that is kept of one block.
+fn forget_block(
+    tx: &mut WriteTx<'_>,
+    snapshot: &Snapshot,
+    number: u64,
+) -> Result<(), StorageError> {
+    let key = number.to_be_bytes();
+    let (hash, _) = snapshot.header(number)?;
+    if number >= snapshot.meta().oldest_body {
+        for transaction in snapshot.body(number)?.transactions {
+            tx.delete(Table::Transactions, transaction.tx_hash().as_slice())?;
+        }
+    }
+    let changes = snapshot.changes(number)?;
+    crate::prune::delete_history(tx, number, &changes)?;
+    tx.delete_prefix(Table::Graves, &key)?;
+    tx.delete(Table::HeaderNumbers, hash.as_slice())?;
+    for table in [Table::Headers, Table::Bodies, Table::Receipts, Table::Senders] {
+        tx.delete(table, &key)?;
+    }
+    Ok(())
+}
+
+fn put_or_delete(
+    tx: &mut WriteTx<'_>,
+    table: Table,
+    key: &[u8],
+    value: Option<Vec<u8>>,
+) -> Result<(), StorageError> {
+    match value {
+        Some(value) => tx.put(table, key, &value),
+        None => tx.delete(table, key),
+    }
+}

@@ -1,0 +1,208 @@
+//! Everything that a store answers, against the model.
+
+use super::{CONFIG, Model, ModelBlock, plan};
+use fugue_state::{Account, MemoryState, StateView};
+use fugue_storage::{Head, Snapshot, StorageError, Store, Table, Verified};
+use fugue_types::{Address, B256, U256};
+use std::fmt::Debug;
+
+/// Where a store and the model part.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// The store could not answer.
+    Error(String),
+    /// It answered something else.
+    Differs { what: &'static str, text: String },
+}
+
+impl<E: std::error::Error> From<E> for Wrong {
+    fn from(error: E) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+fn same<T: PartialEq + Debug>(
+    what: &'static str,
+    number: u64,
+    expected: &T,
+    found: &T,
+) -> Result<(), Wrong> {
+    if expected == found {
+        return Ok(());
+    }
+    let text = format!("block {number}: expected {expected:?}, found {found:?}");
+    Err(Wrong::Differs { what, text })
+}
+
+/// All of it.
+pub(crate) fn whole(store: &Store, model: &Model) -> Result<(), Wrong> {
+    let snapshot = store.snapshot()?;
+    same("head of the store", 0, &model.head(), &store.head()?)?;
+    marks(&snapshot, model)?;
+    chain(&snapshot, model)?;
+    states(&snapshot, model)?;
+    let verified = verified(&snapshot, model)?;
+    sizes(store, &verified, model)
+}
+
+/// What holds for the whole chain.
+pub(crate) fn marks(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
+    let meta = snapshot.meta();
+    let head = model.head().number;
+    same("head", head, &model.head(), &meta.head)?;
+    same("genesis", 0, &model.block(0).hash, &meta.genesis)?;
+    same("config", 0, &CONFIG.to_vec(), &meta.config)?;
+    let expected = (model.oldest_state, model.oldest_receipts, model.oldest_body);
+    let found = (meta.oldest_state, meta.oldest_receipts, meta.oldest_body);
+    same("marks", head, &expected, &found)
+}
+
+/// What is kept of a block, or the word that it is pruned.
+fn kept<T: PartialEq + Debug>(
+    what: &'static str,
+    number: u64,
+    oldest: u64,
+    expected: &T,
+    found: Result<T, StorageError>,
+) -> Result<(), Wrong> {
+    if number >= oldest {
+        return same(what, number, expected, &found?);
+    }
+    let pruned = StorageError::Pruned { what, number, oldest };
+    same(what, number, &Some(pruned), &found.err())
+}
+
+/// Headers, bodies, receipts, senders, and the ways to them.
+pub(crate) fn chain(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
+    let meta = snapshot.meta();
+    let above =
+        Some(StorageError::AboveHead { number: meta.head.number + 1, head: meta.head.number });
+    for (number, block) in (0..).zip(&model.blocks) {
+        let header = (block.hash, block.header.clone());
+        same("header", number, &header, &snapshot.header(number)?)?;
+        let total = snapshot.total_difficulty(number)?;
+        same("total difficulty", number, &block.total_difficulty, &total)?;
+        same("number", number, &Some(number), &snapshot.number(block.hash)?)?;
+        kept("body", number, model.oldest_body, &block.body, snapshot.body(number))?;
+        kept("senders", number, model.oldest_body, &block.senders, snapshot.senders(number))?;
+        let receipts = snapshot.receipts(number);
+        kept("receipts", number, model.oldest_receipts, &block.receipts, receipts)?;
+        for (index, transaction) in (0u32..).zip(&block.body.transactions) {
+            let place = (number >= model.oldest_body).then_some((number, index));
+            let found = snapshot.transaction(*transaction.tx_hash())?;
+            same("transaction", number, &place, &found)?;
+        }
+    }
+    let number = meta.head.number + 1;
+    same("header above", number, &above, &snapshot.header(number).err())?;
+    same("body above", number, &above, &snapshot.body(number).err())?;
+    same("state above", number, &above, &snapshot.state_at(number).err())?;
+    same("unknown hash", number, &None, &snapshot.number(B256::repeat_byte(0xee))?)?;
+    same("unknown transaction", number, &None, &snapshot.transaction(B256::repeat_byte(0xee))?)
+}
+
+/// The state after every block, as views and as tries.
+pub(crate) fn states(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
+    for (number, block) in (0..).zip(&model.blocks) {
+        if number >= model.oldest_state {
+            state(snapshot, block)?;
+            let root = snapshot.tries_at(number)?.root();
+            same("root of the tries", number, &block.header.state_root, &root)?;
+            continue;
+        }
+        let oldest = model.oldest_state;
+        let pruned = Some(StorageError::Pruned { what: "state", number, oldest });
+        same("pruned state", number, &pruned, &snapshot.state_at(number).err())?;
+        same("pruned tries", number, &pruned, &snapshot.tries_at(number).err())?;
+    }
+    Ok(())
+}
+
+/// The state after one block, as a view.
+pub(crate) fn state(snapshot: &Snapshot, block: &ModelBlock) -> Result<(), Wrong> {
+    let number = block.header.number;
+    let view = snapshot.state_at(number)?;
+    let stranger = Address::repeat_byte(0x99);
+    for address in plan::ADDRESSES.iter().chain([&stranger]) {
+        same("account", number, &account(&block.state, *address), &view.account(*address)?)?;
+        let has_storage = block.state.has_storage(*address)?;
+        same("has_storage", number, &has_storage, &view.has_storage(*address)?)?;
+        for slot in plan::SLOTS.iter().chain([&U256::MAX]) {
+            let value = block.state.slot(*address, *slot)?;
+            same("slot", number, &value, &view.slot(*address, *slot)?)?;
+        }
+    }
+    for account in block.state.accounts.values().map(|found| found.account) {
+        if account.has_code() {
+            let code = block.state.code(account.code_hash)?;
+            same("code", number, &code, &view.code(account.code_hash)?)?;
+        }
+    }
+    same("block hash", number, &block.hash, &view.block_hash(number)?)?;
+    same("hash of a child", number, &true, &view.block_hash(number + 1).is_err())
+}
+
+fn account(state: &MemoryState, address: Address) -> Option<Account> {
+    state.accounts.get(&address).map(|found| found.account)
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).expect("a short chain")
+}
+
+/// What verification finds: all of the model, and no problem.
+pub(crate) fn verified(snapshot: &Snapshot, model: &Model) -> Result<Verified, Wrong> {
+    let Head { number, hash: _ } = model.head();
+    let verified = snapshot.verify(|_| ())?;
+    same("problems", number, &Vec::new(), &verified.problems)?;
+    let head = model.block(number);
+    let slots: usize = head.state.accounts.values().map(|account| account.slots.len()).sum();
+    let expected = [
+        number + 1,
+        number + 1 - model.oldest_body,
+        number + 1 - model.oldest_receipts,
+        count(head.state.accounts.len()),
+        count(slots),
+    ];
+    let Verified { headers, bodies, receipts, accounts, slots, branches: _, problems: _ } =
+        &verified;
+    same("verified", number, &expected, &[*headers, *bodies, *receipts, *accounts, *slots])?;
+    Ok(verified)
+}
+
+/// Rows of each table: nothing is left behind that no answer needs.
+fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong> {
+    let number = model.head().number;
+    let blocks = number + 1;
+    let head = model.block(number);
+    let stats = store.stats()?;
+    let rows = |wanted: Table| {
+        let found = stats.tables.iter().find(|(table, _)| *table == wanted);
+        found.map_or(0, |(_, stats)| stats.rows)
+    };
+    let buried = || model.with_history().flat_map(|block| &block.buried);
+    let transactions = model.blocks.iter().filter(|block| block.header.number >= model.oldest_body);
+    let accounts = model.with_history().map(|block| block.diff.accounts.len());
+    let slots = model.with_history().flat_map(|block| &block.diff.accounts);
+    let alive = head.state.accounts.values().map(|account| account.slots.len());
+    let expected = [
+        (Table::Meta, 8),
+        (Table::Headers, blocks),
+        (Table::HeaderNumbers, blocks),
+        (Table::Bodies, blocks - model.oldest_body),
+        (Table::Senders, blocks - model.oldest_body),
+        (Table::Receipts, blocks - model.oldest_receipts),
+        (Table::Transactions, count(transactions.map(|block| block.body.transactions.len()).sum())),
+        (Table::Accounts, count(head.state.accounts.len())),
+        (Table::Storage, count(alive.chain(buried().copied()).sum())),
+        (Table::AccountHistory, count(accounts.sum())),
+        (Table::StorageHistory, count(slots.map(|change| change.slots.len()).sum())),
+        (Table::Changes, number - model.oldest_state),
+        (Table::Graves, count(buried().count())),
+    ];
+    for (table, expected) in expected {
+        same(table.name(), number, &expected, &rows(table))?;
+    }
+    let branches = rows(Table::AccountTrie) + rows(Table::StorageTrie);
+    same("branches", number, &verified.branches, &branches)
+}

@@ -1,0 +1,63 @@
+//! The rows of a store in a folder, past its interface. Only while no store has the folder open.
+
+use fugue_storage::Table;
+use signet_libmdbx::{Environment, EnvironmentFlags, Mode, SyncMode, WriteFlags};
+use std::{fmt::Write, path::Path};
+
+fn open(folder: &Path, mode: Mode) -> Environment {
+    let flags = EnvironmentFlags { mode, ..EnvironmentFlags::default() };
+    let mut builder = Environment::builder();
+    builder.set_max_dbs(Table::ALL.len()).set_flags(flags);
+    builder.open(folder).expect("a database that nobody has open")
+}
+
+/// All rows of a table.
+pub(crate) fn rows(folder: &Path, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let environment = open(folder, Mode::ReadOnly);
+    let tx = environment.begin_ro_unsync().expect("a reader");
+    let database = tx.open_db(Some(table.name())).expect("the table is made with the store");
+    let mut cursor = tx.cursor(database).expect("a cursor");
+    let mut rows = Vec::new();
+    let mut row: Option<(Vec<u8>, Vec<u8>)> = cursor.first().expect("a first row or none");
+    while let Some(found) = row {
+        rows.push(found);
+        row = cursor.next().expect("a next row or none");
+    }
+    rows
+}
+
+/// Puts a row, or deletes it.
+pub(crate) fn set(folder: &Path, table: Table, key: &[u8], value: Option<&[u8]>) {
+    let mode = Mode::ReadWrite { sync_mode: SyncMode::Durable };
+    let environment = open(folder, mode);
+    let tx = environment.begin_rw_unsync().expect("the writer");
+    let database = tx.open_db(Some(table.name())).expect("the table is made with the store");
+    match value {
+        Some(value) => tx.put(database, key, value, WriteFlags::UPSERT).expect("room for a row"),
+        None => assert!(tx.del(database, key, None).expect("a row"), "no such row"),
+    }
+    tx.commit().expect("room for a row");
+}
+
+/// All rows of all tables, in hex; the keys of the first table as they are.
+pub(crate) fn dump(folder: &Path) -> String {
+    let mut text = String::new();
+    for table in Table::ALL {
+        writeln!(text, "{}", table.name()).expect("a string grows");
+        for (key, value) in rows(folder, table) {
+            let key = match table {
+                Table::Meta => String::from_utf8(key).expect("names of rows are ASCII"),
+                _ => hex(&key),
+            };
+            writeln!(text, "  {key} {}", hex(&value)).expect("a string grows");
+        }
+    }
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "-".to_owned();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,76 @@
+//! Where the blinded part of a trie comes from.
+
+use crate::{Nibbles, RlpNode, StoredBranch, TrieError};
+use fugue_types::B256;
+
+/// A node that was blinded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revealed {
+    /// A branch with the extension above it.
+    Branch(StoredBranch),
+    /// A branch with the extension above it, of which the reference alone is known.
+    Opaque {
+        /// Nibbles of the extension.
+        prefix: Nibbles,
+        /// Reference to the branch below it.
+        branch: RlpNode,
+    },
+    /// A leaf.
+    Leaf {
+        /// Nibbles of its key below its path.
+        suffix: Nibbles,
+        /// The value, in RLP.
+        value: Vec<u8>,
+    },
+}
+
+/// Reveals nodes. Many threads may call it at once.
+pub trait TrieSource: Sync {
+    /// The node at `path`, to which its parent refers by `node`; `is_leaf` if that is known of it.
+    /// `owner` is the hash of the address whose storage trie it is, or `None` for the accounts.
+    ///
+    /// # Errors
+    /// [`TrieError::Missing`] if it is not there.
+    fn reveal(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &RlpNode,
+        is_leaf: bool,
+    ) -> Result<Revealed, TrieError>;
+
+    /// As [`TrieSource::reveal`], for the only child that a branch is left with.
+    ///
+    /// # Errors
+    /// As [`TrieSource::reveal`].
+    fn reveal_only_child(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &RlpNode,
+        is_leaf: bool,
+    ) -> Result<Revealed, TrieError> {
+        self.reveal(owner, path, node, is_leaf)
+    }
+}
+
+/// The source of tries that are wholly in memory: nothing is blinded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSource;
+
+impl TrieSource for NoSource {
+    fn reveal(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        _: &RlpNode,
+        _: bool,
+    ) -> Result<Revealed, TrieError> {
+        Err(TrieError::Missing { owner, path: hex(path) })
+    }
+}
+
+/// A path for people: one hex digit a nibble.
+pub(crate) fn hex(path: &Nibbles) -> String {
+    path.to_vec().into_iter().filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
+}

@@ -1,0 +1,233 @@
+//! Stateless execution: a state of which only the proven part is known.
+//!
+//! Nodes are kept by their hash, as `debug_executionWitness` gives them. What the witness does not
+//! show is an error when it is asked for, not an absence.
+
+use crate::{
+    EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, StateTrie, StoredBranch, StoredChild, TrieAccount,
+    TrieError, TrieSource, source::hex,
+};
+use alloy_trie::nodes::TrieNode;
+use fugue_state::{Account, StateError, StateView};
+use fugue_types::{Address, B256, B256Map, Bytes, HashMap, U256, keccak256};
+
+/// Length of a key of the state.
+const KEY_NIBBLES: usize = 64;
+
+/// What a node is taken for that a deletion needs and the witness lacks: the one child that a
+/// branch is left with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sibling {
+    /// The witness is broken.
+    Needed,
+    /// It is a branch: then nothing of it but its hash is needed. Some provers rely on it.
+    Branch,
+}
+
+/// Trie nodes by hash.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    nodes: B256Map<Bytes>,
+    sibling: Sibling,
+}
+
+impl Witness {
+    /// Hashes the nodes.
+    pub fn new(nodes: impl IntoIterator<Item = Bytes>, sibling: Sibling) -> Self {
+        let nodes = nodes.into_iter().map(|node| (keccak256(&node), node)).collect();
+        Self { nodes, sibling }
+    }
+
+    /// The tries under a root, blinded.
+    pub fn tries(&self, root: B256) -> StateTrie {
+        StateTrie::new(root)
+    }
+
+    /// The node behind a reference; `None` if the witness lacks it.
+    fn node(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &RlpNode,
+    ) -> Result<Option<TrieNode>, TrieError> {
+        let rlp: &[u8] = match node.as_hash() {
+            None => node,
+            Some(hash) => match self.nodes.get(&hash) {
+                None => return Ok(None),
+                Some(rlp) => rlp,
+            },
+        };
+        let damaged = |reason: String| TrieError::Damaged { owner, path: hex(path), reason };
+        let node: TrieNode =
+            alloy_rlp::decode_exact(rlp).map_err(|error| damaged(error.to_string()))?;
+        // Keys are hashes of 64 nibbles: a leaf ends there, everything else before.
+        let is_in_place = match &node {
+            TrieNode::EmptyRoot => true,
+            TrieNode::Leaf(leaf) => path.len() + leaf.key.len() == KEY_NIBBLES,
+            TrieNode::Extension(extension) => path.len() + extension.key.len() < KEY_NIBBLES,
+            TrieNode::Branch(_) => path.len() < KEY_NIBBLES,
+        };
+        if !is_in_place {
+            return Err(damaged("a node too deep, or a leaf not deep enough".to_owned()));
+        }
+        Ok(Some(node))
+    }
+
+    /// The value of a key in the trie with this root.
+    fn value(
+        &self,
+        owner: Option<B256>,
+        root: B256,
+        key: B256,
+    ) -> Result<Option<Vec<u8>>, TrieError> {
+        if root == EMPTY_ROOT_HASH {
+            return Ok(None);
+        }
+        let key = Nibbles::unpack(key);
+        let (mut path, mut at) = (Nibbles::default(), RlpNode::word_rlp(&root));
+        loop {
+            let node = self.node(owner, &path, &at)?;
+            match node.ok_or_else(|| TrieError::Missing { owner, path: hex(&path) })? {
+                TrieNode::EmptyRoot => return Ok(None),
+                TrieNode::Leaf(leaf) => {
+                    return Ok((path.join(&leaf.key) == key).then_some(leaf.value));
+                }
+                TrieNode::Extension(extension) => {
+                    path.extend(&extension.key);
+                    at = extension.child;
+                }
+                TrieNode::Branch(branch) => {
+                    let Some(nibble) = key.get(path.len()) else { return Ok(None) };
+                    path.push(nibble);
+                    let branch = branch.as_ref();
+                    let child = branch.children().find(|(index, _)| *index == nibble);
+                    match child.and_then(|(_, child)| child.cloned()) {
+                        None => return Ok(None),
+                        Some(child) => at = child,
+                    }
+                }
+            }
+            if !key.starts_with(&path) {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl TrieSource for Witness {
+    fn reveal(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &RlpNode,
+        _: bool,
+    ) -> Result<Revealed, TrieError> {
+        let damaged =
+            |reason: &str| TrieError::Damaged { owner, path: hex(path), reason: reason.to_owned() };
+        let missing = |path: &Nibbles| TrieError::Missing { owner, path: hex(path) };
+        let (prefix, branch) = match self.node(owner, path, node)?.ok_or_else(|| missing(path))? {
+            TrieNode::EmptyRoot => return Err(damaged("an empty node below a node")),
+            TrieNode::Leaf(leaf) => {
+                return Ok(Revealed::Leaf { suffix: leaf.key, value: leaf.value });
+            }
+            TrieNode::Branch(branch) => (Nibbles::default(), branch),
+            TrieNode::Extension(extension) => {
+                let path = path.join(&extension.key);
+                match self.node(owner, &path, &extension.child)? {
+                    Some(TrieNode::Branch(branch)) => (extension.key, branch),
+                    Some(_) => {
+                        return Err(damaged("an extension above something else than a branch"));
+                    }
+                    // An extension proves the absence of keys that leave it: then nothing below it
+                    // is needed.
+                    None => {
+                        let (prefix, branch) = (extension.key, extension.child);
+                        return Ok(Revealed::Opaque { prefix, branch });
+                    }
+                }
+            }
+        };
+        let mut stored = StoredBranch { prefix, ..StoredBranch::default() };
+        for (nibble, child) in branch.as_ref().children() {
+            stored.children[usize::from(nibble)] =
+                child.map(|rlp| StoredChild { rlp: rlp.clone(), is_leaf: false });
+        }
+        Ok(Revealed::Branch(stored))
+    }
+
+    fn reveal_only_child(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &RlpNode,
+        is_leaf: bool,
+    ) -> Result<Revealed, TrieError> {
+        match self.reveal(owner, path, node, is_leaf) {
+            Err(TrieError::Missing { .. }) if self.sibling == Sibling::Branch => {
+                Ok(Revealed::Opaque { prefix: Nibbles::default(), branch: node.clone() })
+            }
+            revealed => revealed,
+        }
+    }
+}
+
+/// A [`StateView`] of what a witness shows of the state before its block.
+#[derive(Debug)]
+pub struct WitnessState<'w> {
+    witness: &'w Witness,
+    root: B256,
+    codes: &'w B256Map<Bytes>,
+    block_hashes: &'w HashMap<u64, B256>,
+}
+
+impl<'w> WitnessState<'w> {
+    /// The state under a root, with codes by hash and hashes of ancestors by number.
+    pub const fn new(
+        witness: &'w Witness,
+        root: B256,
+        codes: &'w B256Map<Bytes>,
+        block_hashes: &'w HashMap<u64, B256>,
+    ) -> Self {
+        Self { witness, root, codes, block_hashes }
+    }
+
+    fn trie_account(&self, address: Address) -> Result<Option<TrieAccount>, StateError> {
+        let key = keccak256(address);
+        let value = self.witness.value(None, self.root, key).map_err(unavailable)?;
+        value.map(|rlp| alloy_rlp::decode_exact(rlp).map_err(unavailable)).transpose()
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> StateError {
+    StateError::Unavailable(error.to_string())
+}
+
+impl StateView for WitnessState<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        Ok(self.trie_account(address)?.map(|account| {
+            let TrieAccount { nonce, balance, storage_root: _, code_hash } = account;
+            Account { nonce, balance, code_hash }
+        }))
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let Some(account) = self.trie_account(address)? else { return Ok(U256::ZERO) };
+        let key = keccak256(slot.to_be_bytes::<32>());
+        let owner = Some(keccak256(address));
+        let value = self.witness.value(owner, account.storage_root, key).map_err(unavailable)?;
+        value.map_or(Ok(U256::ZERO), |rlp| alloy_rlp::decode_exact(rlp).map_err(unavailable))
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        let account = self.trie_account(address)?;
+        Ok(account.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH))
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.codes.get(&code_hash).cloned().ok_or(StateError::CodeMissing(code_hash))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.block_hashes.get(&number).copied().ok_or(StateError::BlockHashMissing(number))
+    }
+}

@@ -1,0 +1,218 @@
+//! `fugue bench` as its users see it: what it says, and that it leaves nothing behind. No time is
+//! compared with another.
+
+use crate::support::{Done, finish, program};
+use fugue_archive::write_rlp;
+use fugue_chainspec::Fork;
+use fugue_state::{MemoryAccount, MemoryState};
+use fugue_workload::{BuiltChain, build_chain, scenarios::defi};
+use serde_json::{Map, Value, json};
+use std::{path::Path, process::Command};
+
+/// Parts of a run whose rates are told.
+const RATED: [&str; 4] = ["P", "P+R", "P+R+D", "total"];
+
+/// `fugue bench` with two threads, which works in a folder within `folder`.
+fn bench(folder: &Path, arguments: &[&str]) -> Done {
+    let mut command = Command::new(program());
+    command.current_dir(folder).arg("bench").args(arguments);
+    finish(command.args(["--threads", "2", "--dir", "within"]))
+}
+
+/// The object that a good run prints, and nothing is left of what it worked on.
+fn object(folder: &Path, arguments: &[&str]) -> Value {
+    let done = bench(folder, &[arguments, &["--json", "-"]].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(done.stdout.lines().count(), 1, "{done:?}");
+    is_empty(&folder.join("within"));
+    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+}
+
+fn is_empty(folder: &Path) {
+    let left: Vec<_> = folder.read_dir().expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn number(value: &Value, pointer: &str) -> f64 {
+    let found = value.pointer(pointer).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("no number at {pointer}: {value}"))
+}
+
+/// What must hold of every import: all blocks are there, in each mode, and every part is told.
+fn check_import(object: &Value, blocks: usize, modes: &[&str]) {
+    assert_eq!(object["type"], "bench-import");
+    assert_eq!(object["threads"], 2);
+    assert!(number(object, "/cores") >= 1.0);
+    assert_eq!(object["recovered"], "before");
+    assert_eq!(object["headsEqual"], true, "{object}");
+    assert_eq!(object["workload"]["blocks"], blocks);
+    for pointer in ["/workload/txs", "/workload/gasUsed", "/workload/bytes", "/leaves"] {
+        assert!(number(object, pointer) > 0.0, "{pointer}: {object}");
+    }
+    assert!(number(object, "/alone/P/seconds") > 0.0);
+    assert_eq!(number(object, "/alone/P/ratio"), 1.0);
+    number(object, "/alone/recoverSeconds");
+
+    let runs = object["runs"].as_array().expect("runs");
+    let of_runs: Vec<&str> = runs.iter().filter_map(|run| run["mode"].as_str()).collect();
+    assert_eq!(of_runs, modes);
+    for run in runs {
+        assert_eq!(run["head"]["number"], blocks);
+        assert_eq!(run["head"]["hash"], runs[0]["head"]["hash"]);
+        assert_eq!(run["parallelDiffered"], 0);
+        assert!(number(run, "/commits") >= 1.0);
+        for part in ["P", "R", "D", "P+R", "P+R+D", "total"] {
+            assert!(number(run, &format!("/{part}/seconds")) > 0.0, "{part}");
+            assert!(number(run, &format!("/{part}/ratio")) > 0.0, "{part}");
+            let is_rated = run[part].get("txPerSecond").is_some();
+            assert_eq!(is_rated, RATED.contains(&part), "{part}");
+        }
+        for part in RATED {
+            assert!(number(run, &format!("/{part}/txPerSecond")) > 0.0, "{part}");
+            assert!(number(run, &format!("/{part}/mgasPerSecond")) > 0.0, "{part}");
+        }
+        for pointer in ["/recoverSeconds", "/leavesPerSecond", "/database/usedBytesPerTx"] {
+            number(run, pointer);
+        }
+        assert!(number(run, "/database/after/usedBytes") > 0.0);
+        assert!(number(run, "/database/after/fileBytes") > 0.0);
+        if cfg!(target_os = "linux") {
+            assert!(number(run, "/peakBytes") > 0.0);
+            assert!(number(run, "/anonymousBytes") > 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_generated_chain_is_imported_in_each_mode_to_the_same_head() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["import", "--accounts", "2000", "--blocks", "3", "--txs", "50"];
+    let both = object(folder.path(), &size);
+    check_import(&both, 3, &["seq", "occ"]);
+    assert_eq!(both["workload"]["kind"], "generated");
+    assert_eq!(both["workload"]["accounts"], 2000);
+    assert_eq!(both["workload"]["txs"], 150);
+    let mix = json!({ "ether": 50, "tokens": 35, "swaps": 15 });
+    assert_eq!(both["workload"]["mix"], mix);
+
+    // One block at a time becomes durable, and the same seed gives the same chain.
+    let seq = ["--mode", "seq", "--batch-blocks", "1"];
+    let seq = object(folder.path(), &[&size[..], &seq].concat());
+    check_import(&seq, 3, &["seq"]);
+    assert_eq!(seq["runs"][0]["commits"], 3);
+    assert_eq!(seq["runs"][0]["head"], both["runs"][0]["head"]);
+}
+
+#[test]
+fn without_an_option_the_report_is_a_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["import", "--accounts", "100", "--blocks", "2", "--txs", "20", "--seed", "7"];
+    let done = bench(folder.path(), &size);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for needle in [
+        "2 threads on ",
+        "generated (seed 7, ",
+        "recovered  before, on 2 threads, not in the times",
+        "alone, seq P ",
+        "heads: equal, 0x",
+    ] {
+        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
+    }
+    for mode in ["seq", "occ"] {
+        let rows = done.stdout.lines().filter(|line| line.starts_with(&format!("{mode}  ")));
+        assert_eq!(rows.count(), 6, "{mode}: {done:?}");
+    }
+    is_empty(&folder.path().join("within"));
+}
+
+#[test]
+fn blocks_of_a_file_are_imported_on_the_genesis_that_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = build_chain(&defi::mix(1, Fork::Shanghai, 40)).expect("a chain");
+    let BuiltChain { config, genesis, header, blocks } = &chain;
+    let file = json!({
+        "config": config,
+        "timestamp": format!("{:#x}", header.timestamp),
+        "gasLimit": format!("{:#x}", header.gas_limit),
+        "difficulty": format!("{:#x}", header.difficulty),
+        "coinbase": header.beneficiary,
+        "alloc": alloc(genesis),
+    });
+    std::fs::write(folder.path().join("genesis.json"), file.to_string()).expect("a written file");
+    let mut rlp = Vec::new();
+    for block in blocks {
+        write_rlp(&mut rlp, block.block()).expect("room in memory");
+    }
+    std::fs::write(folder.path().join("blocks.rlp"), rlp).expect("a written file");
+
+    let files = ["import", "--chain", "genesis.json", "blocks.rlp"];
+    let all = object(folder.path(), &files);
+    check_import(&all, blocks.len(), &["seq", "occ"]);
+    assert_eq!(all["workload"]["kind"], "files");
+    let last = blocks.last().expect("blocks").hash();
+    assert_eq!(all["runs"][0]["head"]["hash"], json!(last));
+    let first = object(folder.path(), &[&files[..], &["--blocks", "1"]].concat());
+    check_import(&first, 1, &["seq", "occ"]);
+}
+
+/// The accounts of a state as a genesis file has them.
+fn alloc(state: &MemoryState) -> Value {
+    let account = |account: &MemoryAccount| {
+        let storage = account.slots.iter();
+        let storage = storage.map(|(slot, value)| (format!("{slot:#x}"), json!(value)));
+        json!({
+            "nonce": format!("{:#x}", account.account.nonce),
+            "balance": format!("{:#x}", account.account.balance),
+            "code": state.codes.get(&account.account.code_hash),
+            "storage": storage.collect::<Map<String, Value>>(),
+        })
+    };
+    let accounts = state.accounts.iter();
+    let accounts = accounts.map(|(address, found)| (address.to_string(), account(found)));
+    Value::Object(accounts.collect())
+}
+
+#[test]
+fn roots_are_timed_on_warm_and_on_cold_tries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["root", "--accounts", "2000", "--txs", "20", "--rounds", "3"];
+    let object = object(folder.path(), &size);
+    assert_eq!(object["type"], "bench-root");
+    assert_eq!(object["threads"], 2);
+    assert_eq!(object["headsEqual"], true, "{object}");
+    assert_eq!(object["workload"]["accounts"], 2000);
+    assert!(number(&object, "/leaves") > 0.0);
+    assert!(number(&object, "/aloneMs") > 0.0);
+    let runs = object["runs"].as_array().expect("runs");
+    let kinds: Vec<_> =
+        runs.iter().map(|run| (run["tries"].as_str(), run["mode"].as_str())).collect();
+    let expected = [("warm", "seq"), ("warm", "occ"), ("cold", "seq"), ("cold", "occ")];
+    assert_eq!(kinds, expected.map(|(tries, mode)| (Some(tries), Some(mode))));
+    for run in runs {
+        // The first block of a run does not count.
+        assert_eq!(run["rounds"], 3);
+        assert_eq!(run["head"]["number"], 4);
+        assert_eq!(run["head"]["hash"], runs[0]["head"]["hash"]);
+        for field in ["executedMs", "rootedMs", "rootToExecuted", "rootToAlone"] {
+            assert!(number(run, &format!("/{field}")) > 0.0, "{field}: {run}");
+        }
+        assert!(number(run, "/leavesPerSecond") > 0.0);
+    }
+}
+
+#[test]
+fn files_and_their_chain_go_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases: [(&[&str], &str); 4] = [
+        (&["import", "blocks.rlp"], "--chain"),
+        (&["import", "--chain", "mainnet"], "FILE"),
+        (&["import", "--chain", "mainnet", "--accounts", "9", "blocks.rlp"], "--accounts"),
+        (&["import", "--chain", "mainnet", "blocks.rlp"], "blocks.rlp"),
+    ];
+    for (arguments, needle) in cases {
+        let done = bench(folder.path(), arguments);
+        assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
+        assert_eq!(done.stdout, "", "{arguments:?}");
+    }
+}
