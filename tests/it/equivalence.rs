@@ -16,10 +16,7 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestCaseError, TestError, TestRunner},
 };
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 /// Numbers of threads that a block is run on.
 const THREADS: [usize; 4] = [1, 2, 3, 8];

@@ -6,8 +6,8 @@
 
 use crate::{
     import_support::{
-        DESTRUCTIVE, Datadir, LONG, MODERN, OLD, Place, Recipe, Replayed, TestChain, head_json,
-        rlp, text, verify,
+        DESTRUCTIVE, Datadir, MODERN, OLD, Place, Recipe, Replayed, TestChain, head_json, rlp,
+        text, verify,
     },
     support::recorded,
 };
@@ -511,16 +511,5 @@ fn era_files_of_sepolia_are_imported_and_do_not_skip_blocks() {
         let ran = ran.says("block 172032 (0x").says("is not known");
         let stats = datadir.db(&["stats"]).ends(0);
         assert_eq!(stats.last()["head"]["number"], 8_191, "{ran}");
-    }
-}
-
-#[test]
-fn a_long_chain_is_imported_with_every_size_of_batch() {
-    let (place, head) = (Place::new(&LONG), LONG.head());
-    let file = place.file();
-    for batch in ["1", "50", "65535"] {
-        let datadir = place.datadir(batch);
-        datadir.import(&["--batch", batch], &[&file]).imported(head, head.number, 0);
-        datadir.check(head);
     }
 }

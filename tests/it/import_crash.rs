@@ -3,7 +3,7 @@
 //!
 //! The moments follow from a seed; what a process has come to by then does not.
 
-use crate::import_support::{Datadir, LONG, Place, Recipe, TestChain, head_json, verify};
+use crate::import_support::{Datadir, LONG, Place, Ran, Recipe, TestChain, head_json, verify};
 use fugue_chain::Head;
 use fugue_chainspec::Fork;
 use fugue_storage::{Access, Store, StoreOptions};
@@ -70,14 +70,10 @@ impl Rounds<'_> {
 
     /// Imports to the end.
     fn finish(&self, datadir: &Datadir, told: &str) {
-        let mut command = self.import(datadir);
-        let output = command.stdin(Stdio::null()).output().expect("the program starts");
-        let (stdout, stderr) = texts(&output);
-        let told = format!("{told}: {command:?}: {stdout}\n{stderr}");
-        assert_eq!(output.status.code(), Some(0), "{told}");
-        let last = stdout.lines().last().unwrap_or_default();
-        let last: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{told}"));
-        assert_eq!(last["head"], head_json(self.head()), "{told}");
+        // Seen if what follows fails.
+        eprintln!("{told}");
+        let ran = Ran::of(self.import(datadir)).ends(0);
+        assert_eq!(ran.last()["head"], head_json(self.head()), "{told}: {ran}");
         datadir.check(self.head());
     }
 

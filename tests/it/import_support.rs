@@ -10,7 +10,7 @@ use fugue_state::{MemoryState, StateView};
 use fugue_storage::{Access, Snapshot, Store, StoreOptions, Verified};
 use fugue_types::{Address, B256, ReceiptEnvelope, SealedBlock, U256};
 use fugue_workload::{
-    BLOCK_GAS_LIMIT, BlockPlan, Call, Forge, Props, Rng, Scenario, Script, Tiny, bytecode,
+    BLOCK_GAS_LIMIT, BlockPlan, Call, Forge, Grant, Props, Rng, Scenario, Script, Tiny, bytecode,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -170,63 +170,73 @@ fn scenario(recipe: &Recipe) -> Scenario {
     let Recipe { seed, fork, blocks, transactions, shared, branch } = *recipe;
     let mut script = Script::new("import", "blocks to be imported", seed, fork);
     let mut rng = script.stream("shared");
-    let mut own = Some(script.stream(&format!("branch {branch}")));
+    let own = script.stream(&format!("branch {branch}"));
     let tiny = Tiny::place(&mut script);
     let props = script.has(Fork::Byzantium).then(|| Props::deploy(&mut script));
     let users = script.users(USERS);
     let mut others: Vec<Address> = users.iter().map(|user| user.address()).collect();
     others.extend([tiny.forwarder, tiny.counter]);
     others.extend(&tiny.killers);
+    let stage = Stage { tiny, props, others };
     for block in 0..blocks {
-        if block == shared
-            && let Some(own) = own.take()
-        {
-            rng = own;
+        if block == shared {
+            rng = own.clone();
         }
-        for index in 0..transactions {
-            let call = match index {
-                0 => in_turn(block, &mut rng, &tiny, props, &others),
-                _ => any(&mut rng, &tiny, props, &others),
-            };
-            script.send(rng.pick(&users), call);
+        script.send(rng.pick(&users), stage.in_turn(block, &mut rng));
+        for _ in 1..transactions {
+            let (user, call) = (rng.pick(&users), stage.any(&mut rng));
+            if script.has(Fork::Prague) && rng.chance(10) {
+                let grant = Grant::To(rng.pick(&users), stage.tiny.counter);
+                script.delegate(user, &[grant], call);
+            } else if script.has(Fork::Cancun) && rng.chance(10) {
+                script.send(user, call.blobs(1));
+            } else {
+                script.send(user, call);
+            }
         }
-        let beneficiary = if block == 0 || rng.chance(50) { AUTHOR } else { rng.pick(&others) };
-        let withdrawals = [(rng.pick(&others), rng.below(3))];
+        let others = &stage.others;
+        let beneficiary = if block == 0 || rng.chance(50) { AUTHOR } else { rng.pick(others) };
+        let withdrawals = [(rng.pick(others), rng.below(3))];
         script.block_with(beneficiary, &withdrawals);
     }
     script.end(AUTHOR)
 }
 
-/// A creation, a contract that destroys itself, and one that may come again.
-fn in_turn(
-    block: usize,
-    rng: &mut Rng,
-    tiny: &Tiny,
+/// What transactions may use.
+struct Stage {
+    tiny: Tiny,
     props: Option<Props>,
-    others: &[Address],
-) -> Call {
-    let one = rng.pick(others);
-    match block % 3 {
-        0 => {
-            let code = bytecode::deploy_after(&bytecode::store(0, 7), &bytecode::counter());
-            Call::create(code).value(U256::from(rng.below(5)))
-        }
-        1 => tiny.kill(rng, one),
-        _ => {
-            let call = props.and_then(|props| props.rise_or_fall(rng, one));
-            call.unwrap_or_else(|| tiny.make(rng))
-        }
-    }
+    others: Vec<Address>,
 }
 
-fn any(rng: &mut Rng, tiny: &Tiny, props: Option<Props>, others: &[Address]) -> Call {
-    match (rng.below(10), props) {
-        (0..=2, _) => {
-            let to = if rng.chance(50) { rng.pick(others) } else { rng.address() };
-            Call::transfer(to, U256::from(rng.below(1_000_000)))
+impl Stage {
+    /// A creation, a contract that destroys itself, and one that may come again.
+    fn in_turn(&self, block: usize, rng: &mut Rng) -> Call {
+        let one = rng.pick(&self.others);
+        match block % 3 {
+            0 => {
+                let code = bytecode::deploy_after(&bytecode::store(0, 7), &bytecode::counter());
+                Call::create(code).value(U256::from(rng.below(5)))
+            }
+            1 => self.tiny.kill(rng, one),
+            _ => {
+                let call = self.props.and_then(|props| props.rise_or_fall(rng, one));
+                call.unwrap_or_else(|| self.tiny.make(rng))
+            }
         }
-        (3..=6, Some(props)) => props.anything(rng, others),
-        _ => tiny.anything(rng, others),
+    }
+
+    /// A call of an account or a contract.
+    fn any(&self, rng: &mut Rng) -> Call {
+        let one = rng.pick(&self.others);
+        match (rng.below(10), self.props) {
+            (0..=2, _) => {
+                let to = if rng.chance(50) { one } else { rng.address() };
+                Call::transfer(to, U256::from(rng.below(1_000_000)))
+            }
+            (3..=6, Some(props)) => props.anything(rng, &self.others),
+            _ => self.tiny.anything(rng, &self.others),
+        }
     }
 }
 
@@ -431,7 +441,7 @@ pub(crate) fn head_json(head: Head) -> Value {
 
 /// Fails if anything in the store is wrong.
 pub(crate) fn verify(snapshot: &Snapshot, told: &str) -> Verified {
-    let verified = snapshot.verify(|_| ()).unwrap_or_else(|error| panic!("{told}: {error}"));
+    let verified = snapshot.verify(|| ()).unwrap_or_else(|error| panic!("{told}: {error}"));
     assert!(verified.problems.is_empty(), "{told}: {:?}", verified.problems);
     verified
 }

@@ -9,9 +9,15 @@ mod layers;
 mod licences;
 mod tidy;
 
+mod bench_cli;
 mod damaged;
 mod era_files;
 mod genesis_files;
+mod import_bad_days;
+mod import_cli;
+mod import_crash;
+mod import_faults;
+mod import_support;
 mod replay_cli;
 mod witness_replay;
 

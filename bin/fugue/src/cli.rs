@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::{UsageError, Verdict, db, export, generate, import, init, replay, spectest, state};
+use crate::{
+    UsageError, Verdict, bench, db, export, generate, import, init, replay, spectest, state,
+};
 use clap::{Parser, Subcommand, ValueEnum};
 use fugue_executor::Mode;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     Db(db::Options),
     /// Read the state after a block.
     State(state::Options),
+    /// Time the import of blocks and its steps on this machine.
+    Bench(bench::Options),
     /// Run official consensus test fixtures.
     Spectest(spectest::Options),
     /// Write deterministic blocks with their state, for tests and demonstrations.
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Export(options) => export::run(&options),
         Command::Db(options) => db::run(&options),
         Command::State(options) => state::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Spectest(options) => spectest::run(&options),
         Command::Generate(options) => generate::run(&options),
     };

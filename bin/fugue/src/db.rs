@@ -124,17 +124,26 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
     };
     let steps = rows("Headers")? + rows("Accounts")?;
     let progress = Progress::new("blocks and accounts", usize::try_from(steps).unwrap_or(0));
-    let verified = snapshot.verify(|_| progress.step("")).map_err(usage)?;
+    let verified = snapshot.verify(|| progress.step("")).map_err(usage)?;
     progress.finish();
-    let fugue_storage::Verified { headers, bodies, receipts, accounts, slots, branches, problems } =
-        &verified;
+    let fugue_storage::Verified {
+        headers,
+        bodies,
+        receipts,
+        accounts,
+        slots,
+        branches,
+        codes,
+        problems,
+    } = &verified;
     if options.json {
         let problems: Vec<_> = problems.iter().map(|problem| &problem.what).collect();
         print(format_args!(
             "{}\n",
             json!({
                 "type": "verify", "headers": headers, "bodies": bodies, "receipts": receipts,
-                "accounts": accounts, "slots": slots, "branches": branches, "problems": problems,
+                "accounts": accounts, "slots": slots, "branches": branches, "codes": codes,
+                "problems": problems,
             })
         ))?;
     } else {
@@ -143,7 +152,7 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
         }
         print(format_args!(
             "{headers} headers, {bodies} bodies, {receipts} blocks of receipts, {accounts} \
-             accounts, {slots} slots, {branches} trie branches: {}\n",
+             accounts, {slots} slots, {branches} trie branches, {codes} codes: {}\n",
             match problems.len() {
                 0 => "all fits".to_owned(),
                 count => format!("{count} problems"),

@@ -1,9 +1,8 @@
 //! `fugue import`: blocks from files into a chain on disk.
 //!
-//! | job | thread | gives | awaited |
-//! | --- | --- | --- | --- |
-//! | read, decode, check bodies, recover senders | `fugue-read` | prepared blocks, in order | by the import, through a channel of `AHEAD_MAX` |
-//! | judge, execute, root, commit | the caller's and the executor's | reports | |
+//! One thread, `fugue-read`, reads and decodes blocks, checks their bodies and recovers their senders;
+//! it hands them over in order through a channel of [`AHEAD_MAX`]. The caller's thread judges,
+//! executes, roots and commits, with the threads of the executor.
 //!
 //! Blocks become durable in batches. Interrupted, the next run goes on after the last durable one.
 

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 all is well; 1 something differs from what it should be; 2 bad usage or bad input.
 
+mod bench;
 mod cli;
 mod datadir;
 mod db;

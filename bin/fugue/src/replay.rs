@@ -11,10 +11,12 @@ mod check;
 mod report;
 mod repro;
 mod sources;
+mod stored;
 
 use crate::{
     UsageError, Verdict,
     cli::{Modes, Threads},
+    datadir::Datadir,
     print,
     progress::Progress,
 };
@@ -28,8 +30,17 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Block bundles and witness bundles, directories of them, or glob patterns
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "datadir", conflicts_with = "datadir", value_name = "SOURCE")]
     sources: Vec<String>,
+    /// Execute blocks of the chain in this data folder again, several at once
+    #[arg(long, value_name = "DIR")]
+    datadir: Option<PathBuf>,
+    /// With --datadir: the first block [default: the oldest one whose parent's state is kept]
+    #[arg(long, value_name = "NUMBER", requires = "datadir")]
+    from: Option<u64>,
+    /// With --datadir: the last block [default: the head]
+    #[arg(long, value_name = "NUMBER", requires = "datadir")]
+    to: Option<u64>,
     /// How to execute
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
@@ -48,6 +59,18 @@ pub(crate) struct Options {
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    if let Some(datadir) = &options.datadir {
+        let json = options.json.as_deref().map(JsonLines::create).transpose()?;
+        let range = stored::Range {
+            datadir: &Datadir { datadir: datadir.clone() },
+            from: options.from,
+            to: options.to,
+            modes: options.mode,
+            workers: options.threads.count(),
+            stop_at_first: options.stop_at_first,
+        };
+        return stored::run(&range, json);
+    }
     let paths = sources::expand(&options.sources)?;
     let threads = options.threads.count();
     let executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;

@@ -1,9 +1,10 @@
 //! `fugue spectest`: run official consensus fixtures.
 //!
-//! What a file holds is found by looking at it. Kinds that are run: state tests and blockchain tests,
-//! where every case is one fixture, fork, variant and mode; transaction, difficulty, RLP and trie
-//! tests, which execute nothing and have no mode. Cases that are known to fail, and kinds that are not run, stand
-//! with their reasons in `etc/expected-failures.toml`, which is part of the program.
+//! What a file holds is found by looking at it. Kinds that are run: state tests and blockchain
+//! tests, where every case is one fixture, fork, variant and mode; transaction, difficulty, RLP and
+//! trie tests, which execute nothing and have no mode. Cases that are known to fail, and kinds that
+//! are not run, stand with their reasons in `etc/expected-failures.toml`, which is part of the
+//! program.
 
 mod blockchain_test;
 mod difficulty_test;
@@ -366,7 +367,9 @@ impl Report {
             (Ended::Failed(why), Expectation::Fail(reason)) => {
                 ("skipped", format!("{reason} ({why})"))
             }
-            (Ended::NotRun(_), Expectation::Fail(reason) | Expectation::Draft(_, reason)) => ("skipped", reason.to_owned()),
+            (Ended::NotRun(_), Expectation::Fail(reason) | Expectation::Draft(_, reason)) => {
+                ("skipped", reason.to_owned())
+            }
             (Ended::NotRun(kind), Expectation::Pass) => {
                 ("failed", format!("a fixture of kind \"{kind}\" is not known here"))
             }

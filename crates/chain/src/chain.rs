@@ -10,7 +10,8 @@ use fugue_state::{AccountDiff, SlotDiff, StateDiff};
 use fugue_storage::{BlockRecord, CommitBatch, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, step_through};
 use fugue_types::{
-    B256, B256Map, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256, keccak256,
+    B256, B256Map, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
+    keccak256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -223,7 +224,8 @@ impl Chain {
             return Ok(known);
         }
         let number = block.block().header.number;
-        let parent = self.judge(block.block(), hash).map_err(|fault| fault.of_block(number, hash))?;
+        let parent =
+            self.judge(block.block(), hash).map_err(|fault| fault.of_block(number, hash))?;
         let prepared = self.preparer().prepare(block)?;
         self.import_judged(prepared, parent)
     }
@@ -469,7 +471,8 @@ impl Chain {
     /// Makes the chain of the head durable. Gives the head if anything was written.
     ///
     /// # Errors
-    /// [`ImportError::Storage`]: then nothing was written, and nothing will be.
+    /// [`ImportError::Storage`]: then nothing more will be written. What [`Chain::durable`] says is
+    /// durable stays so.
     pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
         let (below, path) = self.tree.path_to(self.head.hash);
         if path.is_empty() {

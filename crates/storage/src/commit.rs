@@ -179,7 +179,14 @@ fn put_diff(
                 change.address
             )));
         }
-        let after = row_after(meta, change, before, roots.get(&key).copied());
+        let root = roots.get(&key).copied();
+        if root.is_none() && change.after.is_some() && !change.slots.is_empty() {
+            return Err(StorageError::Misfit(format!(
+                "block {number} gives no storage root for {}",
+                change.address
+            )));
+        }
+        let after = row_after(meta, change, before, root);
         if let Some(ended) = before.and_then(|row| row.storage)
             && after.and_then(|row| row.storage).is_none_or(|storage| storage.id != ended.id)
         {
@@ -208,8 +215,8 @@ fn put_diff(
     tx.put(Table::Changes, &number.to_be_bytes(), &changes.encode())
 }
 
-/// The row of an account after a block; `root` if its storage changed. Its storage gets an id when the first slot is stored, and
-/// another one when it was wiped.
+/// The row of an account after a block; `root` if its storage changed. Its storage gets an id when
+/// the first slot is stored, and another one when it was wiped.
 fn row_after(
     meta: &mut Meta,
     change: &AccountDiff,

@@ -38,7 +38,7 @@ pub struct Meta {
     pub(crate) next_storage_id: u64,
 }
 
-const SCHEMA: &[u8] = b"schema";
+pub(crate) const SCHEMA: &[u8] = b"schema";
 const GENESIS: &[u8] = b"genesis";
 const CONFIG: &[u8] = b"config";
 const HEAD: &[u8] = b"head";
@@ -50,12 +50,10 @@ const NEXT_STORAGE_ID: &[u8] = b"next-storage-id";
 impl Meta {
     /// Reads it; `None` if nothing was ever written.
     pub(crate) fn read(tx: &impl Read) -> Result<Option<Self>, StorageError> {
-        let schema = decoded(tx, Table::Meta, SCHEMA, |bytes| {
-            Some(u32::from_be_bytes(bytes.try_into().ok()?))
-        })?;
-        let Some(found) = schema else { return Ok(None) };
-        if found != SCHEMA_VERSION {
-            return Err(StorageError::Schema { expected: SCHEMA_VERSION, found });
+        let schema = tx.get(Table::Meta, SCHEMA)?;
+        check_schema(schema.as_deref())?;
+        if schema.is_none() {
+            return Ok(None);
         }
         let hash = |bytes: &[u8]| B256::try_from(bytes).ok();
         let number = |name| {
@@ -100,6 +98,19 @@ impl Meta {
         tx.put(Table::Meta, OLDEST_STATE, &oldest_state.to_be_bytes())?;
         tx.put(Table::Meta, NEXT_STORAGE_ID, &next_storage_id.to_be_bytes())
     }
+}
+
+/// Refuses another schema than this program's; none at all is an empty store.
+pub(crate) fn check_schema(found: Option<&[u8]>) -> Result<(), StorageError> {
+    let Some(found) = found else { return Ok(()) };
+    let found = found
+        .try_into()
+        .map(u32::from_be_bytes)
+        .map_err(|_| crate::blocks::damaged(Table::Meta, SCHEMA, "the row does not decode"))?;
+    if found != SCHEMA_VERSION {
+        return Err(StorageError::Schema { expected: SCHEMA_VERSION, found });
+    }
+    Ok(())
 }
 
 fn missing(name: &[u8]) -> StorageError {

@@ -9,6 +9,9 @@ use crate::{
 use fugue_trie::{Nibbles, Revealed, RlpNode, StoredBranch, TrieError, TrieSource};
 use fugue_types::B256;
 
+/// Length of a key of the state.
+const KEY_NIBBLES: usize = 64;
+
 /// Key of a branch of the trie of the accounts.
 pub(crate) fn trie_key(path: &Nibbles) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + path.len().div_ceil(2));
@@ -28,8 +31,20 @@ impl Snapshot {
         Ok(row.and_then(|row| row.storage).map(|storage| storage.id))
     }
 
-    fn branch(&self, table: Table, key: &[u8]) -> Result<Option<StoredBranch>, StorageError> {
-        self.with(|tx| decoded(tx, table, key, StoredBranch::decode))
+    /// The branch at a path; `None` if there is none.
+    pub(crate) fn branch(
+        &self,
+        table: Table,
+        key: &[u8],
+        path: &Nibbles,
+    ) -> Result<Option<StoredBranch>, StorageError> {
+        let branch = self.with(|tx| decoded(tx, table, key, StoredBranch::decode))?;
+        match branch {
+            Some(branch) if path.len() + branch.prefix.len() >= KEY_NIBBLES => {
+                Err(damaged(table, key, "the branch lies too deep"))
+            }
+            found => Ok(found),
+        }
     }
 
     /// The first leaf of a table below a path. Keys of the table are `scope`, then a hash.
@@ -68,38 +83,47 @@ pub(crate) fn slot_leaf(row: &[u8]) -> Option<Vec<u8>> {
     slot_value(row).map(alloy_rlp::encode)
 }
 
+impl Snapshot {
+    fn find(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        is_leaf: bool,
+    ) -> Result<Option<Revealed>, StorageError> {
+        let (branches, leaves, scope) = match owner {
+            None => (Table::AccountTrie, Table::Accounts, Vec::new()),
+            Some(owner) => {
+                let Some(id) = self.storage_id(owner)? else { return Ok(None) };
+                (Table::StorageTrie, Table::Storage, id.to_be_bytes().to_vec())
+            }
+        };
+        if !is_leaf {
+            let key = [scope.as_slice(), &trie_key(path)].concat();
+            if let Some(branch) = self.branch(branches, &key, path)? {
+                return Ok(Some(Revealed::Branch(branch)));
+            }
+        }
+        let value = if owner.is_none() { account_leaf } else { slot_leaf };
+        self.leaf(leaves, &scope, path, value)
+    }
+}
+
 impl TrieSource for Snapshot {
     fn reveal(
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        _: &RlpNode,
+        node: &RlpNode,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         let digits = || path.to_vec().iter().map(|nibble| format!("{nibble:x}")).collect();
-        let missing = || TrieError::Missing { owner, path: digits() };
-        let found = match owner {
-            None => {
-                let branch =
-                    if is_leaf { None } else { self.branch(Table::AccountTrie, &trie_key(path))? };
-                match branch {
-                    Some(branch) => Some(Revealed::Branch(branch)),
-                    None => self.leaf(Table::Accounts, &[], path, account_leaf)?,
-                }
-            }
-            Some(owner) => {
-                let id = self.storage_id(owner)?.ok_or_else(missing)?;
-                let branch = if is_leaf {
-                    None
-                } else {
-                    self.branch(Table::StorageTrie, &storage_path_key(id, path))?
-                };
-                match branch {
-                    Some(branch) => Some(Revealed::Branch(branch)),
-                    None => self.leaf(Table::Storage, &id.to_be_bytes(), path, slot_leaf)?,
-                }
-            }
-        };
-        found.ok_or_else(missing)
+        let revealed = self.find(owner, path, is_leaf)?;
+        let revealed = revealed.ok_or_else(|| TrieError::Missing { owner, path: digits() })?;
+        // A damaged row must not become a wrong root, and with it a verdict on a block.
+        if revealed.reference() != *node {
+            let reason = "it is not the one that its parent names".to_owned();
+            return Err(TrieError::Damaged { owner, path: digits(), reason });
+        }
+        Ok(revealed)
     }
 }

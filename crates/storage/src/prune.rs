@@ -23,12 +23,13 @@ pub enum Retention {
     /// Everything.
     #[default]
     Archive,
-    /// All bodies; state and receipts of the last `window` blocks.
+    /// All bodies; state and receipts of the head and the `window` blocks before it.
     Full {
         /// Blocks.
         window: u64,
     },
-    /// State, receipts, bodies and the lookup of transactions of the last `window` blocks.
+    /// State, receipts, bodies and the lookup of transactions of the head and the `window` blocks
+    /// before it.
     Minimal {
         /// Blocks.
         window: u64,
@@ -90,14 +91,18 @@ impl Store {
             Retention::Full { window } => (window, false),
             Retention::Minimal { window } => (window, true),
         };
+        self.check_writable()?;
         let mut pruned = Pruned::default();
         loop {
             let snapshot = self.snapshot()?;
-            let oldest = snapshot.meta().head.number.saturating_sub(window);
-            let done = self.write(|tx| step(tx, &snapshot, oldest, with_bodies))?;
-            if done == Pruned::default() {
+            let meta = snapshot.meta();
+            let oldest = meta.head.number.saturating_sub(window);
+            let kept = meta.oldest_state.min(meta.oldest_receipts);
+            let kept = if with_bodies { kept.min(meta.oldest_body) } else { kept };
+            if kept >= oldest {
                 return Ok(pruned);
             }
+            let done = self.write(|tx| step(tx, &snapshot, oldest, with_bodies))?;
             pruned.states += done.states;
             pruned.receipts += done.receipts;
             pruned.bodies += done.bodies;

@@ -203,6 +203,16 @@ impl Store {
         Ok(Stats { tables, file_bytes, used_bytes })
     }
 
+    pub(crate) fn check_writable(&self) -> Result<(), StorageError> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => {
+                let reason = "opened for reading".to_owned();
+                Err(StorageError::ReadOnly { path: self.path.clone(), reason })
+            }
+        }
+    }
+
     pub(crate) fn empty(&self) -> StorageError {
         StorageError::Empty { path: self.path.clone() }
     }
@@ -213,10 +223,7 @@ impl Store {
         &self,
         change: impl FnOnce(&mut WriteTx<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        if self.access == Access::Read {
-            let reason = "opened for reading".to_owned();
-            return Err(StorageError::ReadOnly { path: self.path.clone(), reason });
-        }
+        self.check_writable()?;
         let mut failure = self.writing.lock();
         if let Some(reason) = &*failure {
             return Err(StorageError::Stopped(reason.clone()));

@@ -171,6 +171,10 @@ impl Store {
                 if meta.head != head {
                     return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
                 }
+                let oldest = meta.oldest_state;
+                if target < oldest {
+                    return Err(StorageError::Pruned { what: "state", number: target, oldest });
+                }
                 undo(tx, &snapshot, meta, target, &reversal, &update)
             })?;
             step(self.head()?);

@@ -3,21 +3,24 @@
 //! * The state root is computed anew from the flat state, by another way than import computes it,
 //!   and compared with the head's header; so are the storage roots with the rows.
 //! * Every stored branch is reached from its root, and each reference is the hash of what it names.
-//! * Headers are linked; bodies and receipts that are kept have the roots of their headers.
+//! * Headers are linked; bodies and receipts that are kept have the roots of their headers; hashes
+//!   lead to what they are of.
+//! * History leads from the state of the head back to that of the oldest block whose state is kept.
 
 use crate::{
     Snapshot, StorageError, Table,
     backend::{Read, Scan},
-    blocks::damaged,
+    blocks::{HeaderRow, damaged},
     nodes::{slot_leaf, storage_path_key, trie_key},
     row::Row,
 };
 use alloy_consensus::proofs::{
     calculate_ommers_root, calculate_receipt_root, calculate_transaction_root,
+    calculate_withdrawals_root,
 };
 use alloy_trie::HashBuilder;
-use fugue_trie::{EMPTY_ROOT_HASH, Nibbles, RlpNode, StoredBranch};
-use fugue_types::{B256, BlockBody, Header};
+use fugue_trie::{Nibbles, RlpNode};
+use fugue_types::{B256, BlockBody, Header, U256, keccak256};
 
 /// Problems that are listed; verification ends at the last of them.
 const PROBLEMS_MAX: usize = 100;
@@ -44,15 +47,21 @@ pub struct Verified {
     pub slots: u64,
     /// Stored branches of all tries.
     pub branches: u64,
+    /// Codes.
+    pub codes: u64,
     /// What does not fit; empty if all is well.
     pub problems: Vec<Problem>,
 }
 
 impl Verified {
     fn say(&mut self, what: impl ToString) {
-        if self.problems.len() < PROBLEMS_MAX {
+        if !self.is_full() {
             self.problems.push(Problem { what: what.to_string() });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     fn expect<T: PartialEq + std::fmt::Display>(&mut self, what: &str, expected: T, found: T) {
@@ -60,77 +69,120 @@ impl Verified {
             self.say(format!("{what}: expected {expected}, found {found}"));
         }
     }
+
+    /// What was read; damage is a problem, any other failure ends it.
+    fn read<T>(&mut self, found: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error @ (StorageError::Damaged { .. } | StorageError::Trie(_))) => {
+                self.say(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A root of leaves that come in the order of their keys.
+#[derive(Default)]
+struct Leaves {
+    builder: HashBuilder,
+    last: Option<B256>,
+    count: u64,
+}
+
+impl Leaves {
+    /// Says whether the key comes after the last one.
+    fn add(&mut self, key: B256, leaf: &[u8]) -> bool {
+        let is_later = self.last.is_none_or(|last| last < key);
+        if is_later {
+            self.builder.add_leaf(Nibbles::unpack(key), leaf);
+            self.last = Some(key);
+            self.count += 1;
+        }
+        is_later
+    }
+}
+
+/// One trie, as its rows say it is.
+struct StoredTrie {
+    table: Table,
+    id: Option<u64>,
+    root: B256,
+    leaves: u64,
 }
 
 impl Snapshot {
-    /// Looks at everything. `progress` is told the block, then the account, that is looked at, out
-    /// of how many blocks and accounts in all.
+    /// Looks at everything, until it is done or there are [`PROBLEMS_MAX`] problems. `progress` is
+    /// told each block and each account that is looked at.
     ///
     /// # Errors
     /// What the database says; rows that do not decode are problems.
-    pub fn verify(&self, mut progress: impl FnMut(u64)) -> Result<Verified, StorageError> {
+    pub fn verify(&self, mut progress: impl FnMut()) -> Result<Verified, StorageError> {
         let mut verified = Verified::default();
         self.verify_blocks(&mut verified, &mut progress)?;
-        self.verify_state(&mut verified, &mut progress)?;
+        if !verified.is_full() {
+            self.verify_state(&mut verified, &mut progress)?;
+            self.verify_codes(&mut verified)?;
+        }
+        if verified.problems.is_empty() {
+            // Only where all else fits does it say something by itself.
+            let tries = self.tries_at(self.meta().oldest_state);
+            verified.read(tries.map(drop))?;
+        }
         Ok(verified)
     }
 
     fn verify_blocks(
         &self,
         verified: &mut Verified,
-        progress: &mut impl FnMut(u64),
+        progress: &mut impl FnMut(),
     ) -> Result<(), StorageError> {
         let meta = self.meta();
-        let mut parent: Option<B256> = None;
+        let mut parent: Option<(B256, U256)> = None;
         for number in 0..=meta.head.number {
-            progress(1);
-            let (hash, header) = match self.header(number) {
-                Ok(found) => found,
-                Err(error @ StorageError::Damaged { .. }) => {
-                    verified.say(error);
-                    parent = None;
-                    continue;
-                }
-                Err(error) => return Err(error),
+            if verified.is_full() {
+                return Ok(());
+            }
+            progress();
+            let Some(row) = verified.read(self.header_row(number))? else {
+                parent = None;
+                continue;
             };
+            let HeaderRow { hash, total_difficulty, header } = row;
             verified.headers += 1;
             let at = |what: &str| format!("block {number}: {what}");
             verified.expect(&at("hash"), header.hash_slow(), hash);
-            if let Some(parent) = parent {
+            if let Some((parent, below)) = parent {
                 verified.expect(&at("parentHash"), parent, header.parent_hash);
+                let total = below.saturating_add(header.difficulty);
+                verified.expect(&at("total difficulty"), total, total_difficulty);
             }
-            parent = Some(hash);
-            if self.number(hash)? != Some(number) {
+            parent = Some((hash, total_difficulty));
+            if number == 0 {
+                verified.expect("the genesis", meta.genesis, hash);
+            }
+            if verified.read(self.number(hash))?.is_some_and(|found| found != Some(number)) {
                 verified.say(at("its hash does not lead to it"));
             }
-            if number >= meta.oldest_body {
-                match self.body(number) {
-                    Ok(body) => {
-                        verified.bodies += 1;
-                        self.verify_body(verified, number, &header, &body)?;
-                    }
-                    Err(error @ StorageError::Damaged { .. }) => verified.say(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            if number >= meta.oldest_receipts {
-                match self.receipts(number) {
-                    Ok(receipts) => {
-                        verified.receipts += 1;
-                        let root = calculate_receipt_root(&receipts);
-                        verified.expect(&at("receiptsRoot"), header.receipts_root, root);
-                    }
-                    Err(error @ StorageError::Damaged { .. }) => verified.say(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            if number > meta.oldest_state
-                && let Err(error) = self.changes(number)
+            if number >= meta.oldest_body
+                && let Some(body) = verified.read(self.body(number))?
             {
-                verified.say(error);
+                verified.bodies += 1;
+                self.verify_body(verified, number, &header, &body)?;
+            }
+            if number >= meta.oldest_receipts
+                && let Some(receipts) = verified.read(self.receipts(number))?
+            {
+                verified.receipts += 1;
+                let root = calculate_receipt_root(&receipts);
+                verified.expect(&at("receiptsRoot"), header.receipts_root, root);
+            }
+            if number > meta.oldest_state {
+                verified.read(self.changes(number))?;
             }
         }
-        verified.expect("the head", meta.head.hash, parent.unwrap_or_default());
+        verified.expect("the head", meta.head.hash, parent.unwrap_or_default().0);
         Ok(())
     }
 
@@ -145,13 +197,18 @@ impl Snapshot {
         let root = calculate_transaction_root(&body.transactions);
         verified.expect(&at("transactionsRoot"), header.transactions_root, root);
         verified.expect(&at("sha3Uncles"), header.ommers_hash, calculate_ommers_root(&body.ommers));
+        let withdrawals = body.withdrawals.as_ref().map(|all| calculate_withdrawals_root(all));
+        if header.withdrawals_root != withdrawals {
+            verified.say(at("the withdrawals are not those of the header"));
+        }
         for (index, transaction) in (0u32..).zip(&body.transactions) {
-            if self.transaction(*transaction.tx_hash())? != Some((number, index)) {
+            let place = verified.read(self.transaction(*transaction.tx_hash()))?;
+            if place.is_some_and(|place| place != Some((number, index))) {
                 verified.say(at(&format!("transaction {index}: its hash does not lead to it")));
             }
         }
-        let senders = self.senders(number).map(|senders| senders.len());
-        if senders != Ok(body.transactions.len()) {
+        let senders = verified.read(self.senders(number))?;
+        if senders.is_some_and(|senders| senders.len() != body.transactions.len()) {
             verified.say(at("there is not one sender for each transaction"));
         }
         Ok(())
@@ -160,64 +217,74 @@ impl Snapshot {
     fn verify_state(
         &self,
         verified: &mut Verified,
-        progress: &mut impl FnMut(u64),
+        progress: &mut impl FnMut(),
     ) -> Result<(), StorageError> {
-        let (_, head) = self.header(self.meta().head.number)?;
-        let mut builder = HashBuilder::default();
+        let Some((_, head)) = verified.read(self.header(self.meta().head.number))? else {
+            return Ok(());
+        };
+        let mut leaves = Leaves::default();
         let mut storages = Vec::new();
         self.with(|tx| {
             tx.scan(Table::Accounts, &[], &mut |key, bytes| {
-                progress(1);
+                progress();
                 verified.accounts += 1;
                 let (Ok(hash), Some(row)) = (B256::try_from(key), Row::decode(bytes)) else {
                     verified.say(damaged(Table::Accounts, key, "the row does not decode"));
                     return Ok(Scan::Continue);
                 };
-                let leaf = alloy_rlp::encode(row.trie_account());
-                builder.add_leaf(Nibbles::unpack(hash), &leaf);
+                if !leaves.add(hash, &alloy_rlp::encode(row.trie_account())) {
+                    verified.say(damaged(Table::Accounts, key, "the key is out of order"));
+                }
                 if let Some(storage) = row.storage {
                     storages.push((hash, storage));
                 }
-                Ok(Scan::Continue)
+                Ok(if verified.is_full() { Scan::Stop } else { Scan::Continue })
             })
         })?;
-        verified.expect("state root of the accounts", head.state_root, builder.root());
+        let (root, count) = (leaves.builder.root(), leaves.count);
+        verified.expect("state root of the accounts", head.state_root, root);
+        let table = Table::AccountTrie;
+        let trie = StoredTrie { table, id: None, root: head.state_root, leaves: count };
+        self.verify_trie(&trie, verified)?;
         for (owner, storage) in &storages {
-            let root = self.storage_root(storage.id, verified)?;
+            if verified.is_full() {
+                return Ok(());
+            }
+            if storage.id >= self.meta().next_storage_id {
+                verified.say(format!("{owner} has a storage id that was never given"));
+            }
+            let (root, leaves) = self.storage_root(storage.id, verified)?;
             verified.expect(&format!("storage root of {owner}"), storage.root, root);
-        }
-        self.verify_trie(Table::AccountTrie, None, head.state_root, verified)?;
-        for (_, storage) in &storages {
-            self.verify_trie(Table::StorageTrie, Some(storage.id), storage.root, verified)?;
+            let (table, id) = (Table::StorageTrie, Some(storage.id));
+            self.verify_trie(&StoredTrie { table, id, root: storage.root, leaves }, verified)?;
         }
         Ok(())
     }
 
-    fn storage_root(&self, id: u64, verified: &mut Verified) -> Result<B256, StorageError> {
-        let mut builder = HashBuilder::default();
+    /// Root of the slots of a storage, and how many there are.
+    fn storage_root(&self, id: u64, verified: &mut Verified) -> Result<(B256, u64), StorageError> {
+        let mut leaves = Leaves::default();
         let prefix = id.to_be_bytes();
         self.with(|tx| {
             tx.scan(Table::Storage, &prefix, &mut |key, value| {
                 let Some(slot) = key.strip_prefix(&prefix) else { return Ok(Scan::Stop) };
                 verified.slots += 1;
                 match (B256::try_from(slot), slot_leaf(value)) {
-                    (Ok(slot), Some(leaf)) => builder.add_leaf(Nibbles::unpack(slot), &leaf),
+                    (Ok(slot), Some(leaf)) if leaves.add(slot, &leaf) => {}
+                    (Ok(_), Some(_)) => {
+                        verified.say(damaged(Table::Storage, key, "the key is out of order"));
+                    }
                     _ => verified.say(damaged(Table::Storage, key, "the row does not decode")),
                 }
-                Ok(Scan::Continue)
+                Ok(if verified.is_full() { Scan::Stop } else { Scan::Continue })
             })
         })?;
-        Ok(builder.root())
+        Ok((leaves.builder.root(), leaves.count))
     }
 
     /// Every branch that is stored under a trie, from its root down.
-    fn verify_trie(
-        &self,
-        table: Table,
-        id: Option<u64>,
-        root: B256,
-        verified: &mut Verified,
-    ) -> Result<(), StorageError> {
+    fn verify_trie(&self, trie: &StoredTrie, verified: &mut Verified) -> Result<(), StorageError> {
+        let StoredTrie { table, id, root, leaves } = *trie;
         let scope = id.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default();
         let mut stored = 0u64;
         self.with(|tx| {
@@ -229,30 +296,25 @@ impl Snapshot {
         })?;
         let mut reached = 0u64;
         let mut open = Vec::new();
-        if root != EMPTY_ROOT_HASH && stored > 0 {
+        // A single leaf has no branch above it.
+        if leaves >= 2 {
             open.push((Nibbles::default(), RlpNode::word_rlp(&root)));
         }
         while let Some((path, expected)) = open.pop() {
+            if verified.is_full() {
+                return Ok(());
+            }
             let key = match id {
                 None => trie_key(&path),
                 Some(id) => storage_path_key(id, &path),
             };
-            let branch = self.decoded(table, &key, StoredBranch::decode);
-            let branch = match branch {
-                Ok(Some(branch)) => branch,
-                Ok(None) => {
-                    verified.say(damaged(table, &key, "the branch is missing"));
-                    continue;
-                }
-                Err(error @ StorageError::Damaged { .. }) => {
-                    verified.say(error);
-                    continue;
-                }
-                Err(error) => return Err(error),
+            let Some(branch) = verified.read(self.branch(table, &key, &path))? else { continue };
+            let Some(branch) = branch else {
+                verified.say(damaged(table, &key, "the branch is missing"));
+                continue;
             };
             reached += 1;
-            let found = branch.reference();
-            if found != expected && !(path.is_empty() && found.as_hash().is_none()) {
+            if branch.reference() != expected {
                 verified.say(damaged(table, &key, "the branch is not the one its parent names"));
             }
             let start = path.join(&branch.prefix);
@@ -271,6 +333,18 @@ impl Snapshot {
             verified.say(format!("{name}: {stored} branches stored, {reached} of them reached"));
         }
         Ok(())
+    }
+
+    fn verify_codes(&self, verified: &mut Verified) -> Result<(), StorageError> {
+        self.with(|tx| {
+            tx.scan(Table::Codes, &[], &mut |key, code| {
+                verified.codes += 1;
+                if keccak256(code) != key {
+                    verified.say(damaged(Table::Codes, key, "the code does not hash to its key"));
+                }
+                Ok(if verified.is_full() { Scan::Stop } else { Scan::Continue })
+            })
+        })
     }
 }
 

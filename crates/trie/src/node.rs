@@ -6,7 +6,7 @@
 //! | prefix | prefix, packed   | state | leaves | embedded | children, lowest first |
 //! | u8     | (n + 1) / 2      | u16   | u16    | u16      |                        |
 //! +--------+------------------+-------+--------+----------+------------------------+
-//! prefix    nibbles of the extension above the branch, 0 to 64; packed high nibble first
+//! prefix    nibbles of the extension above the branch, 0 to 63; packed high nibble first
 //! state     bit i: child i is there        leaves   bit i: child i is a leaf
 //! embedded  bit i: child i is shorter than a hash, and stands here whole
 //! child     32 bytes of hash, or if embedded u8 length (1 to 31) and so many bytes of RLP
@@ -233,7 +233,8 @@ impl StoredBranch {
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let buf = &mut bytes;
         let prefix_len = usize::from(*take(buf, 1)?.first()?);
-        if prefix_len > 64 {
+        // A branch has at least one nibble of each key below it.
+        if prefix_len > 63 {
             return None;
         }
         let packed = take(buf, prefix_len.div_ceil(2))?;

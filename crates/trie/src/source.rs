@@ -1,6 +1,9 @@
 //! Where the blinded part of a trie comes from.
 
-use crate::{Nibbles, RlpNode, StoredBranch, TrieError};
+use crate::{
+    Nibbles, RlpNode, StoredBranch, TrieError,
+    node::{Branch, Leaf},
+};
 use fugue_types::B256;
 
 /// A node that was blinded.
@@ -22,6 +25,19 @@ pub enum Revealed {
         /// The value, in RLP.
         value: Vec<u8>,
     },
+}
+
+impl Revealed {
+    /// How a parent refers to the node.
+    pub fn reference(&self) -> RlpNode {
+        match self {
+            Self::Branch(branch) => branch.reference(),
+            Self::Opaque { prefix, branch } => {
+                Branch::opaque(*prefix, branch.clone(), 0).rlp().clone()
+            }
+            Self::Leaf { suffix, value } => Leaf::new(*suffix, value.clone()).rlp().clone(),
+        }
+    }
 }
 
 /// Reveals nodes. Many threads may call it at once.

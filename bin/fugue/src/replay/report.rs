@@ -283,7 +283,7 @@ impl JsonLines {
         written("--json", self.out.flush())
     }
 
-    fn line(&mut self, value: &Value) -> Result<(), UsageError> {
+    pub(super) fn line(&mut self, value: &Value) -> Result<(), UsageError> {
         written("--json", writeln!(self.out, "{value}"))
     }
 }

@@ -173,7 +173,7 @@ fn check_state(view: &dyn StateView, expected: &MemoryState) -> Result<(), Strin
 /// Everything in the store against everything else.
 fn verify(chain: &Chain) -> Result<(), String> {
     let snapshot = chain.store().snapshot().map_err(broken)?;
-    let verified = snapshot.verify(|_| ()).map_err(broken)?;
+    let verified = snapshot.verify(|| ()).map_err(broken)?;
     match verified.problems.first() {
         Some(problem) => Err(format!("the store does not fit together: {}", problem.what)),
         None => Ok(()),

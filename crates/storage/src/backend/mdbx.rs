@@ -21,12 +21,16 @@ use std::{
 const READERS_MAX: u64 = 4_096;
 /// The file grows by so many bytes at a time, and shrinks as much.
 const GROWTH_BYTES: isize = 64 << 20;
+/// What every database begins with: three pages, in bytes.
+const HEADS_BYTES: u64 = 3 * 4_096;
 /// Smallest file, in bytes.
 const FILE_BYTES_MIN: usize = 1 << 20;
 /// The name of the file that MDBX makes.
 const DATA_FILE: &str = "mdbx.dat";
-/// Numbers of the system's errors: no space, quota reached, read-only file system.
+/// Numbers of the system's errors: no space, file too large, quota reached, read-only file system,
+/// permission denied.
 const ENOSPC: i32 = 28;
+const EFBIG: i32 = 27;
 const EDQUOT: i32 = 122;
 const EROFS: i32 = 30;
 const EACCES: i32 = 13;
@@ -52,7 +56,7 @@ fn failed<'p, E: Into<ReadError>>(
             ReadError::Mdbx(
                 MdbxError::MapFull
                 | MdbxError::UnableExtendMapSize
-                | MdbxError::Other(ENOSPC | EDQUOT),
+                | MdbxError::Other(ENOSPC | EFBIG | EDQUOT),
             ) => StorageError::Full { path, reason },
             ReadError::Mdbx(
                 MdbxError::Access
@@ -71,29 +75,23 @@ impl Database {
         access: Access,
         bytes_max: usize,
     ) -> Result<Self, StorageError> {
-        let is_there = path.join(DATA_FILE).exists();
-        let mut builder = Environment::builder();
-        builder
-            .set_max_dbs(Table::ALL.len())
-            .set_max_readers(READERS_MAX)
-            .set_flags(mdbx::EnvironmentFlags {
-                mode: match access {
-                    Access::Read => Mode::ReadOnly,
-                    Access::Write => Mode::ReadWrite { sync_mode: SyncMode::Durable },
-                },
-                no_rdahead: true,
-                ..Default::default()
-            })
-            .set_geometry::<RangeInclusive<usize>>(Geometry {
-                size: Some(FILE_BYTES_MIN..=bytes_max),
-                growth_step: Some(GROWTH_BYTES),
-                shrink_threshold: Some(GROWTH_BYTES * 2),
-                page_size: None,
-            });
-        if access == Access::Read && !is_there {
+        let length = std::fs::metadata(path.join(DATA_FILE)).map_or(0, |file| file.len());
+        let is_whole = length >= FILE_BYTES_MIN as u64;
+        // Nothing, or the heads alone, is what a process leaves that was killed while making it.
+        // Over any other file that is too short the database would be made anew.
+        if !is_whole && ![0, HEADS_BYTES].contains(&length) {
+            let reason = format!("{DATA_FILE} has {length} bytes: cut, or no database");
+            let (path, doing) = (path.to_owned(), "opening");
+            return Err(StorageError::Database { path, doing, reason });
+        }
+        if access == Access::Read && !is_whole {
             return Err(StorageError::Empty { path: path.to_owned() });
         }
-        let environment = builder.open(path).map_err(failed(path, "opening"))?;
+        if access == Access::Write && is_whole {
+            // To open for writing changes the file: its size, and the tables that it lacks.
+            check_schema(&environment(path, Access::Read, bytes_max)?, path)?;
+        }
+        let environment = environment(path, access, bytes_max)?;
         let tables = match access {
             Access::Write => {
                 let tx = environment.begin_rw_unsync().map_err(failed(path, "opening"))?;
@@ -146,6 +144,41 @@ impl Database {
         let free = self.environment.freelist().map_err(failed(&self.path, "counting"))?;
         let pages = (info.last_pgno() + 1).saturating_sub(free);
         Ok((file.len(), pages as u64 * u64::from(stat.page_size())))
+    }
+}
+
+fn environment(path: &Path, access: Access, bytes_max: usize) -> Result<Environment, StorageError> {
+    let mut builder = Environment::builder();
+    builder
+        .set_max_dbs(Table::ALL.len())
+        .set_max_readers(READERS_MAX)
+        .set_flags(mdbx::EnvironmentFlags {
+            mode: match access {
+                Access::Read => Mode::ReadOnly,
+                Access::Write => Mode::ReadWrite { sync_mode: SyncMode::Durable },
+            },
+            no_rdahead: true,
+            ..Default::default()
+        })
+        .set_geometry::<RangeInclusive<usize>>(Geometry {
+            size: Some(FILE_BYTES_MIN..=bytes_max),
+            growth_step: Some(GROWTH_BYTES),
+            shrink_threshold: Some(GROWTH_BYTES * 2),
+            page_size: None,
+        });
+    builder.open(path).map_err(failed(path, "opening"))
+}
+
+/// Refuses data of another schema, before anything is written.
+fn check_schema(environment: &Environment, path: &Path) -> Result<(), StorageError> {
+    let tx = environment.begin_ro_unsync().map_err(failed(path, "opening"))?;
+    match tx.open_db(Some(Table::Meta.name())) {
+        Ok(table) => {
+            let found = tx.get::<Value<'_>>(table.dbi(), crate::meta::SCHEMA);
+            crate::meta::check_schema(found.map_err(failed(path, "opening"))?.as_deref())
+        }
+        Err(MdbxError::NotFound) => Ok(()),
+        Err(error) => Err(failed(path, "opening")(error)),
     }
 }
 

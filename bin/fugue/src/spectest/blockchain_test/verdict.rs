@@ -55,7 +55,9 @@ impl Refused {
 
     pub(super) fn undecodable(error: &alloy_rlp::Error) -> Self {
         let mut names = UNDECODABLE.to_vec();
-        if *error == alloy_rlp::Error::Overflow {
+        // The decoder of transactions may hide that a number of a legacy one does not fit.
+        let hidden = alloy_rlp::Error::Custom("Unexpected type flag");
+        if [alloy_rlp::Error::Overflow, hidden].contains(error) {
             names.extend(OVERFLOWN);
         }
         Self { message: format!("decoding: {error}"), names, is_body_other: false }

@@ -1,0 +1,325 @@
+//! `fugue replay --datadir`: execute a range of a stored chain again, several blocks at once.
+//!
+//! Workers execute: each takes the next number, reads the block and its senders from the store, and
+//! executes it in every mode on the state after its parent, out of history. The caller's thread
+//! judges in the order of the numbers: outcomes by the header, and the state root, to which it takes
+//! the tries of the first parent block by block.
+
+use crate::{
+    UsageError, Verdict,
+    cli::Modes,
+    datadir::{Datadir, spec_of, usage},
+    print,
+    progress::Progress,
+    replay::report::JsonLines,
+};
+use fugue_chainspec::{ChainSpec, Rules};
+use fugue_executor::{BlockOutcome, Executor, Mode, Scope, first_divergence};
+use fugue_storage::{Access, Snapshot};
+use fugue_trie::{HashedDiff, StateTrie, Steps, step_through};
+use fugue_types::{Block, Eip658Value, Header, SealedBlock};
+use fugue_validation::{Ommers, OutcomeFacts, check_block, check_outcome};
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Condvar, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
+    time::Instant,
+};
+
+/// Blocks that workers execute ahead of the one that is judged.
+const AHEAD_MAX: u64 = 64;
+
+/// What is replayed, and how.
+pub(super) struct Range<'o> {
+    pub(super) datadir: &'o Datadir,
+    pub(super) from: Option<u64>,
+    pub(super) to: Option<u64>,
+    pub(super) modes: Modes,
+    pub(super) workers: usize,
+    pub(super) stop_at_first: bool,
+}
+
+/// A block as it was executed.
+struct Executed {
+    hash: fugue_types::B256,
+    header: Header,
+    rules: Rules,
+    tx_count: usize,
+    /// Of the first mode that succeeded.
+    outcome: Option<BlockOutcome>,
+    differences: Vec<String>,
+}
+
+/// The number that is given out next, and the one that is judged next.
+struct Turn {
+    next: u64,
+    judged: u64,
+    is_over: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(range: &Range<'_>, json: Option<JsonLines>) -> Result<Verdict, UsageError> {
+    let store = range.datadir.open(Access::Read, range.workers + 1)?;
+    let spec = spec_of(&store)?;
+    let snapshot = store.snapshot().map_err(usage)?;
+    let meta = snapshot.meta();
+    let from = range.from.unwrap_or(meta.oldest_state.max(meta.oldest_body) + 1).max(1);
+    let to = range.to.unwrap_or(meta.head.number);
+    if from > to {
+        return Err(UsageError(format!("no block from {from} to {to}")));
+    }
+    snapshot.header(to).map_err(usage)?;
+    snapshot.body(from).map_err(usage)?;
+    let tries = snapshot.tries_at(from - 1).map_err(usage)?;
+
+    let turn = (Mutex::new(Turn { next: from, judged: from, is_over: false }), Condvar::new());
+    let count = usize::try_from(to - from + 1).unwrap_or(usize::MAX);
+    let progress = Progress::new("blocks", count);
+    let (sender, receiver) = sync_channel(range.workers);
+    let mut judge = Judge { snapshot: &snapshot, tries, json, progress, totals: Totals::default() };
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..range.workers {
+            let (sender, turn, spec, snapshot) = (sender.clone(), &turn, &spec, &snapshot);
+            scope.spawn(move || {
+                let worker = Worker::new(spec, snapshot, range.modes);
+                while let Some(number) = take(turn, to) {
+                    let executed =
+                        worker.as_ref().map_err(copy).and_then(|worker| worker.execute(number));
+                    if sender.send((number, executed)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let judged = judge.all(from, receiver, &turn, range.stop_at_first);
+        // Whatever ended it, nobody waits for a turn any more.
+        lock(&turn.0).is_over = true;
+        turn.1.notify_all();
+        judged
+    })?;
+    judge.finish(from, to, started.elapsed().as_secs_f64(), range)
+}
+
+fn copy(error: &UsageError) -> UsageError {
+    UsageError(error.0.clone())
+}
+
+fn lock(turn: &Mutex<Turn>) -> std::sync::MutexGuard<'_, Turn> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next number, when it is not too far ahead.
+fn take((turn, moved): &(Mutex<Turn>, Condvar), to: u64) -> Option<u64> {
+    let mut turn = lock(turn);
+    while !turn.is_over && turn.next <= to && turn.next >= turn.judged + AHEAD_MAX {
+        turn = moved.wait(turn).unwrap_or_else(PoisonError::into_inner);
+    }
+    if turn.is_over || turn.next > to {
+        return None;
+    }
+    turn.next += 1;
+    Some(turn.next - 1)
+}
+
+struct Worker<'r> {
+    spec: &'r ChainSpec,
+    snapshot: &'r Snapshot,
+    modes: Modes,
+    executor: Executor,
+}
+
+impl<'r> Worker<'r> {
+    fn new(spec: &'r ChainSpec, snapshot: &'r Snapshot, modes: Modes) -> Result<Self, UsageError> {
+        // Blocks run beside each other; within a block the parallel mode needs two to be parallel.
+        let threads = if modes == Modes::Seq { 1 } else { 2 };
+        Ok(Self { spec, snapshot, modes, executor: Executor::new(threads).map_err(usage)? })
+    }
+
+    fn execute(&self, number: u64) -> Result<Executed, UsageError> {
+        let (hash, header) = self.snapshot.header(number).map_err(usage)?;
+        let body = self.snapshot.body(number).map_err(usage)?;
+        let senders = self.snapshot.senders(number).map_err(usage)?;
+        let rules = self.spec.rules(&header);
+        let tx_count = body.transactions.len();
+        let (outcome, differences) = (None, Vec::new());
+        let mut executed =
+            Executed { hash, header: header.clone(), rules, tx_count, outcome, differences };
+        let block = SealedBlock::seal(Block { header, body });
+        if block.hash() != hash {
+            let found = block.hash();
+            executed.differences.push(format!("hash: expected {hash}, found {found}"));
+        }
+        let checked = block.check(|block| check_block(block, &rules, Ommers::Known));
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(refused) => {
+                executed.differences.push(format!("header and body: {}", refused.1));
+                return Ok(executed);
+            }
+        };
+        let recovered = checked.recover(|_| Ok::<_, fugue_types::SenderCount>(senders));
+        let prepared = self.executor.prepare_recovered(recovered.map_err(usage)?).map_err(usage)?;
+        let view = self.snapshot.state_at(number - 1).map_err(usage)?;
+        for mode in self.modes.list() {
+            let run = self.executor.execute(*mode, &prepared, &rules, &view, Scope::Block);
+            match (run, &executed.outcome) {
+                (Ok(run), None) => executed.outcome = Some(run.outcome),
+                (Ok(run), Some(expected)) => {
+                    if let Some(what) = first_divergence(expected, &run.outcome) {
+                        executed.differences.push(format!("sequential and parallel: {what}"));
+                    }
+                }
+                (Err(fugue_executor::BlockError::State(error)), _) => return Err(usage(error)),
+                (Err(error), _) => executed.differences.push(format!("{mode}: {error}")),
+            }
+        }
+        Ok(executed)
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    blocks: u64,
+    different: u64,
+    transactions: u64,
+    gas: u64,
+}
+
+struct Judge<'r> {
+    snapshot: &'r Snapshot,
+    /// After the block that was judged last.
+    tries: StateTrie,
+    json: Option<JsonLines>,
+    progress: Progress,
+    totals: Totals,
+}
+
+impl Judge<'_> {
+    fn all(
+        &mut self,
+        from: u64,
+        receiver: Receiver<(u64, Result<Executed, UsageError>)>,
+        (turn, moved): &(Mutex<Turn>, Condvar),
+        stop_at_first: bool,
+    ) -> Result<(), UsageError> {
+        // At most as many as workers may be ahead.
+        let mut waiting = BTreeMap::new();
+        let mut number = from;
+        for (done, executed) in receiver {
+            waiting.insert(done, executed);
+            while let Some(executed) = waiting.remove(&number) {
+                self.one(number, executed?)?;
+                if stop_at_first && self.totals.different > 0 {
+                    return Ok(());
+                }
+                number += 1;
+                lock(turn).judged = number;
+                moved.notify_all();
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, number: u64, executed: Executed) -> Result<(), UsageError> {
+        let Executed { hash, header, rules, tx_count, outcome, mut differences } = executed;
+        match outcome {
+            None => self.tries = self.snapshot.tries_at(number).map_err(usage)?,
+            Some(outcome) => {
+                differences.extend(self.judge(&header, &rules, &outcome)?);
+                if self.tries.root() != header.state_root {
+                    let (expected, found) = (header.state_root, self.tries.root());
+                    differences.push(format!("stateRoot: expected {expected}, found {found}"));
+                    // The blocks that follow are judged by themselves.
+                    self.tries = self.snapshot.tries_at(number).map_err(usage)?;
+                }
+            }
+        }
+        self.totals.blocks += 1;
+        self.totals.transactions += tx_count as u64;
+        self.totals.gas = self.totals.gas.saturating_add(header.gas_used);
+        self.totals.different += u64::from(!differences.is_empty());
+        for difference in &differences {
+            self.progress.say(&format!("block {number} ({hash}): {difference}"));
+        }
+        if let Some(json) = &mut self.json {
+            json.line(&json!({
+                "type": "block", "kind": "stored", "number": number, "hash": hash,
+                "fork": rules.fork.to_string(), "transactions": tx_count,
+                "gasUsed": header.gas_used, "differences": differences,
+                "verdict": if differences.is_empty() { "equal" } else { "different" },
+            }))?;
+        }
+        self.progress.step(&number.to_string());
+        Ok(())
+    }
+
+    /// Takes the tries to the state after the block, and compares the outcome with its header.
+    fn judge(
+        &mut self,
+        header: &Header,
+        rules: &Rules,
+        outcome: &BlockOutcome,
+    ) -> Result<Vec<String>, UsageError> {
+        let receipts = if rules.receipts_have_status() {
+            self.apply(&outcome.diff)?;
+            outcome.receipts()
+        } else {
+            let (source, steps) = (self.snapshot, &outcome.steps);
+            let Steps { roots, rest, .. } =
+                step_through(&mut self.tries, source, steps, &outcome.diff).map_err(usage)?;
+            self.apply(&rest)?;
+            // The first step is the opening of the block.
+            outcome.receipts_with(|index, _| {
+                Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())
+            })
+        };
+        let facts = OutcomeFacts {
+            gas_used: outcome.gas_used,
+            blob_gas_used: outcome.blob_gas_used,
+            receipts: &receipts,
+            are_receipts_whole: true,
+            requests: outcome.requests.as_ref(),
+        };
+        Ok(check_outcome(header, &facts).iter().map(ToString::to_string).collect())
+    }
+
+    fn apply(&mut self, diff: &fugue_state::StateDiff) -> Result<(), UsageError> {
+        let applied = self.tries.apply(self.snapshot, &HashedDiff::from(diff), None);
+        applied.map(drop).map_err(usage)
+    }
+
+    fn finish(
+        mut self,
+        from: u64,
+        to: u64,
+        seconds: f64,
+        range: &Range<'_>,
+    ) -> Result<Verdict, UsageError> {
+        self.progress.finish();
+        let Totals { blocks, different, transactions, gas } = self.totals;
+        let modes: Vec<String> = range.modes.list().iter().map(Mode::to_string).collect();
+        if let Some(json) = &mut self.json {
+            json.line(&json!({
+                "type": "summary", "kind": "stored", "from": from, "to": to, "blocks": blocks,
+                "different": different, "transactions": transactions, "gasUsed": gas,
+                "seconds": seconds, "modes": modes, "workers": range.workers,
+            }))?;
+        }
+        if !self.json.is_some_and(|json| json.is_standard_output()) {
+            print(format_args!(
+                "blocks {from} to {to}: {} equal, {different} different; {transactions} \
+                 transactions, {:.1} Mgas in {seconds:.1} s, {} on {} workers\n",
+                blocks - different,
+                gas as f64 / 1e6,
+                modes.join(" and "),
+                range.workers,
+            ))?;
+        }
+        Ok(if different == 0 { Verdict::Good } else { Verdict::Differs })
+    }
+}
