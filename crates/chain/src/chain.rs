@@ -7,8 +7,8 @@ use crate::{
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{BlockOutcome, Execution, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff};
-use fugue_storage::{BlockRecord, CommitBatch, Store};
-use fugue_trie::{HashedDiff, StateTrie, Steps, step_through};
+use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Store};
+use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_types::{
     B256, B256Map, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
     keccak256,
@@ -113,6 +113,13 @@ pub struct Chain {
     work: Option<Work>,
     pending_changes: usize,
     times: Times,
+}
+
+/// Whether trie nodes are compared with what their parents name, as they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nodes {
+    AsRead,
+    Checked,
 }
 
 /// Of a block that is known: what its child is judged by.
@@ -283,8 +290,9 @@ impl Chain {
         }))
     }
 
-    /// Executes, roots and compares. In a parallel mode a block that seems invalid is executed
-    /// sequentially, and that answer stands; says whether it was another one.
+    /// Executes, roots and compares. A block that seems invalid is executed once more, sequentially
+    /// and on trie nodes that are checked, and that answer stands; says whether the parallel one was
+    /// another.
     fn execute(
         &mut self,
         prepared: PreparedBlock,
@@ -293,10 +301,10 @@ impl Chain {
         let header = &prepared.block().block().header;
         let (rules, difficulty) = (self.spec.rules(header), header.difficulty);
         let mode = self.options.mode;
-        let (done, differed) = match self.run(&prepared, &rules, mode) {
-            Err(Fault::Invalid(_)) if mode != Mode::Seq => {
+        let (done, differed) = match self.run(&prepared, &rules, mode, Nodes::AsRead) {
+            Err(Fault::Invalid(_)) => {
                 self.work = None;
-                (self.run(&prepared, &rules, Mode::Seq)?, true)
+                (self.run(&prepared, &rules, Mode::Seq, Nodes::Checked)?, mode != Mode::Seq)
             }
             done => (done?, false),
         };
@@ -373,6 +381,7 @@ impl Chain {
         prepared: &PreparedBlock,
         rules: &Rules,
         mode: Mode,
+        nodes: Nodes,
     ) -> Result<(BlockOutcome, Vec<ReceiptEnvelope>, Vec<(B256, B256)>), Fault> {
         let header = &prepared.block().block().header;
         let work = match self.work.take() {
@@ -390,15 +399,20 @@ impl Chain {
 
         let started = Instant::now();
         let pool = executor.pool();
+        let (as_read, checked) = (&*work.snapshot, CheckedNodes(&work.snapshot));
+        let source: &dyn TrieSource = match nodes {
+            Nodes::AsRead => as_read,
+            Nodes::Checked => &checked,
+        };
         let (receipts, storage_roots) = if rules.receipts_have_status() {
             let hashed = HashedDiff::from(&outcome.diff);
-            let roots = work.tries.apply(&*work.snapshot, &hashed, pool)?;
+            let roots = work.tries.apply(source, &hashed, pool)?;
             (outcome.receipts(), roots)
         } else {
             let Steps { roots, mut storage_roots, rest } =
                 step_through(&mut work.tries, &*work.snapshot, &outcome.steps, &outcome.diff)?;
             let hashed = HashedDiff::from(&rest);
-            storage_roots.extend(work.tries.apply(&*work.snapshot, &hashed, pool)?);
+            storage_roots.extend(work.tries.apply(source, &hashed, pool)?);
             // The first step is the opening of the block.
             let status = |index: usize, _: &_| {
                 Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())

@@ -7,7 +7,7 @@ use crate::{
     tree::Tree,
 };
 use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
-use fugue_storage::{Snapshot, Store};
+use fugue_storage::{CheckedNodes, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie};
 use fugue_types::{Address, B256, Bytes, U256};
 use std::{collections::BTreeMap, sync::Arc};
@@ -43,7 +43,7 @@ impl Work {
         let mut work = Self { at: below, snapshot, base, layer, tries, hashes };
         for record in path {
             let diff = HashedDiff::from(&record.diff);
-            work.tries.apply(&*work.snapshot, &diff, None)?;
+            work.tries.apply(&CheckedNodes(&work.snapshot), &diff, None)?;
             let header = &record.block.block().header;
             work.advance(header.number, record.block.hash(), &record.diff)?;
         }

@@ -37,6 +37,7 @@ pub use error::StorageError;
 pub use history::PastState;
 pub use lock::LOCK_FILE;
 pub use meta::{Head, Meta, SCHEMA_VERSION};
+pub use nodes::CheckedNodes;
 pub use prune::{Pruned, Retention};
 pub use snapshot::Snapshot;
 pub use store::{Access, Stats, Store, StoreOptions};

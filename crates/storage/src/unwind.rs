@@ -5,7 +5,7 @@
 //! must come out as the header of that block says, before anything is written.
 
 use crate::{
-    Head, Meta, Snapshot, StorageError, Store, Table,
+    CheckedNodes, Head, Meta, Snapshot, StorageError, Store, Table,
     backend::{Read, Scan, WriteTx},
     blocks::{damaged, decoded},
     changes::Changes,
@@ -139,7 +139,7 @@ impl Snapshot {
         let (_, head) = self.header(self.meta().head.number)?;
         let (_, header) = self.header(to)?;
         let mut tries = StateTrie::new(head.state_root);
-        tries.apply(self, &self.hashed(reversal)?, None)?;
+        tries.apply(&CheckedNodes(self), &self.hashed(reversal)?, None)?;
         if tries.root() != header.state_root {
             let reason = format!("history gives the state root {}", tries.root());
             return Err(damaged(Table::Headers, &to.to_be_bytes(), reason));

@@ -318,12 +318,11 @@ impl Snapshot {
                 verified.say(damaged(table, &key, "the branch is not the one its parent names"));
             }
             let start = path.join(&branch.prefix);
-            for (nibble, child) in (0u8..).zip(branch.children) {
-                let Some(child) = child else { continue };
+            for (nibble, child) in branch.children.iter() {
                 if !child.is_leaf {
                     let mut path = start;
                     path.push(nibble);
-                    open.push((path, child.rlp));
+                    open.push((path, child.rlp.clone()));
                 }
             }
         }

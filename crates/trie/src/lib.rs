@@ -22,7 +22,7 @@ mod witness;
 pub use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount, nodes::RlpNode, proof::verify_proof};
 pub use diff::{HashedAccount, HashedDiff, HashedSlot};
 pub use error::TrieError;
-pub use node::{StoredBranch, StoredChild};
+pub use node::{Children, StoredBranch, StoredChild};
 pub use source::{NoSource, Revealed, TrieSource};
 pub use state::{StateTrie, StorageNodes, TrieUpdate};
 pub use steps::{Steps, StepsError, step_through};

@@ -17,6 +17,97 @@ use crate::{Nibbles, RlpNode};
 use alloy_trie::nodes::{ExtensionNodeRef, LeafNodeRef};
 use fugue_types::B256;
 
+/// Children of a branch by nibble: only those that are there take room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Children<C> {
+    /// Bit i: child i is there.
+    mask: u16,
+    /// Those that are there, lowest nibble first.
+    list: Vec<C>,
+}
+
+impl<C> Default for Children<C> {
+    fn default() -> Self {
+        Self { mask: 0, list: Vec::new() }
+    }
+}
+
+impl<C> Children<C> {
+    /// Room for so many.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self { mask: 0, list: Vec::with_capacity(count) }
+    }
+
+    /// Where a child stands, or would stand, in the list; and whether it is there.
+    const fn place(&self, nibble: u8) -> (usize, bool) {
+        let bit = 1u16 << (nibble & 15);
+        ((self.mask & (bit - 1)).count_ones() as usize, self.mask & bit != 0)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The child at a nibble.
+    pub fn get(&self, nibble: u8) -> Option<&C> {
+        let (place, is_there) = self.place(nibble);
+        self.list.get(place).filter(|_| is_there)
+    }
+
+    pub(crate) fn get_mut(&mut self, nibble: u8) -> Option<&mut C> {
+        let (place, is_there) = self.place(nibble);
+        self.list.get_mut(place).filter(|_| is_there)
+    }
+
+    /// Puts a child at a nibble, in place of the one there.
+    pub fn set(&mut self, nibble: u8, child: C) {
+        let (place, is_there) = self.place(nibble);
+        if is_there {
+            self.list[place] = child;
+        } else {
+            self.list.insert(place, child);
+            self.mask |= 1 << (nibble & 15);
+        }
+    }
+
+    /// All of them with their nibbles, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &C)> {
+        nibbles(self.mask).zip(&self.list)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u8, &mut C)> {
+        nibbles(self.mask).zip(&mut self.list)
+    }
+
+    pub(crate) fn map<D>(self, change: impl FnMut(C) -> D) -> Children<D> {
+        Children { mask: self.mask, list: self.list.into_iter().map(change).collect() }
+    }
+}
+
+impl Children<Link> {
+    /// Forgets places at which nothing stands.
+    pub(crate) fn compact(&mut self) {
+        for nibble in nibbles(self.mask).rev() {
+            let (place, _) = self.place(nibble);
+            if self.list[place].is_empty() {
+                self.list.remove(place);
+                self.mask &= !(1 << nibble);
+            }
+        }
+    }
+}
+
+/// Bits that are set, lowest first.
+fn nibbles(mask: u16) -> impl DoubleEndedIterator<Item = u8> {
+    (0..16u8).filter(move |nibble| mask >> nibble & 1 == 1)
+}
+
 /// What stands in a place of a trie.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Link {
@@ -85,7 +176,7 @@ fn leaf_rlp(suffix: &Nibbles, value: &[u8]) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub(crate) struct Branch {
     pub(crate) prefix: Nibbles,
-    pub(crate) children: [Link; 16],
+    pub(crate) children: Children<Link>,
     /// Of a key that ends here. Keys of the state never do.
     pub(crate) value: Option<Vec<u8>>,
     /// Reference to the branch without its extension.
@@ -105,7 +196,7 @@ impl Branch {
     pub(crate) fn new(prefix: Nibbles, touched: u32) -> Self {
         Self {
             prefix,
-            children: Default::default(),
+            children: Children::default(),
             value: None,
             bare: RlpNode::default(),
             rlp: RlpNode::default(),
@@ -144,19 +235,24 @@ impl Branch {
 
     /// RLP of the branch itself.
     pub(crate) fn bare_encoded(&self) -> Vec<u8> {
-        let length = |link: &Link| link.rlp().map_or(1, |rlp| rlp.len());
         let value = self.value.as_deref().unwrap_or_default();
+        let rlps = || self.children.iter().filter_map(|(_, link)| link.rlp());
+        let lengths = rlps().map(|rlp| rlp.len()).sum::<usize>();
         let payload_length =
-            self.children.iter().map(length).sum::<usize>() + alloy_rlp::Encodable::length(value);
+            lengths + 16 - self.children.len() + alloy_rlp::Encodable::length(value);
         let header = alloy_rlp::Header { list: true, payload_length };
         let mut rlp = Vec::with_capacity(payload_length + header.length());
         header.encode(&mut rlp);
-        for child in &self.children {
+        let mut next = 0;
+        for (nibble, child) in self.children.iter() {
+            rlp.resize(rlp.len() + usize::from(nibble - next), alloy_rlp::EMPTY_STRING_CODE);
+            next = nibble + 1;
             match child.rlp() {
                 Some(child) => rlp.extend_from_slice(child),
                 None => rlp.push(alloy_rlp::EMPTY_STRING_CODE),
             }
         }
+        rlp.resize(rlp.len() + usize::from(16 - next), alloy_rlp::EMPTY_STRING_CODE);
         alloy_rlp::Encodable::encode(value, &mut rlp);
         rlp
     }
@@ -179,10 +275,8 @@ impl Branch {
     /// `rlp` is how the parent refers to it.
     pub(crate) fn from_stored(stored: StoredBranch, rlp: &RlpNode, touched: u32) -> Self {
         let mut branch = Self::new(stored.prefix, touched);
-        branch.children = stored.children.map(|child| match child {
-            None => Link::Empty,
-            Some(StoredChild { rlp, is_leaf }) => Link::Blinded { rlp, is_leaf },
-        });
+        branch.children =
+            stored.children.map(|StoredChild { rlp, is_leaf }| Link::Blinded { rlp, is_leaf });
         branch.is_unsaved = false;
         branch.rlp = rlp.clone();
         branch.bare = if branch.prefix.is_empty() {
@@ -209,7 +303,7 @@ pub struct StoredBranch {
     /// Nibbles of the extension.
     pub prefix: Nibbles,
     /// Its children by nibble.
-    pub children: [Option<StoredChild>; 16],
+    pub children: Children<StoredChild>,
 }
 
 impl StoredBranch {
@@ -222,11 +316,7 @@ impl StoredBranch {
 
     /// The bytes drawn above.
     pub fn encode(&self) -> Vec<u8> {
-        fn rlp(child: &Option<StoredChild>) -> Option<&RlpNode> {
-            child.as_ref().map(|child| &child.rlp)
-        }
-        let is_leaf = |child: &Option<StoredChild>| child.as_ref().is_some_and(|c| c.is_leaf);
-        encode(&self.prefix, &self.children, rlp, is_leaf)
+        encode(&self.prefix, &self.children, |child| Some(&child.rlp), |child| child.is_leaf)
     }
 
     /// Reads the bytes drawn above; `None` if they are not such.
@@ -241,42 +331,40 @@ impl StoredBranch {
         let prefix = Nibbles::unpack(packed).slice(..prefix_len);
         let mut mask = || Some(u16::from_be_bytes(take(buf, 2)?.try_into().ok()?));
         let (state, leaves, embedded) = (mask()?, mask()?, mask()?);
-        let mut children: [Option<StoredChild>; 16] = Default::default();
-        for (index, child) in children.iter_mut().enumerate() {
-            let has = |mask: u16| mask >> index & 1 == 1;
-            if !has(state) {
-                continue;
-            }
+        let mut list = Vec::with_capacity(state.count_ones() as usize);
+        for nibble in nibbles(state) {
+            let has = |mask: u16| mask >> nibble & 1 == 1;
             let rlp = if has(embedded) {
                 let length = usize::from(*take(buf, 1)?.first()?);
                 RlpNode::from_raw(take(buf, length)?)?
             } else {
                 RlpNode::word_rlp(&B256::from_slice(take(buf, 32)?))
             };
-            *child = Some(StoredChild { rlp, is_leaf: has(leaves) });
+            list.push(StoredChild { rlp, is_leaf: has(leaves) });
         }
+        let children = Children { mask: state, list };
         bytes.is_empty().then_some(Self { prefix, children })
     }
 }
 
 fn encode<C>(
     prefix: &Nibbles,
-    children: &[C; 16],
+    children: &Children<C>,
     rlp: impl Fn(&C) -> Option<&RlpNode>,
     is_leaf: impl Fn(&C) -> bool,
 ) -> Vec<u8> {
     let bits = |is_set: &dyn Fn(&C) -> bool| {
-        let set = (0..16u16).zip(children).filter(|(_, child)| is_set(child));
-        set.fold(0u16, |mask, (index, _)| mask | 1 << index)
+        let set = children.iter().filter(|(_, child)| is_set(child));
+        set.fold(0u16, |mask, (nibble, _)| mask | 1 << nibble)
     };
-    let mut bytes = Vec::with_capacity(7 + prefix.len().div_ceil(2) + 16 * 32);
+    let mut bytes = Vec::with_capacity(7 + prefix.len().div_ceil(2) + children.len() * 32);
     bytes.push(u8::try_from(prefix.len()).expect("a path has at most 64 nibbles"));
     bytes.extend_from_slice(&prefix.pack());
     let is_embedded = |child: &C| rlp(child).is_some_and(|rlp| !rlp.is_hash());
     bytes.extend_from_slice(&bits(&|child| rlp(child).is_some()).to_be_bytes());
     bytes.extend_from_slice(&bits(&is_leaf).to_be_bytes());
     bytes.extend_from_slice(&bits(&is_embedded).to_be_bytes());
-    for child in children.iter().filter_map(rlp) {
+    for child in children.iter().filter_map(|(_, child)| rlp(child)) {
         match child.as_hash() {
             Some(hash) => bytes.extend_from_slice(hash.as_slice()),
             None => {
@@ -304,10 +392,10 @@ mod tests {
             ..StoredBranch::default()
         };
         let hash = |byte| RlpNode::word_rlp(&B256::repeat_byte(byte));
-        branch.children[1] = Some(StoredChild { rlp: hash(0x11), is_leaf: false });
-        branch.children[9] = Some(StoredChild { rlp: hash(0x99), is_leaf: true });
+        branch.children.set(1, StoredChild { rlp: hash(0x11), is_leaf: false });
+        branch.children.set(9, StoredChild { rlp: hash(0x99), is_leaf: true });
         let embedded = RlpNode::from_raw(&[0xc2, 0x20, 0x05]).expect("short");
-        branch.children[15] = Some(StoredChild { rlp: embedded, is_leaf: true });
+        branch.children.set(15, StoredChild { rlp: embedded, is_leaf: true });
         branch
     }
 

@@ -11,7 +11,7 @@
 
 use crate::{
     EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, TrieAccount, TrieError, TrieSource,
-    node::{Branch, Leaf, Link},
+    node::{Branch, Children, Leaf, Link},
     source::hex,
 };
 use fugue_state::Account;
@@ -172,7 +172,10 @@ impl Trie {
                         return Ok(branch.value.clone());
                     };
                     path.push(nibble);
-                    link = &mut branch.children[usize::from(nibble)];
+                    match branch.children.get_mut(nibble) {
+                        Some(child) => link = child,
+                        None => return Ok(None),
+                    }
                 }
             }
         }
@@ -222,7 +225,10 @@ impl Trie {
                     add(branch.bare_encoded());
                     let Some(nibble) = key.get(path.len()) else { break };
                     path.push(nibble);
-                    link = &mut branch.children[usize::from(nibble)];
+                    match branch.children.get_mut(nibble) {
+                        Some(child) => link = child,
+                        None => break,
+                    }
                 }
             }
         }
@@ -321,7 +327,7 @@ impl Update<'_> {
                 branch.prefix = branch.prefix.slice(length + 1..);
                 branch.is_unsaved = true;
                 branch.seal_prefix();
-                upper.children[usize::from(nibble)] = Link::Branch(branch);
+                upper.children.set(nibble, Link::Branch(branch));
                 branch = upper;
             }
             let start = path.join(&branch.prefix);
@@ -350,10 +356,18 @@ impl Update<'_> {
             branch.value = std::mem::take(&mut change.new).over(None);
             changes = &mut changes[1..];
         }
+        for change in changes.iter() {
+            // A place for what comes.
+            if let Some(nibble) = change.key.get(start.len())
+                && branch.children.get(nibble).is_none()
+            {
+                branch.children.set(nibble, Link::Empty);
+            }
+        }
         let is_parallel = self.is_parallel && changes.len() >= PARALLEL_MIN;
         let mut tasks = Vec::with_capacity(if is_parallel { 16 } else { 0 });
         let mut rest = changes;
-        for (nibble, child) in (0u8..).zip(&mut branch.children) {
+        for (nibble, child) in branch.children.iter_mut() {
             let is_here = |change: &Change| change.key.get(start.len()) == Some(nibble);
             let count = rest.iter().take_while(|change| is_here(change)).count();
             let (here, later) = std::mem::take(&mut rest).split_at_mut(count);
@@ -388,8 +402,8 @@ impl Update<'_> {
         path: Nibbles,
         removed: &mut Vec<Nibbles>,
     ) -> Result<Link, TrieError> {
-        let count = branch.children.iter().filter(|child| !child.is_empty()).count();
-        if count + usize::from(branch.value.is_some()) >= 2 {
+        branch.children.compact();
+        if branch.children.len() + usize::from(branch.value.is_some()) >= 2 {
             branch.seal();
             branch.is_unsaved = true;
             return Ok(Link::Branch(branch));
@@ -398,8 +412,9 @@ impl Update<'_> {
         if let Some(value) = branch.value.take() {
             return Ok(Link::Leaf(Box::new(Leaf::new(branch.prefix, value))));
         }
-        let only = (0u8..).zip(&mut branch.children).find(|(_, child)| !child.is_empty());
-        let Some((nibble, child)) = only else { return Ok(Link::Empty) };
+        let Some((nibble, child)) = branch.children.iter_mut().next() else {
+            return Ok(Link::Empty);
+        };
         let mut prefix = branch.prefix;
         prefix.push(nibble);
         let child_path = path.join(&prefix);
@@ -445,13 +460,18 @@ impl Update<'_> {
                 None => branch.value = Some(value),
             }
         }
-        let fill = |(child, leaves): (&mut Link, Vec<_>)| {
-            *child = self.build(fork + 1, leaves);
-        };
-        if self.is_parallel && below.iter().map(Vec::len).sum::<usize>() >= PARALLEL_MIN {
-            branch.children.par_iter_mut().zip(below.into_par_iter()).for_each(fill);
+        let below = (0u8..).zip(below).filter(|(_, leaves)| !leaves.is_empty());
+        let below: Vec<(u8, Vec<_>)> = below.collect();
+        let count = below.iter().map(|(_, leaves)| leaves.len()).sum::<usize>();
+        let fill = |(nibble, leaves)| (nibble, self.build(fork + 1, leaves));
+        branch.children = Children::with_capacity(below.len());
+        if self.is_parallel && count >= PARALLEL_MIN {
+            let made: Vec<_> = below.into_par_iter().map(fill).collect();
+            made.into_iter().for_each(|(nibble, child)| branch.children.set(nibble, child));
         } else {
-            branch.children.iter_mut().zip(below).for_each(fill);
+            for (nibble, child) in below.into_iter().map(fill) {
+                branch.children.set(nibble, child);
+            }
         }
         branch.seal();
         Link::Branch(branch)
@@ -536,7 +556,7 @@ fn take_unsaved(link: &mut Link, path: Nibbles, updates: &mut NodeUpdates) {
         branch.is_unsaved = false;
         updates.push((path, Some(branch.encode_stored())));
         let start = path.join(&branch.prefix);
-        for (nibble, child) in (0u8..).zip(&mut branch.children) {
+        for (nibble, child) in branch.children.iter_mut() {
             let mut path = start;
             path.push(nibble);
             take_unsaved(child, path, updates);
@@ -553,7 +573,7 @@ fn prune(link: &mut Link, touched: u32) -> usize {
         *link = Link::Blinded { rlp: branch.rlp().clone(), is_leaf: false };
         return 0;
     }
-    1 + branch.children.iter_mut().map(|child| prune(child, touched)).sum::<usize>()
+    1 + branch.children.iter_mut().map(|(_, child)| prune(child, touched)).sum::<usize>()
 }
 
 /// Root of a trie after operations on raw keys, one after the other; `None` deletes.

@@ -149,8 +149,9 @@ impl TrieSource for Witness {
         };
         let mut stored = StoredBranch { prefix, ..StoredBranch::default() };
         for (nibble, child) in branch.as_ref().children() {
-            stored.children[usize::from(nibble)] =
-                child.map(|rlp| StoredChild { rlp: rlp.clone(), is_leaf: false });
+            if let Some(rlp) = child {
+                stored.children.set(nibble, StoredChild { rlp: rlp.clone(), is_leaf: false });
+            }
         }
         Ok(Revealed::Branch(stored))
     }
