@@ -3,11 +3,9 @@
 # Recorded real data, where there is any: $FUGUE_DATA, else ../shared/data.
 DATA := $(or $(FUGUE_DATA),$(wildcard ../shared/data))
 BUNDLES := $(or $(wildcard $(DATA)/mainnet-blocks/blocks),testdata/bundles)
-STATE_TESTS := $(wildcard $(DATA)/ef-tests/*StateTests.tar.zst) $(wildcard $(DATA)/eest/*/state_tests*.tar.zst)
+FIXTURES := $(wildcard $(DATA)/ef-tests/*.tar.zst) $(wildcard $(DATA)/eest/*/*.tar.zst)
 FUGUE := $(or $(CARGO_TARGET_DIR),target)/release/fugue
 NEXTEST_VERSION := 0.9.143
-# Packs of the same tests as blockchain tests are not state tests.
-STATE_TESTS := $(foreach pack,$(STATE_TESTS),$(if $(findstring BlockchainTests,$(pack)),,$(pack)))
 
 .PHONY: help
 help:
@@ -16,7 +14,7 @@ help:
 	@echo "make build     build the program: $(FUGUE)"
 	@echo "make test      run all tests, make spec among them"
 	@echo "make check     formatting and lints"
-	@echo "make spec      run the official state tests in $(or $(DATA),\$$FUGUE_DATA), in both modes"
+	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make generated check that testdata/bundles is what make generate would write"
@@ -52,11 +50,11 @@ check:
 
 .PHONY: spec
 spec: build
-ifeq ($(strip $(STATE_TESTS)),)
+ifeq ($(strip $(FIXTURES)),)
 	@echo "skipped: no official fixtures; set FUGUE_DATA to a folder that has ef-tests and eest"
 	@test -z "$(CI)" || { echo "CI insists on them"; exit 1; }
 else
-	$(FUGUE) spectest --mode both --threads 2 $(STATE_TESTS)
+	$(FUGUE) spectest --mode both --threads 2 $(FIXTURES)
 endif
 
 .PHONY: soak

@@ -45,6 +45,11 @@ impl Datadir {
         let store = Store::open(&self.store_path(), options).map_err(usage)?;
         let is_new = store.meta().map_err(usage)?.is_none();
         let head = Chain::init(&store, genesis).map_err(usage)?;
+        let meta = store.meta().map_err(usage)?;
+        if meta.is_some_and(|meta| !genesis.has_config(&meta.config)) {
+            let message = "has this chain with another configuration than --chain gives";
+            return Err(UsageError::at(&self.datadir, message));
+        }
         Ok((store, head, is_new))
     }
 }

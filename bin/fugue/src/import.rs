@@ -1,8 +1,8 @@
 //! `fugue import`: blocks from files into a chain on disk.
 //!
-//! One thread, `fugue-read`, reads and decodes blocks, checks their bodies and recovers their senders;
-//! it hands them over in order through a channel of [`AHEAD_MAX`]. The caller's thread judges,
-//! executes, roots and commits, with the threads of the executor.
+//! One thread, `fugue-read`, reads and decodes blocks, checks their bodies and recovers their
+//! senders; it hands them over in order through a channel of [`AHEAD_MAX`]. The caller's thread
+//! judges, executes, roots and commits, with the threads of the executor.
 //!
 //! Blocks become durable in batches. Interrupted, the next run goes on after the last durable one.
 
@@ -17,7 +17,7 @@ use fugue_archive::{BlockFile, FileKind};
 use fugue_chain::{Chain, ChainOptions, ImportError, Imported, Place, Preparer, Retention};
 use fugue_executor::{Mode, PreparedBlock};
 use fugue_storage::{Access, Store};
-use fugue_types::SealedBlock;
+use fugue_types::{B256, SealedBlock};
 use progress::ImportProgress;
 use std::{
     path::{Path, PathBuf},
@@ -95,12 +95,13 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let mut progress = ImportProgress::new(options.json, bytes, chain.head())?;
     let preparer = chain.preparer();
     let known_to = chain.head().number;
+    let genesis = chain.store().snapshot().map_err(usage)?.meta().genesis;
     let imported = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD_MAX);
         std::thread::Builder::new()
             .name("fugue-read".to_owned())
             .spawn_scoped(scope, move || {
-                read(&options.files, &preparer, known_to, options.to, &sender);
+                read(&options.files, &preparer, known_to, options.to, genesis, &sender);
             })
             .map_err(usage)?;
         import(&mut chain, receiver, &mut progress)
@@ -127,12 +128,13 @@ fn file_bytes(path: &Path) -> Result<u64, UsageError> {
     Ok(metadata.len())
 }
 
-/// Reads all files and hands over their blocks, until `to` or until nobody takes them.
+/// Reads the files and hands over their blocks, until one is above `to` or nobody takes them.
 fn read(
     files: &[PathBuf],
     preparer: &Preparer,
     known_to: u64,
     to: Option<u64>,
+    genesis: B256,
     sender: &SyncSender<Read>,
 ) {
     let mut before = 0;
@@ -154,7 +156,10 @@ fn read(
                 }
             };
             let number = block.block().header.number;
-            if number == 0 || to.is_some_and(|to| number > to) {
+            if to.is_some_and(|to| number > to) {
+                return;
+            }
+            if block.hash() == genesis {
                 continue;
             }
             let read = if number <= known_to {
@@ -191,6 +196,9 @@ fn import(
             Err(error @ ImportError::Invalid { .. }) => {
                 progress.say(&format!("error: {error}"))?;
                 return Ok(Verdict::Differs);
+            }
+            Err(error @ ImportError::TooDeep { .. }) => {
+                progress.say(&format!("warning: a block is left out: {error}"))?;
             }
             Err(error) => return Err(usage(error)),
         }

@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(bundle.chain_id, 1);
         assert_eq!(bundle.block.hash(), header.hash_slow());
         assert_eq!(bundle.block.block().header, header);
-        assert_eq!(bundle.block.block().body.ommers, [grandparent.clone()]);
+        assert_eq!(bundle.block.block().body.ommers, std::slice::from_ref(&grandparent));
         assert_eq!(bundle.pre_state_root, B256::repeat_byte(6));
         let hashes =
             [(4, grandparent.parent_hash), (5, parent.parent_hash), (6, header.parent_hash)];

@@ -5,7 +5,7 @@ use crate::{
     error::Fault, tree::Tree, work::Work,
 };
 use fugue_chainspec::{ChainSpec, Rules};
-use fugue_executor::{BlockOutcome, Execution, Executor, Mode, PreparedBlock, Scope};
+use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
@@ -22,6 +22,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// Side blocks that are kept; when there are more, all are forgotten.
+const SIDE_BLOCKS_MAX: usize = 1_024;
 
 /// How a chain works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,7 @@ pub struct Chain {
     cache: StateCache,
     /// The state after the head, or after the side block that came last.
     work: Option<Work>,
+    pending_blocks: usize,
     pending_changes: usize,
     times: Times,
 }
@@ -120,6 +124,13 @@ pub struct Chain {
 enum Nodes {
     AsRead,
     Checked,
+}
+
+/// What a block did, its root and everything else as its header says.
+struct Executed {
+    diff: StateDiff,
+    receipts: Vec<ReceiptEnvelope>,
+    storage_roots: Vec<(B256, B256)>,
 }
 
 /// Of a block that is known: what its child is judged by.
@@ -142,6 +153,10 @@ impl Chain {
         if let Some(meta) = store.meta()? {
             store.check_genesis(&meta, hash)?;
             return Ok(meta.head);
+        }
+        if let Some(expected) = genesis.expected_hash().filter(|expected| *expected != hash) {
+            let message = format!("the genesis hashes to {hash}, not to {expected}");
+            return Err(ImportError::Internal(message));
         }
         let total_difficulty = block.block().header.difficulty;
         let block = block
@@ -191,6 +206,7 @@ impl Chain {
             durable: head,
             cache: StateCache::new(),
             work: None,
+            pending_blocks: 0,
             pending_changes: 0,
             times: Times::default(),
         })
@@ -279,7 +295,7 @@ impl Chain {
     fn known(&self, hash: B256, header: &Header) -> Result<Option<Imported>, ImportError> {
         let is_known =
             self.tree.get(hash).is_some() || self.store.snapshot()?.number(hash)?.is_some();
-        Ok(is_known.then(|| Imported {
+        Ok(is_known.then_some(Imported {
             number: header.number,
             hash,
             gas_used: header.gas_used,
@@ -290,9 +306,9 @@ impl Chain {
         }))
     }
 
-    /// Executes, roots and compares. A block that seems invalid is executed once more, sequentially
-    /// and on trie nodes that are checked, and that answer stands; says whether the parallel one was
-    /// another.
+    /// Executes, roots and compares. A block that seems invalid is executed once more, one
+    /// transaction after the other and on trie nodes that are checked, and that answer stands; says
+    /// whether the parallel one was another.
     fn execute(
         &mut self,
         prepared: PreparedBlock,
@@ -304,14 +320,14 @@ impl Chain {
         let (done, differed) = match self.run(&prepared, &rules, mode, Nodes::AsRead) {
             Err(Fault::Invalid(_)) => {
                 self.work = None;
+                self.cache.clear();
                 (self.run(&prepared, &rules, Mode::Seq, Nodes::Checked)?, mode != Mode::Seq)
             }
             done => (done?, false),
         };
-        let (outcome, receipts, storage_roots) = done;
+        let Executed { diff, receipts, storage_roots } = done;
         let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
         let block = prepared.into_block();
-        let diff = outcome.diff;
         Ok((BlockRecord { block, total_difficulty, receipts, diff, storage_roots }, differed))
     }
 
@@ -344,8 +360,13 @@ impl Chain {
         }
         let snapshot = self.store.snapshot()?;
         let Some(number) = snapshot.number(header.parent_hash)? else { return Ok(None) };
-        let (_, header) = snapshot.header(number)?;
-        Ok(Some(Parent { header, total_difficulty: snapshot.total_difficulty(number)? }))
+        let (found, parent) = snapshot.header(number)?;
+        if found != header.parent_hash {
+            let message = format!("the store leads from {} to {found}", header.parent_hash);
+            return Err(ImportError::Internal(message));
+        }
+        let total_difficulty = snapshot.total_difficulty(number)?;
+        Ok(Some(Parent { header: parent, total_difficulty }))
     }
 
     /// A block's ancestors among which ommers have their parents, itself first.
@@ -359,7 +380,9 @@ impl Chain {
                     (block.header.clone(), block.body.ommers.clone())
                 }
                 None => {
-                    let Some(number) = snapshot.number(at)? else { break };
+                    let number = snapshot.number(at)?.ok_or_else(|| {
+                        ImportError::Internal(format!("ancestor {at} is nowhere"))
+                    })?;
                     (snapshot.header(number)?.1, snapshot.body(number)?.ommers)
                 }
             };
@@ -382,7 +405,7 @@ impl Chain {
         rules: &Rules,
         mode: Mode,
         nodes: Nodes,
-    ) -> Result<(BlockOutcome, Vec<ReceiptEnvelope>, Vec<(B256, B256)>), Fault> {
+    ) -> Result<Executed, Fault> {
         let header = &prepared.block().block().header;
         let work = match self.work.take() {
             Some(work) if work.at == header.parent_hash => work,
@@ -410,9 +433,13 @@ impl Chain {
             (outcome.receipts(), roots)
         } else {
             let Steps { roots, mut storage_roots, rest } =
-                step_through(&mut work.tries, &*work.snapshot, &outcome.steps, &outcome.diff)?;
+                step_through(&mut work.tries, source, &outcome.steps, &outcome.diff)?;
             let hashed = HashedDiff::from(&rest);
             storage_roots.extend(work.tries.apply(source, &hashed, pool)?);
+            if roots.len() != outcome.results.len() + 1 {
+                let message = "not one step for the opening and each transaction".to_owned();
+                return Err(ImportError::Internal(message).into());
+            }
             // The first step is the opening of the block.
             let status = |index: usize, _: &_| {
                 Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())
@@ -438,7 +465,7 @@ impl Chain {
             return Err(Fault::Invalid(InvalidReason::StateRoot { expected, found }));
         }
         work.advance(header.number, prepared.block().hash(), &outcome.diff)?;
-        Ok((outcome, receipts, storage_roots))
+        Ok(Executed { diff: outcome.diff, receipts, storage_roots })
     }
 
     /// Puts an executed block into the tree, and follows the heaviest chain: by total difficulty,
@@ -447,37 +474,31 @@ impl Chain {
         let header = &record.block.block().header;
         let (number, hash, parent) = (header.number, record.block.hash(), header.parent_hash);
         let total_difficulty = record.total_difficulty;
-        let slots: usize = record.diff.accounts.iter().map(|account| 1 + account.slots.len()).sum();
-        let changes = slots + record.receipts.len();
+        let changes = weight(&record);
         let extends = parent == self.head.hash;
         let is_heavier = (total_difficulty, number) > (self.head_difficulty, self.head.number);
+        if !is_heavier && self.tree.len() >= self.pending_blocks + SIDE_BLOCKS_MAX {
+            self.tree.drop_sides(self.head.hash);
+        }
         self.tree.insert(Arc::new(record));
         if !is_heavier {
             return Ok(Place::Side);
         }
         self.head = Head { number, hash };
         self.head_difficulty = total_difficulty;
-        self.pending_changes += changes;
         if extends {
+            self.pending_blocks += 1;
+            self.pending_changes += changes;
             return Ok(Place::Head);
         }
-        let (below, _) = self.tree.path_to(hash);
-        if below != self.durable.hash {
-            // The chain leaves the durable one below its head.
-            let fork = self.store.snapshot()?.number(below)?;
-            let fork =
-                fork.ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
-            self.work = None;
-            self.cache.clear();
-            self.store.unwind(fork, |_| ())?;
-            self.durable = self.store.head()?;
-        }
+        let (_, path) = self.tree.path_to(hash);
+        self.pending_blocks = path.len();
+        self.pending_changes = path.iter().map(|record| weight(record)).sum();
         Ok(Place::Reorganised)
     }
 
     fn flush_if_full(&mut self) -> Result<Option<Head>, ImportError> {
-        let pending = self.head.number.saturating_sub(self.durable.number);
-        let is_full = pending >= self.options.batch_blocks_max as u64
+        let is_full = self.pending_blocks >= self.options.batch_blocks_max
             || self.pending_changes >= self.options.batch_changes_max;
         if is_full { self.flush() } else { Ok(None) }
     }
@@ -493,25 +514,35 @@ impl Chain {
             return Ok(None);
         }
         let mut work = match self.work.take() {
-            Some(work) if work.at == self.head.hash && work.is_on_head() => work,
+            Some(work) if work.at == self.head.hash => work,
             _ => Work::after(self.head.hash, &self.store, &self.tree)?,
         };
-        if below != self.durable.hash || !work.is_on_head() {
-            return Err(ImportError::Internal("the head does not follow the store".to_owned()));
-        }
         let started = Instant::now();
         let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
-        self.store.commit(&batch)?;
+        let extends_durable = below == self.durable.hash;
+        if extends_durable {
+            self.store.commit(&batch)?;
+            self.cache.advance(&work.layer);
+        } else {
+            // The chain leaves the durable one below its head.
+            let fork = work.base;
+            self.store.replace(fork, &batch)?;
+            self.cache.clear();
+        }
         self.durable = self.head;
-        self.cache.advance(&work.layer);
-        self.tree.settle(&batch.blocks, self.head.number);
+        self.pending_blocks = 0;
         self.pending_changes = 0;
+        // A snapshot would keep what is pruned from being reused.
+        let tries = work.into_tries();
         if self.options.retention != Retention::Archive {
-            // A snapshot would keep what is pruned from being reused.
             self.store.prune(self.options.retention)?;
         }
-        work.rebase(&self.store, self.options.branches_max)?;
-        self.work = Some(work);
+        let snapshot = self.store.snapshot()?;
+        self.tree.settle(&batch.blocks, self.head.number, &snapshot)?;
+        if extends_durable {
+            let branches_max = self.options.branches_max;
+            self.work = Some(Work::on_head(snapshot, self.head.hash, tries, branches_max));
+        }
         self.times.durable += started.elapsed();
         Ok(Some(self.durable))
     }
@@ -532,6 +563,12 @@ impl Chain {
         self.durable = self.head;
         Ok(self.head)
     }
+}
+
+/// What a block counts in a batch.
+fn weight(record: &BlockRecord) -> usize {
+    let slots: usize = record.diff.accounts.iter().map(|account| 1 + account.slots.len()).sum();
+    slots + record.receipts.len()
 }
 
 /// Of roots in the order of time, the last of every account that the diff leaves.

@@ -74,6 +74,14 @@ pub enum ImportError {
         /// The parent that its header names.
         parent: B256,
     },
+    /// It builds on a block too far below the durable head. Says nothing about the block.
+    #[error("block {number} is too far below the durable head, {head}, to be built upon")]
+    TooDeep {
+        /// The durable block below it.
+        number: u64,
+        /// The durable head.
+        head: u64,
+    },
     /// The store failed. Says nothing about the block.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -222,6 +222,17 @@ impl Genesis {
         SealedBlock::seal(Block { header, body })
     }
 
+    /// Whether a store that keeps this configuration has this chain's rules: a public chain's are
+    /// told by its name, all others by the configuration itself.
+    pub fn has_config(&self, stored: &[u8]) -> bool {
+        let stored: Option<Value> = serde_json::from_slice(stored).ok();
+        let stored = stored.unwrap_or_default();
+        match self.name {
+            Some(name) => stored["name"] == *name,
+            None => stored["name"].is_null() && stored["config"] == self.config,
+        }
+    }
+
     /// What the first block of a public chain hashes to; `None` for a genesis from a file. With
     /// any other hash, the state or its root is wrong.
     pub fn expected_hash(&self) -> Option<B256> {

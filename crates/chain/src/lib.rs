@@ -8,7 +8,7 @@
 //! * the *durable head* is the newest block in the store, the *head* the newest of the chain;
 //! * the *tree* holds executed blocks that are not durable: those between the two heads, and side
 //!   blocks;
-//! * [`Work`](work) is the state after some block, ready to execute its child.
+//! * `Work` is the state after some block, ready to execute its child.
 
 mod cache;
 mod chain;

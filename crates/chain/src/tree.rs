@@ -1,6 +1,6 @@
 //! Executed blocks that are not durable, by hash.
 
-use fugue_storage::BlockRecord;
+use fugue_storage::{BlockRecord, Snapshot, StorageError};
 use fugue_types::{B256, B256Map};
 use std::sync::Arc;
 
@@ -50,14 +50,46 @@ impl Tree {
         (at, path)
     }
 
-    /// Forgets blocks that became durable, and side blocks far below the head.
-    pub(crate) fn settle(&mut self, durable: &[Arc<BlockRecord>], head: u64) {
+    /// How many blocks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Forgets all blocks that the head does not build upon.
+    pub(crate) fn drop_sides(&mut self, head: B256) {
+        let (_, path) = self.path_to(head);
+        let kept = |record: Arc<BlockRecord>| (record.block.hash(), record);
+        self.blocks = path.into_iter().map(kept).collect();
+    }
+
+    /// Forgets blocks that became durable, side blocks far below the head, and what builds on
+    /// nothing that is known.
+    pub(crate) fn settle(
+        &mut self,
+        durable: &[Arc<BlockRecord>],
+        head: u64,
+        store: &Snapshot,
+    ) -> Result<(), StorageError> {
         for record in durable {
             self.blocks.remove(&record.block.hash());
         }
-        self.blocks.retain(|_, record| {
-            record.block.block().header.number.saturating_add(SIDE_DEPTH_MAX) >= head
-        });
+        let mut order: Vec<_> = self
+            .blocks
+            .iter()
+            .map(|(hash, record)| {
+                let header = &record.block.block().header;
+                (header.number, *hash, header.parent_hash)
+            })
+            .collect();
+        order.sort_unstable();
+        for (number, hash, parent) in order {
+            let is_near = number.saturating_add(SIDE_DEPTH_MAX) >= head;
+            let is_rooted = self.blocks.contains_key(&parent) || store.number(parent)?.is_some();
+            if !is_near || !is_rooted {
+                self.blocks.remove(&hash);
+            }
+        }
+        Ok(())
     }
 
     /// Forgets everything.

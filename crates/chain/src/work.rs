@@ -12,6 +12,10 @@ use fugue_trie::{HashedDiff, StateTrie};
 use fugue_types::{Address, B256, Bytes, U256};
 use std::{collections::BTreeMap, sync::Arc};
 
+/// How far below the durable head a block may have its parent, and another branch begin: what
+/// changed since is held in memory.
+const REORG_DEPTH_MAX: u64 = 1_024;
+
 /// The state after the block `at`.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -33,7 +37,10 @@ impl Work {
         let base = snapshot
             .number(below)?
             .ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
-        let head = snapshot.meta().head;
+        let (head, oldest) = (snapshot.meta().head, snapshot.meta().oldest_state);
+        if base < oldest || head.number - base.min(head.number) > REORG_DEPTH_MAX {
+            return Err(ImportError::TooDeep { number: base, head: head.number });
+        }
         let tries = if base == head.number {
             StateTrie::new(snapshot.header(base)?.1.state_root)
         } else {
@@ -45,6 +52,10 @@ impl Work {
             let diff = HashedDiff::from(&record.diff);
             work.tries.apply(&CheckedNodes(&work.snapshot), &diff, None)?;
             let header = &record.block.block().header;
+            if work.tries.root() != header.state_root {
+                let message = format!("the tries of block {} do not come out", header.number);
+                return Err(ImportError::Internal(message));
+            }
             work.advance(header.number, record.block.hash(), &record.diff)?;
         }
         Ok(work)
@@ -68,14 +79,22 @@ impl Work {
         Ok(())
     }
 
-    /// Everything up to here became durable.
-    pub(crate) fn rebase(&mut self, store: &Store, branches_max: usize) -> Result<(), ImportError> {
-        self.snapshot = Arc::new(store.snapshot()?);
-        self.base = self.snapshot.meta().head.number;
-        self.layer = Layer::default();
-        self.hashes.clear();
-        self.tries.prune(branches_max);
-        Ok(())
+    /// The tries alone.
+    pub(crate) fn into_tries(self) -> StateTrie {
+        self.tries
+    }
+
+    /// The state after the durable head, with the tries that came to it.
+    pub(crate) fn on_head(
+        snapshot: Snapshot,
+        at: B256,
+        mut tries: StateTrie,
+        branches_max: usize,
+    ) -> Self {
+        let base = snapshot.meta().head.number;
+        tries.prune(branches_max);
+        let (layer, hashes) = (Layer::default(), BTreeMap::new());
+        Self { at, snapshot: Arc::new(snapshot), base, layer, tries, hashes }
     }
 
     /// Calls with the state as a view. The cache is of the newest durable state.

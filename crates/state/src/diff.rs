@@ -8,7 +8,7 @@
 //! * an account that does not exist after has no slots, and none are listed.
 
 use crate::Account;
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
 /// A slot that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +67,16 @@ impl StateDiff {
             account.before != account.after || account.wiped || !account.slots.is_empty()
         });
         self.accounts.sort_unstable_by_key(|account| account.address);
-        let names = |account: &AccountDiff, hash: B256| {
-            account.after.is_some_and(|after| after.code_hash == hash)
-                && account.before.is_none_or(|before| before.code_hash != hash)
-        };
-        self.codes.retain(|(hash, _)| self.accounts.iter().any(|account| names(account, *hash)));
+        let named: HashSet<B256> = self
+            .accounts
+            .iter()
+            .filter_map(|account| {
+                let hash = account.after?.code_hash;
+                let is_new = account.before.is_none_or(|before| before.code_hash != hash);
+                is_new.then_some(hash)
+            })
+            .collect();
+        self.codes.retain(|(hash, _)| named.contains(hash));
         self.codes.sort_unstable_by_key(|(hash, _)| *hash);
         self.codes.dedup_by_key(|(hash, _)| *hash);
         self

@@ -55,7 +55,9 @@ impl Backend {
     pub(crate) fn read(&self, count: usize) -> Result<Vec<ReadTx>, StorageError> {
         self.faults.pass()?;
         let readers: Vec<Reader> = match &self.kind {
-            Kind::Mdbx(database) => database.read(count)?.into_iter().map(Reader::Mdbx).collect(),
+            Kind::Mdbx(database) => {
+                database.read(count)?.into_iter().map(Box::new).map(Reader::Mdbx).collect()
+            }
             Kind::Memory(database) => (0..count).map(|_| Reader::Memory(database.read())).collect(),
         };
         let tx = |reader| ReadTx { reader, faults: self.faults.clone() };
@@ -66,7 +68,7 @@ impl Backend {
     pub(crate) fn write(&self) -> Result<WriteTx<'_>, StorageError> {
         self.faults.pass()?;
         let writer = match &self.kind {
-            Kind::Mdbx(database) => Writer::Mdbx(database.write()?),
+            Kind::Mdbx(database) => Writer::Mdbx(Box::new(database.write()?)),
             Kind::Memory(database) => Writer::Memory(database.write()),
         };
         Ok(WriteTx { writer, faults: self.faults.clone() })
@@ -102,13 +104,11 @@ pub(crate) trait Read {
     ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError>;
 
     /// Shows rows from `key` on, in order, until told to stop.
-    fn scan(
-        &self,
-        table: Table,
-        key: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
-    ) -> Result<(), StorageError>;
+    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError>;
 }
+
+/// What a scan shows key and value of each row to.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError> + 'v;
 
 /// Whether a scan goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(crate) struct ReadTx {
 
 #[derive(Debug)]
 enum Reader {
-    Mdbx(mdbx::Reader),
+    Mdbx(Box<mdbx::Reader>),
     Memory(memory::Reader),
 }
 
@@ -151,12 +151,7 @@ impl Read for ReadTx {
         }
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        key: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
-    ) -> Result<(), StorageError> {
+    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         self.faults.pass()?;
         match &self.reader {
             Reader::Mdbx(reader) => reader.scan(table, key, visit),
@@ -172,7 +167,7 @@ pub(crate) struct WriteTx<'d> {
 }
 
 enum Writer<'d> {
-    Mdbx(mdbx::Writer<'d>),
+    Mdbx(Box<mdbx::Writer<'d>>),
     Memory(memory::Writer<'d>),
 }
 
@@ -253,12 +248,7 @@ impl Read for WriteTx<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        key: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
-    ) -> Result<(), StorageError> {
+    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         self.faults.pass()?;
         match &self.writer {
             Writer::Mdbx(writer) => writer.scan(table, key, visit),

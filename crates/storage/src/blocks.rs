@@ -49,8 +49,9 @@ impl HeaderRow {
         let buf = &mut bytes;
         let hash = B256::from_slice(take(buf, 32)?);
         let total_difficulty = take_trimmed::<32>(buf).map(U256::from_be_bytes)?;
-        let header = alloy_rlp::decode_exact(unpack(bytes)?).ok()?;
-        Some(Self { hash, total_difficulty, header })
+        let header: Header = alloy_rlp::decode_exact(unpack(bytes)?).ok()?;
+        // A damaged header must not judge its child.
+        (header.hash_slow() == hash).then_some(Self { hash, total_difficulty, header })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Snapshot, StorageError, Table,
     backend::Read,
     blocks::damaged,
-    row::{Row, slot_value},
+    row::{Row, StorageRef, slot_value},
 };
 use fugue_state::{Account, StateError, StateView};
 use fugue_trie::EMPTY_ROOT_HASH;
@@ -40,7 +40,10 @@ impl Snapshot {
     /// # Errors
     /// What the database says.
     pub fn code(&self, code_hash: B256) -> Result<Option<Bytes>, StorageError> {
-        self.decoded(Table::Codes, code_hash.as_slice(), |code| Some(Bytes::copy_from_slice(code)))
+        self.decoded(Table::Codes, code_hash.as_slice(), |code| {
+            // Damaged code must not be executed.
+            (keccak256(code) == code_hash).then(|| Bytes::copy_from_slice(code))
+        })
     }
 }
 
@@ -58,6 +61,13 @@ impl PastState<'_> {
             });
         }
         self.snapshot.decoded(Table::Accounts, key.as_slice(), Row::decode)
+    }
+
+    fn storage(&self, key: B256) -> Result<Option<StorageRef>, StorageError> {
+        if self.is_latest {
+            return self.snapshot.storage_ref(key);
+        }
+        Ok(self.row(key)?.and_then(|row| row.storage))
     }
 
     fn slot_of(&self, id: u64, slot: U256) -> Result<U256, StorageError> {
@@ -89,14 +99,14 @@ impl StateView for PastState<'_> {
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        match self.row(keccak256(address))?.and_then(|row| row.storage) {
+        match self.storage(keccak256(address))? {
             Some(storage) if storage.root != EMPTY_ROOT_HASH => Ok(self.slot_of(storage.id, slot)?),
             _ => Ok(U256::ZERO),
         }
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        let storage = self.row(keccak256(address))?.and_then(|row| row.storage);
+        let storage = self.storage(keccak256(address))?;
         Ok(storage.is_some_and(|storage| storage.root != EMPTY_ROOT_HASH))
     }
 

@@ -26,11 +26,6 @@ pub(crate) fn storage_path_key(id: u64, path: &Nibbles) -> Vec<u8> {
 }
 
 impl Snapshot {
-    fn storage_id(&self, owner: B256) -> Result<Option<u64>, StorageError> {
-        let row = self.decoded(Table::Accounts, owner.as_slice(), Row::decode)?;
-        Ok(row.and_then(|row| row.storage).map(|storage| storage.id))
-    }
-
     /// The branch at a path; `None` if there is none.
     pub(crate) fn branch(
         &self,
@@ -93,8 +88,8 @@ impl Snapshot {
         let (branches, leaves, scope) = match owner {
             None => (Table::AccountTrie, Table::Accounts, Vec::new()),
             Some(owner) => {
-                let Some(id) = self.storage_id(owner)? else { return Ok(None) };
-                (Table::StorageTrie, Table::Storage, id.to_be_bytes().to_vec())
+                let Some(storage) = self.storage_ref(owner)? else { return Ok(None) };
+                (Table::StorageTrie, Table::Storage, storage.id.to_be_bytes().to_vec())
             }
         };
         if !is_leaf {

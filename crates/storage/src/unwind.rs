@@ -5,10 +5,11 @@
 //! must come out as the header of that block says, before anything is written.
 
 use crate::{
-    CheckedNodes, Head, Meta, Snapshot, StorageError, Store, Table,
+    CheckedNodes, CommitBatch, Head, Meta, Snapshot, StorageError, Store, Table,
     backend::{Read, Scan, WriteTx},
     blocks::{damaged, decoded},
     changes::Changes,
+    commit::put_batch,
     nodes::{storage_path_key, trie_key},
     row::{Row, slot_value, trimmed},
 };
@@ -179,6 +180,30 @@ impl Store {
             })?;
             step(self.head()?);
         }
+    }
+}
+
+impl Store {
+    /// Puts other blocks in the place of those after `fork`, in one commit: the first of the batch
+    /// is a child of block `fork`, and its trie nodes lead from the head of the store to its end.
+    ///
+    /// # Errors
+    /// As [`Store::commit`] and [`Store::unwind`].
+    pub fn replace(&self, fork: u64, batch: &CommitBatch) -> Result<(), StorageError> {
+        let snapshot = self.snapshot()?;
+        snapshot.state_at(fork)?;
+        let head = snapshot.meta().head;
+        let reversal = snapshot.reversal(fork)?;
+        let update = snapshot.reversed_tries(fork, &reversal)?.take_updates();
+        self.write(|tx| {
+            let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
+            if meta.head != head {
+                return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
+            }
+            undo(tx, &snapshot, meta, fork, &reversal, &update)?;
+            let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
+            put_batch(tx, meta, batch)
+        })
     }
 }
 

@@ -5,7 +5,8 @@
 //! * Every stored branch is reached from its root, and each reference is the hash of what it names.
 //! * Headers are linked; bodies and receipts that are kept have the roots of their headers; hashes
 //!   lead to what they are of.
-//! * History leads from the state of the head back to that of the oldest block whose state is kept.
+//! * History leads from the state of the head back to that of an earlier block, [`HISTORY_BLOCKS`]
+//!   below it or the oldest one whose state is kept.
 
 use crate::{
     Snapshot, StorageError, Table,
@@ -24,6 +25,9 @@ use fugue_types::{B256, BlockBody, Header, U256, keccak256};
 
 /// Problems that are listed; verification ends at the last of them.
 const PROBLEMS_MAX: usize = 100;
+
+/// Blocks that history is followed back: what changed in them is held in memory.
+const HISTORY_BLOCKS: u64 = 1_024;
 
 /// Something that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +117,7 @@ struct StoredTrie {
 }
 
 impl Snapshot {
-    /// Looks at everything, until it is done or there are [`PROBLEMS_MAX`] problems. `progress` is
+    /// Looks at everything, until it is done or there are 100 problems. `progress` is
     /// told each block and each account that is looked at.
     ///
     /// # Errors
@@ -127,7 +131,8 @@ impl Snapshot {
         }
         if verified.problems.is_empty() {
             // Only where all else fits does it say something by itself.
-            let tries = self.tries_at(self.meta().oldest_state);
+            let back = self.meta().head.number.saturating_sub(HISTORY_BLOCKS);
+            let tries = self.tries_at(self.meta().oldest_state.max(back));
             verified.read(tries.map(drop))?;
         }
         Ok(verified)

@@ -2,8 +2,8 @@
 //!
 //! Workers execute: each takes the next number, reads the block and its senders from the store, and
 //! executes it in every mode on the state after its parent, out of history. The caller's thread
-//! judges in the order of the numbers: outcomes by the header, and the state root, to which it takes
-//! the tries of the first parent block by block.
+//! judges in the order of the numbers: outcomes by the header, and the state root, for which it
+//! takes the tries of the first parent from block to block.
 
 use crate::{
     UsageError, Verdict,

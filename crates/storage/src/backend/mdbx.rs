@@ -6,7 +6,7 @@
 //!   fail. Through a map, a full disk would kill the process.
 //! * A reader is used by one thread at a time; `Snapshot` holds one for each.
 
-use super::{Scan, TableStats, Value};
+use super::{Scan, TableStats, Value, Visit};
 use crate::{Access, StorageError, Table};
 use signet_libmdbx::{
     self as mdbx, DatabaseFlags, Environment, Geometry, MdbxError, Mode, ReadError, SyncMode,
@@ -103,8 +103,12 @@ impl Database {
             }
             Access::Read => {
                 let tx = environment.begin_ro_unsync().map_err(failed(path, "opening"))?;
-                all(Table::ALL.map(|table| tx.open_db(Some(table.name()))))
-                    .map_err(failed(path, "opening"))?
+                match all(Table::ALL.map(|table| tx.open_db(Some(table.name())))) {
+                    Err(MdbxError::NotFound) => {
+                        return Err(StorageError::Empty { path: path.to_owned() });
+                    }
+                    opened => opened.map_err(failed(path, "opening"))?,
+                }
             }
         };
         Ok(Self { path: path.to_owned(), environment, tables })
@@ -177,7 +181,20 @@ fn check_schema(environment: &Environment, path: &Path) -> Result<(), StorageErr
             let found = tx.get::<Value<'_>>(table.dbi(), crate::meta::SCHEMA);
             crate::meta::check_schema(found.map_err(failed(path, "opening"))?.as_deref())
         }
-        Err(MdbxError::NotFound) => Ok(()),
+        Err(MdbxError::NotFound) => {
+            let main = tx.open_db(None).map_err(failed(path, "opening"))?;
+            let mut cursor = tx.cursor(main).map_err(failed(path, "opening"))?;
+            let first: Option<(Vec<u8>, ())> = cursor.first().map_err(failed(path, "opening"))?;
+            match first {
+                None => Ok(()),
+                Some((name, ())) => {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    let reason = format!("the database of another program, with table \"{name}\"");
+                    let (path, doing) = (path.to_owned(), "opening");
+                    Err(StorageError::Database { path, doing, reason })
+                }
+            }
+        }
         Err(error) => Err(failed(path, "opening")(error)),
     }
 }
@@ -227,7 +244,7 @@ macro_rules! reads {
             &$self,
             table: Table,
             key: &[u8],
-            visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
+            visit: &mut Visit<'_>,
         ) -> Result<(), StorageError> {
             let cursor = $self.tx.cursor($tables[table.index()]);
             let mut cursor = cursor.map_err(failed($path, "reading"))?;

@@ -1,7 +1,7 @@
 //! Ordered maps in memory. A reader keeps the maps as they were; a writer copies a map that it
 //! changes while a reader has it.
 
-use super::{Scan, TableStats, Value};
+use super::{Scan, TableStats, Value, Visit};
 use crate::{StorageError, Table};
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -56,7 +56,7 @@ impl Reader {
         &self,
         table: Table,
         key: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StorageError> {
         for (key, value) in
             self.tables[table.index()].range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
@@ -114,7 +114,7 @@ impl Writer<'_> {
         &self,
         table: Table,
         key: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StorageError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StorageError> {
         self.reader.scan(table, key, visit)
     }

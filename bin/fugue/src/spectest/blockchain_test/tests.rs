@@ -114,7 +114,8 @@ fn whatever_the_fixture_says_is_compared() {
     let block = child(&genesis());
     let good = fixture(json!([valid(&block)]), &block.header);
     assert_eq!(run(good.clone()), Ok(()));
-    let changes: [(&str, fn(&mut Value)); 7] = [
+    type Edit = fn(&mut Value);
+    let changes: [(&str, Edit); 7] = [
         ("hash of the genesis", |test| test["pre"] = json!({})),
         ("hash of the last block", |test| test["lastblockhash"] = json!(B256::ZERO)),
         ("state root", |test| test["postState"] = json!({})),
