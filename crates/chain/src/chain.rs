@@ -7,11 +7,10 @@ use crate::{
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff};
-use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Store};
+use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_types::{
-    B256, B256Map, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
-    keccak256,
+    B256, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -292,9 +291,16 @@ impl Chain {
         Ok(Imported { number, hash, gas_used, tx_count, place, parallel_differed, durable })
     }
 
+    /// The store at its head: the snapshot that is at hand, if there is one.
+    fn snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
+        match &self.work {
+            Some(work) => Ok(work.snapshot.clone()),
+            None => Ok(Arc::new(self.store.snapshot()?)),
+        }
+    }
+
     fn known(&self, hash: B256, header: &Header) -> Result<Option<Imported>, ImportError> {
-        let is_known =
-            self.tree.get(hash).is_some() || self.store.snapshot()?.number(hash)?.is_some();
+        let is_known = self.tree.get(hash).is_some() || self.snapshot()?.number(hash)?.is_some();
         Ok(is_known.then_some(Imported {
             number: header.number,
             hash,
@@ -358,7 +364,7 @@ impl Chain {
             let header = record.block.block().header.clone();
             return Ok(Some(Parent { header, total_difficulty }));
         }
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let Some(number) = snapshot.number(header.parent_hash)? else { return Ok(None) };
         let (found, parent) = snapshot.header(number)?;
         if found != header.parent_hash {
@@ -371,7 +377,7 @@ impl Chain {
 
     /// A block's ancestors among which ommers have their parents, itself first.
     fn ancestors(&self, hash: B256) -> Result<Vec<AncestorFacts>, ImportError> {
-        let snapshot = self.store.snapshot()?;
+        let snapshot = self.snapshot()?;
         let (mut ancestors, mut at) = (Vec::new(), hash);
         while ancestors.len() < OMMER_ANCESTORS {
             let (header, ommers) = match self.tree.get(at) {
@@ -444,7 +450,7 @@ impl Chain {
             let status = |index: usize, _: &_| {
                 Eip658Value::PostState(roots.get(index + 1).copied().unwrap_or_default())
             };
-            (outcome.receipts_with(status), last_of_each(storage_roots, &outcome.diff))
+            (outcome.receipts_with(status), storage_roots)
         };
         let found = work.tries.root();
         self.times.rooted += started.elapsed();
@@ -569,17 +575,6 @@ impl Chain {
 fn weight(record: &BlockRecord) -> usize {
     let slots: usize = record.diff.accounts.iter().map(|account| 1 + account.slots.len()).sum();
     slots + record.receipts.len()
-}
-
-/// Of roots in the order of time, the last of every account that the diff leaves.
-fn last_of_each(roots: Vec<(B256, B256)>, diff: &StateDiff) -> Vec<(B256, B256)> {
-    let last: B256Map<B256> = roots.into_iter().collect();
-    let left = diff.accounts.iter().filter(|change| change.after.is_some());
-    left.filter_map(|change| {
-        let key = keccak256(change.address);
-        Some((key, *last.get(&key)?))
-    })
-    .collect()
 }
 
 /// The change from nothing to the state of a genesis.

@@ -117,6 +117,30 @@ pub(crate) enum Scan {
     Stop,
 }
 
+/// What reads through a database that may be made to fail.
+trait Counted {
+    /// The reads of the database; each is an operation that may fail.
+    fn counted(&self) -> Result<&dyn Read, StorageError>;
+}
+
+impl<C: Counted> Read for C {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value<'_>>, StorageError> {
+        self.counted()?.get(table, key)
+    }
+
+    fn seek(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError> {
+        self.counted()?.seek(table, key)
+    }
+
+    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        self.counted()?.scan(table, key, visit)
+    }
+}
+
 /// A reader.
 #[derive(Debug)]
 pub(crate) struct ReadTx {
@@ -130,33 +154,13 @@ enum Reader {
     Memory(memory::Reader),
 }
 
-impl Read for ReadTx {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value<'_>>, StorageError> {
+impl Counted for ReadTx {
+    fn counted(&self) -> Result<&dyn Read, StorageError> {
         self.faults.pass()?;
-        match &self.reader {
-            Reader::Mdbx(reader) => reader.get(table, key),
-            Reader::Memory(reader) => Ok(reader.get(table, key)),
-        }
-    }
-
-    fn seek(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError> {
-        self.faults.pass()?;
-        match &self.reader {
-            Reader::Mdbx(reader) => reader.seek(table, key),
-            Reader::Memory(reader) => Ok(reader.seek(table, key)),
-        }
-    }
-
-    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        self.faults.pass()?;
-        match &self.reader {
-            Reader::Mdbx(reader) => reader.scan(table, key, visit),
-            Reader::Memory(reader) => reader.scan(table, key, visit),
-        }
+        Ok(match &self.reader {
+            Reader::Mdbx(reader) => &**reader,
+            Reader::Memory(reader) => reader,
+        })
     }
 }
 
@@ -227,32 +231,12 @@ impl WriteTx<'_> {
     }
 }
 
-impl Read for WriteTx<'_> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value<'_>>, StorageError> {
+impl Counted for WriteTx<'_> {
+    fn counted(&self) -> Result<&dyn Read, StorageError> {
         self.faults.pass()?;
-        match &self.writer {
-            Writer::Mdbx(writer) => writer.get(table, key),
-            Writer::Memory(writer) => Ok(writer.get(table, key)),
-        }
-    }
-
-    fn seek(
-        &self,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError> {
-        self.faults.pass()?;
-        match &self.writer {
-            Writer::Mdbx(writer) => writer.seek(table, key),
-            Writer::Memory(writer) => Ok(writer.seek(table, key)),
-        }
-    }
-
-    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        self.faults.pass()?;
-        match &self.writer {
-            Writer::Mdbx(writer) => writer.scan(table, key, visit),
-            Writer::Memory(writer) => writer.scan(table, key, visit),
-        }
+        Ok(match &self.writer {
+            Writer::Mdbx(writer) => &**writer,
+            Writer::Memory(writer) => writer.reader(),
+        })
     }
 }

@@ -31,7 +31,7 @@ pub struct BlockRecord {
     /// What the block changed.
     pub diff: StateDiff,
     /// By hashed address, the storage root after the block of every account of `diff` whose storage
-    /// changed and that is there after.
+    /// changed and that is there after; of several of one account the last.
     pub storage_roots: Vec<(B256, B256)>,
 }
 

@@ -111,8 +111,7 @@ impl TrieSource for Snapshot {
         _: &RlpNode,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
-        self.find(owner, path, is_leaf)?
-            .ok_or_else(|| TrieError::Missing { owner, path: hex(path) })
+        self.find(owner, path, is_leaf)?.ok_or_else(|| TrieError::missing(owner, path))
     }
 }
 
@@ -131,14 +130,9 @@ impl TrieSource for CheckedNodes<'_> {
     ) -> Result<Revealed, TrieError> {
         let revealed = self.0.reveal(owner, path, node, is_leaf)?;
         if revealed.reference() != *node {
-            let reason = "it is not the one that its parent names".to_owned();
-            return Err(TrieError::Damaged { owner, path: hex(path), reason });
+            let reason = "it is not the one that its parent names";
+            return Err(TrieError::damaged(owner, path, reason));
         }
         Ok(revealed)
     }
-}
-
-/// A path for people: one hex digit a nibble.
-fn hex(path: &Nibbles) -> String {
-    path.to_vec().iter().map(|nibble| format!("{nibble:x}")).collect()
 }

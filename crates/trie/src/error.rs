@@ -1,5 +1,6 @@
 //! Why a root or a proof could not be computed. Never a verdict on a block.
 
+use crate::Nibbles;
 use fugue_types::B256;
 
 /// What a trie came upon.
@@ -26,6 +27,23 @@ pub enum TrieError {
     /// What keeps the nodes failed.
     #[error("reading trie nodes: {0}")]
     Source(String),
+}
+
+impl TrieError {
+    /// No node is at this path.
+    pub fn missing(owner: Option<B256>, path: &Nibbles) -> Self {
+        Self::Missing { owner, path: hex(path) }
+    }
+
+    /// The node at this path is not what it must be.
+    pub fn damaged(owner: Option<B256>, path: &Nibbles, reason: impl ToString) -> Self {
+        Self::Damaged { owner, path: hex(path), reason: reason.to_string() }
+    }
+}
+
+/// A path for people: one hex digit a nibble.
+fn hex(path: &Nibbles) -> String {
+    path.to_vec().into_iter().filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 fn name(owner: &Option<B256>) -> String {

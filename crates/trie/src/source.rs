@@ -82,11 +82,6 @@ impl TrieSource for NoSource {
         _: &RlpNode,
         _: bool,
     ) -> Result<Revealed, TrieError> {
-        Err(TrieError::Missing { owner, path: hex(path) })
+        Err(TrieError::missing(owner, path))
     }
-}
-
-/// A path for people: one hex digit a nibble.
-pub(crate) fn hex(path: &Nibbles) -> String {
-    path.to_vec().into_iter().filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }

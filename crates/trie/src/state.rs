@@ -2,9 +2,8 @@
 
 use crate::{
     Change, EMPTY_ROOT_HASH, HashedAccount, HashedDiff, New, Nibbles, NodeUpdates, Trie,
-    TrieAccount, TrieError, TrieSource,
+    TrieAccount, TrieError, TrieSource, trie::account_rlp,
 };
-use fugue_state::Account;
 use fugue_types::{B256, B256Map, HashSet, U256};
 use rayon::{ThreadPool, prelude::*};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -293,9 +292,4 @@ fn slot_changes(account: &HashedAccount) -> Vec<Change> {
         },
     };
     account.slots.iter().map(change).collect()
-}
-
-fn account_rlp(account: Account, storage_root: B256) -> Vec<u8> {
-    let Account { nonce, balance, code_hash } = account;
-    alloy_rlp::encode(TrieAccount { nonce, balance, storage_root, code_hash })
 }

@@ -12,7 +12,6 @@
 use crate::{
     EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, TrieAccount, TrieError, TrieSource,
     node::{Branch, Children, Leaf, Link},
-    source::hex,
 };
 use fugue_state::Account;
 use fugue_types::{B256, HashSet, keccak256};
@@ -58,8 +57,7 @@ impl New {
             Self::Account(account) => {
                 let old = old.and_then(|rlp| alloy_rlp::decode_exact::<TrieAccount>(rlp).ok());
                 let storage_root = old.map_or(EMPTY_ROOT_HASH, |old| old.storage_root);
-                let Account { nonce, balance, code_hash } = account;
-                Some(alloy_rlp::encode(TrieAccount { nonce, balance, storage_root, code_hash }))
+                Some(account_rlp(account, storage_root))
             }
         }
     }
@@ -496,6 +494,12 @@ impl Update<'_> {
     }
 }
 
+/// The leaf of an account, in RLP.
+pub(crate) fn account_rlp(account: Account, storage_root: B256) -> Vec<u8> {
+    let Account { nonce, balance, code_hash } = account;
+    alloy_rlp::encode(TrieAccount { nonce, balance, storage_root, code_hash })
+}
+
 /// The key and value of a change that is no deletion; `old` is the value before.
 fn taken(change: &mut Change, old: Option<&[u8]>) -> Option<(Nibbles, Vec<u8>)> {
     std::mem::take(&mut change.new).over(old).map(|value| (change.key, value))
@@ -544,7 +548,7 @@ fn reveal_branch(
 /// Refuses a branch whose children are not known.
 fn transparent(branch: &Branch, owner: Option<B256>, path: &Nibbles) -> Result<(), TrieError> {
     if branch.is_opaque {
-        return Err(TrieError::Missing { owner, path: hex(path) });
+        return Err(TrieError::missing(owner, path));
     }
     Ok(())
 }

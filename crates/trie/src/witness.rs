@@ -5,7 +5,7 @@
 
 use crate::{
     EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, StateTrie, StoredBranch, StoredChild, TrieAccount,
-    TrieError, TrieSource, source::hex,
+    TrieError, TrieSource,
 };
 use alloy_trie::nodes::TrieNode;
 use fugue_state::{Account, StateError, StateView};
@@ -57,7 +57,7 @@ impl Witness {
                 Some(rlp) => rlp,
             },
         };
-        let damaged = |reason: String| TrieError::Damaged { owner, path: hex(path), reason };
+        let damaged = |reason: String| TrieError::damaged(owner, path, reason);
         let node: TrieNode =
             alloy_rlp::decode_exact(rlp).map_err(|error| damaged(error.to_string()))?;
         // Keys are hashes of 64 nibbles: a leaf ends there, everything else before.
@@ -87,7 +87,7 @@ impl Witness {
         let (mut path, mut at) = (Nibbles::default(), RlpNode::word_rlp(&root));
         loop {
             let node = self.node(owner, &path, &at)?;
-            match node.ok_or_else(|| TrieError::Missing { owner, path: hex(&path) })? {
+            match node.ok_or_else(|| TrieError::missing(owner, &path))? {
                 TrieNode::EmptyRoot => return Ok(None),
                 TrieNode::Leaf(leaf) => {
                     return Ok((path.join(&leaf.key) == key).then_some(leaf.value));
@@ -122,9 +122,8 @@ impl TrieSource for Witness {
         node: &RlpNode,
         _: bool,
     ) -> Result<Revealed, TrieError> {
-        let damaged =
-            |reason: &str| TrieError::Damaged { owner, path: hex(path), reason: reason.to_owned() };
-        let missing = |path: &Nibbles| TrieError::Missing { owner, path: hex(path) };
+        let damaged = |reason: &str| TrieError::damaged(owner, path, reason);
+        let missing = |path: &Nibbles| TrieError::missing(owner, path);
         let (prefix, branch) = match self.node(owner, path, node)?.ok_or_else(|| missing(path))? {
             TrieNode::EmptyRoot => return Err(damaged("an empty node below a node")),
             TrieNode::Leaf(leaf) => {

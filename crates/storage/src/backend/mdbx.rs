@@ -6,7 +6,7 @@
 //!   fail. Through a map, a full disk would kill the process.
 //! * A reader is used by one thread at a time; `Snapshot` holds one for each.
 
-use super::{Scan, TableStats, Value, Visit};
+use super::{Read, Scan, TableStats, Value, Visit};
 use crate::{Access, StorageError, Table};
 use signet_libmdbx::{
     self as mdbx, DatabaseFlags, Environment, Geometry, MdbxError, Mode, ReadError, SyncMode,
@@ -221,7 +221,7 @@ pub(super) struct Writer<'d> {
 /// Both read in the same way.
 macro_rules! reads {
     ($self:ident, $path:expr, $tables:expr) => {
-        pub(super) fn get(
+        fn get(
             &$self,
             table: Table,
             key: &[u8],
@@ -230,7 +230,7 @@ macro_rules! reads {
             found.map_err(failed($path, "reading"))
         }
 
-        pub(super) fn seek(
+        fn seek(
             &$self,
             table: Table,
             key: &[u8],
@@ -240,7 +240,7 @@ macro_rules! reads {
             cursor.set_range(key).map_err(failed($path, "reading"))
         }
 
-        pub(super) fn scan(
+        fn scan(
             &$self,
             table: Table,
             key: &[u8],
@@ -261,13 +261,15 @@ macro_rules! reads {
     };
 }
 
-impl Reader {
+impl Read for Reader {
     reads!(self, &self.path, self.tables);
 }
 
-impl Writer<'_> {
+impl Read for Writer<'_> {
     reads!(self, &self.database.path, self.database.tables);
+}
 
+impl Writer<'_> {
     pub(super) fn put(
         &mut self,
         table: Table,

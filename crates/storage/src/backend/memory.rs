@@ -1,7 +1,7 @@
 //! Ordered maps in memory. A reader keeps the maps as they were; a writer copies a map that it
 //! changes while a reader has it.
 
-use super::{Scan, TableStats, Value, Visit};
+use super::{Read, Scan, TableStats, Value, Visit};
 use crate::{StorageError, Table};
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -41,26 +41,24 @@ pub(super) struct Reader {
     tables: Tables,
 }
 
-impl Reader {
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Value<'_>> {
-        self.tables[table.index()].get(key).map(|value| value.as_slice().into())
+impl Read for Reader {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value<'_>>, StorageError> {
+        Ok(self.tables[table.index()].get(key).map(|value| value.as_slice().into()))
     }
 
-    pub(super) fn seek(&self, table: Table, key: &[u8]) -> Option<(Value<'_>, Value<'_>)> {
-        let mut rows =
-            self.tables[table.index()].range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
-        rows.next().map(|(key, value)| (key.as_slice().into(), value.as_slice().into()))
-    }
-
-    pub(super) fn scan(
+    fn seek(
         &self,
         table: Table,
         key: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StorageError> {
-        for (key, value) in
-            self.tables[table.index()].range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
-        {
+    ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError> {
+        let mut rows =
+            self.tables[table.index()].range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+        Ok(rows.next().map(|(key, value)| (key.as_slice().into(), value.as_slice().into())))
+    }
+
+    fn scan(&self, table: Table, key: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        let from = (Bound::Included(key), Bound::Unbounded);
+        for (key, value) in self.tables[table.index()].range::<[u8], _>(from) {
             if visit(key, value)? == Scan::Stop {
                 break;
             }
@@ -102,20 +100,8 @@ impl Writer<'_> {
         *self.database.tables.lock() = self.reader.tables;
     }
 
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Value<'_>> {
-        self.reader.get(table, key)
-    }
-
-    pub(super) fn seek(&self, table: Table, key: &[u8]) -> Option<(Value<'_>, Value<'_>)> {
-        self.reader.seek(table, key)
-    }
-
-    pub(super) fn scan(
-        &self,
-        table: Table,
-        key: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StorageError> {
-        self.reader.scan(table, key, visit)
+    /// The tables with what was written so far.
+    pub(super) const fn reader(&self) -> &Reader {
+        &self.reader
     }
 }

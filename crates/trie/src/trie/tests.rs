@@ -2,7 +2,7 @@
 
 use crate::{
     Change, EMPTY_ROOT_HASH, New, Nibbles, Revealed, RlpNode, StoredBranch, Trie, TrieError,
-    TrieSource, raw_root, source::hex,
+    TrieSource, raw_root,
 };
 use alloy_trie::HashBuilder;
 use fugue_types::B256;
@@ -39,7 +39,7 @@ impl TrieSource for Tables {
                 suffix: Nibbles::from_nibbles(&key[path.len()..]),
                 value: value.clone(),
             }),
-            None => Err(TrieError::Missing { owner, path: hex(&Nibbles::from_nibbles(path)) }),
+            None => Err(TrieError::missing(owner, &Nibbles::from_nibbles(path))),
         }
     }
 }
