@@ -6,7 +6,7 @@ use crate::{
     blocks::{damaged, decoded},
     row::{Row, slot_value},
 };
-use fugue_trie::{Nibbles, Revealed, RlpNode, StoredBranch, TrieError, TrieSource};
+use fugue_trie::{Nibbles, Reference, Revealed, StoredBranch, TrieError, TrieSource};
 use fugue_types::B256;
 
 /// Length of a key of the state.
@@ -108,10 +108,16 @@ impl TrieSource for Snapshot {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        _: &RlpNode,
+        _: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         self.find(owner, path, is_leaf)?.ok_or_else(|| TrieError::missing(owner, path))
+    }
+
+    fn storage_root(&self, key: B256) -> Result<Option<B256>, TrieError> {
+        let row = self.with(|tx| decoded(tx, Table::Accounts, key.as_slice(), Row::decode))?;
+        let row = row.ok_or_else(|| TrieError::missing(None, &Nibbles::unpack(key)))?;
+        Ok(Some(row.trie_account().storage_root))
     }
 }
 
@@ -125,7 +131,7 @@ impl TrieSource for CheckedNodes<'_> {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         let revealed = self.0.reveal(owner, path, node, is_leaf)?;

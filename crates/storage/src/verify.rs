@@ -20,7 +20,7 @@ use alloy_consensus::proofs::{
     calculate_withdrawals_root,
 };
 use alloy_trie::HashBuilder;
-use fugue_trie::{Nibbles, RlpNode};
+use fugue_trie::{Nibbles, Reference};
 use fugue_types::{B256, BlockBody, Header, U256, keccak256};
 
 /// Problems that are listed; verification ends at the last of them.
@@ -303,7 +303,7 @@ impl Snapshot {
         let mut open = Vec::new();
         // A single leaf has no branch above it.
         if leaves >= 2 {
-            open.push((Nibbles::default(), RlpNode::word_rlp(&root)));
+            open.push((Nibbles::default(), Reference::hash(root)));
         }
         while let Some((path, expected)) = open.pop() {
             if verified.is_full() {
@@ -327,7 +327,7 @@ impl Snapshot {
                 if !child.is_leaf {
                     let mut path = start;
                     path.push(nibble);
-                    open.push((path, child.rlp.clone()));
+                    open.push((path, child.reference));
                 }
             }
         }

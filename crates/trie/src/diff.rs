@@ -1,7 +1,8 @@
 //! A diff by the hashes under which tries keep accounts and slots.
 
+use crate::Batch;
 use fugue_state::{Account, StateDiff};
-use fugue_types::{B256, U256, keccak256};
+use fugue_types::{B256, U256};
 
 /// A slot that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,31 +39,30 @@ pub struct HashedDiff {
 
 impl From<&StateDiff> for HashedDiff {
     fn from(diff: &StateDiff) -> Self {
-        let mut accounts: Vec<HashedAccount> = diff
-            .accounts
-            .iter()
-            .map(|change| {
-                let mut slots: Vec<HashedSlot> = change
-                    .slots
-                    .iter()
-                    .map(|slot| HashedSlot {
-                        key: keccak256(slot.slot.to_be_bytes::<32>()),
-                        existed: !slot.before.is_zero(),
-                        after: slot.after,
-                    })
-                    .collect();
-                slots.sort_unstable_by_key(|slot| slot.key);
-                HashedAccount {
-                    key: keccak256(change.address),
-                    existed: change.before.is_some(),
-                    after: change.after,
-                    is_storage_new: change.wiped
-                        || change.before.is_none()
-                        || change.after.is_none(),
-                    slots,
-                }
-            })
-            .collect();
+        let mut batch = Batch::default();
+        let mut accounts: Vec<HashedAccount> = Vec::with_capacity(diff.accounts.len());
+        for (index, change) in diff.accounts.iter().enumerate() {
+            batch.push(change.address.as_slice(), (index, None));
+            let slots = change.slots.iter().enumerate().map(|(at, slot)| {
+                batch.push(&slot.slot.to_be_bytes::<32>(), (index, Some(at)));
+                let existed = !slot.before.is_zero();
+                HashedSlot { key: B256::ZERO, existed, after: slot.after }
+            });
+            accounts.push(HashedAccount {
+                key: B256::ZERO,
+                existed: change.before.is_some(),
+                after: change.after,
+                is_storage_new: change.wiped || change.before.is_none() || change.after.is_none(),
+                slots: slots.collect(),
+            });
+        }
+        batch.hash(|(index, slot), hash| match slot {
+            None => accounts[*index].key = hash,
+            Some(at) => accounts[*index].slots[*at].key = hash,
+        });
+        for account in &mut accounts {
+            account.slots.sort_unstable_by_key(|slot| slot.key);
+        }
         accounts.sort_unstable_by_key(|account| account.key);
         Self { accounts }
     }

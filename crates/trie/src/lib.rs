@@ -12,17 +12,22 @@
 
 mod diff;
 mod error;
+mod keccak;
 mod node;
+mod reference;
+mod seal;
 mod source;
 mod state;
 mod steps;
 mod trie;
 mod witness;
 
-pub use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount, nodes::RlpNode, proof::verify_proof};
+pub use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount, proof::verify_proof};
 pub use diff::{HashedAccount, HashedDiff, HashedSlot};
 pub use error::TrieError;
+pub use keccak::Batch;
 pub use node::{Children, StoredBranch, StoredChild};
+pub use reference::Reference;
 pub use source::{NoSource, Revealed, TrieSource};
 pub use state::{StateTrie, StorageNodes, TrieUpdate};
 pub use steps::{Steps, StepsError, step_through};

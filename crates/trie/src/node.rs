@@ -12,10 +12,15 @@
 //! child     32 bytes of hash, or if embedded u8 length (1 to 31) and so many bytes of RLP
 //! ```
 //! Integers are big-endian. A stored branch has no value: keys of the state are all of one length.
+//!
+//! In memory a branch holds the references to its children side by side, so that it can be hashed
+//! without a look at them; the children that are in memory too stand in a list of their own.
 
-use crate::{Nibbles, RlpNode};
+use crate::{Nibbles, Reference};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable};
 use alloy_trie::nodes::{ExtensionNodeRef, LeafNodeRef};
 use fugue_types::B256;
+use std::cell::Cell;
 
 /// Children of a branch by nibble: only those that are there take room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +38,6 @@ impl<C> Default for Children<C> {
 }
 
 impl<C> Children<C> {
-    /// Room for so many.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        Self { mask: 0, list: Vec::with_capacity(count) }
-    }
-
     /// Where a child stands, or would stand, in the list; and whether it is there.
     const fn place(&self, nibble: u8) -> (usize, bool) {
         let bit = 1u16 << (nibble & 15);
@@ -60,11 +60,6 @@ impl<C> Children<C> {
         self.list.get(place).filter(|_| is_there)
     }
 
-    pub(crate) fn get_mut(&mut self, nibble: u8) -> Option<&mut C> {
-        let (place, is_there) = self.place(nibble);
-        self.list.get_mut(place).filter(|_| is_there)
-    }
-
     /// Puts a child at a nibble, in place of the one there.
     pub fn set(&mut self, nibble: u8, child: C) {
         let (place, is_there) = self.place(nibble);
@@ -77,114 +72,99 @@ impl<C> Children<C> {
     }
 
     /// All of them with their nibbles, lowest first.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, &C)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &C)> + Clone {
         nibbles(self.mask).zip(&self.list)
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u8, &mut C)> {
-        nibbles(self.mask).zip(&mut self.list)
-    }
-
-    pub(crate) fn map<D>(self, change: impl FnMut(C) -> D) -> Children<D> {
-        Children { mask: self.mask, list: self.list.into_iter().map(change).collect() }
-    }
-}
-
-impl Children<Link> {
-    /// Forgets places at which nothing stands.
-    pub(crate) fn compact(&mut self) {
-        for nibble in nibbles(self.mask).rev() {
-            let (place, _) = self.place(nibble);
-            if self.list[place].is_empty() {
-                self.list.remove(place);
-                self.mask &= !(1 << nibble);
-            }
-        }
     }
 }
 
 /// Bits that are set, lowest first.
-fn nibbles(mask: u16) -> impl DoubleEndedIterator<Item = u8> {
+fn nibbles(mask: u16) -> impl Iterator<Item = u8> + Clone {
     (0..16u8).filter(move |nibble| mask >> nibble & 1 == 1)
 }
 
-/// What stands in a place of a trie.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Link {
-    /// Nothing.
-    #[default]
-    Empty,
-    /// A node that is not in memory.
-    Blinded { rlp: RlpNode, is_leaf: bool },
+/// A node in memory.
+#[derive(Debug)]
+pub(crate) enum Node {
     /// A leaf.
     Leaf(Box<Leaf>),
     /// A branch with the extension above it.
     Branch(Box<Branch>),
 }
 
-impl Link {
-    /// How the parent refers to the node; `None` if there is none.
-    pub(crate) const fn rlp(&self) -> Option<&RlpNode> {
-        match self {
-            Self::Empty => None,
-            Self::Blinded { rlp, .. } => Some(rlp),
-            Self::Leaf(leaf) => Some(&leaf.rlp),
-            Self::Branch(branch) => Some(&branch.rlp),
-        }
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-
-    const fn is_leaf(&self) -> bool {
-        matches!(self, Self::Leaf(_) | Self::Blinded { is_leaf: true, .. })
-    }
-}
-
-/// A leaf and its reference.
-#[derive(Debug, Clone)]
+/// A leaf.
+#[derive(Debug)]
 pub(crate) struct Leaf {
     pub(crate) suffix: Nibbles,
     pub(crate) value: Vec<u8>,
-    rlp: RlpNode,
 }
 
-impl Leaf {
-    pub(crate) fn new(suffix: Nibbles, value: Vec<u8>) -> Self {
-        let rlp = RlpNode::from_rlp(&leaf_rlp(&suffix, &value));
-        Self { suffix, value, rlp }
+/// Where a node stands: how its parent refers to it.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    /// Computed last, after everything below: until then [`Reference::NONE`]. A cell, so that many
+    /// places can be filled while the branches that hold them are read.
+    pub(crate) reference: Cell<Reference>,
+    /// Whether the node is known to be a leaf.
+    pub(crate) is_leaf: bool,
+}
+
+/// A place with what stands in it, taken out of a branch.
+#[derive(Debug, Default)]
+pub(crate) enum Link {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A node that is not in memory.
+    Blinded { reference: Reference, is_leaf: bool },
+    /// A node in memory; its reference is none if it has changed.
+    Here { reference: Reference, node: Node },
+}
+
+impl Link {
+    /// A leaf that is new.
+    pub(crate) fn leaf(suffix: Nibbles, value: Vec<u8>) -> Self {
+        Self::changed(Node::Leaf(Box::new(Leaf { suffix, value })))
     }
 
-    pub(crate) const fn rlp(&self) -> &RlpNode {
-        &self.rlp
+    /// A node that has changed.
+    pub(crate) const fn changed(node: Node) -> Self {
+        Self::Here { reference: Reference::NONE, node }
     }
 
-    pub(crate) fn encoded(&self) -> Vec<u8> {
-        leaf_rlp(&self.suffix, &self.value)
+    /// The place, and the node if it is in memory. An empty place has neither.
+    pub(crate) fn into_parts(self) -> (Place, Option<Node>) {
+        let (reference, is_leaf, node) = match self {
+            Self::Empty => (Reference::NONE, false, None),
+            Self::Blinded { reference, is_leaf } => (reference, is_leaf, None),
+            Self::Here { reference, node } => {
+                (reference, matches!(node, Node::Leaf(_)), Some(node))
+            }
+        };
+        (Place { reference: reference.into(), is_leaf }, node)
+    }
+
+    /// The reverse.
+    pub(crate) fn of_parts(place: &Place, node: Option<Node>) -> Self {
+        let (reference, is_leaf) = (place.reference.get(), place.is_leaf);
+        match node {
+            Some(node) => Self::Here { reference, node },
+            None if reference.is_none() => Self::Empty,
+            None => Self::Blinded { reference, is_leaf },
+        }
     }
 }
 
-fn leaf_rlp(suffix: &Nibbles, value: &[u8]) -> Vec<u8> {
-    let leaf = LeafNodeRef::new(suffix, value);
-    let mut rlp = Vec::with_capacity(alloy_rlp::Encodable::length(&leaf));
-    alloy_rlp::Encodable::encode(&leaf, &mut rlp);
-    rlp
-}
-
-/// A branch, the extension above it, and their references.
-#[derive(Debug, Clone)]
+/// A branch, with the extension above it.
+#[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) prefix: Nibbles,
-    pub(crate) children: Children<Link>,
+    places: Children<Place>,
+    /// In the order of `places`; empty if no child is in memory.
+    nodes: Vec<Option<Node>>,
     /// Of a key that ends here. Keys of the state never do.
     pub(crate) value: Option<Vec<u8>>,
-    /// Reference to the branch without its extension.
-    bare: RlpNode,
-    /// Reference to the whole.
-    rlp: RlpNode,
-    /// Nothing but its reference is known.
-    pub(crate) is_opaque: bool,
+    /// Set if nothing is known but how the extension refers to the branch.
+    pub(crate) opaque: Option<Reference>,
     /// Not handed out since it changed.
     pub(crate) is_unsaved: bool,
     /// The last update that came by.
@@ -192,107 +172,189 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    /// A branch whose references are not computed yet.
+    /// A branch without children.
     pub(crate) fn new(prefix: Nibbles, touched: u32) -> Self {
         Self {
             prefix,
-            children: Children::default(),
+            places: Children::default(),
+            nodes: Vec::new(),
             value: None,
-            bare: RlpNode::default(),
-            rlp: RlpNode::default(),
-            is_opaque: false,
+            opaque: None,
             is_unsaved: true,
             touched,
         }
     }
 
     /// A branch of which only the reference to it without the extension is known.
-    pub(crate) fn opaque(prefix: Nibbles, bare: RlpNode, touched: u32) -> Self {
-        let mut branch = Self::new(prefix, touched);
-        branch.bare = bare;
-        branch.is_opaque = true;
-        branch.seal_prefix();
-        branch
+    pub(crate) fn opaque(prefix: Nibbles, bare: Reference, touched: u32) -> Self {
+        Self { opaque: Some(bare), ..Self::new(prefix, touched) }
     }
 
-    pub(crate) const fn rlp(&self) -> &RlpNode {
-        &self.rlp
-    }
-
-    /// Computes the references from the children's.
-    pub(crate) fn seal(&mut self) {
-        self.bare = RlpNode::from_rlp(&self.bare_encoded());
-        self.seal_prefix();
-    }
-
-    /// Computes the reference of the whole anew, after a change of the prefix alone.
-    pub(crate) fn seal_prefix(&mut self) {
-        self.rlp = match self.extension_encoded() {
-            None => self.bare.clone(),
-            Some(extension) => RlpNode::from_rlp(&extension),
+    /// A branch as it is stored.
+    pub(crate) fn from_stored(stored: StoredBranch, touched: u32) -> Self {
+        let StoredBranch { prefix, children: Children { mask, list } } = stored;
+        let place = |child: StoredChild| Place {
+            reference: child.reference.into(),
+            is_leaf: child.is_leaf,
         };
+        let places = Children { mask, list: list.into_iter().map(place).collect() };
+        Self { places, is_unsaved: false, ..Self::new(prefix, touched) }
+    }
+
+    /// How many children there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The lowest nibble at which there is a child.
+    pub(crate) fn first(&self) -> Option<u8> {
+        nibbles(self.places.mask).next()
+    }
+
+    /// Takes out what stands at a nibble. It must be put back, even if it is nothing.
+    pub(crate) fn take(&mut self, nibble: u8) -> Link {
+        match self.places.place(nibble) {
+            (_, false) => Link::Empty,
+            (at, true) => {
+                let node = self.nodes.get_mut(at).and_then(Option::take);
+                Link::of_parts(&self.places.list[at], node)
+            }
+        }
+    }
+
+    /// Puts something at a nibble.
+    pub(crate) fn put(&mut self, nibble: u8, link: Link) {
+        let (at, is_there) = self.places.place(nibble);
+        if matches!(link, Link::Empty) {
+            if is_there {
+                self.places.list.remove(at);
+                self.places.mask &= !(1 << nibble);
+                if !self.nodes.is_empty() {
+                    self.nodes.remove(at);
+                }
+            }
+            return;
+        }
+        let (place, node) = link.into_parts();
+        if !self.nodes.is_empty() || node.is_some() {
+            self.nodes.resize_with(self.places.len(), || None);
+            if is_there {
+                self.nodes[at] = node;
+            } else {
+                self.nodes.insert(at, node);
+            }
+        }
+        self.places.set(nibble, place);
+    }
+
+    /// The child at a nibble.
+    pub(crate) fn child_mut(&mut self, nibble: u8) -> Option<(&mut Place, &mut Option<Node>)> {
+        let (at, is_there) = self.places.place(nibble);
+        if !is_there {
+            return None;
+        }
+        self.nodes.resize_with(self.places.len(), || None);
+        Some((self.places.list.get_mut(at)?, self.nodes.get_mut(at)?))
+    }
+
+    /// Children that are in memory, with their nibbles.
+    pub(crate) fn here(&self) -> impl Iterator<Item = (u8, &Place, &Node)> {
+        let children = self.places.iter().zip(&self.nodes);
+        children.filter_map(|((nibble, place), node)| Some((nibble, place, node.as_ref()?)))
+    }
+
+    /// As [`Branch::here`].
+    pub(crate) fn here_mut(&mut self) -> impl Iterator<Item = (u8, &mut Place, &mut Node)> {
+        let places = nibbles(self.places.mask).zip(&mut self.places.list);
+        let children = places.zip(&mut self.nodes);
+        children.filter_map(|((nibble, place), node)| Some((nibble, place, node.as_mut()?)))
+    }
+
+    /// Forgets children in memory of which `is_kept` says no.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&mut Node) -> bool) {
+        for node in &mut self.nodes {
+            if node.as_mut().is_some_and(|node| !is_kept(node)) {
+                *node = None;
+            }
+        }
+        if self.nodes.iter().all(Option::is_none) {
+            self.nodes = Vec::new();
+        }
     }
 
     /// RLP of the branch itself.
-    pub(crate) fn bare_encoded(&self) -> Vec<u8> {
-        let value = self.value.as_deref().unwrap_or_default();
-        let rlps = || self.children.iter().filter_map(|(_, link)| link.rlp());
-        let lengths = rlps().map(|rlp| rlp.len()).sum::<usize>();
-        let payload_length =
-            lengths + 16 - self.children.len() + alloy_rlp::Encodable::length(value);
-        let header = alloy_rlp::Header { list: true, payload_length };
-        let mut rlp = Vec::with_capacity(payload_length + header.length());
-        header.encode(&mut rlp);
-        let mut next = 0;
-        for (nibble, child) in self.children.iter() {
-            rlp.resize(rlp.len() + usize::from(nibble - next), alloy_rlp::EMPTY_STRING_CODE);
-            next = nibble + 1;
-            match child.rlp() {
-                Some(child) => rlp.extend_from_slice(child),
-                None => rlp.push(alloy_rlp::EMPTY_STRING_CODE),
-            }
-        }
-        rlp.resize(rlp.len() + usize::from(16 - next), alloy_rlp::EMPTY_STRING_CODE);
-        alloy_rlp::Encodable::encode(value, &mut rlp);
-        rlp
+    pub(crate) fn encode_bare(&self, out: &mut Vec<u8>) {
+        let children = self.places.iter().map(|(nibble, place)| (nibble, place.reference.get()));
+        encode_branch(children, self.value.as_deref().unwrap_or_default(), out);
     }
 
-    /// RLP of the extension above the branch, if there is one.
-    pub(crate) fn extension_encoded(&self) -> Option<Vec<u8>> {
-        (!self.prefix.is_empty()).then(|| {
+    /// The reference to the branch itself. All below it must have theirs.
+    pub(crate) fn bare(&self) -> Reference {
+        self.opaque.unwrap_or_else(|| {
             let mut rlp = Vec::new();
-            let extension = ExtensionNodeRef::new(&self.prefix, &self.bare);
-            alloy_rlp::Encodable::encode(&extension, &mut rlp);
-            rlp
+            self.encode_bare(&mut rlp);
+            Reference::of(&rlp)
         })
     }
 
     /// The bytes drawn above.
     pub(crate) fn encode_stored(&self) -> Vec<u8> {
-        encode(&self.prefix, &self.children, Link::rlp, Link::is_leaf)
+        let child = |place: &Place| (place.reference.get(), place.is_leaf);
+        encode_stored(&self.prefix, &self.places, child)
     }
+}
 
-    /// `rlp` is how the parent refers to it.
-    pub(crate) fn from_stored(stored: StoredBranch, rlp: &RlpNode, touched: u32) -> Self {
-        let mut branch = Self::new(stored.prefix, touched);
-        branch.children =
-            stored.children.map(|StoredChild { rlp, is_leaf }| Link::Blinded { rlp, is_leaf });
-        branch.is_unsaved = false;
-        branch.rlp = rlp.clone();
-        branch.bare = if branch.prefix.is_empty() {
-            rlp.clone()
-        } else {
-            RlpNode::from_rlp(&branch.bare_encoded())
-        };
-        branch
+/// RLP of a branch with these children, lowest nibble first.
+fn encode_branch(
+    children: impl Iterator<Item = (u8, Reference)> + Clone,
+    value: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let children_length =
+        |(count, length), (_, child): (u8, Reference)| (count + 1, length + child.length());
+    let (count, length) = children.clone().fold((0, 0), children_length);
+    let payload_length = 16 - count + length + value.length();
+    alloy_rlp::Header { list: true, payload_length }.encode(out);
+    let mut next = 0;
+    let skip = |out: &mut Vec<u8>, count: u8| {
+        out.resize(out.len() + usize::from(count), EMPTY_STRING_CODE);
+    };
+    for (nibble, child) in children {
+        skip(out, nibble - next);
+        child.encode(out);
+        next = nibble + 1;
     }
+    skip(out, 16 - next);
+    value.encode(out);
+}
+
+/// RLP of a leaf.
+pub(crate) fn encode_leaf(suffix: &Nibbles, value: &[u8], out: &mut Vec<u8>) {
+    LeafNodeRef::new(suffix, value).encode(out);
+}
+
+/// RLP of an extension above a branch.
+pub(crate) fn encode_extension(prefix: &Nibbles, branch: &Reference, out: &mut Vec<u8>) {
+    let mut child = Vec::with_capacity(33);
+    branch.encode(&mut child);
+    ExtensionNodeRef::new(prefix, &child).encode(out);
+}
+
+/// The reference to a branch with the extension above it, from that to the branch itself.
+pub(crate) fn extended(prefix: &Nibbles, branch: Reference) -> Reference {
+    if prefix.is_empty() {
+        return branch;
+    }
+    let mut rlp = Vec::new();
+    encode_extension(prefix, &branch, &mut rlp);
+    Reference::of(&rlp)
 }
 
 /// A child of a stored branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredChild {
-    /// How the branch refers to it: RLP of its hash, or the whole child if that is shorter.
-    pub rlp: RlpNode,
+    /// How the branch refers to it.
+    pub reference: Reference,
     /// Whether it is known to be a leaf.
     pub is_leaf: bool,
 }
@@ -308,15 +370,16 @@ pub struct StoredBranch {
 
 impl StoredBranch {
     /// How a parent refers to it: computed from its children.
-    pub fn reference(&self) -> RlpNode {
-        let mut branch = Branch::from_stored(self.clone(), &RlpNode::default(), 0);
-        branch.seal();
-        branch.rlp
+    pub fn reference(&self) -> Reference {
+        let mut rlp = Vec::new();
+        let children = self.children.iter().map(|(nibble, child)| (nibble, child.reference));
+        encode_branch(children, &[], &mut rlp);
+        extended(&self.prefix, Reference::of(&rlp))
     }
 
     /// The bytes drawn above.
     pub fn encode(&self) -> Vec<u8> {
-        encode(&self.prefix, &self.children, |child| Some(&child.rlp), |child| child.is_leaf)
+        encode_stored(&self.prefix, &self.children, |child| (child.reference, child.is_leaf))
     }
 
     /// Reads the bytes drawn above; `None` if they are not such.
@@ -334,44 +397,41 @@ impl StoredBranch {
         let mut list = Vec::with_capacity(state.count_ones() as usize);
         for nibble in nibbles(state) {
             let has = |mask: u16| mask >> nibble & 1 == 1;
-            let rlp = if has(embedded) {
+            let reference = if has(embedded) {
                 let length = usize::from(*take(buf, 1)?.first()?);
-                RlpNode::from_raw(take(buf, length)?)?
+                Reference::embedded(take(buf, length)?).filter(|node| !node.is_none())?
             } else {
-                RlpNode::word_rlp(&B256::from_slice(take(buf, 32)?))
+                Reference::hash(B256::from_slice(take(buf, 32)?))
             };
-            list.push(StoredChild { rlp, is_leaf: has(leaves) });
+            list.push(StoredChild { reference, is_leaf: has(leaves) });
         }
         let children = Children { mask: state, list };
         bytes.is_empty().then_some(Self { prefix, children })
     }
 }
 
-fn encode<C>(
+fn encode_stored<C>(
     prefix: &Nibbles,
     children: &Children<C>,
-    rlp: impl Fn(&C) -> Option<&RlpNode>,
-    is_leaf: impl Fn(&C) -> bool,
+    child: impl Fn(&C) -> (Reference, bool),
 ) -> Vec<u8> {
-    let bits = |is_set: &dyn Fn(&C) -> bool| {
-        let set = children.iter().filter(|(_, child)| is_set(child));
-        set.fold(0u16, |mask, (nibble, _)| mask | 1 << nibble)
-    };
+    let (mut leaves, mut embedded) = (0u16, 0u16);
+    for (nibble, (reference, is_leaf)) in children.iter().map(|(nibble, c)| (nibble, child(c))) {
+        leaves |= u16::from(is_leaf) << nibble;
+        embedded |= u16::from(reference.as_hash().is_none()) << nibble;
+    }
     let mut bytes = Vec::with_capacity(7 + prefix.len().div_ceil(2) + children.len() * 32);
     bytes.push(u8::try_from(prefix.len()).expect("a path has at most 64 nibbles"));
     bytes.extend_from_slice(&prefix.pack());
-    let is_embedded = |child: &C| rlp(child).is_some_and(|rlp| !rlp.is_hash());
-    bytes.extend_from_slice(&bits(&|child| rlp(child).is_some()).to_be_bytes());
-    bytes.extend_from_slice(&bits(&is_leaf).to_be_bytes());
-    bytes.extend_from_slice(&bits(&is_embedded).to_be_bytes());
-    for child in children.iter().filter_map(|(_, child)| rlp(child)) {
-        match child.as_hash() {
-            Some(hash) => bytes.extend_from_slice(hash.as_slice()),
-            None => {
-                bytes.push(u8::try_from(child.len()).expect("at most 33 bytes"));
-                bytes.extend_from_slice(child);
-            }
+    for mask in [children.mask, leaves, embedded] {
+        bytes.extend_from_slice(&mask.to_be_bytes());
+    }
+    for (reference, _) in children.list.iter().map(child) {
+        let slice = reference.as_slice();
+        if slice.len() < 32 {
+            bytes.push(u8::try_from(slice.len()).expect("shorter than a hash"));
         }
+        bytes.extend_from_slice(slice);
     }
     bytes
 }
@@ -391,11 +451,11 @@ mod tests {
             prefix: Nibbles::from_nibbles([0xa, 0xb, 0xc]),
             ..StoredBranch::default()
         };
-        let hash = |byte| RlpNode::word_rlp(&B256::repeat_byte(byte));
-        branch.children.set(1, StoredChild { rlp: hash(0x11), is_leaf: false });
-        branch.children.set(9, StoredChild { rlp: hash(0x99), is_leaf: true });
-        let embedded = RlpNode::from_raw(&[0xc2, 0x20, 0x05]).expect("short");
-        branch.children.set(15, StoredChild { rlp: embedded, is_leaf: true });
+        let hash = |byte| Reference::hash(B256::repeat_byte(byte));
+        branch.children.set(1, StoredChild { reference: hash(0x11), is_leaf: false });
+        branch.children.set(9, StoredChild { reference: hash(0x99), is_leaf: true });
+        let embedded = Reference::embedded(&[0xc2, 0x20, 0x05]).expect("short");
+        branch.children.set(15, StoredChild { reference: embedded, is_leaf: true });
         branch
     }
 
@@ -407,6 +467,7 @@ mod tests {
         expected.extend([3, 0xc2, 0x20, 0x05]);
         assert_eq!(branch().encode(), expected);
         assert_eq!(StoredBranch::decode(&expected), Some(branch()));
+        assert_eq!(Branch::from_stored(branch(), 0).encode_stored(), expected);
     }
 
     #[test]
@@ -418,5 +479,26 @@ mod tests {
         let mut longer = bytes;
         longer.push(0);
         assert_eq!(StoredBranch::decode(&longer), None);
+    }
+
+    #[test]
+    fn a_child_is_where_it_was_put_and_gone_when_nothing_is_put_there() {
+        let mut branch = Branch::from_stored(branch(), 0);
+        branch.put(4, Link::leaf(Nibbles::from_nibbles([4]), vec![4]));
+        assert_eq!(branch.here().map(|(nibble, ..)| nibble).collect::<Vec<_>>(), [4]);
+        assert!(matches!(branch.take(9), Link::Blinded { is_leaf: true, .. }));
+        branch.put(9, Link::Empty);
+        branch.put(
+            0,
+            Link::Blinded { reference: Reference::embedded(&[1]).unwrap(), is_leaf: false },
+        );
+        let Link::Here { reference, node: Node::Leaf(leaf) } = branch.take(4) else {
+            panic!("it is a leaf in memory")
+        };
+        assert!(reference.is_none());
+        assert_eq!(leaf.value, [4]);
+        branch.put(4, Link::Empty);
+        assert_eq!((branch.first(), branch.len()), (Some(0), 3));
+        assert!(matches!(branch.take(9), Link::Empty));
     }
 }

@@ -1,8 +1,8 @@
 //! Where the blinded part of a trie comes from.
 
 use crate::{
-    Nibbles, RlpNode, StoredBranch, TrieError,
-    node::{Branch, Leaf},
+    Nibbles, Reference, StoredBranch, TrieError,
+    node::{encode_leaf, extended},
 };
 use fugue_types::B256;
 
@@ -16,7 +16,7 @@ pub enum Revealed {
         /// Nibbles of the extension.
         prefix: Nibbles,
         /// Reference to the branch below it.
-        branch: RlpNode,
+        branch: Reference,
     },
     /// A leaf.
     Leaf {
@@ -29,13 +29,15 @@ pub enum Revealed {
 
 impl Revealed {
     /// How a parent refers to the node.
-    pub fn reference(&self) -> RlpNode {
+    pub fn reference(&self) -> Reference {
         match self {
             Self::Branch(branch) => branch.reference(),
-            Self::Opaque { prefix, branch } => {
-                Branch::opaque(*prefix, branch.clone(), 0).rlp().clone()
+            Self::Opaque { prefix, branch } => extended(prefix, *branch),
+            Self::Leaf { suffix, value } => {
+                let mut rlp = Vec::new();
+                encode_leaf(suffix, value, &mut rlp);
+                Reference::of(&rlp)
             }
-            Self::Leaf { suffix, value } => Leaf::new(*suffix, value.clone()).rlp().clone(),
         }
     }
 }
@@ -51,7 +53,7 @@ pub trait TrieSource: Sync {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError>;
 
@@ -63,10 +65,20 @@ pub trait TrieSource: Sync {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         self.reveal(owner, path, node, is_leaf)
+    }
+
+    /// The storage root of the account under a hashed address, where it is to be had for less than
+    /// the leaf; `None` elsewhere. It is asked of accounts that are there, and whose leaf the trie
+    /// has not changed since the source was.
+    ///
+    /// # Errors
+    /// [`TrieError::Missing`] if there is no such account, [`TrieError::Source`].
+    fn storage_root(&self, _: B256) -> Result<Option<B256>, TrieError> {
+        Ok(None)
     }
 }
 
@@ -79,7 +91,7 @@ impl TrieSource for NoSource {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        _: &RlpNode,
+        _: &Reference,
         _: bool,
     ) -> Result<Revealed, TrieError> {
         Err(TrieError::missing(owner, path))

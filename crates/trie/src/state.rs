@@ -2,7 +2,7 @@
 
 use crate::{
     Change, EMPTY_ROOT_HASH, HashedAccount, HashedDiff, New, Nibbles, NodeUpdates, Trie,
-    TrieAccount, TrieError, TrieSource, trie::account_rlp,
+    TrieAccount, TrieError, TrieSource, seal::seal, trie::account_rlp,
 };
 use fugue_types::{B256, B256Map, HashSet, U256};
 use rayon::{ThreadPool, prelude::*};
@@ -97,7 +97,7 @@ impl StateTrie {
         let change = |(account, storage): &mut (&HashedAccount, Storage)| match storage {
             Storage::Unchanged | Storage::Empty => Ok(()),
             Storage::Changed(trie) => {
-                trie.update(source, slot_changes(account), is_parallel, touched, made)
+                trie.change(source, slot_changes(account), is_parallel, touched, made)
             }
         };
         if is_parallel {
@@ -105,6 +105,12 @@ impl StateTrie {
         } else {
             tasks.iter_mut().try_for_each(change)?;
         }
+        // All storage tries are hashed together: most of them have only a few changes.
+        let unsealed = tasks.iter_mut().filter_map(|(_, storage)| match storage {
+            Storage::Changed(trie) => trie.unsealed(),
+            Storage::Unchanged | Storage::Empty => None,
+        });
+        seal(unsealed.collect(), is_parallel);
 
         let mut changes = Vec::with_capacity(tasks.len());
         let mut roots = Vec::with_capacity(tasks.len());

@@ -10,8 +10,9 @@
 //! After an error the trie must be dropped: part of it is changed.
 
 use crate::{
-    EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, TrieAccount, TrieError, TrieSource,
-    node::{Branch, Children, Leaf, Link},
+    EMPTY_ROOT_HASH, Nibbles, Reference, Revealed, TrieAccount, TrieError, TrieSource,
+    node::{Branch, Leaf, Link, Node, Place, encode_extension, encode_leaf},
+    seal::seal,
 };
 use fugue_state::Account;
 use fugue_types::{B256, HashSet, keccak256};
@@ -67,7 +68,9 @@ impl New {
 #[derive(Debug)]
 pub struct Trie {
     owner: Option<B256>,
-    root: Link,
+    /// Where the root stands: empty, if there is neither a reference nor a node.
+    place: Place,
+    root: Option<Node>,
     /// Paths at which a branch stood since the updates were last taken.
     removed: HashSet<Nibbles>,
     touched: u32,
@@ -85,23 +88,20 @@ struct Update<'t> {
 impl Trie {
     /// A trie with this root, wholly blinded. `owner` as in [`TrieSource::reveal`].
     pub fn new(owner: Option<B256>, root: B256) -> Self {
-        let root = if root == EMPTY_ROOT_HASH {
-            Link::Empty
-        } else {
-            Link::Blinded { rlp: RlpNode::word_rlp(&root), is_leaf: false }
-        };
-        Self { owner, root, removed: HashSet::default(), touched: 0 }
+        let is_empty = root == EMPTY_ROOT_HASH;
+        let reference = if is_empty { Reference::NONE } else { Reference::hash(root) };
+        let place = Place { reference: reference.into(), is_leaf: false };
+        Self { owner, place, root: None, removed: HashSet::default(), touched: 0 }
     }
 
     /// Hash of the root.
     pub fn root(&self) -> B256 {
-        match &self.root {
-            Link::Empty => EMPTY_ROOT_HASH,
-            link => link.rlp().and_then(RlpNode::as_hash).unwrap_or_else(|| {
-                // The root is hashed even where it is shorter than a hash.
-                keccak256(link.rlp().map(|rlp| rlp.as_slice()).unwrap_or_default())
-            }),
+        let reference = self.place.reference.get();
+        if reference.is_none() {
+            return EMPTY_ROOT_HASH;
         }
+        // The root is hashed even where it is shorter than a hash.
+        reference.as_hash().unwrap_or_else(|| keccak256(reference.as_slice()))
     }
 
     /// Makes the changes, each key once. `is_parallel` if a pool of threads is at hand: the one of
@@ -111,6 +111,21 @@ impl Trie {
     /// # Errors
     /// [`TrieError`]; the trie must then be dropped.
     pub fn update(
+        &mut self,
+        source: &dyn TrieSource,
+        changes: Vec<Change>,
+        is_parallel: bool,
+        touched: u32,
+        made: &AtomicUsize,
+    ) -> Result<(), TrieError> {
+        self.change(source, changes, is_parallel, touched, made)?;
+        seal(self.unsealed().into_iter().collect(), is_parallel);
+        Ok(())
+    }
+
+    /// As [`Trie::update`], but for the hashes: until [`seal`] has computed them the trie has no
+    /// root.
+    pub(crate) fn change(
         &mut self,
         source: &dyn TrieSource,
         mut changes: Vec<Change>,
@@ -125,10 +140,16 @@ impl Trie {
         self.touched = touched;
         let update = Update { source, owner: self.owner, touched, is_parallel, made };
         let mut removed = Vec::new();
-        let root = std::mem::take(&mut self.root);
-        self.root = update.go(root, Nibbles::default(), &mut changes, &mut removed)?;
+        let root = Link::of_parts(&self.place, self.root.take());
+        let root = update.go(root, Nibbles::default(), &mut changes, &mut removed)?;
+        (self.place, self.root) = root.into_parts();
         self.removed.extend(removed);
         Ok(())
+    }
+
+    /// The root, to be handed to [`seal`].
+    pub(crate) fn unsealed(&mut self) -> Option<(&mut Place, &mut Node)> {
+        Some((&mut self.place, self.root.as_mut()?))
     }
 
     /// When the last update was, as it was told.
@@ -146,21 +167,21 @@ impl Trie {
         key: &Nibbles,
     ) -> Result<Option<Vec<u8>>, TrieError> {
         let (mut path, owner) = (Nibbles::default(), self.owner);
-        let mut link = &mut self.root;
+        let (mut place, mut node) = (&mut self.place, &mut self.root);
         loop {
-            reveal_branch(link, source, owner, &path, self.touched)?;
-            match link {
-                Link::Empty => return Ok(None),
-                Link::Blinded { rlp, is_leaf } => {
-                    let leaf = reveal(source, owner, &path, rlp, *is_leaf, 0)?;
-                    let Link::Leaf(leaf) = leaf else { return Ok(None) };
-                    return Ok((path.join(&leaf.suffix) == *key).then_some(leaf.value));
+            reveal_branch(place, node, source, owner, &path, self.touched)?;
+            match node {
+                None if place.reference.get().is_none() => return Ok(None),
+                None => {
+                    let leaf = reveal_leaf(place, source, owner, &path)?;
+                    let leaf = leaf.filter(|leaf| path.join(&leaf.suffix) == *key);
+                    return Ok(leaf.map(|leaf| leaf.value));
                 }
-                Link::Leaf(leaf) => {
+                Some(Node::Leaf(leaf)) => {
                     let is_it = path.join(&leaf.suffix) == *key;
                     return Ok(is_it.then(|| leaf.value.clone()));
                 }
-                Link::Branch(branch) => {
+                Some(Node::Branch(branch)) => {
                     path.extend(&branch.prefix);
                     if !key.starts_with(&path) {
                         return Ok(None);
@@ -170,8 +191,8 @@ impl Trie {
                         return Ok(branch.value.clone());
                     };
                     path.push(nibble);
-                    match branch.children.get_mut(nibble) {
-                        Some(child) => link = child,
+                    match branch.child_mut(nibble) {
+                        Some(child) => (place, node) = child,
                         None => return Ok(None),
                     }
                 }
@@ -190,41 +211,46 @@ impl Trie {
         key: &Nibbles,
     ) -> Result<Vec<Vec<u8>>, TrieError> {
         let (mut path, owner) = (Nibbles::default(), self.owner);
-        let mut link = &mut self.root;
+        let (mut place, mut node) = (&mut self.place, &mut self.root);
         let mut proof: Vec<Vec<u8>> = Vec::new();
-        let mut add = |rlp: Vec<u8>| {
+        let mut add = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut rlp = Vec::new();
+            write(&mut rlp);
+            let reference = Reference::of(&rlp);
             if rlp.len() >= 32 || proof.is_empty() {
                 proof.push(rlp);
             }
+            reference
         };
         loop {
-            reveal_branch(link, source, owner, &path, self.touched)?;
-            match link {
-                Link::Empty => break,
-                Link::Blinded { rlp, is_leaf } => {
-                    if let Link::Leaf(leaf) = reveal(source, owner, &path, rlp, *is_leaf, 0)? {
-                        add(leaf.encoded());
+            reveal_branch(place, node, source, owner, &path, self.touched)?;
+            match node {
+                None if place.reference.get().is_none() => break,
+                None => {
+                    if let Some(leaf) = reveal_leaf(place, source, owner, &path)? {
+                        add(&|out| encode_leaf(&leaf.suffix, &leaf.value, out));
                     }
                     break;
                 }
-                Link::Leaf(leaf) => {
-                    add(leaf.encoded());
+                Some(Node::Leaf(leaf)) => {
+                    add(&|out| encode_leaf(&leaf.suffix, &leaf.value, out));
                     break;
                 }
-                Link::Branch(branch) => {
-                    if let Some(extension) = branch.extension_encoded() {
-                        add(extension);
+                Some(Node::Branch(branch)) => {
+                    if !branch.prefix.is_empty() {
+                        let bare = branch.bare();
+                        add(&|out| encode_extension(&branch.prefix, &bare, out));
                     }
                     path.extend(&branch.prefix);
                     if !key.starts_with(&path) {
                         break;
                     }
                     transparent(branch, owner, &path)?;
-                    add(branch.bare_encoded());
+                    add(&|out| branch.encode_bare(out));
                     let Some(nibble) = key.get(path.len()) else { break };
                     path.push(nibble);
-                    match branch.children.get_mut(nibble) {
-                        Some(child) => link = child,
+                    match branch.child_mut(nibble) {
+                        Some(child) => (place, node) = child,
                         None => break,
                     }
                 }
@@ -236,7 +262,9 @@ impl Trie {
     /// Branches that changed since the last call.
     pub fn take_updates(&mut self) -> NodeUpdates {
         let mut updates = Vec::new();
-        take_unsaved(&mut self.root, Nibbles::default(), &mut updates);
+        if let Some(root) = &mut self.root {
+            take_unsaved(root, Nibbles::default(), &mut updates);
+        }
         for (path, _) in &updates {
             self.removed.remove(path);
         }
@@ -247,7 +275,12 @@ impl Trie {
     /// Blinds all leaves, and saved branches that no update came by since `touched`; gives how many
     /// branches stay. The source must have what was saved.
     pub fn prune(&mut self, touched: u32) -> usize {
-        prune(&mut self.root, touched)
+        let Some(root) = &mut self.root else { return 0 };
+        let count = prune(root, touched);
+        if count == 0 {
+            self.root = None;
+        }
+        count
     }
 }
 
@@ -264,25 +297,24 @@ impl Update<'_> {
                 let leaves = changes.iter_mut().filter_map(|change| taken(change, None)).collect();
                 Ok(self.build(path.len(), leaves))
             }
-            Link::Blinded { rlp, is_leaf } => {
+            Link::Blinded { reference, is_leaf } => {
                 if is_leaf
                     && let [change] = &mut *changes
                     && change.existed
-                    && !matches!(change.new, New::Account(_))
+                    && self.is_complete(change)?
                 {
                     // A key that is in the trie, and whose path ends in a leaf, is that leaf's.
-                    return Ok(taken(change, None).map_or(Link::Empty, |(key, value)| {
-                        Link::Leaf(Box::new(Leaf::new(key.slice(path.len()..), value)))
-                    }));
+                    return Ok(taken(change, None)
+                        .map_or(Link::Empty, |(key, value)| leaf_link(&key, path.len(), value)));
                 }
-                let link = self.reveal(&path, &rlp, is_leaf)?;
+                let link = self.reveal(&path, &reference, is_leaf)?;
                 self.go(link, path, changes, removed)
             }
-            Link::Leaf(leaf) => {
+            Link::Here { reference, node: Node::Leaf(leaf) } => {
                 let key = path.join(&leaf.suffix);
                 let place = changes.binary_search_by_key(&key, |change| change.key);
                 if place.is_err() && changes.iter().all(|change| change.new == New::Nothing) {
-                    return Ok(Link::Leaf(leaf));
+                    return Ok(Link::Here { reference, node: Node::Leaf(leaf) });
                 }
                 let old = |change: &Change| (change.key == key).then_some(leaf.value.as_slice());
                 let mut leaves: Vec<_> = changes
@@ -298,12 +330,26 @@ impl Update<'_> {
                 }
                 Ok(self.build(path.len(), leaves))
             }
-            Link::Branch(branch) => self.go_branch(branch, path, changes, removed),
+            Link::Here { reference, node: Node::Branch(branch) } => {
+                self.go_branch(reference, branch, path, changes, removed)
+            }
         }
+    }
+
+    /// Whether a change needs nothing of the leaf that it replaces. That of an account does not if
+    /// the source knows its storage root.
+    fn is_complete(&self, change: &mut Change) -> Result<bool, TrieError> {
+        if let New::Account(account) = change.new {
+            let key = B256::from_slice(&change.key.pack());
+            let Some(root) = self.source.storage_root(key)? else { return Ok(false) };
+            change.new = New::Value(account_rlp(account, root));
+        }
+        Ok(true)
     }
 
     fn go_branch(
         &self,
+        reference: Reference,
         mut branch: Box<Branch>,
         path: Nibbles,
         changes: &mut [Change],
@@ -324,13 +370,14 @@ impl Update<'_> {
                 let nibble = branch.prefix.get(length).expect("the prefix is longer");
                 branch.prefix = branch.prefix.slice(length + 1..);
                 branch.is_unsaved = true;
-                branch.seal_prefix();
-                upper.children.set(nibble, Link::Branch(branch));
+                upper.put(nibble, Link::changed(Node::Branch(branch)));
                 branch = upper;
             }
             let start = path.join(&branch.prefix);
             let first = changes.iter().position(|change| change.key.starts_with(&start));
-            let Some(first) = first else { return Ok(Link::Branch(branch)) };
+            let Some(first) = first else {
+                return Ok(Link::Here { reference, node: Node::Branch(branch) });
+            };
             let count = changes[first..].iter().take_while(|c| c.key.starts_with(&start)).count();
             changes = &mut changes[first..first + count];
         }
@@ -354,42 +401,36 @@ impl Update<'_> {
             branch.value = std::mem::take(&mut change.new).over(None);
             changes = &mut changes[1..];
         }
-        for change in changes.iter() {
-            // A place for what comes.
-            if let Some(nibble) = change.key.get(start.len())
-                && branch.children.get(nibble).is_none()
-            {
-                branch.children.set(nibble, Link::Empty);
-            }
-        }
         let is_parallel = self.is_parallel && changes.len() >= PARALLEL_MIN;
-        let mut tasks = Vec::with_capacity(if is_parallel { 16 } else { 0 });
-        let mut rest = changes;
-        for (nibble, child) in branch.children.iter_mut() {
-            let is_here = |change: &Change| change.key.get(start.len()) == Some(nibble);
-            let count = rest.iter().take_while(|change| is_here(change)).count();
-            let (here, later) = std::mem::take(&mut rest).split_at_mut(count);
-            rest = later;
-            if here.is_empty() {
-                continue;
-            }
+        let nibble_of = |change: &Change| change.key.get(start.len());
+        let groups = changes.chunk_by_mut(|one, other| nibble_of(one) == nibble_of(other));
+        let groups = groups.filter_map(|here| Some((here.first().and_then(nibble_of)?, here)));
+        let below = |nibble| {
             let mut path = start;
             path.push(nibble);
-            if is_parallel {
-                tasks.push((child, path, here));
-            } else {
-                *child = self.go(std::mem::take(child), path, here, removed)?;
+            path
+        };
+        if !is_parallel {
+            for (nibble, here) in groups {
+                let link = self.go(branch.take(nibble), below(nibble), here, removed)?;
+                branch.put(nibble, link);
             }
+            return Ok(());
         }
-        let done: Vec<Vec<Nibbles>> = tasks
+        let tasks: Vec<_> =
+            groups.map(|(nibble, here)| (nibble, branch.take(nibble), here)).collect();
+        let done: Vec<(u8, Link, Vec<Nibbles>)> = tasks
             .into_par_iter()
-            .map(|(child, path, here)| {
+            .map(|(nibble, link, here)| {
                 let mut removed = Vec::new();
-                *child = self.go(std::mem::take(child), path, here, &mut removed)?;
-                Ok(removed)
+                let link = self.go(link, below(nibble), here, &mut removed)?;
+                Ok((nibble, link, removed))
             })
             .collect::<Result<_, TrieError>>()?;
-        removed.extend(done.into_iter().flatten());
+        for (nibble, link, gone) in done {
+            branch.put(nibble, link);
+            removed.extend(gone);
+        }
         Ok(())
     }
 
@@ -400,38 +441,34 @@ impl Update<'_> {
         path: Nibbles,
         removed: &mut Vec<Nibbles>,
     ) -> Result<Link, TrieError> {
-        branch.children.compact();
-        if branch.children.len() + usize::from(branch.value.is_some()) >= 2 {
-            branch.seal();
+        if branch.len() + usize::from(branch.value.is_some()) >= 2 {
             branch.is_unsaved = true;
-            return Ok(Link::Branch(branch));
+            return Ok(Link::changed(Node::Branch(branch)));
         }
         removed.push(path);
         if let Some(value) = branch.value.take() {
-            return Ok(Link::Leaf(Box::new(Leaf::new(branch.prefix, value))));
+            return Ok(Link::leaf(branch.prefix, value));
         }
-        let Some((nibble, child)) = branch.children.iter_mut().next() else {
-            return Ok(Link::Empty);
-        };
+        let Some(nibble) = branch.first() else { return Ok(Link::Empty) };
         let mut prefix = branch.prefix;
         prefix.push(nibble);
         let child_path = path.join(&prefix);
-        let child = match std::mem::take(child) {
-            Link::Blinded { rlp, is_leaf } => self.reveal_only_child(&child_path, &rlp, is_leaf)?,
+        let child = match branch.take(nibble) {
+            Link::Blinded { reference, is_leaf } => {
+                self.reveal_only_child(&child_path, &reference, is_leaf)?
+            }
             other => other,
         };
         Ok(match child {
-            Link::Leaf(leaf) => {
-                let suffix = prefix.join(&leaf.suffix);
-                Link::Leaf(Box::new(Leaf::new(suffix, leaf.value)))
+            Link::Here { node: Node::Leaf(leaf), .. } => {
+                Link::leaf(prefix.join(&leaf.suffix), leaf.value)
             }
-            Link::Branch(mut lower) => {
+            Link::Here { node: Node::Branch(mut lower), .. } => {
                 removed.push(child_path);
                 lower.prefix = prefix.join(&lower.prefix);
                 lower.is_unsaved = true;
                 lower.touched = self.touched;
-                lower.seal_prefix();
-                Link::Branch(lower)
+                Link::changed(Node::Branch(lower))
             }
             other => other,
         })
@@ -446,7 +483,7 @@ impl Update<'_> {
         let (first, last) = (*first, *last);
         if leaves.len() == 1 {
             let value = leaves.pop().map(|(_, value)| value).unwrap_or_default();
-            return Link::Leaf(Box::new(Leaf::new(first.slice(depth..), value)));
+            return leaf_link(&first, depth, value);
         }
         let fork = first.common_prefix_length(&last);
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -462,36 +499,38 @@ impl Update<'_> {
         let below: Vec<(u8, Vec<_>)> = below.collect();
         let count = below.iter().map(|(_, leaves)| leaves.len()).sum::<usize>();
         let fill = |(nibble, leaves)| (nibble, self.build(fork + 1, leaves));
-        branch.children = Children::with_capacity(below.len());
         if self.is_parallel && count >= PARALLEL_MIN {
             let made: Vec<_> = below.into_par_iter().map(fill).collect();
-            made.into_iter().for_each(|(nibble, child)| branch.children.set(nibble, child));
+            made.into_iter().for_each(|(nibble, child)| branch.put(nibble, child));
         } else {
-            for (nibble, child) in below.into_iter().map(fill) {
-                branch.children.set(nibble, child);
-            }
+            below.into_iter().map(fill).for_each(|(nibble, child)| branch.put(nibble, child));
         }
-        branch.seal();
-        Link::Branch(branch)
+        Link::changed(Node::Branch(branch))
     }
 
-    fn reveal(&self, path: &Nibbles, rlp: &RlpNode, is_leaf: bool) -> Result<Link, TrieError> {
-        let link = reveal(self.source, self.owner, path, rlp, is_leaf, self.touched)?;
-        if matches!(link, Link::Branch(_)) {
+    fn reveal(&self, path: &Nibbles, node: &Reference, is_leaf: bool) -> Result<Link, TrieError> {
+        let revealed = self.source.reveal(self.owner, path, node, is_leaf)?;
+        let node_here = node_of(revealed, self.touched);
+        if matches!(node_here, Node::Branch(_)) {
             self.made.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(link)
+        Ok(Link::Here { reference: *node, node: node_here })
     }
 
     fn reveal_only_child(
         &self,
         path: &Nibbles,
-        rlp: &RlpNode,
+        node: &Reference,
         is_leaf: bool,
     ) -> Result<Link, TrieError> {
-        let revealed = self.source.reveal_only_child(self.owner, path, rlp, is_leaf)?;
-        Ok(link_of(revealed, rlp, self.touched))
+        let revealed = self.source.reveal_only_child(self.owner, path, node, is_leaf)?;
+        Ok(Link::Here { reference: *node, node: node_of(revealed, self.touched) })
     }
+}
+
+/// A new leaf at a depth.
+fn leaf_link(key: &Nibbles, depth: usize, value: Vec<u8>) -> Link {
+    Link::leaf(key.slice(depth..), value)
 }
 
 /// The leaf of an account, in RLP.
@@ -505,62 +544,68 @@ fn taken(change: &mut Change, old: Option<&[u8]>) -> Option<(Nibbles, Vec<u8>)> 
     std::mem::take(&mut change.new).over(old).map(|value| (change.key, value))
 }
 
-fn reveal(
-    source: &dyn TrieSource,
-    owner: Option<B256>,
-    path: &Nibbles,
-    rlp: &RlpNode,
-    is_leaf: bool,
-    touched: u32,
-) -> Result<Link, TrieError> {
-    Ok(link_of(source.reveal(owner, path, rlp, is_leaf)?, rlp, touched))
-}
-
-fn link_of(revealed: Revealed, rlp: &RlpNode, touched: u32) -> Link {
+fn node_of(revealed: Revealed, touched: u32) -> Node {
     match revealed {
-        Revealed::Leaf { suffix, value } => Link::Leaf(Box::new(Leaf::new(suffix, value))),
+        Revealed::Leaf { suffix, value } => Node::Leaf(Box::new(Leaf { suffix, value })),
         Revealed::Opaque { prefix, branch } => {
-            Link::Branch(Box::new(Branch::opaque(prefix, branch, touched)))
+            Node::Branch(Box::new(Branch::opaque(prefix, branch, touched)))
         }
-        Revealed::Branch(stored) => {
-            Link::Branch(Box::new(Branch::from_stored(stored, rlp, touched)))
-        }
+        Revealed::Branch(stored) => Node::Branch(Box::new(Branch::from_stored(stored, touched))),
     }
 }
 
 /// Puts a blinded branch into memory. A leaf is not put there: reading changes nothing that
 /// updates rely on.
 fn reveal_branch(
-    link: &mut Link,
+    place: &Place,
+    node: &mut Option<Node>,
     source: &dyn TrieSource,
     owner: Option<B256>,
     path: &Nibbles,
     touched: u32,
 ) -> Result<(), TrieError> {
-    if let Link::Blinded { rlp, is_leaf: false } = link
-        && let revealed @ Link::Branch(_) = reveal(source, owner, path, rlp, false, touched)?
+    let reference = place.reference.get();
+    if node.is_none()
+        && !place.is_leaf
+        && !reference.is_none()
+        && let revealed @ Node::Branch(_) =
+            node_of(source.reveal(owner, path, &reference, false)?, touched)
     {
-        *link = revealed;
+        *node = Some(revealed);
     }
     Ok(())
 }
 
+/// The blinded leaf at a place.
+fn reveal_leaf(
+    place: &Place,
+    source: &dyn TrieSource,
+    owner: Option<B256>,
+    path: &Nibbles,
+) -> Result<Option<Leaf>, TrieError> {
+    let revealed = source.reveal(owner, path, &place.reference.get(), place.is_leaf)?;
+    Ok(match node_of(revealed, 0) {
+        Node::Leaf(leaf) => Some(*leaf),
+        Node::Branch(_) => None,
+    })
+}
+
 /// Refuses a branch whose children are not known.
 fn transparent(branch: &Branch, owner: Option<B256>, path: &Nibbles) -> Result<(), TrieError> {
-    if branch.is_opaque {
+    if branch.opaque.is_some() {
         return Err(TrieError::missing(owner, path));
     }
     Ok(())
 }
 
-fn take_unsaved(link: &mut Link, path: Nibbles, updates: &mut NodeUpdates) {
-    if let Link::Branch(branch) = link
+fn take_unsaved(node: &mut Node, path: Nibbles, updates: &mut NodeUpdates) {
+    if let Node::Branch(branch) = node
         && branch.is_unsaved
     {
         branch.is_unsaved = false;
         updates.push((path, Some(branch.encode_stored())));
         let start = path.join(&branch.prefix);
-        for (nibble, child) in branch.children.iter_mut() {
+        for (nibble, _, child) in branch.here_mut() {
             let mut path = start;
             path.push(nibble);
             take_unsaved(child, path, updates);
@@ -568,16 +613,19 @@ fn take_unsaved(link: &mut Link, path: Nibbles, updates: &mut NodeUpdates) {
     }
 }
 
-fn prune(link: &mut Link, touched: u32) -> usize {
-    if let Link::Leaf(leaf) = link {
-        *link = Link::Blinded { rlp: leaf.rlp().clone(), is_leaf: true };
-    }
-    let Link::Branch(branch) = link else { return 0 };
+/// Counts the branches that stay in memory: none if the node need not.
+fn prune(node: &mut Node, touched: u32) -> usize {
+    let Node::Branch(branch) = node else { return 0 };
     if !branch.is_unsaved && branch.touched < touched {
-        *link = Link::Blinded { rlp: branch.rlp().clone(), is_leaf: false };
         return 0;
     }
-    1 + branch.children.iter_mut().map(|(_, child)| prune(child, touched)).sum::<usize>()
+    let mut count = 1;
+    branch.retain(|child| {
+        let kept = prune(child, touched);
+        count += kept;
+        kept > 0
+    });
+    count
 }
 
 /// Root of a trie after operations on raw keys, one after the other; `None` deletes.

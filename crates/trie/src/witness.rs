@@ -4,8 +4,8 @@
 //! show is an error when it is asked for, not an absence.
 
 use crate::{
-    EMPTY_ROOT_HASH, Nibbles, Revealed, RlpNode, StateTrie, StoredBranch, StoredChild, TrieAccount,
-    TrieError, TrieSource,
+    EMPTY_ROOT_HASH, Nibbles, Reference, Revealed, StateTrie, StoredBranch, StoredChild,
+    TrieAccount, TrieError, TrieSource,
 };
 use alloy_trie::nodes::TrieNode;
 use fugue_state::{Account, StateError, StateView};
@@ -48,10 +48,10 @@ impl Witness {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
     ) -> Result<Option<TrieNode>, TrieError> {
         let rlp: &[u8] = match node.as_hash() {
-            None => node,
+            None => node.as_slice(),
             Some(hash) => match self.nodes.get(&hash) {
                 None => return Ok(None),
                 Some(rlp) => rlp,
@@ -84,7 +84,7 @@ impl Witness {
             return Ok(None);
         }
         let key = Nibbles::unpack(key);
-        let (mut path, mut at) = (Nibbles::default(), RlpNode::word_rlp(&root));
+        let (mut path, mut at) = (Nibbles::default(), Reference::hash(root));
         loop {
             let node = self.node(owner, &path, &at)?;
             match node.ok_or_else(|| TrieError::missing(owner, &path))? {
@@ -94,16 +94,16 @@ impl Witness {
                 }
                 TrieNode::Extension(extension) => {
                     path.extend(&extension.key);
-                    at = extension.child;
+                    at = Reference::from(&extension.child);
                 }
                 TrieNode::Branch(branch) => {
                     let Some(nibble) = key.get(path.len()) else { return Ok(None) };
                     path.push(nibble);
                     let branch = branch.as_ref();
                     let child = branch.children().find(|(index, _)| *index == nibble);
-                    match child.and_then(|(_, child)| child.cloned()) {
+                    match child.and_then(|(_, child)| child) {
                         None => return Ok(None),
-                        Some(child) => at = child,
+                        Some(child) => at = Reference::from(child),
                     }
                 }
             }
@@ -119,7 +119,7 @@ impl TrieSource for Witness {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
         _: bool,
     ) -> Result<Revealed, TrieError> {
         let damaged = |reason: &str| TrieError::damaged(owner, path, reason);
@@ -132,7 +132,8 @@ impl TrieSource for Witness {
             TrieNode::Branch(branch) => (Nibbles::default(), branch),
             TrieNode::Extension(extension) => {
                 let path = path.join(&extension.key);
-                match self.node(owner, &path, &extension.child)? {
+                let child = Reference::from(&extension.child);
+                match self.node(owner, &path, &child)? {
                     Some(TrieNode::Branch(branch)) => (extension.key, branch),
                     Some(_) => {
                         return Err(damaged("an extension above something else than a branch"));
@@ -140,7 +141,7 @@ impl TrieSource for Witness {
                     // An extension proves the absence of keys that leave it: then nothing below it
                     // is needed.
                     None => {
-                        let (prefix, branch) = (extension.key, extension.child);
+                        let (prefix, branch) = (extension.key, child);
                         return Ok(Revealed::Opaque { prefix, branch });
                     }
                 }
@@ -149,7 +150,8 @@ impl TrieSource for Witness {
         let mut stored = StoredBranch { prefix, ..StoredBranch::default() };
         for (nibble, child) in branch.as_ref().children() {
             if let Some(rlp) = child {
-                stored.children.set(nibble, StoredChild { rlp: rlp.clone(), is_leaf: false });
+                let reference = Reference::from(rlp);
+                stored.children.set(nibble, StoredChild { reference, is_leaf: false });
             }
         }
         Ok(Revealed::Branch(stored))
@@ -159,12 +161,12 @@ impl TrieSource for Witness {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        node: &RlpNode,
+        node: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         match self.reveal(owner, path, node, is_leaf) {
             Err(TrieError::Missing { .. }) if self.sibling == Sibling::Branch => {
-                Ok(Revealed::Opaque { prefix: Nibbles::default(), branch: node.clone() })
+                Ok(Revealed::Opaque { prefix: Nibbles::default(), branch: *node })
             }
             revealed => revealed,
         }

@@ -1,7 +1,7 @@
 //! Random changes against a naive rebuild, with blinding, pruning and stored branches between.
 
 use crate::{
-    Change, EMPTY_ROOT_HASH, New, Nibbles, Revealed, RlpNode, StoredBranch, Trie, TrieError,
+    Change, EMPTY_ROOT_HASH, New, Nibbles, Reference, Revealed, StoredBranch, Trie, TrieError,
     TrieSource, raw_root,
 };
 use alloy_trie::HashBuilder;
@@ -25,7 +25,7 @@ impl TrieSource for Tables {
         &self,
         owner: Option<B256>,
         path: &Nibbles,
-        _: &RlpNode,
+        _: &Reference,
         is_leaf: bool,
     ) -> Result<Revealed, TrieError> {
         let path = path.to_vec();
