@@ -4,20 +4,23 @@
 
 use crate::{
     import_support::{
-        DESTRUCTIVE, Datadir, LONG, MODERN, OLD, Place, Ran, Recipe, Replayed, TestChain,
+        DESTRUCTIVE, Datadir, LONG, MODERN, OLD, Place, Ran, Recipe, Replayed, TestChain, USERS,
         head_json, rlp, text, verify,
     },
     support::recorded,
 };
+use alloy_consensus::transaction::SignerRecoverable;
 use fugue_archive::Era1Writer;
 use fugue_chain::{Chain, ChainOptions, Head};
 use fugue_chainspec::Fork;
 use fugue_executor::Mode;
+use fugue_state::StateView;
 use fugue_storage::{Access, Store, StoreOptions};
-use fugue_types::{SealedBlock, U256};
+use fugue_types::{Address, SealedBlock, U256, keccak256};
 use fugue_workload::Rng;
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions, Permissions},
     ops::Range,
     os::unix::fs::{FileExt, PermissionsExt},
@@ -343,6 +346,12 @@ impl Data {
         self.file().write_all_at(&[byte], at as u64).expect("a written byte");
     }
 
+    /// Makes the file what it was.
+    fn restore(&self) {
+        std::fs::write(&self.path, &self.used).expect("a database");
+        self.file().set_len(self.bytes).expect("its length");
+    }
+
     /// The file is what it was but for one byte.
     fn check(&self, at: usize, byte: u8, told: &str) {
         let file = self.file();
@@ -388,6 +397,66 @@ fn no_flipped_bit_of_the_database_makes_a_reader_panic_or_write() {
     datadir.check(MODERN.head());
 }
 
+/// Damage of what a block only reads: it must not become a verdict on the block.
+#[test]
+fn no_flipped_bit_of_the_database_makes_an_import_call_a_block_invalid() {
+    const SEED: u64 = 0xba11_ad3a;
+    let (place, head) = (Place::new(&MODERN), MODERN.head());
+    let (datadir, file) = (place.datadir("data"), place.file());
+    let half = head.number / 2;
+    datadir.import(&["--to", &half.to_string()], &[&file]).ends(0);
+    let data = Data::of(&datadir);
+    let mut rng = Rng::new(SEED);
+    // Nonce and balance of the senders to come, as their rows have them after the key.
+    let senders = MODERN.blocks.iter().flat_map(|block| &block.block().body.transactions);
+    let senders: BTreeSet<Address> =
+        senders.map(|tx| tx.recover_signer().expect("signed here")).collect();
+    let store = Store::open(&datadir.store_path(), StoreOptions::new(Access::Read, 1));
+    let snapshot = store.and_then(|store| store.snapshot()).expect("a good disk");
+    let state = snapshot.state_at(half).expect("the head");
+    let mut in_rows = Vec::new();
+    for sender in senders {
+        let account = state.account(sender).expect("a good disk").unwrap_or_default();
+        let balance = account.balance.to_be_bytes_trimmed_vec();
+        let nonce = u8::try_from(account.nonce).expect("few transactions");
+        // After a byte of flags, each with its length before it.
+        let row = [&[1, nonce, balance.len() as u8], balance.as_slice()].concat();
+        let key = keccak256(sender);
+        let found = data.used.windows(33 + row.len()).enumerate();
+        let found = found.filter(|(_, at)| at.starts_with(key.as_slice()) && at.ends_with(&row));
+        in_rows.extend(found.map(|(at, _)| at + 34..at + 33 + row.len()));
+    }
+    drop(snapshot);
+    assert!(in_rows.len() >= USERS / 2, "the rows of senders are not found");
+    let mut places: Vec<usize> = (0..FLIPS)
+        .map(|flip| {
+            let row = &in_rows[flip % in_rows.len()];
+            row.start + rng.index(row.len())
+        })
+        .collect();
+    places.extend((0..FLIPS).map(|_| rng.index(data.used.len())));
+    let (mut signals, mut failed) = (Vec::new(), 0);
+    for (flip, at) in places.into_iter().enumerate() {
+        let byte = data.used[at] ^ (1_u8 << rng.below(8));
+        data.poke(at, byte);
+        let told = format!("seed {SEED:#x}, flip {flip}: byte {at} is {byte:#04x}");
+        let ran = Ran::in_time(&told, datadir.import_command(&[], &[&file]));
+        match ran.code {
+            Some(0) => {}
+            Some(2) => failed += 1,
+            None if ran.signal.is_some_and(|signal| MAP_SIGNALS.contains(&signal)) => {
+                signals.push(format!("{told}: {ran}"));
+            }
+            _ => panic!("{told}: {ran}"),
+        }
+        data.restore();
+    }
+    assert!(failed > 0, "no flip was met");
+    assert!(signals.len() <= SIGNALS_MAX, "{} signals: {}", signals.len(), signals.join("\n"));
+    datadir.import(&[], &[&file]).imported(head, head.number - half, half);
+    datadir.check(head);
+}
+
 #[test]
 fn a_cut_database_is_refused_and_left_as_it_is() {
     let place = Place::new(&MODERN);
@@ -417,8 +486,7 @@ fn a_cut_database_is_refused_and_left_as_it_is() {
         let left = std::fs::read(&data.path).expect("the file");
         assert!(left == data.used[..length], "{told}: the file was written");
     }
-    std::fs::write(&data.path, &data.used).expect("the whole file");
-    data.file().set_len(data.bytes).expect("its length");
+    data.restore();
     datadir.check(MODERN.head());
     let stats = datadir.db(&["stats"]).ends(0);
     assert_eq!(stats.last()["head"], head_json(MODERN.head()), "{stats}");

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 /// Fee recipient of the first blocks, and of the genesis.
 const AUTHOR: Address = Address::repeat_byte(0xfe);
 /// Senders of transactions.
-const USERS: usize = 8;
+pub(crate) const USERS: usize = 8;
 /// Timestamp of the genesis.
 const GENESIS_TIME: u64 = 1_700_000_000;
 /// Difficulty of the genesis of a chain with proof of work.

@@ -2,7 +2,8 @@
 //!
 //! One thread, `fugue-read`, reads and decodes blocks, checks their bodies and recovers their
 //! senders; it hands them over in order through a channel of [`AHEAD_MAX`]. The caller's thread
-//! judges, executes, roots and commits, with the threads of the executor.
+//! judges, executes, roots and commits, with the threads of the executor, and says how far it came,
+//! so that the reader is not more than [`AHEAD_BYTES_MAX`] ahead.
 //!
 //! Blocks become durable in batches. Interrupted, the next run goes on after the last durable one.
 
@@ -17,15 +18,17 @@ use fugue_archive::{BlockFile, FileKind};
 use fugue_chain::{Chain, ChainOptions, ImportError, Imported, Place, Preparer, Retention};
 use fugue_executor::{Mode, PreparedBlock};
 use fugue_storage::{Access, Store};
-use fugue_types::{B256, SealedBlock};
+use fugue_types::{B256, Header, SealedBlock};
 use progress::ImportProgress;
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
 };
 
 /// Blocks that are read and prepared ahead of the import.
 const AHEAD_MAX: usize = 32;
+/// Bytes of files that are read ahead, but for one block.
+const AHEAD_BYTES_MAX: u64 = 32 << 20;
 
 /// Options of `fugue import`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +74,36 @@ enum Read {
 
 enum ReadFault {
     File(UsageError),
-    Block(ImportError),
+    /// Refused as it was prepared.
+    Block(Box<Header>, B256, ImportError),
+}
+
+/// The reader's end.
+struct Ahead {
+    sender: SyncSender<Read>,
+    /// Positions to which the import came.
+    came: Receiver<u64>,
+    imported: u64,
+    handed_over: u64,
+}
+
+impl Ahead {
+    /// Hands something over, when there is room for it. Says whether somebody takes more.
+    fn hand_over(&mut self, read: Read) -> bool {
+        while self.handed_over.saturating_sub(self.imported) > AHEAD_BYTES_MAX {
+            // What was handed over is imported some time, or nobody listens.
+            match self.came.recv() {
+                Ok(imported) => self.imported = imported,
+                Err(_) => return false,
+            }
+        }
+        self.imported = self.came.try_iter().last().unwrap_or(self.imported);
+        if let Read::Prepared(_, position) | Read::Sealed(_, position) = &read {
+            self.handed_over = *position;
+        }
+        let is_last = matches!(read, Read::Failed(_));
+        self.sender.send(read).is_ok() && !is_last
+    }
 }
 
 /// Runs the command.
@@ -98,13 +130,15 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let genesis = chain.store().snapshot().map_err(usage)?.meta().genesis;
     let imported = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD_MAX);
+        let (done, came) = channel();
         std::thread::Builder::new()
             .name("fugue-read".to_owned())
             .spawn_scoped(scope, move || {
-                read(&options.files, &preparer, known_to, options.to, genesis, &sender);
+                let ahead = Ahead { sender, came, imported: 0, handed_over: 0 };
+                read(&options.files, &preparer, known_to, options.to, genesis, ahead);
             })
             .map_err(usage)?;
-        import(&mut chain, receiver, &mut progress)
+        import(&mut chain, receiver, &done, &mut progress)
     });
     let flushed = chain.flush();
     if let Ok(Some(head)) = &flushed {
@@ -135,14 +169,14 @@ fn read(
     known_to: u64,
     to: Option<u64>,
     genesis: B256,
-    sender: &SyncSender<Read>,
+    mut ahead: Ahead,
 ) {
     let mut before = 0;
     for path in files {
         let mut file = match BlockFile::open(path) {
             Ok(file) => file,
             Err(error) => {
-                let _ = sender.send(Read::Failed(ReadFault::File(usage(error))));
+                ahead.hand_over(Read::Failed(ReadFault::File(usage(error))));
                 return;
             }
         };
@@ -151,7 +185,7 @@ fn read(
             let block = match found {
                 Ok(found) => found.block,
                 Err(error) => {
-                    let _ = sender.send(Read::Failed(ReadFault::File(usage(error))));
+                    ahead.hand_over(Read::Failed(ReadFault::File(usage(error))));
                     return;
                 }
             };
@@ -165,13 +199,13 @@ fn read(
             let read = if number <= known_to {
                 Read::Sealed(Box::new(block), position)
             } else {
+                let (header, hash) = (block.block().header.clone(), block.hash());
                 match preparer.prepare(block) {
                     Ok(prepared) => Read::Prepared(Box::new(prepared), position),
-                    Err(error) => Read::Failed(ReadFault::Block(error)),
+                    Err(error) => Read::Failed(ReadFault::Block(Box::new(header), hash, error)),
                 }
             };
-            let is_last = matches!(read, Read::Failed(_));
-            if sender.send(read).is_err() || is_last {
+            if !ahead.hand_over(read) {
                 return;
             }
         }
@@ -182,6 +216,7 @@ fn read(
 fn import(
     chain: &mut Chain,
     receiver: Receiver<Read>,
+    done: &Sender<u64>,
     progress: &mut ImportProgress,
 ) -> Result<Verdict, UsageError> {
     for read in receiver {
@@ -189,8 +224,12 @@ fn import(
             Read::Prepared(block, position) => (chain.import_prepared(*block), position),
             Read::Sealed(block, position) => (chain.import(*block), position),
             Read::Failed(ReadFault::File(error)) => return Err(error),
-            Read::Failed(ReadFault::Block(error)) => (Err(error), 0),
+            Read::Failed(ReadFault::Block(header, hash, error)) => {
+                (Err(chain.refuse(&header, hash, error)), 0)
+            }
         };
+        // Nobody listens when everything is read.
+        let _ = done.send(position);
         match imported {
             Ok(imported) => report(&imported, position, progress)?,
             Err(error @ ImportError::Invalid { .. }) => {
@@ -225,5 +264,27 @@ fn report(
     match imported.durable {
         Some(head) => progress.durable(head),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reader_waits_for_the_import_and_goes_when_nobody_imports() {
+        let (sender, receiver) = sync_channel(AHEAD_MAX);
+        let (done, came) = channel();
+        let mut ahead = Ahead { sender, came, imported: 0, handed_over: 0 };
+        let block =
+            |position| Read::Sealed(Box::new(SealedBlock::seal(Default::default())), position);
+        // One block may be as large as it likes.
+        assert!(ahead.hand_over(block(AHEAD_BYTES_MAX * 2)));
+        done.send(AHEAD_BYTES_MAX).expect("the reader is there");
+        assert!(ahead.hand_over(block(AHEAD_BYTES_MAX * 2 + 1)));
+        assert_eq!(ahead.imported, AHEAD_BYTES_MAX, "it has listened");
+        drop(done);
+        assert!(!ahead.hand_over(block(AHEAD_BYTES_MAX * 2 + 2)), "it is too far ahead");
+        assert_eq!(receiver.try_iter().count(), 2);
     }
 }

@@ -4,13 +4,15 @@ use crate::{
     Genesis, Head, ImportError, InvalidReason, Preparer, Retention, cache::StateCache,
     error::Fault, tree::Tree, work::Work,
 };
+use alloy_consensus::proofs::calculate_ommers_root;
+use alloy_rlp::Encodable;
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
-use fugue_state::{AccountDiff, SlotDiff, StateDiff};
+use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_types::{
-    B256, Block, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
+    B256, Block, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock, SenderCount, U256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -25,6 +27,12 @@ use std::{
 /// Side blocks that are kept; when there are more, all are forgotten.
 const SIDE_BLOCKS_MAX: usize = 1_024;
 
+/// Transactions of a block from which it is worth waking a thread that reads trie nodes ahead.
+const WARM_TXS_MIN: usize = 16;
+
+/// Threads that execute in parallel from which one of them is worth being lent for that.
+const WARM_THREADS_MIN: usize = 4;
+
 /// How a chain works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainOptions {
@@ -36,9 +44,9 @@ pub struct ChainOptions {
     pub retention: Retention,
     /// Blocks that are not durable, at most: then they are made durable.
     pub batch_blocks_max: usize,
-    /// Changes of accounts and slots, and transactions, of blocks that are not durable, at most.
-    pub batch_changes_max: usize,
-    /// Branches of the tries that stay in memory, about: 700 bytes each.
+    /// Bytes of blocks that are not durable, with their receipts and changes, at most, about.
+    pub batch_bytes_max: usize,
+    /// Branches of the tries that stay in memory, about: 900 bytes each.
     pub branches_max: usize,
 }
 
@@ -50,7 +58,7 @@ impl ChainOptions {
             threads,
             retention: Retention::Archive,
             batch_blocks_max: 1_024,
-            batch_changes_max: 200_000,
+            batch_bytes_max: 64 << 20,
             branches_max: 250_000,
         }
     }
@@ -114,14 +122,16 @@ pub struct Chain {
     /// The state after the head, or after the side block that came last.
     work: Option<Work>,
     pending_blocks: usize,
-    pending_changes: usize,
+    pending_bytes: usize,
     times: Times,
 }
 
-/// Whether trie nodes are compared with what their parents name, as they are read.
+/// How the store is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nodes {
+    /// The flat state, and trie nodes, as they are.
     AsRead,
+    /// All of it by trie nodes that are compared with what their parents name.
     Checked,
 }
 
@@ -206,7 +216,7 @@ impl Chain {
             cache: StateCache::new(),
             work: None,
             pending_blocks: 0,
-            pending_changes: 0,
+            pending_bytes: 0,
             times: Times::default(),
         })
     }
@@ -247,7 +257,7 @@ impl Chain {
         }
         let number = block.block().header.number;
         let parent =
-            self.judge(block.block(), hash).map_err(|fault| fault.of_block(number, hash))?;
+            self.judge(block.block(), hash).map_err(|fault| self.refused(fault, number, hash))?;
         let prepared = self.preparer().prepare(block)?;
         self.import_judged(prepared, parent)
     }
@@ -262,8 +272,27 @@ impl Chain {
             return Ok(known);
         }
         let number = block.header.number;
-        let parent = self.judge(block, hash).map_err(|fault| fault.of_block(number, hash))?;
+        let parent = self.judge(block, hash).map_err(|fault| self.refused(fault, number, hash))?;
         self.import_judged(prepared, parent)
+    }
+
+    /// What is to be said of a block that [`Preparer::prepare`] has refused: it is invalid only if
+    /// it is of this chain, which its parent tells.
+    pub fn refuse(&self, header: &Header, hash: B256, error: ImportError) -> ImportError {
+        match self.parent_of(header) {
+            Ok(Some(_)) => error,
+            Ok(None) => unknown_parent(header, hash),
+            Err(broken) => broken,
+        }
+    }
+
+    /// A block was refused by its header and its parent. One whose parent is invalid is so whatever
+    /// its body is, and so are those that build on it.
+    fn refused(&mut self, fault: Fault, number: u64, hash: B256) -> ImportError {
+        if matches!(fault, Fault::Invalid(InvalidReason::Parent(_))) {
+            self.tree.remember_invalid(hash);
+        }
+        fault.of_block(number, hash)
     }
 
     fn import_judged(
@@ -313,8 +342,8 @@ impl Chain {
     }
 
     /// Executes, roots and compares. A block that seems invalid is executed once more, one
-    /// transaction after the other and on trie nodes that are checked, and that answer stands; says
-    /// whether the parallel one was another.
+    /// transaction after the other and on a state that is proven by its root, and that answer
+    /// stands; says whether the parallel one was another.
     fn execute(
         &mut self,
         prepared: PreparedBlock,
@@ -343,11 +372,7 @@ impl Chain {
         if self.tree.is_invalid(header.parent_hash) {
             return Err(Fault::Invalid(InvalidReason::Parent(header.parent_hash)));
         }
-        let parent = self.parent_of(header)?.ok_or(ImportError::UnknownParent {
-            number: header.number,
-            hash,
-            parent: header.parent_hash,
-        })?;
+        let parent = self.parent_of(header)?.ok_or_else(|| unknown_parent(header, hash))?;
         let rules = self.spec.rules(header);
         check_merge(&self.spec, header, &parent.header, parent.total_difficulty)?;
         check_child(header, &rules, &parent.header, &self.spec.rules(&parent.header))?;
@@ -389,7 +414,13 @@ impl Chain {
                     let number = snapshot.number(at)?.ok_or_else(|| {
                         ImportError::Internal(format!("ancestor {at} is nowhere"))
                     })?;
-                    (snapshot.header(number)?.1, snapshot.body(number)?.ommers)
+                    let (header, ommers) =
+                        (snapshot.header(number)?.1, snapshot.body(number)?.ommers);
+                    if calculate_ommers_root(&ommers) != header.ommers_hash {
+                        let message = format!("the stored ommers of block {number} are damaged");
+                        return Err(ImportError::Internal(message));
+                    }
+                    (header, ommers)
                 }
             };
             let (number, parent) = (header.number, header.parent_hash);
@@ -420,10 +451,19 @@ impl Chain {
         let work = self.work.insert(work);
         let started = Instant::now();
         let executor = &*self.executor;
-        let executed = work.with_view(&self.cache, |view| {
-            executor.execute(mode, prepared, rules, view, Scope::Block)
-        })?;
+        let call =
+            |view: &dyn StateView| executor.execute(mode, prepared, rules, view, Scope::Block);
+        let executed = match nodes {
+            Nodes::Checked => work.with_proven_view(call),
+            Nodes::AsRead => {
+                // Few threads that execute have none to spare.
+                let has_spare = mode == Mode::Seq || executor.threads() >= WARM_THREADS_MIN;
+                let is_worth_it = has_spare && prepared.block().senders().len() >= WARM_TXS_MIN;
+                work.with_view(&self.cache, executor.pool().filter(|_| is_worth_it), call)?
+            }
+        };
         let Execution { outcome, report: _ } = executed?;
+        let receipts = rules.receipts_have_status().then(|| outcome.receipts());
         self.times.executed += started.elapsed();
 
         let started = Instant::now();
@@ -433,10 +473,10 @@ impl Chain {
             Nodes::AsRead => as_read,
             Nodes::Checked => &checked,
         };
-        let (receipts, storage_roots) = if rules.receipts_have_status() {
+        let (receipts, storage_roots) = if let Some(receipts) = receipts {
             let hashed = HashedDiff::from(&outcome.diff);
             let roots = work.tries.apply(source, &hashed, pool)?;
-            (outcome.receipts(), roots)
+            (receipts, roots)
         } else {
             let Steps { roots, mut storage_roots, rest } =
                 step_through(&mut work.tries, source, &outcome.steps, &outcome.diff)?;
@@ -480,7 +520,7 @@ impl Chain {
         let header = &record.block.block().header;
         let (number, hash, parent) = (header.number, record.block.hash(), header.parent_hash);
         let total_difficulty = record.total_difficulty;
-        let changes = weight(&record);
+        let bytes = weight(&record);
         let extends = parent == self.head.hash;
         let is_heavier = (total_difficulty, number) > (self.head_difficulty, self.head.number);
         if !is_heavier && self.tree.len() >= self.pending_blocks + SIDE_BLOCKS_MAX {
@@ -494,18 +534,18 @@ impl Chain {
         self.head_difficulty = total_difficulty;
         if extends {
             self.pending_blocks += 1;
-            self.pending_changes += changes;
+            self.pending_bytes += bytes;
             return Ok(Place::Head);
         }
         let (_, path) = self.tree.path_to(hash);
         self.pending_blocks = path.len();
-        self.pending_changes = path.iter().map(|record| weight(record)).sum();
+        self.pending_bytes = path.iter().map(|record| weight(record)).sum();
         Ok(Place::Reorganised)
     }
 
     fn flush_if_full(&mut self) -> Result<Option<Head>, ImportError> {
         let is_full = self.pending_blocks >= self.options.batch_blocks_max
-            || self.pending_changes >= self.options.batch_changes_max;
+            || self.pending_bytes >= self.options.batch_bytes_max;
         if is_full { self.flush() } else { Ok(None) }
     }
 
@@ -537,7 +577,7 @@ impl Chain {
         }
         self.durable = self.head;
         self.pending_blocks = 0;
-        self.pending_changes = 0;
+        self.pending_bytes = 0;
         // A snapshot would keep what is pruned from being reused.
         let tries = work.into_tries();
         if self.options.retention != Retention::Archive {
@@ -571,10 +611,27 @@ impl Chain {
     }
 }
 
-/// What a block counts in a batch.
+const fn unknown_parent(header: &Header, hash: B256) -> ImportError {
+    let Header { number, parent_hash: parent, .. } = *header;
+    ImportError::UnknownParent { number, hash, parent }
+}
+
+/// Bytes that a block takes in memory until it is durable, about.
 fn weight(record: &BlockRecord) -> usize {
-    let slots: usize = record.diff.accounts.iter().map(|account| 1 + account.slots.len()).sum();
-    slots + record.receipts.len()
+    let BlockRecord { block, total_difficulty: _, receipts, diff, storage_roots } = record;
+    let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
+    let receipt = |receipt: &ReceiptEnvelope| {
+        size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
+    };
+    let change = |change: &AccountDiff| {
+        size_of::<AccountDiff>() + change.slots.len() * size_of::<SlotDiff>()
+    };
+    // A transaction is about twice as large as its RLP.
+    block.block().body.length() * 2
+        + receipts.iter().map(receipt).sum::<usize>()
+        + diff.accounts.iter().map(change).sum::<usize>()
+        + diff.codes.iter().map(|(_, code)| code.len()).sum::<usize>()
+        + storage_roots.len() * 64
 }
 
 /// The change from nothing to the state of a genesis.

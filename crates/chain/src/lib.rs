@@ -15,7 +15,9 @@ mod chain;
 mod error;
 mod genesis;
 mod judge;
+mod proven;
 mod tree;
+mod warm;
 mod work;
 
 pub use chain::{Chain, ChainOptions, Imported, Place, Times};

@@ -3,13 +3,16 @@
 
 use crate::{
     ImportError,
-    cache::{CachedState, StateCache},
+    cache::StateCache,
+    proven::ProvenState,
     tree::Tree,
+    warm::{Watched, warm},
 };
 use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
 use fugue_storage::{CheckedNodes, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie};
 use fugue_types::{Address, B256, Bytes, U256};
+use rayon::ThreadPool;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How far below the durable head a block may have its parent, and another branch begin: what
@@ -23,6 +26,7 @@ pub(crate) struct Work {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The durable block below all changes.
     pub(crate) base: u64,
+    base_hash: B256,
     pub(crate) layer: Layer,
     pub(crate) tries: StateTrie,
     /// Hashes of the blocks above the base.
@@ -47,7 +51,7 @@ impl Work {
             snapshot.tries_at(base)?
         };
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
-        let mut work = Self { at: below, snapshot, base, layer, tries, hashes };
+        let mut work = Self { at: below, snapshot, base, base_hash: below, layer, tries, hashes };
         for record in path {
             let diff = HashedDiff::from(&record.diff);
             work.tries.apply(&CheckedNodes(&work.snapshot), &diff, None)?;
@@ -59,11 +63,6 @@ impl Work {
             work.advance(header.number, record.block.hash(), &record.diff)?;
         }
         Ok(work)
-    }
-
-    /// Whether the base is the newest durable block: then the tries may be saved.
-    pub(crate) fn is_on_head(&self) -> bool {
-        self.base == self.snapshot.meta().head.number
     }
 
     /// The state becomes that after the next block, to whose diff the tries were brought already.
@@ -94,26 +93,47 @@ impl Work {
         let base = snapshot.meta().head.number;
         tries.prune(branches_max);
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
-        Self { at, snapshot: Arc::new(snapshot), base, layer, tries, hashes }
+        Self { at, snapshot: Arc::new(snapshot), base, base_hash: at, layer, tries, hashes }
     }
 
-    /// Calls with the state as a view. The cache is of the newest durable state.
+    /// Calls with the state as a view. The cache is of the newest durable state. With a pool, one
+    /// of its threads meanwhile brings into memory what the tries will need of what is read.
     pub(crate) fn with_view<T>(
-        &self,
+        &mut self,
         cache: &StateCache,
+        pool: Option<&ThreadPool>,
         call: impl FnOnce(&dyn StateView) -> T,
     ) -> Result<T, ImportError> {
         let past = self.snapshot.state_at(self.base)?;
-        let cached: CachedState<'_>;
-        let below: &dyn StateView = if self.is_on_head() {
-            cached = cache.over(&past);
-            &cached
-        } else {
-            &past
-        };
-        let above = self.layer.over(below);
-        Ok(call(&WithHashes { view: &above, hashes: &self.hashes }))
+        let (layer, hashes) = (&self.layer, &self.hashes);
+        let on = |below: &dyn StateView| call_over(below, layer, hashes, call);
+        if self.base != self.snapshot.meta().head.number {
+            return Ok(on(&past));
+        }
+        let Some(pool) = pool else { return Ok(on(&cache.over(&past))) };
+        let (tries, source) = (&mut self.tries, &*self.snapshot);
+        Ok(pool.in_place_scope(|scope| {
+            let (watched, keys) = Watched::new(&past);
+            scope.spawn(move |_| warm(tries, source, &keys));
+            on(&cache.over(&watched))
+        }))
     }
+
+    /// As [`Work::with_view`], with a view that damage of the store cannot change.
+    pub(crate) fn with_proven_view<T>(&mut self, call: impl FnOnce(&dyn StateView) -> T) -> T {
+        let Self { base, base_hash, snapshot, layer, tries, hashes, at: _ } = self;
+        // The layer is of use for codes alone: the tries are those after it.
+        call_over(&ProvenState::new(tries, snapshot, *base, *base_hash), layer, hashes, call)
+    }
+}
+
+fn call_over<T>(
+    below: &dyn StateView,
+    layer: &Layer,
+    hashes: &BTreeMap<u64, B256>,
+    call: impl FnOnce(&dyn StateView) -> T,
+) -> T {
+    call(&WithHashes { view: &layer.over(below), hashes })
 }
 
 /// A view that knows the hashes of blocks that are not durable.

@@ -149,20 +149,35 @@ impl Snapshot {
         row.ok_or_else(|| damaged(Table::Headers, &key, "a canonical header is missing"))
     }
 
-    /// The canonical header with this number, and its hash.
+    /// The canonical header with this number, and its hash, which it is compared with: blocks are
+    /// judged by their parents.
     ///
     /// # Errors
     /// [`StorageError::AboveHead`], or what the database says.
     pub fn header(&self, number: u64) -> Result<(B256, Header), StorageError> {
-        self.header_row(number).map(|row| (row.hash, row.header))
+        let HeaderRow { hash, header, .. } = self.header_row(number)?;
+        if header.hash_slow() != hash {
+            let reason = "the header does not hash to its hash";
+            return Err(damaged(Table::Headers, &number.to_be_bytes(), reason));
+        }
+        Ok((hash, header))
     }
 
-    /// Sum of the difficulties up to and with this block.
+    /// Sum of the difficulties up to and with this block; compared with that of the block before.
     ///
     /// # Errors
     /// As [`Snapshot::header`].
     pub fn total_difficulty(&self, number: u64) -> Result<U256, StorageError> {
-        self.header_row(number).map(|row| row.total_difficulty)
+        let HeaderRow { total_difficulty, header, .. } = self.header_row(number)?;
+        let before = match number.checked_sub(1) {
+            None => U256::ZERO,
+            Some(before) => self.header_row(before)?.total_difficulty,
+        };
+        if before.saturating_add(header.difficulty) != total_difficulty {
+            let reason = "the total difficulty is not that of the block before and its own";
+            return Err(damaged(Table::Headers, &number.to_be_bytes(), reason));
+        }
+        Ok(total_difficulty)
     }
 
     /// The number of the canonical block with this hash.

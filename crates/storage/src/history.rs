@@ -60,7 +60,7 @@ impl PastState<'_> {
                 damaged(Table::AccountHistory, key.as_slice(), "the row does not decode")
             });
         }
-        self.snapshot.decoded(Table::Accounts, key.as_slice(), Row::decode)
+        self.snapshot.row(key)
     }
 
     fn storage(&self, key: B256) -> Result<Option<StorageRef>, StorageError> {

@@ -6,7 +6,9 @@ use crate::{
     blocks::{damaged, decoded},
     row::{Row, slot_value},
 };
-use fugue_trie::{Nibbles, Reference, Revealed, StoredBranch, TrieError, TrieSource};
+use fugue_trie::{
+    EMPTY_ROOT_HASH, Nibbles, Reference, Revealed, StoredBranch, TrieError, TrieSource,
+};
 use fugue_types::B256;
 
 /// Length of a key of the state.
@@ -115,9 +117,7 @@ impl TrieSource for Snapshot {
     }
 
     fn storage_root(&self, key: B256) -> Result<Option<B256>, TrieError> {
-        let row = self.with(|tx| decoded(tx, Table::Accounts, key.as_slice(), Row::decode))?;
-        let row = row.ok_or_else(|| TrieError::missing(None, &Nibbles::unpack(key)))?;
-        Ok(Some(row.trie_account().storage_root))
+        Ok(Some(self.storage_ref(key)?.map_or(EMPTY_ROOT_HASH, |storage| storage.root)))
     }
 }
 

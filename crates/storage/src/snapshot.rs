@@ -16,12 +16,15 @@ pub struct Snapshot {
     /// A reader is used by one thread at a time; there is one for each thread that is expected.
     readers: Vec<Mutex<ReadTx>>,
     meta: Meta,
-    /// Where the storage of accounts lies, of those that were asked for.
-    storages: RwLock<B256Map<Option<StorageRef>>>,
+    /// Where the storage of accounts lies, of those that were read; in parts by the hash's last
+    /// byte, each behind a lock of its own.
+    storages: [RwLock<B256Map<Option<StorageRef>>>; PARTS],
 }
 
-/// Accounts whose storage is remembered; when there are more, all are forgotten.
-const STORAGES_MAX: usize = 16_384;
+/// Parts of what is remembered of storage.
+const PARTS: usize = 16;
+/// Accounts whose storage one part remembers; when there are more, all are forgotten.
+const PART_STORAGES_MAX: usize = 4_096;
 
 std::thread_local! {
     /// The reader that a thread tries first.
@@ -34,22 +37,26 @@ std::thread_local! {
 impl Snapshot {
     pub(crate) fn new(readers: Vec<ReadTx>, meta: Meta) -> Self {
         let readers = readers.into_iter().map(Mutex::new).collect();
-        Self { readers, meta, storages: RwLock::default() }
+        Self { readers, meta, storages: Default::default() }
+    }
+
+    /// The latest row of an account; `None` if it is not there.
+    pub(crate) fn row(&self, owner: B256) -> Result<Option<Row>, StorageError> {
+        let row = self.decoded(Table::Accounts, owner.as_slice(), Row::decode)?;
+        let mut part = self.storages[usize::from(owner[31]) % PARTS].write();
+        if part.len() >= PART_STORAGES_MAX {
+            part.clear();
+        }
+        part.insert(owner, row.and_then(|row| row.storage));
+        Ok(row)
     }
 
     /// Where the latest storage of an account lies; `None` if it has none.
     pub(crate) fn storage_ref(&self, owner: B256) -> Result<Option<StorageRef>, StorageError> {
-        if let Some(known) = self.storages.read().get(&owner) {
+        if let Some(known) = self.storages[usize::from(owner[31]) % PARTS].read().get(&owner) {
             return Ok(*known);
         }
-        let row = self.decoded(Table::Accounts, owner.as_slice(), Row::decode)?;
-        let found = row.and_then(|row| row.storage);
-        let mut storages = self.storages.write();
-        if storages.len() >= STORAGES_MAX {
-            storages.clear();
-        }
-        storages.insert(owner, found);
-        Ok(found)
+        Ok(self.row(owner)?.and_then(|row| row.storage))
     }
 
     /// What holds for the whole chain.

@@ -98,14 +98,37 @@ pub(crate) struct Leaf {
     pub(crate) value: Vec<u8>,
 }
 
-/// Where a node stands: how its parent refers to it.
+/// Where a node stands: how its parent refers to it. In cells, so that many places can be filled
+/// while the branches that hold them are read. Laid out as a [`StoredChild`], so that those of a
+/// branch become places where they lie.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    /// Computed last, after everything below: until then [`Reference::NONE`]. A cell, so that many
-    /// places can be filled while the branches that hold them are read.
-    pub(crate) reference: Cell<Reference>,
+    /// Of the reference, which is computed last, after everything below: until then 0.
+    length: Cell<u8>,
+    bytes: Cell<[u8; 32]>,
     /// Whether the node is known to be a leaf.
     pub(crate) is_leaf: bool,
+}
+
+impl Place {
+    pub(crate) const fn new(reference: Reference, is_leaf: bool) -> Self {
+        let Reference { length, bytes } = reference;
+        Self { length: Cell::new(length), bytes: Cell::new(bytes), is_leaf }
+    }
+
+    pub(crate) const fn is_sealed(&self) -> bool {
+        self.length.get() != 0
+    }
+
+    pub(crate) const fn reference(&self) -> Reference {
+        Reference { length: self.length.get(), bytes: self.bytes.get() }
+    }
+
+    pub(crate) fn seal(&self, reference: Reference) {
+        let Reference { length, bytes } = reference;
+        self.length.set(length);
+        self.bytes.set(bytes);
+    }
 }
 
 /// A place with what stands in it, taken out of a branch.
@@ -140,12 +163,12 @@ impl Link {
                 (reference, matches!(node, Node::Leaf(_)), Some(node))
             }
         };
-        (Place { reference: reference.into(), is_leaf }, node)
+        (Place::new(reference, is_leaf), node)
     }
 
     /// The reverse.
     pub(crate) fn of_parts(place: &Place, node: Option<Node>) -> Self {
-        let (reference, is_leaf) = (place.reference.get(), place.is_leaf);
+        let (reference, is_leaf) = (place.reference(), place.is_leaf);
         match node {
             Some(node) => Self::Here { reference, node },
             None if reference.is_none() => Self::Empty,
@@ -193,10 +216,7 @@ impl Branch {
     /// A branch as it is stored.
     pub(crate) fn from_stored(stored: StoredBranch, touched: u32) -> Self {
         let StoredBranch { prefix, children: Children { mask, list } } = stored;
-        let place = |child: StoredChild| Place {
-            reference: child.reference.into(),
-            is_leaf: child.is_leaf,
-        };
+        let place = |child: StoredChild| Place::new(child.reference, child.is_leaf);
         let places = Children { mask, list: list.into_iter().map(place).collect() };
         Self { places, is_unsaved: false, ..Self::new(prefix, touched) }
     }
@@ -257,13 +277,13 @@ impl Branch {
         Some((self.places.list.get_mut(at)?, self.nodes.get_mut(at)?))
     }
 
-    /// Children that are in memory, with their nibbles.
-    pub(crate) fn here(&self) -> impl Iterator<Item = (u8, &Place, &Node)> {
-        let children = self.places.iter().zip(&self.nodes);
-        children.filter_map(|((nibble, place), node)| Some((nibble, place, node.as_ref()?)))
+    /// Children that are in memory.
+    pub(crate) fn here(&self) -> impl Iterator<Item = (&Place, &Node)> {
+        let children = self.places.list.iter().zip(&self.nodes);
+        children.filter_map(|(place, node)| Some((place, node.as_ref()?)))
     }
 
-    /// As [`Branch::here`].
+    /// As [`Branch::here`], with their nibbles.
     pub(crate) fn here_mut(&mut self) -> impl Iterator<Item = (u8, &mut Place, &mut Node)> {
         let places = nibbles(self.places.mask).zip(&mut self.places.list);
         let children = places.zip(&mut self.nodes);
@@ -284,8 +304,7 @@ impl Branch {
 
     /// RLP of the branch itself.
     pub(crate) fn encode_bare(&self, out: &mut Vec<u8>) {
-        let children = self.places.iter().map(|(nibble, place)| (nibble, place.reference.get()));
-        encode_branch(children, self.value.as_deref().unwrap_or_default(), out);
+        encode_branch(&self.places, Place::reference, self.value.as_deref(), out);
     }
 
     /// The reference to the branch itself. All below it must have theirs.
@@ -299,32 +318,33 @@ impl Branch {
 
     /// The bytes drawn above.
     pub(crate) fn encode_stored(&self) -> Vec<u8> {
-        let child = |place: &Place| (place.reference.get(), place.is_leaf);
+        let child = |place: &Place| (place.reference(), place.is_leaf);
         encode_stored(&self.prefix, &self.places, child)
     }
 }
 
-/// RLP of a branch with these children, lowest nibble first.
-fn encode_branch(
-    children: impl Iterator<Item = (u8, Reference)> + Clone,
-    value: &[u8],
+/// RLP of a branch.
+fn encode_branch<C>(
+    children: &Children<C>,
+    reference: impl Fn(&C) -> Reference,
+    value: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
-    let children_length =
-        |(count, length), (_, child): (u8, Reference)| (count + 1, length + child.length());
-    let (count, length) = children.clone().fold((0, 0), children_length);
-    let payload_length = 16 - count + length + value.length();
+    let value = value.unwrap_or_default();
+    let lengths = children.list.iter().map(|child| reference(child).length());
+    let payload_length = lengths.sum::<usize>() + 16 - children.len() + value.length();
+    out.reserve(payload_length + 3);
     alloy_rlp::Header { list: true, payload_length }.encode(out);
-    let mut next = 0;
-    let skip = |out: &mut Vec<u8>, count: u8| {
-        out.resize(out.len() + usize::from(count), EMPTY_STRING_CODE);
-    };
-    for (nibble, child) in children {
-        skip(out, nibble - next);
-        child.encode(out);
-        next = nibble + 1;
+    let mut list = children.list.iter();
+    for nibble in 0..16 {
+        match list.as_slice().first().filter(|_| children.mask >> nibble & 1 == 1) {
+            None => out.push(EMPTY_STRING_CODE),
+            Some(child) => {
+                reference(child).encode(out);
+                list.next();
+            }
+        }
     }
-    skip(out, 16 - next);
     value.encode(out);
 }
 
@@ -372,8 +392,7 @@ impl StoredBranch {
     /// How a parent refers to it: computed from its children.
     pub fn reference(&self) -> Reference {
         let mut rlp = Vec::new();
-        let children = self.children.iter().map(|(nibble, child)| (nibble, child.reference));
-        encode_branch(children, &[], &mut rlp);
+        encode_branch(&self.children, |child| child.reference, None, &mut rlp);
         extended(&self.prefix, Reference::of(&rlp))
     }
 
@@ -485,7 +504,7 @@ mod tests {
     fn a_child_is_where_it_was_put_and_gone_when_nothing_is_put_there() {
         let mut branch = Branch::from_stored(branch(), 0);
         branch.put(4, Link::leaf(Nibbles::from_nibbles([4]), vec![4]));
-        assert_eq!(branch.here().map(|(nibble, ..)| nibble).collect::<Vec<_>>(), [4]);
+        assert_eq!(branch.here_mut().map(|(nibble, ..)| nibble).collect::<Vec<_>>(), [4]);
         assert!(matches!(branch.take(9), Link::Blinded { is_leaf: true, .. }));
         branch.put(9, Link::Empty);
         branch.put(

@@ -1,6 +1,6 @@
 //! How a node is referred to by its parent.
 
-use alloy_rlp::{BufMut, EMPTY_STRING_CODE};
+use alloy_rlp::EMPTY_STRING_CODE;
 use alloy_trie::nodes::RlpNode;
 use fugue_types::{B256, keccak256};
 
@@ -8,8 +8,9 @@ use fugue_types::{B256, keccak256};
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reference {
     /// 32 for a hash; less for that many bytes of RLP; 0 for [`Reference::NONE`].
-    length: u8,
-    bytes: [u8; 32],
+    pub(crate) length: u8,
+    /// Zero beyond the length.
+    pub(crate) bytes: [u8; 32],
 }
 
 impl std::fmt::Debug for Reference {
@@ -60,9 +61,12 @@ impl Reference {
     /// As it stands in the RLP of the parent.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         if self.length == 32 {
-            out.put_u8(EMPTY_STRING_CODE + 32);
+            let mut word = [EMPTY_STRING_CODE + 32; 33];
+            word[1..].copy_from_slice(&self.bytes);
+            out.extend_from_slice(&word);
+        } else {
+            out.extend_from_slice(self.as_slice());
         }
-        out.extend_from_slice(self.as_slice());
     }
 
     /// How many bytes it takes there.

@@ -27,13 +27,13 @@ pub(crate) fn seal(mut roots: Vec<(&mut Place, &mut Node)>, is_parallel: bool) {
         let mut parts: Vec<(&mut Place, &mut Node)> = Vec::new();
         for (place, node) in &mut roots {
             match node {
-                Node::Branch(branch) if place.reference.get().is_none() => {
+                Node::Branch(branch) if !place.is_sealed() => {
                     parts.extend(branch.here_mut().map(|(_, place, node)| (place, node)));
                 }
                 _ => {}
             }
         }
-        parts.retain(|(place, _)| place.reference.get().is_none());
+        parts.retain(|(place, _)| !place.is_sealed());
         let count = rayon::current_num_threads() * PARTS_PER_THREAD;
         let length = parts.len().div_ceil(count).max(1);
         parts.par_chunks_mut(length).for_each(seal_here);
@@ -54,21 +54,21 @@ fn seal_here(roots: &mut [(&mut Place, &mut Node)]) {
                     batch.write(|out| encode_leaf(&leaf.suffix, &leaf.value, out), to(place));
                 }
                 Node::Branch(branch) => match branch.opaque {
-                    Some(reference) => place.reference.set(reference),
+                    Some(reference) => place.seal(reference),
                     None => batch.write(|out| branch.encode_bare(out), to(place)),
                 },
             }
         }
-        batch.hash(|place, hash| place.reference.set(Reference::hash(hash)));
+        batch.hash(|place, hash| place.seal(Reference::hash(hash)));
         for Unsealed { place, node } in level {
             if let Node::Branch(branch) = node
                 && !branch.prefix.is_empty()
             {
-                let bare = place.reference.get();
+                let bare = place.reference();
                 batch.write(|out| encode_extension(&branch.prefix, &bare, out), to(place));
             }
         }
-        batch.hash(|place, hash| place.reference.set(Reference::hash(hash)));
+        batch.hash(|place, hash| place.seal(Reference::hash(hash)));
     }
 }
 
@@ -76,7 +76,7 @@ fn seal_here(roots: &mut [(&mut Place, &mut Node)]) {
 fn to<'n>(place: &'n Place) -> impl FnOnce(&[u8]) -> Option<&'n Place> {
     move |rlp| match Reference::embedded(rlp) {
         Some(reference) => {
-            place.reference.set(reference);
+            place.seal(reference);
             None
         }
         None => Some(place),
@@ -85,14 +85,14 @@ fn to<'n>(place: &'n Place) -> impl FnOnce(&[u8]) -> Option<&'n Place> {
 
 /// What is not hashed from a node down, by depth below the first.
 fn gather<'n>(place: &'n Place, node: &'n Node, depth: usize, levels: &mut Vec<Vec<Unsealed<'n>>>) {
-    if !place.reference.get().is_none() {
+    if place.is_sealed() {
         return;
     }
     if levels.len() <= depth {
         levels.push(Vec::new());
     }
     if let Node::Branch(branch) = node {
-        for (_, place, node) in branch.here() {
+        for (place, node) in branch.here() {
             gather(place, node, depth + 1, levels);
         }
     }

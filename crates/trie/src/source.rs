@@ -76,7 +76,7 @@ pub trait TrieSource: Sync {
     /// has not changed since the source was.
     ///
     /// # Errors
-    /// [`TrieError::Missing`] if there is no such account, [`TrieError::Source`].
+    /// [`TrieError::Source`].
     fn storage_root(&self, _: B256) -> Result<Option<B256>, TrieError> {
         Ok(None)
     }

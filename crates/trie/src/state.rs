@@ -205,8 +205,32 @@ impl StateTrie {
         Ok((account, self.accounts.prove(source, &Nibbles::unpack(key))?))
     }
 
-    /// The value of a slot, by the hashes of address and slot, with the nodes that prove it or its
-    /// absence.
+    /// The storage trie of an account.
+    fn storage(&mut self, source: &dyn TrieSource, owner: B256) -> Result<&mut Trie, TrieError> {
+        let root = self.storage_root(source, owner)?;
+        Ok(self.storages.entry(owner).or_insert_with(|| Trie::new(Some(owner), root)))
+    }
+
+    /// The value of a slot, by the hashes of address and slot.
+    ///
+    /// # Errors
+    /// [`TrieError`]; the tries stay as they are.
+    pub fn slot(
+        &mut self,
+        source: &dyn TrieSource,
+        owner: B256,
+        key: B256,
+    ) -> Result<U256, TrieError> {
+        let trie = self.storage(source, owner)?;
+        let Some(rlp) = trie.get(source, &Nibbles::unpack(key))? else { return Ok(U256::ZERO) };
+        alloy_rlp::decode_exact(&rlp).map_err(|error| TrieError::Damaged {
+            owner: Some(owner),
+            path: key.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// As [`StateTrie::slot`], with the nodes that prove the value or its absence.
     ///
     /// # Errors
     /// [`TrieError`]; the tries stay as they are.
@@ -218,21 +242,31 @@ impl StateTrie {
         owner: B256,
         key: B256,
     ) -> Result<(U256, Vec<Vec<u8>>), TrieError> {
-        if !self.storages.contains_key(&owner) {
-            let root = self.storage_root(source, owner)?;
-            self.storages.insert(owner, Trie::new(Some(owner), root));
-        }
-        let trie = self.storages.get_mut(&owner).expect("it is there or was put there");
-        let path = Nibbles::unpack(key);
-        let value = match trie.get(source, &path)? {
-            None => U256::ZERO,
-            Some(rlp) => alloy_rlp::decode_exact(&rlp).map_err(|error| TrieError::Damaged {
-                owner: Some(owner),
-                path: key.to_string(),
-                reason: error.to_string(),
-            })?,
+        let value = self.slot(source, owner, key)?;
+        Ok((value, self.storage(source, owner)?.prove(source, &Nibbles::unpack(key))?))
+    }
+
+    /// Brings into memory what a change of an account, by its hashed address, or of a slot of it,
+    /// by its hash, will come by. To be called while a block is executed: it takes no more time to
+    /// read then, and the root less later.
+    ///
+    /// # Errors
+    /// [`TrieError`]; the tries stay as they are.
+    pub fn warm(
+        &mut self,
+        source: &dyn TrieSource,
+        owner: B256,
+        slot: Option<B256>,
+    ) -> Result<(), TrieError> {
+        let Some(slot) = slot else {
+            return self.accounts.warm(source, &Nibbles::unpack(owner), &self.made);
         };
-        Ok((value, trie.prove(source, &path)?))
+        let root = self.storage_root(source, owner)?;
+        if root == EMPTY_ROOT_HASH {
+            return Ok(());
+        }
+        let trie = self.storages.entry(owner).or_insert_with(|| Trie::new(Some(owner), root));
+        trie.warm(source, &Nibbles::unpack(slot), &self.made)
     }
 
     /// Branches that changed since the last call.

@@ -90,13 +90,13 @@ impl Trie {
     pub fn new(owner: Option<B256>, root: B256) -> Self {
         let is_empty = root == EMPTY_ROOT_HASH;
         let reference = if is_empty { Reference::NONE } else { Reference::hash(root) };
-        let place = Place { reference: reference.into(), is_leaf: false };
+        let place = Place::new(reference, false);
         Self { owner, place, root: None, removed: HashSet::default(), touched: 0 }
     }
 
     /// Hash of the root.
     pub fn root(&self) -> B256 {
-        let reference = self.place.reference.get();
+        let reference = self.place.reference();
         if reference.is_none() {
             return EMPTY_ROOT_HASH;
         }
@@ -171,7 +171,7 @@ impl Trie {
         loop {
             reveal_branch(place, node, source, owner, &path, self.touched)?;
             match node {
-                None if place.reference.get().is_none() => return Ok(None),
+                None if place.reference().is_none() => return Ok(None),
                 None => {
                     let leaf = reveal_leaf(place, source, owner, &path)?;
                     let leaf = leaf.filter(|leaf| path.join(&leaf.suffix) == *key);
@@ -196,6 +196,37 @@ impl Trie {
                         None => return Ok(None),
                     }
                 }
+            }
+        }
+    }
+
+    /// Brings the branches on the way to a key into memory. `made` counts them.
+    ///
+    /// # Errors
+    /// [`TrieError`]; the trie stays as it is.
+    pub(crate) fn warm(
+        &mut self,
+        source: &dyn TrieSource,
+        key: &Nibbles,
+        made: &AtomicUsize,
+    ) -> Result<(), TrieError> {
+        let (mut path, owner) = (Nibbles::default(), self.owner);
+        let (mut place, mut node) = (&mut self.place, &mut self.root);
+        loop {
+            let was_here = node.is_some();
+            reveal_branch(place, node, source, owner, &path, self.touched)?;
+            let Some(Node::Branch(branch)) = node else { return Ok(()) };
+            if !was_here {
+                made.fetch_add(1, Ordering::Relaxed);
+            }
+            path.extend(&branch.prefix);
+            let Some(nibble) = key.get(path.len()).filter(|_| key.starts_with(&path)) else {
+                return Ok(());
+            };
+            path.push(nibble);
+            match branch.child_mut(nibble) {
+                Some(child) => (place, node) = child,
+                None => return Ok(()),
             }
         }
     }
@@ -225,7 +256,7 @@ impl Trie {
         loop {
             reveal_branch(place, node, source, owner, &path, self.touched)?;
             match node {
-                None if place.reference.get().is_none() => break,
+                None if place.reference().is_none() => break,
                 None => {
                     if let Some(leaf) = reveal_leaf(place, source, owner, &path)? {
                         add(&|out| encode_leaf(&leaf.suffix, &leaf.value, out));
@@ -564,7 +595,7 @@ fn reveal_branch(
     path: &Nibbles,
     touched: u32,
 ) -> Result<(), TrieError> {
-    let reference = place.reference.get();
+    let reference = place.reference();
     if node.is_none()
         && !place.is_leaf
         && !reference.is_none()
@@ -583,7 +614,7 @@ fn reveal_leaf(
     owner: Option<B256>,
     path: &Nibbles,
 ) -> Result<Option<Leaf>, TrieError> {
-    let revealed = source.reveal(owner, path, &place.reference.get(), place.is_leaf)?;
+    let revealed = source.reveal(owner, path, &place.reference(), place.is_leaf)?;
     Ok(match node_of(revealed, 0) {
         Node::Leaf(leaf) => Some(*leaf),
         Node::Branch(_) => None,

@@ -146,7 +146,7 @@ impl Bench {
         let threads = self.executor.threads();
         let options = ChainOptions {
             batch_blocks_max: usize::MAX,
-            batch_changes_max: usize::MAX,
+            batch_bytes_max: usize::MAX,
             ..ChainOptions::new(mode, threads)
         };
         let (store, executor) = (open(&self.path, threads)?, self.executor.clone());

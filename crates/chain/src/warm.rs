@@ -1,0 +1,91 @@
+//! Reading trie nodes ahead: while a block is executed, what it reads of the durable state tells
+//! which parts of the tries its changes may come by.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | [`warm`] | a block is executed, on the pool | branches in memory | when it is executed |
+//!
+//! Nothing depends on it: a key that is passed over, or that cannot be read, is read when the root
+//! is computed.
+
+use fugue_state::{Account, StateError, StateView};
+use fugue_trie::{Batch, StateTrie, TrieSource};
+use fugue_types::{Address, B256, Bytes, U256};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Keys that wait to be warmed; more are passed over.
+const KEYS_MAX: usize = 4_096;
+/// Keys that are hashed together.
+const TOGETHER_MAX: usize = 64;
+
+/// An account, or a slot of it.
+pub(crate) type Key = (Address, Option<U256>);
+
+/// A view that tells what is read of it.
+pub(crate) struct Watched<'v> {
+    view: &'v dyn StateView,
+    keys: SyncSender<Key>,
+}
+
+impl<'v> Watched<'v> {
+    /// The view, and where its keys come out until it is dropped.
+    pub(crate) fn new(view: &'v dyn StateView) -> (Self, Receiver<Key>) {
+        let (keys, receiver) = sync_channel(KEYS_MAX);
+        (Self { view, keys }, receiver)
+    }
+}
+
+impl StateView for Watched<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        let _ = self.keys.try_send((address, None));
+        self.view.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let _ = self.keys.try_send((address, Some(slot)));
+        self.view.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.view.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.view.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.view.block_hash(number)
+    }
+}
+
+/// Warms the tries until no more keys come.
+pub(crate) fn warm(tries: &mut StateTrie, source: &dyn TrieSource, keys: &Receiver<Key>) {
+    let mut batch = Batch::default();
+    while let Ok(first) = keys.recv() {
+        let together: Vec<Key> =
+            std::iter::once(first).chain(keys.try_iter().take(TOGETHER_MAX - 1)).collect();
+        let mut hashed: Vec<(B256, Option<B256>)> = Vec::with_capacity(together.len());
+        for (index, (address, slot)) in together.iter().enumerate() {
+            batch.push(address.as_slice(), (index, false));
+            if let Some(slot) = slot {
+                batch.push(&slot.to_be_bytes::<32>(), (index, true));
+            }
+            hashed.push((B256::ZERO, slot.map(|_| B256::ZERO)));
+        }
+        batch.hash(|(index, is_slot), hash| {
+            let (owner, slot) = &mut hashed[*index];
+            if *is_slot {
+                *slot = Some(hash);
+            } else {
+                *owner = hash;
+            }
+        });
+        for (owner, slot) in hashed {
+            if tries.warm(source, owner, slot).is_err() {
+                // Computing the root will come upon it again, and say it.
+                return;
+            }
+        }
+    }
+}
