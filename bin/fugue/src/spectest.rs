@@ -83,6 +83,7 @@ enum Ended {
 fn run_batch(
     batch: &[FixtureFile],
     options: &Options,
+    expected: &Expected,
     unreadable: &mut Vec<String>,
 ) -> Result<Vec<Case>, UsageError> {
     let only = options.fork.as_deref();
@@ -95,7 +96,12 @@ fn run_batch(
                 for fixture in fixtures {
                     match fixture {
                         Fixture::StateTest(name, test) => tests.push((name, test)),
-                        Fixture::Blockchain(name, test) => chains.push((name, test)),
+                        Fixture::Blockchain(name, mut test) => {
+                            if expected.omits_builder_requests(&name, test.fork()) {
+                                test.omit_builder_requests();
+                            }
+                            chains.push((name, test));
+                        }
                         Fixture::Plain(plain) => cases.extend(plain),
                         Fixture::NotRun(case) => cases.push(case),
                     }
@@ -176,7 +182,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     for source in &sources {
         files::read(source, &mut |batch: Vec<FixtureFile>| {
             let mut unreadable = Vec::new();
-            for case in run_batch(&batch, options, &mut unreadable)? {
+            for case in run_batch(&batch, options, &expected, &mut unreadable)? {
                 report.add(case, &expected)?;
             }
             for message in unreadable {

@@ -501,6 +501,7 @@ impl Chain {
             receipts: &receipts,
             are_receipts_whole: true,
             requests: outcome.requests.as_ref(),
+            access_list: outcome.access_list.as_deref(),
         };
         let mismatches = check_outcome(header, &facts);
         if !mismatches.is_empty() {

@@ -235,6 +235,7 @@ impl TryFrom<&ChainConfig> for ChainSpec {
             blobs,
             dao_support: config.dao_fork_support,
             deposit_contract: config.deposit_contract_address,
+            has_builder_requests: true,
         })
     }
 }

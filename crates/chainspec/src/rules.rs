@@ -22,6 +22,8 @@ pub struct Rules {
     pub dao_extra_data: Option<bool>,
     /// Where deposits are logged (EIP-6110); `None` where the chain has no such contract.
     pub deposit_contract: Option<Address>,
+    /// Builders' deposits and exits are requests (EIP-8282): from Amsterdam on.
+    pub has_builder_requests: bool,
 }
 
 impl Rules {

@@ -23,6 +23,7 @@ pub struct ChainSpec {
     pub(crate) blobs: Vec<(Fork, BlobParams)>,
     pub(crate) dao_support: bool,
     pub(crate) deposit_contract: Option<Address>,
+    pub(crate) has_builder_requests: bool,
 }
 
 impl ChainSpec {
@@ -43,6 +44,7 @@ impl ChainSpec {
             blobs: default_blob_schedule(),
             dao_support: chain_id == 1,
             deposit_contract: Some(deposit_contract),
+            has_builder_requests: true,
         }
     }
 
@@ -93,7 +95,14 @@ impl ChainSpec {
             blobs: default_blob_schedule(),
             dao_support: false,
             deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+            has_builder_requests: true,
         }
+    }
+
+    /// As Amsterdam was drafted before EIP-8282: for official fixtures of that time.
+    pub const fn without_builder_requests(mut self) -> Self {
+        self.has_builder_requests = false;
+        self
     }
 
     /// Replaces the blob parameters that `fork` brings.
@@ -168,6 +177,7 @@ impl ChainSpec {
             moves_dao_balances,
             dao_extra_data,
             deposit_contract: self.deposit_contract,
+            has_builder_requests: self.has_builder_requests && fork >= Fork::Amsterdam,
         }
     }
 }

@@ -63,6 +63,7 @@ pub struct Kernel<'c, R: StateReader> {
     machine: Machine<'c, R>,
     phases: Phases<'c, R>,
     clears_empty_accounts: bool,
+    lists_accesses: bool,
     system_call_gas: Option<u64>,
 }
 
@@ -86,6 +87,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
             machine: Machine::new(rules, header, database),
             phases: Phases { fees, fee_due: None.into(), marker: std::marker::PhantomData },
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
+            lists_accesses: rules.has(Fork::Amsterdam),
             system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),
         }
     }
@@ -188,7 +190,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
     /// time. After a [`Fault`] the changes are those of the transactions before it.
     pub fn take(&mut self) -> (StateDiff, ReadLog) {
         let journal = &mut self.machine.inner.ctx.journaled_state;
-        let log = std::mem::take(&mut journal.database.log);
+        let mut log = std::mem::take(&mut journal.database.log);
         let mut state = std::mem::take(&mut journal.inner.state);
         journal.finalize();
         let codes = journal.database.codes;
@@ -245,6 +247,13 @@ impl<'c, R: StateReader> Kernel<'c, R> {
                 before: *before,
                 after: value.present_value,
             });
+        }
+        if self.lists_accesses {
+            let slots = |(address, account): (&Address, &RevmAccount)| {
+                let address = *address;
+                account.storage.keys().map(move |slot| (address, *slot)).collect::<Vec<_>>()
+            };
+            log.seen = state.iter().flat_map(slots).collect();
         }
         // The map goes back empty: the next transaction finds its memory.
         state.clear();

@@ -2,7 +2,7 @@
 
 use crate::BlockOutcome;
 use fugue_state::{AccountDiff, StateDiff};
-use fugue_types::{Address, TxResult, U256};
+use fugue_types::{AccountChanges, Address, TxResult, U256};
 use std::fmt;
 
 /// The first difference between two outcomes.
@@ -66,6 +66,7 @@ pub fn first_divergence(expected: &BlockOutcome, found: &BlockOutcome) -> Option
         gas_state,
         blob_gas_used,
         requests,
+        access_list,
         diff,
         steps,
     } = found;
@@ -99,7 +100,29 @@ pub fn first_divergence(expected: &BlockOutcome, found: &BlockOutcome) -> Option
             return Some(Divergence { transaction: step.checked_sub(1), ..divergence });
         }
     }
-    of_diffs(&expected.diff, diff)
+    let divergence = of_diffs(&expected.diff, diff);
+    divergence.or_else(|| of_access_lists(expected.access_list.as_deref(), access_list.as_deref()))
+}
+
+/// The first account that is not listed alike.
+fn of_access_lists(
+    expected: Option<&[AccountChanges]>,
+    found: Option<&[AccountChanges]>,
+) -> Option<Divergence> {
+    let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+    let same = expected.iter().zip(found).take_while(|(expected, found)| expected == found).count();
+    let (expected, found) = (expected.get(same), found.get(same));
+    let first = match (expected, found) {
+        (None, None) => return None,
+        (Some(one), Some(other)) => one.address.min(other.address),
+        (Some(only), None) | (None, Some(only)) => only.address,
+    };
+    let show = |entry: Option<&AccountChanges>| match entry {
+        Some(entry) if entry.address == first => format!("{entry:?}"),
+        _ => "no entry".to_owned(),
+    };
+    let divergence = Divergence::of_block("access list", show(expected), show(found));
+    Some(Divergence { address: Some(first), ..divergence })
 }
 
 fn of_results(expected: &TxResult, found: &TxResult) -> Option<Divergence> {

@@ -125,17 +125,16 @@ fn requests<R: StateReader<Error = StateError>>(
         push(&mut requests, requests::DEPOSIT, deposits.into());
     }
     let contracts = [
-        (WITHDRAWAL_REQUEST_TYPE, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, Fork::Prague),
-        (CONSOLIDATION_REQUEST_TYPE, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, Fork::Prague),
-        (3, BUILDER_DEPOSIT_CONTRACT, Fork::Amsterdam),
-        (4, BUILDER_EXIT_CONTRACT, Fork::Amsterdam),
+        (WITHDRAWAL_REQUEST_TYPE, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, true),
+        (CONSOLIDATION_REQUEST_TYPE, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, true),
+        (3, BUILDER_DEPOSIT_CONTRACT, rules.has_builder_requests),
+        (4, BUILDER_EXIT_CONTRACT, rules.has_builder_requests),
     ];
-    for (request_type, contract, fork) in contracts {
-        if rules.has(fork) {
-            // Source: EIP-7002 and EIP-7251, "Block processing": without code there the block is
-            // invalid.
-            let must_be_there = fork == Fork::Prague && scope != Scope::Recorded;
-            if must_be_there && !kernel.has_code(contract)? {
+    for (request_type, contract, is_called) in contracts {
+        if is_called {
+            // Source: EIP-7002 and EIP-7251, "Block processing", whose rules EIP-8282 takes over:
+            // without code there the block is invalid.
+            if scope != Scope::Recorded && !kernel.has_code(contract)? {
                 return Err(InvalidBlock::SystemContractEmpty { contract }.into());
             }
             let data = kernel

@@ -8,6 +8,7 @@
 //! the block (system calls), runs its transactions in the chosen [`Mode`], closes it (withdrawals,
 //! requests, rewards) and gives a [`BlockOutcome`].
 
+mod access_list;
 mod divergence;
 mod error;
 mod executor;

@@ -13,12 +13,14 @@ mod memory;
 mod program;
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope, frame,
-    sequential::{self, Progress},
+    BlockError, BlockOutcome, PreparedBlock, Scope,
+    access_list::Cause,
+    frame,
+    sequential::{self, Notes, Progress},
     tally::Tally,
 };
 use fugue_chainspec::Rules;
-use fugue_evm::{CodeCache, FeePayment, Kernel, ViewReader};
+use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
 use fugue_scheduler::{Failure, Session, Stats};
 use fugue_state::{Overlay, StateDiff, StateView};
 use memory::StateMemory;
@@ -60,18 +62,19 @@ pub(crate) fn run(
     let Resources { codes, pool, threads, room } = *resources;
     let block = prepared.block.block();
     let mut overlay = Overlay::new(view);
-    let mut opening = StateDiff::default();
+    let (mut opening, mut reads) = (StateDiff::default(), ReadLog::default());
     if scope != Scope::Transactions && frame::has_opening(rules) {
         let reader = ViewReader(view);
         let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
         frame::open(&mut kernel, rules, block)?;
-        (opening, _) = kernel.take();
+        (opening, reads) = kernel.take();
         overlay.push(&opening)?;
     }
 
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
-    let steps = (!rules.receipts_have_status()).then(|| vec![opening.clone()]);
-    let progress = Progress { overlay, tally, steps };
+    let mut notes = Notes::new(rules, scope);
+    notes.push(Cause::Protocol, &reads, &opening)?;
+    let progress = Progress { overlay, tally, notes };
     let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
     let occ = OccBlock::new(prepared, rules, codes, memory, progress);
     let program = Occ(&occ);

@@ -1,7 +1,7 @@
 //! What executing a block gives.
 
 use fugue_state::StateDiff;
-use fugue_types::{Eip658Value, ReceiptEnvelope, Requests, TxResult};
+use fugue_types::{BlockAccessList, Eip658Value, ReceiptEnvelope, Requests, TxResult};
 
 /// All that a block does, in any mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct BlockOutcome {
     pub blob_gas_used: u64,
     /// Requests to the consensus layer (EIP-7685), from Prague on.
     pub requests: Option<Requests>,
+    /// What the block looks at, and what each step leaves behind (EIP-7928), from Amsterdam on.
+    pub access_list: Option<BlockAccessList>,
     /// The change of the state, system calls, withdrawals and rewards included.
     pub diff: StateDiff,
     /// Before Byzantium only: the change by the opening of the block, then by each transaction.

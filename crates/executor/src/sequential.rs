@@ -1,10 +1,16 @@
 //! One transaction after the other: the definition of every other mode, and the baseline of every
 //! ratio. One EVM for the block; nothing is set up anew per transaction.
 
-use crate::{BlockError, BlockOutcome, PreparedBlock, Scope, frame, tally::Tally};
-use fugue_chainspec::Rules;
-use fugue_evm::{CodeCache, FeePayment, Kernel, ViewReader};
+use crate::{
+    BlockError, BlockOutcome, PreparedBlock, Scope,
+    access_list::{AccessList, Cause},
+    frame,
+    tally::Tally,
+};
+use fugue_chainspec::{Fork, Rules};
+use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
 use fugue_state::{Overlay, StateDiff, StateView};
+use fugue_types::Address;
 
 /// How far a block has come.
 pub(crate) struct Progress<'v> {
@@ -12,8 +18,54 @@ pub(crate) struct Progress<'v> {
     pub(crate) overlay: Overlay<'v>,
     /// What they did and used.
     pub(crate) tally: Tally,
+    pub(crate) notes: Notes,
+}
+
+/// What is noted of each step of a block: its opening, its transactions, its closing.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
     /// Before Byzantium: what the opening of the block and each transaction changed.
-    pub(crate) steps: Option<Vec<StateDiff>>,
+    steps: Option<Vec<StateDiff>>,
+    /// From Amsterdam on.
+    access_list: Option<AccessList>,
+}
+
+impl Notes {
+    pub(crate) fn new(rules: &Rules, scope: Scope) -> Self {
+        let lists_accesses = rules.has(Fork::Amsterdam) && scope != Scope::Transactions;
+        Self {
+            steps: (!rules.receipts_have_status()).then(Vec::new),
+            access_list: lists_accesses.then(AccessList::default),
+        }
+    }
+
+    /// Whether anything is noted, so that each step has to be taken out.
+    pub(crate) const fn are_kept(&self) -> bool {
+        self.steps.is_some() || self.access_list.is_some()
+    }
+
+    /// The next step pays the fee recipient without reading it.
+    pub(crate) fn pays(&mut self, recipient: Address) {
+        if let Some(list) = &mut self.access_list {
+            list.touch(recipient);
+        }
+    }
+
+    /// Notes the next step.
+    pub(crate) fn push(
+        &mut self,
+        cause: Cause,
+        reads: &ReadLog,
+        diff: &StateDiff,
+    ) -> Result<(), BlockError> {
+        if let Some(list) = &mut self.access_list {
+            list.push(cause, reads, diff)?;
+        }
+        if let Some(steps) = &mut self.steps {
+            steps.push(diff.clone());
+        }
+        Ok(())
+    }
 }
 
 /// Opens the block and runs all of it.
@@ -28,14 +80,14 @@ pub(crate) fn run(
     let reader = ViewReader(Overlay::new(view));
     let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
-    let mut steps = (!rules.receipts_have_status()).then(Vec::new);
+    let mut notes = Notes::new(rules, scope);
     if scope != Scope::Transactions {
         frame::open(&mut kernel, rules, block)?;
     }
-    if let Some(steps) = &mut steps {
-        take_step(&mut kernel, steps)?;
+    if notes.are_kept() {
+        take_step(&mut kernel, Cause::Protocol, &mut notes)?;
     }
-    run_rest(kernel, tally, steps, prepared, rules, scope)
+    run_rest(kernel, tally, notes, prepared, rules, scope)
 }
 
 /// Runs what is left of a block that was opened and has come as far as `progress` says.
@@ -46,10 +98,10 @@ pub(crate) fn resume(
     codes: &CodeCache,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    let Progress { overlay, tally, steps } = progress;
+    let Progress { overlay, tally, notes } = progress;
     let header = &prepared.block.block().header;
     let kernel = Kernel::new(rules, header, codes, ViewReader(overlay), FeePayment::Direct);
-    run_rest(kernel, tally, steps, prepared, rules, scope)
+    run_rest(kernel, tally, notes, prepared, rules, scope)
 }
 
 type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
@@ -57,23 +109,24 @@ type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
 fn run_rest(
     mut kernel: OverlayKernel<'_, '_>,
     mut tally: Tally,
-    mut steps: Option<Vec<StateDiff>>,
+    mut notes: Notes,
     prepared: &PreparedBlock,
     rules: &Rules,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
     let block = prepared.block.block();
     let txs = block.body.transactions.iter().zip(&prepared.txs).enumerate();
-    // The changes of the whole block gather in the kernel's journal. Only before Byzantium each
-    // transaction's are taken out, as its receipt holds the state root after it.
+    // The changes of the whole block gather in the kernel's journal. Only before Byzantium, where
+    // its receipt holds the state root after it, and from Amsterdam on, where the access list has a
+    // place for it, each transaction's are taken out.
     for (index, (tx, prepared)) in txs.skip(tally.results().len()) {
         tally.admit(tx)?;
         let executed = kernel
             .transact(prepared)
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         tally.add(tx, executed.result);
-        if let Some(steps) = &mut steps {
-            take_step(&mut kernel, steps)?;
+        if notes.are_kept() {
+            take_step(&mut kernel, Cause::Transaction, &mut notes)?;
         }
     }
     let requests = match scope {
@@ -82,7 +135,15 @@ fn run_rest(
         }
         Scope::Transactions => None,
     };
-    let (last, _) = kernel.take();
+    let (last, reads) = kernel.take();
+    let Notes { steps, access_list } = notes;
+    let access_list = match access_list {
+        Some(mut list) => {
+            list.push(Cause::Protocol, &reads, &last)?;
+            Some(list.into_list())
+        }
+        None => None,
+    };
     let mut overlay = kernel.into_reader().0;
     let diff = if overlay.is_empty() {
         last
@@ -90,16 +151,17 @@ fn run_rest(
         overlay.push(&last)?;
         overlay.into_diff()
     };
-    Ok(BlockOutcome { requests, diff, steps: steps.unwrap_or_default(), ..tally.into_outcome() })
+    let steps = steps.unwrap_or_default();
+    Ok(BlockOutcome { requests, diff, steps, access_list, ..tally.into_outcome() })
 }
 
 /// Moves the changes from the journal to the overlay, and notes them.
 fn take_step(
     kernel: &mut OverlayKernel<'_, '_>,
-    steps: &mut Vec<StateDiff>,
+    cause: Cause,
+    notes: &mut Notes,
 ) -> Result<(), BlockError> {
-    let (diff, _) = kernel.take();
+    let (diff, reads) = kernel.take();
     kernel.reader_mut().0.push(&diff)?;
-    steps.push(diff);
-    Ok(())
+    notes.push(cause, &reads, &diff)
 }

@@ -19,6 +19,10 @@ pub use alloy_consensus::{
 pub use alloy_eips::{
     eip4895::{Withdrawal, Withdrawals},
     eip7685::Requests,
+    eip7928::{
+        AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, CodeChange, NonceChange,
+        SlotChanges, StorageChange,
+    },
 };
 pub use alloy_primitives::{
     Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, LogData, TxKind, U256, address, b256,

@@ -2,7 +2,8 @@
 
 use crate::{Mismatch, Rule, expect};
 use alloy_consensus::{TxReceipt, proofs::calculate_receipt_root};
-use fugue_types::{B256, Bloom, Header, ReceiptEnvelope, Requests};
+use alloy_eips::eip7928::{ITEM_COST, compute_block_access_list_hash, total_bal_items};
+use fugue_types::{AccountChanges, B256, Bloom, Header, ReceiptEnvelope, Requests};
 
 /// What execution gave, as far as a header speaks of it.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +19,20 @@ pub struct OutcomeFacts<'o> {
     pub are_receipts_whole: bool,
     /// Requests, from Prague on.
     pub requests: Option<&'o Requests>,
+    /// The block access list, from Amsterdam on.
+    pub access_list: Option<&'o [AccountChanges]>,
 }
 
 /// Compares the outcome of a block with its header, and gives every difference.
 pub fn check_outcome(header: &Header, facts: &OutcomeFacts<'_>) -> Vec<Mismatch> {
-    let OutcomeFacts { gas_used, blob_gas_used, receipts, are_receipts_whole, requests } = *facts;
+    let OutcomeFacts {
+        gas_used,
+        blob_gas_used,
+        receipts,
+        are_receipts_whole,
+        requests,
+        access_list,
+    } = *facts;
     let mut mismatches = vec![expect(Rule::GasUsed, header.gas_used, gas_used)];
     if are_receipts_whole {
         mismatches.push(expect(Rule::ReceiptsRoot, header.receipts_root, receipts_root(receipts)));
@@ -34,6 +44,18 @@ pub fn check_outcome(header: &Header, facts: &OutcomeFacts<'_>) -> Vec<Mismatch>
     if let Some(expected) = header.requests_hash {
         let found = requests.map(Requests::requests_hash).unwrap_or_default();
         mismatches.push(expect(Rule::RequestsHash, expected, found));
+    }
+    if let Some(expected) = header.block_access_list_hash {
+        let list = access_list.unwrap_or_default();
+        // Source: EIP-7928, "Block Access List size constraint".
+        let items_max = header.gas_limit / ITEM_COST as u64;
+        let items = total_bal_items(list);
+        mismatches.push(expect(Rule::AccessListSize, items.min(items_max), items));
+        mismatches.push(expect(
+            Rule::AccessListHash,
+            expected,
+            compute_block_access_list_hash(list),
+        ));
     }
     mismatches.into_iter().filter_map(Result::err).collect()
 }

@@ -71,6 +71,10 @@ pub enum Rule {
     LogsBloom,
     /// The hash of the requests.
     RequestsHash,
+    /// The hash of the block access list.
+    AccessListHash,
+    /// The number of accounts and slots in the block access list.
+    AccessListSize,
     /// The root of the state after the block.
     StateRoot,
 }
@@ -103,6 +107,8 @@ impl Rule {
             Self::ReceiptsRoot => "receiptsRoot",
             Self::LogsBloom => "logsBloom",
             Self::RequestsHash => "requestsHash",
+            Self::AccessListHash => "blockAccessListHash",
+            Self::AccessListSize => "blockAccessList",
             Self::StateRoot => "stateRoot",
         }
     }
@@ -196,6 +202,8 @@ impl Rule {
             Self::ReceiptsRoot => &["INVALID_RECEIPTS_ROOT", "InvalidReceiptsStateRoot"],
             Self::LogsBloom => &["INVALID_LOG_BLOOM", "InvalidLogBloom"],
             Self::RequestsHash => &["INVALID_REQUESTS"],
+            Self::AccessListHash => &["INVALID_BLOCK_ACCESS_LIST", "INVALID_BAL_HASH"],
+            Self::AccessListSize => &["BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED"],
             Self::StateRoot => &["INVALID_STATE_ROOT", "InvalidStateRoot"],
             Self::Nonce => &[],
         }
@@ -290,6 +298,8 @@ mod tests {
             (Rule::ReceiptsRoot, "InvalidReceiptsStateRoot"),
             (Rule::LogsBloom, "INVALID_LOG_BLOOM"),
             (Rule::RequestsHash, "INVALID_REQUESTS"),
+            (Rule::AccessListHash, "INVALID_BLOCK_ACCESS_LIST"),
+            (Rule::AccessListSize, "BLOCK_ACCESS_LIST_GAS_LIMIT_EXCEEDED"),
             (Rule::StateRoot, "InvalidStateRoot"),
         ];
         for (rule, name) in cases {

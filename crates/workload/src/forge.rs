@@ -8,7 +8,10 @@ use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH,
     proofs::{calculate_transaction_root, calculate_withdrawals_root},
 };
-use alloy_eips::eip1559::{BaseFeeParams, INITIAL_BASE_FEE, calc_next_block_base_fee};
+use alloy_eips::{
+    eip1559::{BaseFeeParams, INITIAL_BASE_FEE, calc_next_block_base_fee},
+    eip7928::compute_block_access_list_hash,
+};
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_executor::{BlockError, BlockOutcome, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{Account, AccountDiff, DiffError, Layer, MemoryAccount, MemoryState, StateDiff};
@@ -122,6 +125,8 @@ impl Forge {
         header.receipts_root = receipts_root(&receipts);
         header.logs_bloom = logs_bloom(&receipts);
         header.requests_hash = outcome.requests.as_ref().map(Requests::requests_hash);
+        header.block_access_list_hash =
+            outcome.access_list.as_deref().map(compute_block_access_list_hash);
         header.state_root = self.tries.root();
 
         let block = SealedBlock::seal(Block { header, body });

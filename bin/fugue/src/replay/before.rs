@@ -130,6 +130,7 @@ impl<'r> Before<'r> {
             receipts: &receipts,
             are_receipts_whole: has_receipts_root,
             requests: outcome.requests.as_ref(),
+            access_list: outcome.access_list.as_deref(),
         };
         let mut mismatches = check_outcome(header, &facts);
         if let Some(found) = block

@@ -93,11 +93,13 @@ impl Findings {
             ("stateRoot", all(|one| one.has_state_root)),
             ("blobGasUsed", true),
             ("requestsHash", true),
+            ("blockAccessListHash", true),
         ];
         for (field, is_checked) in fields {
             let is_there = match field {
                 "blobGasUsed" => header.blob_gas_used.is_some(),
                 "requestsHash" => header.requests_hash.is_some(),
+                "blockAccessListHash" => header.block_access_list_hash.is_some(),
                 _ => true,
             };
             if is_there {
@@ -177,9 +179,6 @@ impl<'e> Checker<'e> {
         list.push("sha3Uncles");
         if header.withdrawals_root.is_some() {
             findings.checked.push("withdrawalsRoot");
-        }
-        if header.block_access_list_hash.is_some() {
-            findings.unchecked.push("blockAccessListHash");
         }
 
         let started = Instant::now();

@@ -284,6 +284,7 @@ impl Judge<'_> {
             receipts: &receipts,
             are_receipts_whole: true,
             requests: outcome.requests.as_ref(),
+            access_list: outcome.access_list.as_deref(),
         };
         Ok(check_outcome(header, &facts).iter().map(ToString::to_string).collect())
     }

@@ -28,6 +28,7 @@ const UNWOUND_BLOCKS_MAX: u64 = 8;
 pub(in crate::spectest) struct BlockchainTest {
     network: String,
     config: Option<Config>,
+    has_builder_requests: bool,
     genesis: Header,
     genesis_hash: B256,
     pre: MemoryState,
@@ -81,7 +82,13 @@ impl BlockchainTest {
             post,
             network,
             config,
+            has_builder_requests: true,
         })
+    }
+
+    /// As the fork was drafted before EIP-8282.
+    pub(in crate::spectest) const fn omit_builder_requests(&mut self) {
+        self.has_builder_requests = false;
     }
 
     /// Name of its network: a fork, or a transition between two.
@@ -98,7 +105,10 @@ impl BlockchainTest {
         mode: Mode,
         executor: &Arc<Executor>,
     ) -> Result<(), String> {
-        let spec = network::chain(&self.network, self.config.as_ref())?;
+        let mut spec = network::chain(&self.network, self.config.as_ref())?;
+        if !self.has_builder_requests {
+            spec = spec.without_builder_requests();
+        }
         let genesis = Genesis::new(spec.clone(), self.genesis.clone(), self.pre.clone());
         let store = Store::memory(Faults::none());
         let first = Chain::init(&store, &genesis).map_err(broken)?;

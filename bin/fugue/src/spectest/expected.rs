@@ -44,6 +44,16 @@ struct Draft {
     cases: usize,
     /// Of them, those that pass.
     passes: usize,
+    /// What the fork got later, and the cases are to be run without.
+    #[serde(default)]
+    omits: Vec<Omission>,
+}
+
+/// A part of a fork that a draft of it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Omission {
+    #[serde(rename = "EIP-8282")]
+    BuilderRequests,
 }
 
 /// What the list says of a case.
@@ -89,11 +99,21 @@ impl Expected {
         if let Some(failure) = found {
             return Expectation::Fail(&failure.reason);
         }
+        self.draft_of(name, fork)
+            .map_or(Expectation::Pass, |(entry, draft)| Expectation::Draft(entry, &draft.reason))
+    }
+
+    fn draft_of(&self, name: &str, fork: &str) -> Option<(usize, &Draft)> {
         let mut drafts = self.draft.iter().enumerate();
-        let found = drafts.find(|(_, draft)| {
+        drafts.find(|(_, draft)| {
             name.contains(&draft.fixture) && (draft.fork == "*" || draft.fork == fork)
-        });
-        found.map_or(Expectation::Pass, |(entry, draft)| Expectation::Draft(entry, &draft.reason))
+        })
+    }
+
+    /// Whether a case was filled before builders had requests.
+    pub(super) fn omits_builder_requests(&self, name: &str, fork: &str) -> bool {
+        let omits = |draft: &Draft| draft.omits.contains(&Omission::BuilderRequests);
+        self.draft_of(name, fork).is_some_and(|(_, draft)| omits(draft))
     }
 
     /// What is wrong with the counts of drafts that were run whole, in so many modes.

@@ -1,7 +1,7 @@
 //! A block as the scheduler's program: run a transaction ahead or at its turn, commit it.
 
 use super::memory::{ReadFault, Room, StateMemory, version_of};
-use crate::{BlockError, PreparedBlock, sequential::Progress};
+use crate::{BlockError, PreparedBlock, access_list::Cause, sequential::Progress};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, ReadLog, StateReader};
 use fugue_scheduler::{Place, Program, Ran};
@@ -169,7 +169,7 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
     fn is_current(&self, tx: usize) -> bool {
         let run = self.0.runs[tx].lock();
         let Some(TxRun { reads, .. }) = &*run else { return false };
-        let ReadLog { accounts, slots } = reads;
+        let ReadLog { accounts, slots, seen: _ } = reads;
         let memory = &self.0.memory;
         accounts.iter().all(|(address, read)| memory.account_is(*address, tx, *read))
             && slots.iter().all(|(address, slot, read)| memory.slot_is(*address, *slot, tx, *read))
@@ -184,7 +184,7 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
         };
         tally.admit(transaction)?;
         let run = block.runs[tx].lock().take();
-        let Some(TxRun { executed, mut diff, reads: _ }) = run else {
+        let Some(TxRun { executed, mut diff, reads }) = run else {
             return Err(BlockError::Internal(format!("transaction {tx} has no result")));
         };
         let executed =
@@ -199,15 +199,18 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
         }
         // From here on the progress changes: taken out, so that an error or a panic leaves none
         // behind.
-        let Some(Progress { mut overlay, mut tally, mut steps }) = progress.take() else {
+        let Some(Progress { mut overlay, mut tally, mut notes }) = progress.take() else {
             return Err(BlockError::Internal("the progress is gone".to_owned()));
         };
         overlay.push(&diff)?;
-        tally.add(transaction, executed.result);
-        if let Some(steps) = &mut steps {
-            steps.push(diff.canonical());
+        if notes.are_kept() {
+            if executed.fee_due.is_some() {
+                notes.pays(block.block().header.beneficiary);
+            }
+            notes.push(Cause::Transaction, &reads, &diff.canonical())?;
         }
-        *progress = Some(Progress { overlay, tally, steps });
+        tally.add(transaction, executed.result);
+        *progress = Some(Progress { overlay, tally, notes });
         Ok(())
     }
 }
