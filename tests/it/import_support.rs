@@ -34,7 +34,7 @@ const GENESIS_TIME: u64 = 1_700_000_000;
 /// Difficulty of the genesis of a chain with proof of work.
 const DIFFICULTY: u64 = 0x2_0000;
 /// What a genesis file calls the forks.
-const SINCE: [(&str, Fork); 15] = [
+const SINCE: [(&str, Fork); 16] = [
     ("homesteadBlock", Fork::Homestead),
     ("eip150Block", Fork::Tangerine),
     ("eip155Block", Fork::SpuriousDragon),
@@ -50,6 +50,7 @@ const SINCE: [(&str, Fork); 15] = [
     ("cancunTime", Fork::Cancun),
     ("pragueTime", Fork::Prague),
     ("osakaTime", Fork::Osaka),
+    ("amsterdamTime", Fork::Amsterdam),
 ];
 
 /// What a generated chain is like.
@@ -78,9 +79,9 @@ impl Recipe {
 /// Storage is created, destroyed and created again; a hundred blocks.
 pub(crate) static DESTRUCTIVE: LazyLock<TestChain> =
     LazyLock::new(|| TestChain::new(&Recipe::new(0xdead, Fork::Shanghai, 99, 3)));
-/// Transactions of every type.
+/// Transactions of every type, and block access lists.
 pub(crate) static MODERN: LazyLock<TestChain> =
-    LazyLock::new(|| TestChain::new(&Recipe::new(0x30de, Fork::Osaka, 40, 4)));
+    LazyLock::new(|| TestChain::new(&Recipe::new(0x30de, Fork::Amsterdam, 40, 4)));
 /// Receipts hold state roots, and blocks a difficulty.
 pub(crate) static OLD: LazyLock<TestChain> =
     LazyLock::new(|| TestChain::new(&Recipe::new(0x01d, Fork::SpuriousDragon, 40, 3)));

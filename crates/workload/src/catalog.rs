@@ -9,9 +9,8 @@ use crate::{
 };
 use fugue_chainspec::Fork;
 
-/// Forks of the list, the oldest first. Amsterdam's headers commit to a block access list, which
-/// is not built yet.
-const FORKS: [Fork; 15] = [
+/// Forks of the list, the oldest first.
+const FORKS: [Fork; 16] = [
     Fork::Frontier,
     Fork::Homestead,
     Fork::Tangerine,
@@ -27,6 +26,7 @@ const FORKS: [Fork; 15] = [
     Fork::Prague,
     Fork::Osaka,
     Fork::Bpo2,
+    Fork::Amsterdam,
 ];
 
 /// Forks with a larger mix, and how many transactions it has.
