@@ -11,9 +11,11 @@ use crate::{
     },
     support::recorded,
 };
-use fugue_chain::Head;
+use fugue_chain::{Chain, ChainOptions, Head, ImportError, InvalidReason};
 use fugue_chainspec::Fork;
+use fugue_executor::Mode;
 use fugue_state::StateView;
+use fugue_storage::{Faults, Store};
 use fugue_types::{Address, B256, Block, SealedBlock, U256, b256};
 use serde_json::{Value, json};
 use std::{
@@ -310,10 +312,8 @@ fn an_invalid_block_is_named_and_what_is_before_it_stays() {
     let before = Head { number: number - 1, hash: DESTRUCTIVE.hash(number - 1) };
     for (field, change) in cases {
         let mut blocks = DESTRUCTIVE.blocks.clone();
-        let mut block = DESTRUCTIVE.block(number).block().clone();
-        assert!(!block.body.transactions.is_empty(), "a block with work");
-        change(&mut block);
-        let bad = SealedBlock::seal(block);
+        let bad = changed(DESTRUCTIVE.block(number), change);
+        assert!(!bad.block().body.transactions.is_empty(), "a block with work");
         let hash = bad.hash();
         blocks[51] = bad;
         let file = place.write("bad.rlp", &rlp(&blocks));
@@ -342,6 +342,49 @@ fn blocks_that_are_not_linked_to_the_chain_are_named() {
     let ran = datadir.import(&[], &[&file]).ends(2);
     ran.says(&format!("block 11 ({block}): its parent {parent} is not known"));
     datadir.check(Head { number: 0, hash: OLD.hash(0) });
+}
+
+/// A block as another one, but for what `change` does to it.
+fn changed(block: &SealedBlock, change: impl FnOnce(&mut Block)) -> SealedBlock {
+    let mut block = block.block().clone();
+    change(&mut block);
+    SealedBlock::seal(block)
+}
+
+#[test]
+fn a_block_of_another_chain_is_not_called_invalid_whatever_its_body_is() {
+    let place = Place::new(&OLD);
+    let datadir = place.datadir("data");
+    let bad = changed(OLD.block(11), |block| block.body.transactions.clear());
+    assert_eq!(bad.hash(), OLD.hash(11), "the body alone is another");
+    let parent = OLD.hash(10);
+    let told = format!("block 11 ({}): its parent {parent} is not known", bad.hash());
+    let late = place.write("late.rlp", &rlp(std::slice::from_ref(&bad)));
+    datadir.import(&[], &[&late]).ends(2).says(&told);
+    // On its chain it is invalid.
+    let good = place.write("good.rlp", &rlp(&OLD.blocks[..10]));
+    datadir.import(&[], &[&good]).ends(0);
+    datadir.import(&[], &[&late]).ends(1).says("transactionsRoot");
+    datadir.check(Head { number: 10, hash: parent });
+}
+
+#[test]
+fn what_builds_on_an_invalid_block_is_invalid_however_far_above_it() {
+    let bad = changed(MODERN.block(1), |block| block.header.state_root = B256::ZERO);
+    let child = changed(MODERN.block(2), |block| block.header.parent_hash = bad.hash());
+    let grandchild = changed(MODERN.block(3), |block| block.header.parent_hash = child.hash());
+    let store = Store::memory(Faults::none());
+    Chain::init(&store, &MODERN.genesis).expect("a good genesis");
+    let options = ChainOptions::new(Mode::Seq, 1);
+    let chain = Chain::open(store, MODERN.genesis.chain.clone(), options);
+    let mut chain = chain.expect("a chain");
+    let mut reason = |block: &SealedBlock| match chain.import(block.clone()) {
+        Err(ImportError::Invalid { reason, .. }) => *reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(reason(&bad), InvalidReason::StateRoot { .. }));
+    assert_eq!(reason(&child), InvalidReason::Parent(bad.hash()));
+    assert_eq!(reason(&grandchild), InvalidReason::Parent(child.hash()));
 }
 
 /// Bounds of what a store keeps: bodies, receipts, states.

@@ -17,7 +17,7 @@ use fugue_trie::{EMPTY_ROOT_HASH, TrieUpdate};
 use fugue_types::{
     B256, B256Map, Block, HashMap, ReceiptEnvelope, RecoveredBlock, U256, keccak256,
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// An executed block whose root is its header's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +44,9 @@ pub struct CommitBatch {
     pub trie: TrieUpdate,
 }
 
-/// Rows of one table, to be written in the order of their keys; `None` deletes.
-type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+/// Rows of one table, to be written in the order of their keys; `None` deletes. What the batch
+/// holds in the form in which it is stored is not copied.
+type Rows<'b> = Vec<(Vec<u8>, Option<Cow<'b, [u8]>>)>;
 
 pub(crate) fn put_batch(
     tx: &mut WriteTx<'_>,
@@ -67,19 +68,19 @@ pub(crate) fn put_batch(
 
 /// Rows that are written at the end, sorted.
 #[derive(Default)]
-struct LateRows {
-    header_numbers: Rows,
-    transactions: Rows,
-    accounts: Rows,
-    storage: Rows,
-    codes: Rows,
-    account_history: Rows,
-    storage_history: Rows,
-    account_trie: Rows,
-    storage_trie: Rows,
+struct LateRows<'b> {
+    header_numbers: Rows<'b>,
+    transactions: Rows<'b>,
+    accounts: Rows<'b>,
+    storage: Rows<'b>,
+    codes: Rows<'b>,
+    account_history: Rows<'b>,
+    storage_history: Rows<'b>,
+    account_trie: Rows<'b>,
+    storage_trie: Rows<'b>,
 }
 
-impl LateRows {
+impl LateRows<'_> {
     fn write(self, tx: &mut WriteTx<'_>) -> Result<(), StorageError> {
         let Self {
             header_numbers,
@@ -121,7 +122,7 @@ fn put_block(
     meta: &mut Meta,
     record: &BlockRecord,
     packer: &mut Packer,
-    late: &mut LateRows,
+    late: &mut LateRows<'_>,
 ) -> Result<(), StorageError> {
     let BlockRecord { block, total_difficulty, receipts, diff: _, storage_roots: _ } = record;
     let hash = block.hash();
@@ -143,10 +144,10 @@ fn put_block(
     tx.put(Table::Receipts, &key, &packer.pack(&encode_receipts(receipts)))?;
     let senders: Vec<u8> = block.senders().iter().flat_map(|sender| sender.0.0).collect();
     tx.put(Table::Senders, &key, &senders)?;
-    late.header_numbers.push((hash.to_vec(), Some(key.to_vec())));
+    late.header_numbers.push((hash.to_vec(), Some(key.to_vec().into())));
     for (index, transaction) in (0u32..).zip(&body.transactions) {
         let place = [&key[..], &index.to_be_bytes()].concat();
-        late.transactions.push((transaction.trie_hash().to_vec(), Some(place)));
+        late.transactions.push((transaction.trie_hash().to_vec(), Some(place.into())));
     }
     Ok(())
 }
@@ -157,17 +158,17 @@ struct LatestState {
     slots: HashMap<(u64, B256), U256>,
 }
 
-fn put_diff(
+fn put_diff<'b>(
     tx: &mut WriteTx<'_>,
     meta: &mut Meta,
-    record: &BlockRecord,
+    record: &'b BlockRecord,
     state: &mut LatestState,
-    late: &mut LateRows,
+    late: &mut LateRows<'b>,
 ) -> Result<(), StorageError> {
     let number = meta.head.number;
     let roots: B256Map<B256> = record.storage_roots.iter().copied().collect();
     for (hash, code) in &record.diff.codes {
-        late.codes.push((hash.to_vec(), Some(code.to_vec())));
+        late.codes.push((hash.to_vec(), Some(Cow::Borrowed(code))));
     }
     let mut changes = Changes::default();
     for change in &record.diff.accounts {
@@ -204,7 +205,7 @@ fn put_diff(
         changes.accounts.push(key);
         let history = [key.as_slice(), &number.to_be_bytes()].concat();
         let before = before.map(|row| row.encode()).unwrap_or_default();
-        late.account_history.push((history, Some(before)));
+        late.account_history.push((history, Some(before.into())));
     }
     if number == 0 {
         // Nothing was before.
@@ -252,14 +253,14 @@ impl LatestState {
         change: &AccountDiff,
         id: u64,
         number: u64,
-        late: &mut LateRows,
+        late: &mut LateRows<'_>,
     ) -> Vec<B256> {
         let mut keys = Vec::with_capacity(change.slots.len());
         for slot in &change.slots {
             let key = keccak256(slot.slot.to_be_bytes::<32>());
             let history = [&id.to_be_bytes()[..], key.as_slice(), &number.to_be_bytes()].concat();
             let before = trimmed(&slot.before.to_be_bytes::<32>()).to_vec();
-            late.storage_history.push((history, Some(before)));
+            late.storage_history.push((history, Some(before.into())));
             self.slots.insert((id, key), slot.after);
             keys.push(key);
         }
@@ -267,15 +268,15 @@ impl LatestState {
     }
 
     /// Trie nodes; those of storage under the id that the storage has at the end.
-    fn put_nodes(
+    fn put_nodes<'b>(
         &mut self,
         tx: &mut WriteTx<'_>,
-        batch: &CommitBatch,
-        late: &mut LateRows,
+        batch: &'b CommitBatch,
+        late: &mut LateRows<'b>,
     ) -> Result<(), StorageError> {
         let TrieUpdate { accounts, storages } = &batch.trie;
         for (path, branch) in accounts {
-            late.account_trie.push((trie_key(path), branch.clone()));
+            late.account_trie.push((trie_key(path), branch.as_deref().map(Cow::Borrowed)));
         }
         for storage in storages {
             let Some(id) = self.row(tx, storage.owner)?.and_then(|row| row.storage) else {
@@ -287,20 +288,20 @@ impl LatestState {
             };
             for (path, branch) in &storage.nodes {
                 let key = storage_path_key(id.id, path);
-                late.storage_trie.push((key, branch.clone()));
+                late.storage_trie.push((key, branch.as_deref().map(Cow::Borrowed)));
             }
         }
         Ok(())
     }
 
-    fn into_rows(self, late: &mut LateRows) {
+    fn into_rows(self, late: &mut LateRows<'_>) {
         for (key, row) in self.rows {
-            late.accounts.push((key.to_vec(), row.map(|row| row.encode())));
+            late.accounts.push((key.to_vec(), row.map(|row| row.encode().into())));
         }
         for ((id, slot), value) in self.slots {
             let key = [&id.to_be_bytes()[..], slot.as_slice()].concat();
             let value = value.to_be_bytes::<32>();
-            let value = (!trimmed(&value).is_empty()).then(|| trimmed(&value).to_vec());
+            let value = (!trimmed(&value).is_empty()).then(|| trimmed(&value).to_vec().into());
             late.storage.push((key, value));
         }
     }

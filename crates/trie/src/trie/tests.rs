@@ -5,7 +5,8 @@ use crate::{
     TrieSource, raw_root,
 };
 use alloy_trie::HashBuilder;
-use fugue_types::B256;
+use fugue_state::Account;
+use fugue_types::{B256, U256};
 use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,10 @@ use std::{
 struct Tables {
     branches: BTreeMap<Vec<u8>, StoredBranch>,
     leaves: BTreeMap<Vec<u8>, Vec<u8>>,
+    branches_revealed: AtomicUsize,
     leaves_revealed: AtomicUsize,
+    /// Of every account, if it is known without its leaf.
+    storage_root: Option<B256>,
 }
 
 impl TrieSource for Tables {
@@ -30,6 +34,7 @@ impl TrieSource for Tables {
     ) -> Result<Revealed, TrieError> {
         let path = path.to_vec();
         if !is_leaf && let Some(branch) = self.branches.get(&path) {
+            self.branches_revealed.fetch_add(1, Ordering::Relaxed);
             return Ok(Revealed::Branch(branch.clone()));
         }
         self.leaves_revealed.fetch_add(1, Ordering::Relaxed);
@@ -41,6 +46,10 @@ impl TrieSource for Tables {
             }),
             None => Err(TrieError::missing(owner, &Nibbles::from_nibbles(path))),
         }
+    }
+
+    fn storage_root(&self, _: B256) -> Result<Option<B256>, TrieError> {
+        Ok(self.storage_root)
     }
 }
 
@@ -106,6 +115,11 @@ fn check(batches: &[Vec<(u16, u8)>], is_parallel: bool, prune_every: usize, save
             };
             let new = value.map_or(New::Nothing, New::Value);
             changes.push(Change { key: key(seed), existed, new });
+        }
+        if step % 2 == 1 {
+            for change in changes.iter().step_by(3) {
+                trie.warm(&tables, &change.key, &made).expect("tables are whole");
+            }
         }
         trie.update(&tables, changes, is_parallel, step as u32, &made).expect("tables are whole");
         assert_eq!(trie.root(), naive_root(&leaves), "step {step}");
@@ -201,6 +215,56 @@ fn a_known_leaf_is_changed_without_being_read() {
     tables.leaves.values_mut().for_each(|value| *value = vec![2]);
     assert_eq!(trie.root(), naive_root(&tables.leaves));
     assert_eq!(tables.leaves_revealed.load(Ordering::Relaxed), 0);
+}
+
+/// A trie of these accounts in tables, of which nothing is in memory.
+fn blinded(leaves: BTreeMap<Vec<u8>, Vec<u8>>) -> (Trie, Tables) {
+    let root = naive_root(&leaves);
+    let branches = naive_branches(&leaves);
+    (Trie::new(None, root), Tables { branches, leaves, ..Tables::default() })
+}
+
+#[test]
+fn an_update_reads_no_branch_that_was_read_ahead() {
+    let leaves = (0..64).map(|seed| (key(seed).to_vec(), vec![1; 40])).collect();
+    let (mut trie, mut tables) = blinded(leaves);
+    let made = AtomicUsize::new(0);
+    for seed in 0..64 {
+        trie.warm(&tables, &key(seed), &made).expect("tables are whole");
+    }
+    // A key that is not there leads to where it would be.
+    trie.warm(&tables, &key(300), &made).expect("tables are whole");
+    let ahead = tables.branches_revealed.swap(0, Ordering::Relaxed);
+    assert_eq!(ahead, tables.branches.len(), "each branch once");
+    assert_eq!(made.load(Ordering::Relaxed), ahead);
+    let change = |seed| Change { key: key(seed), existed: true, new: New::Value(vec![2; 40]) };
+    trie.update(&tables, (0..64).map(change).collect(), false, 1, &made).expect("nothing is read");
+    tables.leaves.values_mut().for_each(|value| *value = vec![2; 40]);
+    assert_eq!(trie.root(), naive_root(&tables.leaves));
+    let revealed = [&tables.branches_revealed, &tables.leaves_revealed];
+    assert_eq!(revealed.map(|count| count.load(Ordering::Relaxed)), [0, 0]);
+}
+
+#[test]
+fn an_account_whose_storage_root_the_source_knows_is_changed_without_its_leaf() {
+    let storage_root = B256::repeat_byte(7);
+    let rlp = |balance: u64| {
+        let balance = U256::from(balance);
+        super::account_rlp(Account { balance, ..Account::default() }, storage_root)
+    };
+    let leaves: BTreeMap<_, _> = (0..64).map(|seed| (key(seed).to_vec(), rlp(1))).collect();
+    for (known, revealed) in [(Some(storage_root), 0), (None, 64)] {
+        let (mut trie, mut tables) = blinded(leaves.clone());
+        tables.storage_root = known;
+        let balance = U256::from(2);
+        let new = || New::Account(Account { balance, ..Account::default() });
+        let change = |seed| Change { key: key(seed), existed: true, new: new() };
+        let made = AtomicUsize::new(0);
+        trie.update(&tables, (0..64).map(change).collect(), false, 1, &made).expect("whole");
+        tables.leaves.values_mut().for_each(|value| *value = rlp(2));
+        assert_eq!(trie.root(), naive_root(&tables.leaves));
+        assert_eq!(tables.leaves_revealed.load(Ordering::Relaxed), revealed);
+    }
 }
 
 #[test]
