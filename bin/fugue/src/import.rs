@@ -81,7 +81,7 @@ enum ReadFault {
 /// The reader's end.
 struct Ahead {
     sender: SyncSender<Read>,
-    /// Positions to which the import came.
+    /// Positions to which the import came, at most one for each block that was handed over.
     came: Receiver<u64>,
     imported: u64,
     handed_over: u64,

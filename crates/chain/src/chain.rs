@@ -5,14 +5,14 @@ use crate::{
     error::Fault, tree::Tree, work::Work,
 };
 use alloy_consensus::proofs::calculate_ommers_root;
-use alloy_rlp::Encodable;
+use alloy_rlp::{EMPTY_LIST_CODE, Encodable};
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_types::{
-    B256, Block, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock, SenderCount, U256,
+    B256, Block, Bytes, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock, SenderCount, U256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -139,6 +139,7 @@ enum Nodes {
 struct Executed {
     diff: StateDiff,
     receipts: Vec<ReceiptEnvelope>,
+    access_list: Option<Bytes>,
     storage_roots: Vec<(B256, B256)>,
 }
 
@@ -174,7 +175,11 @@ impl Chain {
             .recover(|_| Ok::<_, SenderCount>(Vec::new()))
             .map_err(|error| ImportError::Internal(error.to_string()))?;
         let receipts = Vec::new();
-        let record = BlockRecord { block, total_difficulty, receipts, diff, storage_roots };
+        // Nothing happens in a genesis.
+        let access_list = block.block().header.block_access_list_hash;
+        let access_list = access_list.map(|_| Bytes::from_static(&[EMPTY_LIST_CODE]));
+        let record =
+            BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots };
         let batch = CommitBatch { blocks: vec![Arc::new(record)], trie: tries.take_updates() };
         store.init(genesis.config_json(), &batch)?;
         Ok(Head { number: 0, hash })
@@ -360,10 +365,12 @@ impl Chain {
             }
             done => (done?, false),
         };
-        let Executed { diff, receipts, storage_roots } = done;
+        let Executed { diff, receipts, access_list, storage_roots } = done;
         let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
         let block = prepared.into_block();
-        Ok((BlockRecord { block, total_difficulty, receipts, diff, storage_roots }, differed))
+        let record =
+            BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots };
+        Ok((record, differed))
     }
 
     /// The header as the child of its parent, and its ommers.
@@ -512,7 +519,8 @@ impl Chain {
             return Err(Fault::Invalid(InvalidReason::StateRoot { expected, found }));
         }
         work.advance(header.number, prepared.block().hash(), &outcome.diff)?;
-        Ok(Executed { diff: outcome.diff, receipts, storage_roots })
+        let access_list = outcome.access_list.map(|list| alloy_rlp::encode(list).into());
+        Ok(Executed { diff: outcome.diff, receipts, access_list, storage_roots })
     }
 
     /// Puts an executed block into the tree, and follows the heaviest chain: by total difficulty,
@@ -619,7 +627,8 @@ const fn unknown_parent(header: &Header, hash: B256) -> ImportError {
 
 /// Bytes that a block takes in memory until it is durable, about.
 fn weight(record: &BlockRecord) -> usize {
-    let BlockRecord { block, total_difficulty: _, receipts, diff, storage_roots } = record;
+    let BlockRecord { block, total_difficulty: _, receipts, access_list, diff, storage_roots } =
+        record;
     let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
     let receipt = |receipt: &ReceiptEnvelope| {
         size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
@@ -630,6 +639,7 @@ fn weight(record: &BlockRecord) -> usize {
     // A transaction is about twice as large as its RLP.
     block.block().body.length() * 2
         + receipts.iter().map(receipt).sum::<usize>()
+        + access_list.as_ref().map_or(0, |list| list.len())
         + diff.accounts.iter().map(change).sum::<usize>()
         + diff.codes.iter().map(|(_, code)| code.len()).sum::<usize>()
         + storage_roots.len() * 64

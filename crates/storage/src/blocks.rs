@@ -208,6 +208,20 @@ impl Snapshot {
         self.of_block(Table::Receipts, number, |bytes| decode_receipts(&unpack(bytes)?))
     }
 
+    /// Block access list of the canonical block with this number, in RLP; `None` before Amsterdam.
+    /// It is kept as long as the body.
+    ///
+    /// # Errors
+    /// [`StorageError::Pruned`], [`StorageError::AboveHead`], or what the database says.
+    ///
+    /// Source: EIP-7928, "RLP Data Structures".
+    pub fn access_list(&self, number: u64) -> Result<Option<Bytes>, StorageError> {
+        self.retained("access list", number, self.meta().oldest_body)?;
+        self.decoded(Table::AccessLists, &number.to_be_bytes(), |bytes| {
+            unpack(bytes).map(Bytes::from)
+        })
+    }
+
     /// Senders of the transactions of the canonical block with this number.
     ///
     /// # Errors

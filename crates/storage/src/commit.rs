@@ -15,7 +15,7 @@ use alloy_eips::eip2718::Encodable2718;
 use fugue_state::{AccountDiff, StateDiff};
 use fugue_trie::{EMPTY_ROOT_HASH, TrieUpdate};
 use fugue_types::{
-    B256, B256Map, Block, HashMap, ReceiptEnvelope, RecoveredBlock, U256, keccak256,
+    B256, B256Map, Block, Bytes, HashMap, ReceiptEnvelope, RecoveredBlock, U256, keccak256,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -28,6 +28,8 @@ pub struct BlockRecord {
     pub total_difficulty: U256,
     /// One for each transaction.
     pub receipts: Vec<ReceiptEnvelope>,
+    /// The block access list in RLP (EIP-7928), from Amsterdam on.
+    pub access_list: Option<Bytes>,
     /// What the block changed.
     pub diff: StateDiff,
     /// By hashed address, the storage root after the block of every account of `diff` whose storage
@@ -124,7 +126,8 @@ fn put_block(
     packer: &mut Packer,
     late: &mut LateRows<'_>,
 ) -> Result<(), StorageError> {
-    let BlockRecord { block, total_difficulty, receipts, diff: _, storage_roots: _ } = record;
+    let BlockRecord { block, total_difficulty, receipts, access_list, diff: _, storage_roots: _ } =
+        record;
     let hash = block.hash();
     let Block { header, body } = block.block();
     let is_genesis = header.number == 0 && meta.head == Head::default();
@@ -142,6 +145,9 @@ fn put_block(
     tx.put(Table::Headers, &key, &header_row)?;
     tx.put(Table::Bodies, &key, &packer.pack(&alloy_rlp::encode(body)))?;
     tx.put(Table::Receipts, &key, &packer.pack(&encode_receipts(receipts)))?;
+    if let Some(list) = access_list {
+        tx.put(Table::AccessLists, &key, &packer.pack(list))?;
+    }
     let senders: Vec<u8> = block.senders().iter().flat_map(|sender| sender.0.0).collect();
     tx.put(Table::Senders, &key, &senders)?;
     late.header_numbers.push((hash.to_vec(), Some(key.to_vec().into())));

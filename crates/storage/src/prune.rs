@@ -144,8 +144,9 @@ fn step(
             tx.delete(Table::Transactions, transaction.tx_hash().as_slice())?;
         }
         let key = meta.oldest_body.to_be_bytes();
-        tx.delete(Table::Bodies, &key)?;
-        tx.delete(Table::Senders, &key)?;
+        for table in [Table::Bodies, Table::AccessLists, Table::Senders] {
+            tx.delete(table, &key)?;
+        }
         meta.oldest_body += 1;
         done.bodies += 1;
     }

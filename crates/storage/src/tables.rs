@@ -9,6 +9,8 @@
 //! HeaderNumbers    hash 32                            number u64
 //! Bodies           number u64                         packed RLP of the body
 //! Receipts         number u64                         packed RLP of the receipts, see `blocks`
+//! AccessLists      number u64                         packed RLP of the block access list, from
+//!                                                     Amsterdam on
 //! Senders          number u64                         20 bytes for each transaction
 //! Transactions     hash 32                            number u64, index u32
 //! Accounts         H(address) 32                      row
@@ -41,6 +43,8 @@ pub enum Table {
     Bodies,
     /// Receipts.
     Receipts,
+    /// Block access lists.
+    AccessLists,
     /// Senders of transactions.
     Senders,
     /// Where a transaction is.
@@ -67,12 +71,13 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Headers,
         Self::HeaderNumbers,
         Self::Bodies,
         Self::Receipts,
+        Self::AccessLists,
         Self::Senders,
         Self::Transactions,
         Self::Accounts,
@@ -94,6 +99,7 @@ impl Table {
             Self::HeaderNumbers => "HeaderNumbers",
             Self::Bodies => "Bodies",
             Self::Receipts => "Receipts",
+            Self::AccessLists => "AccessLists",
             Self::Senders => "Senders",
             Self::Transactions => "Transactions",
             Self::Accounts => "Accounts",

@@ -277,7 +277,9 @@ fn forget_block(
     crate::prune::delete_history(tx, number, &changes)?;
     tx.delete_prefix(Table::Graves, &key)?;
     tx.delete(Table::HeaderNumbers, hash.as_slice())?;
-    for table in [Table::Headers, Table::Bodies, Table::Receipts, Table::Senders] {
+    for table in
+        [Table::Headers, Table::Bodies, Table::Receipts, Table::AccessLists, Table::Senders]
+    {
         tx.delete(table, &key)?;
     }
     Ok(())

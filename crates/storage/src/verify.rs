@@ -212,6 +212,11 @@ impl Snapshot {
                 verified.say(at(&format!("transaction {index}: its hash does not lead to it")));
             }
         }
+        if let Some(list) = verified.read(self.access_list(number))?
+            && list.map(keccak256) != header.block_access_list_hash
+        {
+            verified.say(at("the access list is not the one of the header"));
+        }
         let senders = verified.read(self.senders(number))?;
         if senders.is_some_and(|senders| senders.len() != body.transactions.len()) {
             verified.say(at("there is not one sender for each transaction"));

@@ -419,7 +419,7 @@ fn the_rows_of_a_small_chain_are_those_of_the_golden_file() {
     }
     drop(store);
     let found = raw::dump(folder.path());
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/schema-1.txt"));
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/schema-2.txt"));
     if std::env::var_os("FUGUE_BLESS").is_some() {
         std::fs::write(path, &found).expect("the golden file may be written");
     }

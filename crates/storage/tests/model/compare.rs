@@ -84,6 +84,8 @@ pub(crate) fn chain(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
         same("total difficulty", number, &block.total_difficulty, &total)?;
         same("number", number, &Some(number), &snapshot.number(block.hash)?)?;
         kept("body", number, model.oldest_body, &block.body, snapshot.body(number))?;
+        let list = snapshot.access_list(number);
+        kept("access list", number, model.oldest_body, &block.access_list, list)?;
         kept("senders", number, model.oldest_body, &block.senders, snapshot.senders(number))?;
         let receipts = snapshot.receipts(number);
         kept("receipts", number, model.oldest_receipts, &block.receipts, receipts)?;
@@ -181,6 +183,7 @@ fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong>
     };
     let buried = || model.with_history().flat_map(|block| &block.buried);
     let transactions = model.blocks.iter().filter(|block| block.header.number >= model.oldest_body);
+    let lists = transactions.clone().filter(|block| block.access_list.is_some());
     let accounts = model.with_history().map(|block| block.diff.accounts.len());
     let slots = model.with_history().flat_map(|block| &block.diff.accounts);
     let alive = head.state.accounts.values().map(|account| account.slots.len());
@@ -191,6 +194,7 @@ fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong>
         (Table::Bodies, blocks - model.oldest_body),
         (Table::Senders, blocks - model.oldest_body),
         (Table::Receipts, blocks - model.oldest_receipts),
+        (Table::AccessLists, count(lists.count())),
         (Table::Transactions, count(transactions.map(|block| block.body.transactions.len()).sum())),
         (Table::Accounts, count(head.state.accounts.len())),
         (Table::Storage, count(alive.chain(buried().copied()).sum())),

@@ -18,7 +18,7 @@ use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie, TrieSource};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, Eip658Value, Header, Log, LogData, Receipt,
     ReceiptEnvelope, RecoveredBlock, SealedBlock, SenderCount, Transaction, TxType, U256,
-    Withdrawal, Withdrawals,
+    Withdrawal, Withdrawals, keccak256,
 };
 use plan::BlockPlan;
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
@@ -34,6 +34,8 @@ pub(crate) struct ModelBlock {
     pub(crate) body: BlockBody,
     pub(crate) senders: Vec<Address>,
     pub(crate) receipts: Vec<ReceiptEnvelope>,
+    /// Of some blocks.
+    pub(crate) access_list: Option<Bytes>,
     pub(crate) total_difficulty: U256,
     pub(crate) diff: StateDiff,
     pub(crate) state: MemoryState,
@@ -98,6 +100,7 @@ impl Model {
             block: recovered(decoded, block.senders.clone()),
             total_difficulty: block.total_difficulty,
             receipts: block.receipts.clone(),
+            access_list: block.access_list.clone(),
             diff: block.diff.clone(),
             storage_roots,
         };
@@ -128,7 +131,15 @@ impl Model {
             }),
         };
         let receipts: Vec<_> = (0..tx_count).map(|index| receipt(number, index)).collect();
+        // A header has this field only with all that came before it.
+        let access_list = (number % 4 == 2).then(|| Bytes::from(vec![salt | 1; 40]));
+        let is_late = access_list.is_some();
         let header = Header {
+            blob_gas_used: is_late.then_some(0),
+            excess_blob_gas: is_late.then_some(0),
+            parent_beacon_block_root: is_late.then_some(B256::ZERO),
+            requests_hash: is_late.then_some(B256::ZERO),
+            block_access_list_hash: access_list.as_ref().map(keccak256),
             parent_hash: parent.map(|block| block.hash).unwrap_or_default(),
             ommers_hash: calculate_ommers_root(&body.ommers),
             state_root: state.root(),
@@ -151,6 +162,7 @@ impl Model {
             header,
             body,
             receipts,
+            access_list,
             diff,
             state,
             stored,
