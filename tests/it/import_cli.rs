@@ -11,7 +11,10 @@ use crate::{
     },
     support::recorded,
 };
-use fugue_chain::{Chain, ChainOptions, Head, ImportError, InvalidReason};
+use fugue_chain::{
+    Chain, ChainOptions, Head, ImportError, InvalidReason,
+    Place::{Known, Side},
+};
 use fugue_chainspec::Fork;
 use fugue_executor::Mode;
 use fugue_state::StateView;
@@ -233,10 +236,14 @@ fn an_import_that_stopped_at_a_block_goes_on_after_it() {
     Replayed::new(&DESTRUCTIVE).check(&snapshot, 0..=all, told);
 }
 
-/// Two chains with the first seven or eight blocks in common, the second of them longer.
+/// A chain with the first seven or eight blocks in common with other branches.
+fn branch(fork: Fork, branch: u64, blocks: usize) -> TestChain {
+    TestChain::new(&Recipe { seed: 0xb0a, fork, blocks, transactions: 3, shared: 7, branch })
+}
+
+/// Two branches, the second of them longer.
 fn branches(fork: Fork) -> [TestChain; 2] {
-    let recipe = Recipe { seed: 0xb0a, fork, blocks: 16, transactions: 3, shared: 7, branch: 1 };
-    [recipe, Recipe { blocks: 22, branch: 2, ..recipe }].map(|recipe| TestChain::new(&recipe))
+    [branch(fork, 1, 16), branch(fork, 2, 22)]
 }
 
 #[test]
@@ -344,6 +351,37 @@ fn blocks_that_are_not_linked_to_the_chain_are_named() {
     datadir.check(Head { number: 0, hash: OLD.hash(0) });
 }
 
+#[test]
+fn branches_beside_the_chain_have_little_room_and_harm_nothing() {
+    let [main, long] = branches(Fork::Shanghai);
+    let other = branch(Fork::Shanghai, 3, 22);
+    let fork = usize::try_from(main.fork_with(&long)).expect("few blocks");
+    assert_eq!(main.fork_with(&other), fork as u64);
+    let store = Store::memory(Faults::none());
+    Chain::init(&store, &main.genesis).expect("a good genesis");
+    let options = ChainOptions { side_blocks_max: 3, ..ChainOptions::new(Mode::Seq, 1) };
+    let mut chain = Chain::open(store, main.genesis.chain.clone(), options).expect("a chain");
+    for block in &main.blocks {
+        chain.import(block.clone()).expect("a good block");
+    }
+    let mut place = |block: &SealedBlock| chain.import(block.clone()).map(|done| done.place);
+    for block in &long.blocks[fork..fork + 3] {
+        assert_eq!(place(block), Ok(Side));
+    }
+    // The fourth has no room, and its own branch is not given up for it.
+    let too_long = place(&long.blocks[fork + 3]);
+    assert!(matches!(too_long, Err(ImportError::BranchTooLong { .. })), "{too_long:?}");
+    assert_eq!(place(&long.blocks[fork + 2]), Ok(Known));
+    // Another branch is.
+    for block in &other.blocks[fork..fork + 3] {
+        assert_eq!(place(block), Ok(Side));
+    }
+    let orphan = place(&long.blocks[fork + 3]);
+    assert!(matches!(orphan, Err(ImportError::UnknownParent { .. })), "{orphan:?}");
+    assert_eq!(chain.head(), main.head());
+    assert_eq!(chain.flush(), Ok(Some(main.head())));
+}
+
 /// A block as another one, but for what `change` does to it.
 fn changed(block: &SealedBlock, change: impl FnOnce(&mut Block)) -> SealedBlock {
     let mut block = block.block().clone();
@@ -385,6 +423,11 @@ fn what_builds_on_an_invalid_block_is_invalid_however_far_above_it() {
     assert!(matches!(reason(&bad), InvalidReason::StateRoot { .. }));
     assert_eq!(reason(&child), InvalidReason::Parent(bad.hash()));
     assert_eq!(reason(&grandchild), InvalidReason::Parent(child.hash()));
+    // One whose header alone is refused is remembered, too.
+    let bad = changed(MODERN.block(1), |block| block.header.timestamp = 0);
+    let child = changed(MODERN.block(2), |block| block.header.parent_hash = bad.hash());
+    assert!(matches!(reason(&bad), InvalidReason::Header(_)));
+    assert_eq!(reason(&child), InvalidReason::Parent(bad.hash()));
 }
 
 /// Bounds of what a store keeps: bodies, receipts, states.

@@ -24,9 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Side blocks that are kept; when there are more, all are forgotten.
-const SIDE_BLOCKS_MAX: usize = 1_024;
-
 /// Transactions of a block from which it is worth waking a thread that reads trie nodes ahead.
 const WARM_TXS_MIN: usize = 16;
 
@@ -46,6 +43,11 @@ pub struct ChainOptions {
     pub batch_blocks_max: usize,
     /// Bytes of blocks that are not durable, with their receipts and changes, at most, about.
     pub batch_bytes_max: usize,
+    /// Blocks beside the chain of the head that are kept, at most: then those are forgotten that
+    /// the newest does not build upon.
+    pub side_blocks_max: usize,
+    /// Bytes of such blocks, at most, about.
+    pub side_bytes_max: usize,
     /// Branches of the tries that stay in memory, about: 900 bytes each.
     pub branches_max: usize,
 }
@@ -59,6 +61,8 @@ impl ChainOptions {
             retention: Retention::Archive,
             batch_blocks_max: 1_024,
             batch_bytes_max: 64 << 20,
+            side_blocks_max: 1_024,
+            side_bytes_max: 64 << 20,
             branches_max: 250_000,
         }
     }
@@ -195,7 +199,9 @@ impl Chain {
         Self::with_executor(store, spec, options, Arc::new(executor))
     }
 
-    /// As [`Chain::open`], with the threads and codes of an executor that is there.
+    /// As [`Chain::open`], with the threads and codes of an executor that is there. One chain at a
+    /// time may import with it, on a thread that is none of its own: while a block is executed, one
+    /// of them waits for what is read.
     ///
     /// # Errors
     /// As [`Chain::open`].
@@ -260,9 +266,7 @@ impl Chain {
         if let Some(known) = self.known(hash, &block.block().header)? {
             return Ok(known);
         }
-        let number = block.block().header.number;
-        let parent =
-            self.judge(block.block(), hash).map_err(|fault| self.refused(fault, number, hash))?;
+        let parent = self.judge(block.block(), hash)?;
         let prepared = self.preparer().prepare(block)?;
         self.import_judged(prepared, parent)
     }
@@ -276,28 +280,17 @@ impl Chain {
         if let Some(known) = self.known(hash, &block.header)? {
             return Ok(known);
         }
-        let number = block.header.number;
-        let parent = self.judge(block, hash).map_err(|fault| self.refused(fault, number, hash))?;
+        let parent = self.judge(block, hash)?;
         self.import_judged(prepared, parent)
     }
 
     /// What is to be said of a block that [`Preparer::prepare`] has refused: it is invalid only if
     /// it is of this chain, which its parent tells.
-    pub fn refuse(&self, header: &Header, hash: B256, error: ImportError) -> ImportError {
-        match self.parent_of(header) {
-            Ok(Some(_)) => error,
-            Ok(None) => unknown_parent(header, hash),
-            Err(broken) => broken,
+    pub fn refuse(&mut self, header: &Header, hash: B256, error: ImportError) -> ImportError {
+        match self.judge_header(header, hash) {
+            Ok(_) => error,
+            Err(told) => told,
         }
-    }
-
-    /// A block was refused by its header and its parent. One whose parent is invalid is so whatever
-    /// its body is, and so are those that build on it.
-    fn refused(&mut self, fault: Fault, number: u64, hash: B256) -> ImportError {
-        if matches!(fault, Fault::Invalid(InvalidReason::Parent(_))) {
-            self.tree.remember_invalid(hash);
-        }
-        fault.of_block(number, hash)
     }
 
     fn import_judged(
@@ -374,8 +367,29 @@ impl Chain {
     }
 
     /// The header as the child of its parent, and its ommers.
-    fn judge(&self, block: &Block, hash: B256) -> Result<Parent, Fault> {
-        let header = &block.header;
+    fn judge(&mut self, block: &Block, hash: B256) -> Result<Parent, ImportError> {
+        let parent = self.judge_header(&block.header, hash)?;
+        if !block.body.ommers.is_empty() {
+            let ancestors = self.ancestors(block.header.parent_hash)?;
+            // The body may be another than the header names: nothing is remembered.
+            check_ommers(block, &self.spec, &ancestors)
+                .map_err(|mismatch| Fault::from(mismatch).of_block(block.header.number, hash))?;
+        }
+        Ok(parent)
+    }
+
+    /// The header as the child of its parent. If it is refused, so is what builds on it, whatever
+    /// its body is.
+    fn judge_header(&mut self, header: &Header, hash: B256) -> Result<Parent, ImportError> {
+        self.child_of(header, hash).map_err(|fault| {
+            if matches!(fault, Fault::Invalid(_)) {
+                self.tree.remember_invalid(hash);
+            }
+            fault.of_block(header.number, hash)
+        })
+    }
+
+    fn child_of(&self, header: &Header, hash: B256) -> Result<Parent, Fault> {
         if self.tree.is_invalid(header.parent_hash) {
             return Err(Fault::Invalid(InvalidReason::Parent(header.parent_hash)));
         }
@@ -383,10 +397,6 @@ impl Chain {
         let rules = self.spec.rules(header);
         check_merge(&self.spec, header, &parent.header, parent.total_difficulty)?;
         check_child(header, &rules, &parent.header, &self.spec.rules(&parent.header))?;
-        if !block.body.ommers.is_empty() {
-            let ancestors = self.ancestors(header.parent_hash)?;
-            check_ommers(block, &self.spec, &ancestors)?;
-        }
         Ok(parent)
     }
 
@@ -398,11 +408,7 @@ impl Chain {
         }
         let snapshot = self.snapshot()?;
         let Some(number) = snapshot.number(header.parent_hash)? else { return Ok(None) };
-        let (found, parent) = snapshot.header(number)?;
-        if found != header.parent_hash {
-            let message = format!("the store leads from {} to {found}", header.parent_hash);
-            return Err(ImportError::Internal(message));
-        }
+        let parent = header_of(&snapshot, number, header.parent_hash)?;
         let total_difficulty = snapshot.total_difficulty(number)?;
         Ok(Some(Parent { header: parent, total_difficulty }))
     }
@@ -422,7 +428,7 @@ impl Chain {
                         ImportError::Internal(format!("ancestor {at} is nowhere"))
                     })?;
                     let (header, ommers) =
-                        (snapshot.header(number)?.1, snapshot.body(number)?.ommers);
+                        (header_of(&snapshot, number, at)?, snapshot.body(number)?.ommers);
                     if calculate_ommers_root(&ommers) != header.ommers_hash {
                         let message = format!("the stored ommers of block {number} are damaged");
                         return Err(ImportError::Internal(message));
@@ -532,10 +538,14 @@ impl Chain {
         let bytes = weight(&record);
         let extends = parent == self.head.hash;
         let is_heavier = (total_difficulty, number) > (self.head_difficulty, self.head.number);
-        if !is_heavier && self.tree.len() >= self.pending_blocks + SIDE_BLOCKS_MAX {
-            self.tree.drop_sides(self.head.hash);
+        if !is_heavier && self.has_no_room(bytes) {
+            self.tree.retain_paths([self.head.hash, parent]);
+            if self.has_no_room(bytes) {
+                self.work = None;
+                return Err(ImportError::BranchTooLong { number, hash });
+            }
         }
-        self.tree.insert(Arc::new(record));
+        self.tree.insert(Arc::new(record), bytes);
         if !is_heavier {
             return Ok(Place::Side);
         }
@@ -550,6 +560,14 @@ impl Chain {
         self.pending_blocks = path.len();
         self.pending_bytes = path.iter().map(|record| weight(record)).sum();
         Ok(Place::Reorganised)
+    }
+
+    /// Whether a block of so many bytes is too much beside the chain of the head.
+    fn has_no_room(&self, bytes: usize) -> bool {
+        let side_blocks = self.tree.len().saturating_sub(self.pending_blocks);
+        let side_bytes = self.tree.bytes().saturating_sub(self.pending_bytes);
+        side_blocks >= self.options.side_blocks_max
+            || side_bytes.saturating_add(bytes) > self.options.side_bytes_max
     }
 
     fn flush_if_full(&mut self) -> Result<Option<Head>, ImportError> {
@@ -618,6 +636,19 @@ impl Chain {
         self.durable = self.head;
         Ok(self.head)
     }
+}
+
+/// The header with this number, to which a hash has led.
+pub(crate) fn header_of(
+    snapshot: &Snapshot,
+    number: u64,
+    hash: B256,
+) -> Result<Header, ImportError> {
+    let (found, header) = snapshot.header(number)?;
+    if found != hash {
+        return Err(ImportError::Internal(format!("the store leads from {hash} to {found}")));
+    }
+    Ok(header)
 }
 
 const fn unknown_parent(header: &Header, hash: B256) -> ImportError {

@@ -82,6 +82,15 @@ pub enum ImportError {
         /// The durable head.
         head: u64,
     },
+    /// Its branch, which is not heavier than the chain, takes too much memory. Says nothing about
+    /// the block.
+    #[error("block {number} ({hash}): its branch beside the chain is too long to be kept")]
+    BranchTooLong {
+        /// Its number.
+        number: u64,
+        /// Its hash.
+        hash: B256,
+    },
     /// The store failed. Says nothing about the block.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -1,7 +1,7 @@
 //! Executed blocks that are not durable, by hash.
 
 use fugue_storage::{BlockRecord, Snapshot, StorageError};
-use fugue_types::{B256, B256Map};
+use fugue_types::{B256, B256Map, HashSet};
 use std::sync::Arc;
 
 /// How far below the head a side block may lie before it is forgotten.
@@ -12,18 +12,30 @@ const INVALID_MAX: usize = 1_024;
 /// The blocks above the store.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    blocks: B256Map<Arc<BlockRecord>>,
+    /// Each with the bytes that it takes, about.
+    blocks: B256Map<(Arc<BlockRecord>, usize)>,
+    /// Of all of them.
+    bytes: usize,
     /// Blocks known to be invalid: a child of one is, too.
     invalid: B256Map<()>,
 }
 
 impl Tree {
     pub(crate) fn get(&self, hash: B256) -> Option<&Arc<BlockRecord>> {
-        self.blocks.get(&hash)
+        self.blocks.get(&hash).map(|(record, _)| record)
     }
 
-    pub(crate) fn insert(&mut self, record: Arc<BlockRecord>) {
-        self.blocks.insert(record.block.hash(), record);
+    pub(crate) fn insert(&mut self, record: Arc<BlockRecord>, bytes: usize) {
+        let hash = record.block.hash();
+        self.remove(hash);
+        self.bytes += bytes;
+        self.blocks.insert(hash, (record, bytes));
+    }
+
+    fn remove(&mut self, hash: B256) {
+        if let Some((_, bytes)) = self.blocks.remove(&hash) {
+            self.bytes -= bytes;
+        }
     }
 
     pub(crate) fn is_invalid(&self, hash: B256) -> bool {
@@ -42,7 +54,7 @@ impl Tree {
     pub(crate) fn path_to(&self, hash: B256) -> (B256, Vec<Arc<BlockRecord>>) {
         let mut path = Vec::new();
         let mut at = hash;
-        while let Some(record) = self.blocks.get(&at) {
+        while let Some(record) = self.get(at) {
             path.push(record.clone());
             at = record.block.block().header.parent_hash;
         }
@@ -55,11 +67,17 @@ impl Tree {
         self.blocks.len()
     }
 
-    /// Forgets all blocks that the head does not build upon.
-    pub(crate) fn drop_sides(&mut self, head: B256) {
-        let (_, path) = self.path_to(head);
-        let kept = |record: Arc<BlockRecord>| (record.block.hash(), record);
-        self.blocks = path.into_iter().map(kept).collect();
+    /// Bytes that they take, about.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets all blocks that none of these builds upon.
+    pub(crate) fn retain_paths(&mut self, tips: [B256; 2]) {
+        let paths = tips.into_iter().flat_map(|tip| self.path_to(tip).1);
+        let kept: HashSet<B256> = paths.map(|record| record.block.hash()).collect();
+        self.blocks.retain(|hash, _| kept.contains(hash));
+        self.bytes = self.blocks.values().map(|(_, bytes)| bytes).sum();
     }
 
     /// Forgets blocks that became durable, side blocks far below the head, and what builds on
@@ -71,12 +89,12 @@ impl Tree {
         store: &Snapshot,
     ) -> Result<(), StorageError> {
         for record in durable {
-            self.blocks.remove(&record.block.hash());
+            self.remove(record.block.hash());
         }
         let mut order: Vec<_> = self
             .blocks
             .iter()
-            .map(|(hash, record)| {
+            .map(|(hash, (record, _))| {
                 let header = &record.block.block().header;
                 (header.number, *hash, header.parent_hash)
             })
@@ -86,7 +104,7 @@ impl Tree {
             let is_near = number.saturating_add(SIDE_DEPTH_MAX) >= head;
             let is_rooted = self.blocks.contains_key(&parent) || store.number(parent)?.is_some();
             if !is_near || !is_rooted {
-                self.blocks.remove(&hash);
+                self.remove(hash);
             }
         }
         Ok(())
@@ -95,5 +113,6 @@ impl Tree {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.blocks.clear();
+        self.bytes = 0;
     }
 }

@@ -11,7 +11,10 @@
 use fugue_state::{Account, StateError, StateView};
 use fugue_trie::{Batch, StateTrie, TrieSource};
 use fugue_types::{Address, B256, Bytes, U256};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
 
 /// Keys that wait to be warmed; more are passed over.
 const KEYS_MAX: usize = 4_096;
@@ -59,8 +62,13 @@ impl StateView for Watched<'_> {
     }
 }
 
-/// Warms the tries until no more keys come.
-pub(crate) fn warm(tries: &mut StateTrie, source: &dyn TrieSource, keys: &Receiver<Key>) {
+/// Warms the tries until no more keys come, or it is over.
+pub(crate) fn warm(
+    tries: &mut StateTrie,
+    source: &dyn TrieSource,
+    keys: Receiver<Key>,
+    is_over: &AtomicBool,
+) {
     let mut batch = Batch::default();
     while let Ok(first) = keys.recv() {
         let together: Vec<Key> =
@@ -82,8 +90,8 @@ pub(crate) fn warm(tries: &mut StateTrie, source: &dyn TrieSource, keys: &Receiv
             }
         });
         for (owner, slot) in hashed {
-            if tries.warm(source, owner, slot).is_err() {
-                // Computing the root will come upon it again, and say it.
+            // After an error too: computing the root will come upon it again, and say it.
+            if is_over.load(Ordering::Relaxed) || tries.warm(source, owner, slot).is_err() {
                 return;
             }
         }

@@ -4,6 +4,7 @@
 use crate::{
     ImportError,
     cache::StateCache,
+    chain::header_of,
     proven::ProvenState,
     tree::Tree,
     warm::{Watched, warm},
@@ -13,7 +14,13 @@ use fugue_storage::{CheckedNodes, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie};
 use fugue_types::{Address, B256, Bytes, U256};
 use rayon::ThreadPool;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// How far below the durable head a block may have its parent, and another branch begin: what
 /// changed since is held in memory.
@@ -45,8 +52,9 @@ impl Work {
         if base < oldest || head.number - base.min(head.number) > REORG_DEPTH_MAX {
             return Err(ImportError::TooDeep { number: base, head: head.number });
         }
+        let header = header_of(&snapshot, base, below)?;
         let tries = if base == head.number {
-            StateTrie::new(snapshot.header(base)?.1.state_root)
+            StateTrie::new(header.state_root)
         } else {
             snapshot.tries_at(base)?
         };
@@ -112,10 +120,14 @@ impl Work {
         }
         let Some(pool) = pool else { return Ok(on(&cache.over(&past))) };
         let (tries, source) = (&mut self.tries, &*self.snapshot);
+        let is_over = AtomicBool::new(false);
         Ok(pool.in_place_scope(|scope| {
             let (watched, keys) = Watched::new(&past);
-            scope.spawn(move |_| warm(tries, source, &keys));
-            on(&cache.over(&watched))
+            scope.spawn(|_| warm(tries, source, keys, &is_over));
+            let done = on(&cache.over(&watched));
+            // The root is computed by all threads, also of what is not read yet.
+            is_over.store(true, Ordering::Relaxed);
+            done
         }))
     }
 

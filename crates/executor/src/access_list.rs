@@ -15,19 +15,6 @@ use fugue_types::{
 };
 use std::collections::BTreeMap;
 
-/// Caller of system calls. It is listed if something happens to it, not for calling.
-/// Source: EIP-4788, "Block processing".
-const SYSTEM_ADDRESS: Address = fugue_types::address!("0xfffffffffffffffffffffffffffffffffffffffe");
-
-/// Who caused a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The protocol: opening and closing of the block.
-    Protocol,
-    /// A transaction.
-    Transaction,
-}
-
 /// The list of the steps so far.
 #[derive(Debug, Default)]
 pub(crate) struct AccessList {
@@ -50,22 +37,15 @@ impl AccessList {
         self.accounts.entry(address).or_default();
     }
 
-    /// Notes the next step.
+    /// Notes the next step. The caller of system calls is no account that they look at.
     ///
     /// # Errors
     /// [`BlockError::Internal`] if the diff changes a code and does not have it.
-    pub(crate) fn push(
-        &mut self,
-        cause: Cause,
-        reads: &ReadLog,
-        diff: &StateDiff,
-    ) -> Result<(), BlockError> {
+    pub(crate) fn push(&mut self, reads: &ReadLog, diff: &StateDiff) -> Result<(), BlockError> {
         let index = self.next;
         self.next = BlockAccessIndex::new(index.0 + 1);
         for (address, _) in &reads.accounts {
-            if cause == Cause::Transaction || *address != SYSTEM_ADDRESS {
-                self.touch(*address);
-            }
+            self.touch(*address);
         }
         for (address, slot) in &reads.seen {
             self.accounts.entry(*address).or_default().slots.entry(*slot).or_default();
@@ -175,11 +155,11 @@ mod tests {
     fn steps_are_numbered_and_what_is_written_once_is_not_listed_as_read() {
         let mut list = AccessList::default();
         let [one, two] = [1, 2].map(BlockAccessIndex::new);
-        list.push(Cause::Protocol, &reads(&[9], &[]), &diff(vec![])).unwrap();
+        list.push(&reads(&[9], &[]), &diff(vec![])).unwrap();
         let first = diff(vec![change(1, account(0, 9), account(1, 7), &[(5, 0, 4)])]);
-        list.push(Cause::Transaction, &reads(&[1, 2], &[(1, 5), (1, 6), (2, 5)]), &first).unwrap();
+        list.push(&reads(&[1, 2], &[(1, 5), (1, 6), (2, 5)]), &first).unwrap();
         let second = diff(vec![change(1, account(1, 7), account(2, 7), &[(5, 4, 0)])]);
-        list.push(Cause::Transaction, &reads(&[1], &[(1, 5)]), &second).unwrap();
+        list.push(&reads(&[1], &[(1, 5)]), &second).unwrap();
 
         let address = Address::repeat_byte;
         let mut changed = AccountChanges::new(address(1));
@@ -196,26 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_of_system_calls_is_listed_if_something_happens_to_it() {
-        let calls = ReadLog { accounts: vec![(SYSTEM_ADDRESS, None)], ..ReadLog::default() };
-        let listed = |cause, accounts| {
-            let mut list = AccessList::default();
-            list.push(cause, &calls, &diff(accounts)).unwrap();
-            list.into_list().len()
-        };
-        assert_eq!(listed(Cause::Protocol, vec![]), 0);
-        assert_eq!(listed(Cause::Transaction, vec![]), 1);
-        let mut withdrawal = change(0, account(0, 0), account(0, 1), &[]);
-        withdrawal.address = SYSTEM_ADDRESS;
-        assert_eq!(listed(Cause::Protocol, vec![withdrawal]), 1);
-    }
-
-    #[test]
     fn a_code_that_the_diff_lacks_is_a_defect() {
         let after = Account { code_hash: B256::repeat_byte(7), ..Account::default() };
         let coded = diff(vec![change(1, Account::default(), after, &[])]);
         let mut list = AccessList::default();
-        let pushed = list.push(Cause::Transaction, &ReadLog::default(), &coded);
+        let pushed = list.push(&ReadLog::default(), &coded);
         assert!(matches!(pushed, Err(BlockError::Internal(_))));
     }
 }

@@ -13,9 +13,7 @@ mod memory;
 mod program;
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope,
-    access_list::Cause,
-    frame,
+    BlockError, BlockOutcome, PreparedBlock, Scope, frame,
     sequential::{self, Notes, Progress},
     tally::Tally,
 };
@@ -73,7 +71,7 @@ pub(crate) fn run(
 
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
     let mut notes = Notes::new(rules, scope);
-    notes.push(Cause::Protocol, &reads, &opening)?;
+    notes.push(&reads, &opening)?;
     let progress = Progress { overlay, tally, notes };
     let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
     let occ = OccBlock::new(prepared, rules, codes, memory, progress);

@@ -2,10 +2,7 @@
 //! ratio. One EVM for the block; nothing is set up anew per transaction.
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope,
-    access_list::{AccessList, Cause},
-    frame,
-    tally::Tally,
+    BlockError, BlockOutcome, PreparedBlock, Scope, access_list::AccessList, frame, tally::Tally,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
@@ -52,14 +49,9 @@ impl Notes {
     }
 
     /// Notes the next step.
-    pub(crate) fn push(
-        &mut self,
-        cause: Cause,
-        reads: &ReadLog,
-        diff: &StateDiff,
-    ) -> Result<(), BlockError> {
+    pub(crate) fn push(&mut self, reads: &ReadLog, diff: &StateDiff) -> Result<(), BlockError> {
         if let Some(list) = &mut self.access_list {
-            list.push(cause, reads, diff)?;
+            list.push(reads, diff)?;
         }
         if let Some(steps) = &mut self.steps {
             steps.push(diff.clone());
@@ -85,7 +77,7 @@ pub(crate) fn run(
         frame::open(&mut kernel, rules, block)?;
     }
     if notes.are_kept() {
-        take_step(&mut kernel, Cause::Protocol, &mut notes)?;
+        take_step(&mut kernel, &mut notes)?;
     }
     run_rest(kernel, tally, notes, prepared, rules, scope)
 }
@@ -126,7 +118,7 @@ fn run_rest(
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         tally.add(tx, executed.result);
         if notes.are_kept() {
-            take_step(&mut kernel, Cause::Transaction, &mut notes)?;
+            take_step(&mut kernel, &mut notes)?;
         }
     }
     let requests = match scope {
@@ -139,7 +131,7 @@ fn run_rest(
     let Notes { steps, access_list } = notes;
     let access_list = match access_list {
         Some(mut list) => {
-            list.push(Cause::Protocol, &reads, &last)?;
+            list.push(&reads, &last)?;
             Some(list.into_list())
         }
         None => None,
@@ -156,12 +148,8 @@ fn run_rest(
 }
 
 /// Moves the changes from the journal to the overlay, and notes them.
-fn take_step(
-    kernel: &mut OverlayKernel<'_, '_>,
-    cause: Cause,
-    notes: &mut Notes,
-) -> Result<(), BlockError> {
+fn take_step(kernel: &mut OverlayKernel<'_, '_>, notes: &mut Notes) -> Result<(), BlockError> {
     let (diff, reads) = kernel.take();
     kernel.reader_mut().0.push(&diff)?;
-    notes.push(cause, &reads, &diff)
+    notes.push(&reads, &diff)
 }

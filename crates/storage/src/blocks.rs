@@ -217,9 +217,13 @@ impl Snapshot {
     /// Source: EIP-7928, "RLP Data Structures".
     pub fn access_list(&self, number: u64) -> Result<Option<Bytes>, StorageError> {
         self.retained("access list", number, self.meta().oldest_body)?;
-        self.decoded(Table::AccessLists, &number.to_be_bytes(), |bytes| {
-            unpack(bytes).map(Bytes::from)
-        })
+        let key = number.to_be_bytes();
+        let decode = |bytes: &[u8]| unpack(bytes).map(Bytes::from);
+        let list = self.decoded(Table::AccessLists, &key, decode)?;
+        if list.is_none() && self.header_row(number)?.header.block_access_list_hash.is_some() {
+            return Err(damaged(Table::AccessLists, &key, "the row of a block is missing"));
+        }
+        Ok(list)
     }
 
     /// Senders of the transactions of the canonical block with this number.

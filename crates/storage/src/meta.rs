@@ -1,11 +1,17 @@
 //! What holds for the whole chain: one row each in the table Meta.
+//!
+//! ```text
+//! schema            u32                     genesis           hash 32
+//! config            H(config) 32, config    head              number u64, hash 32
+//! oldest-body, oldest-receipts, oldest-state, next-storage-id   u64
+//! ```
 
 use crate::{
     StorageError, Table,
     backend::{Read, WriteTx},
-    blocks::decoded,
+    blocks::{damaged, decoded},
 };
-use fugue_types::B256;
+use fugue_types::{B256, keccak256};
 
 /// Counts up when what is stored changes its form.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -46,6 +52,8 @@ const OLDEST_BODY: &[u8] = b"oldest-body";
 const OLDEST_RECEIPTS: &[u8] = b"oldest-receipts";
 const OLDEST_STATE: &[u8] = b"oldest-state";
 const NEXT_STORAGE_ID: &[u8] = b"next-storage-id";
+/// Larger ids come of damage alone: they are counted up by one.
+const STORAGE_IDS_MAX: u64 = u64::MAX / 2;
 
 impl Meta {
     /// Reads it; `None` if nothing was ever written.
@@ -69,12 +77,16 @@ impl Meta {
         })?;
         Ok(Some(Self {
             genesis: decoded(tx, Table::Meta, GENESIS, hash)?.ok_or_else(|| missing(GENESIS))?,
-            config: tx.get(Table::Meta, CONFIG)?.ok_or_else(|| missing(CONFIG))?.into_owned(),
+            config: decoded(tx, Table::Meta, CONFIG, config_of)?.ok_or_else(|| missing(CONFIG))?,
             head: head.ok_or_else(|| missing(HEAD))?,
             oldest_body: number(OLDEST_BODY)?,
             oldest_receipts: number(OLDEST_RECEIPTS)?,
             oldest_state: number(OLDEST_STATE)?,
-            next_storage_id: number(NEXT_STORAGE_ID)?,
+            next_storage_id: number(NEXT_STORAGE_ID).and_then(|id| {
+                let reason = "no chain has so many storages";
+                let is_sound = id <= STORAGE_IDS_MAX;
+                is_sound.then_some(id).ok_or_else(|| damaged(Table::Meta, NEXT_STORAGE_ID, reason))
+            })?,
         }))
     }
 
@@ -90,7 +102,8 @@ impl Meta {
         } = self;
         tx.put(Table::Meta, SCHEMA, &SCHEMA_VERSION.to_be_bytes())?;
         tx.put(Table::Meta, GENESIS, genesis.as_slice())?;
-        tx.put(Table::Meta, CONFIG, config)?;
+        // The rules of a chain decide over its blocks: a damaged one must not be taken for them.
+        tx.put(Table::Meta, CONFIG, &[keccak256(config).as_slice(), config].concat())?;
         let head = [&head.number.to_be_bytes()[..], head.hash.as_slice()].concat();
         tx.put(Table::Meta, HEAD, &head)?;
         tx.put(Table::Meta, OLDEST_BODY, &oldest_body.to_be_bytes())?;
@@ -100,13 +113,19 @@ impl Meta {
     }
 }
 
+/// The configuration behind its hash.
+fn config_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (hash, config) = bytes.split_at_checked(32)?;
+    (keccak256(config) == hash).then(|| config.to_vec())
+}
+
 /// Refuses another schema than this program's; none at all is an empty store.
 pub(crate) fn check_schema(found: Option<&[u8]>) -> Result<(), StorageError> {
     let Some(found) = found else { return Ok(()) };
     let found = found
         .try_into()
         .map(u32::from_be_bytes)
-        .map_err(|_| crate::blocks::damaged(Table::Meta, SCHEMA, "the row does not decode"))?;
+        .map_err(|_| damaged(Table::Meta, SCHEMA, "the row does not decode"))?;
     if found != SCHEMA_VERSION {
         return Err(StorageError::Schema { expected: SCHEMA_VERSION, found });
     }
@@ -114,5 +133,5 @@ pub(crate) fn check_schema(found: Option<&[u8]>) -> Result<(), StorageError> {
 }
 
 fn missing(name: &[u8]) -> StorageError {
-    crate::blocks::damaged(Table::Meta, name, "missing")
+    damaged(Table::Meta, name, "missing")
 }

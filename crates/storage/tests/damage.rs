@@ -154,6 +154,18 @@ fn another_schema_is_refused() {
 }
 
 #[test]
+fn a_schema_that_lacks_tables_of_this_one_is_refused_by_its_number() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().expect("a folder");
+    let found = SCHEMA_VERSION - 1;
+    raw::begin(folder.path(), Table::Meta, b"schema", &found.to_be_bytes());
+    for access in [Access::Write, Access::Read] {
+        let refused = Store::open(folder.path(), StoreOptions::new(access, 1)).err();
+        assert_eq!(refused, Some(StorageError::Schema { expected: SCHEMA_VERSION, found }));
+    }
+}
+
+#[test]
 fn a_second_writer_is_told_who_holds_the_folder() {
     let _turn = TURN.lock();
     let folder = tempfile::tempdir().expect("a folder");

@@ -258,9 +258,8 @@ impl StateTrie {
         owner: B256,
         slot: Option<B256>,
     ) -> Result<(), TrieError> {
-        let Some(slot) = slot else {
-            return self.accounts.warm(source, &Nibbles::unpack(owner), &self.made);
-        };
+        self.accounts.warm(source, &Nibbles::unpack(owner), &self.made)?;
+        let Some(slot) = slot else { return Ok(()) };
         let root = self.storage_root(source, owner)?;
         if root == EMPTY_ROOT_HASH {
             return Ok(());

@@ -247,11 +247,9 @@ impl Trie {
         let mut add = |write: &dyn Fn(&mut Vec<u8>)| {
             let mut rlp = Vec::new();
             write(&mut rlp);
-            let reference = Reference::of(&rlp);
             if rlp.len() >= 32 || proof.is_empty() {
                 proof.push(rlp);
             }
-            reference
         };
         loop {
             reveal_branch(place, node, source, owner, &path, self.touched)?;

@@ -1,7 +1,7 @@
 //! A block as the scheduler's program: run a transaction ahead or at its turn, commit it.
 
 use super::memory::{ReadFault, Room, StateMemory, version_of};
-use crate::{BlockError, PreparedBlock, access_list::Cause, sequential::Progress};
+use crate::{BlockError, PreparedBlock, sequential::Progress};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, ReadLog, StateReader};
 use fugue_scheduler::{Place, Program, Ran};
@@ -207,7 +207,7 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
             if executed.fee_due.is_some() {
                 notes.pays(block.block().header.beneficiary);
             }
-            notes.push(Cause::Transaction, &reads, &diff.canonical())?;
+            notes.push(&reads, &diff.canonical())?;
         }
         tally.add(transaction, executed.result);
         *progress = Some(Progress { overlay, tally, notes });

@@ -102,6 +102,8 @@ impl Database {
                 tables
             }
             Access::Read => {
+                // Another schema may lack tables of this one.
+                check_schema(&environment, path)?;
                 let tx = environment.begin_ro_unsync().map_err(failed(path, "opening"))?;
                 match all(Table::ALL.map(|table| tx.open_db(Some(table.name())))) {
                     Err(MdbxError::NotFound) => {

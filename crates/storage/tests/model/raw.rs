@@ -1,7 +1,9 @@
 //! The rows of a store in a folder, past its interface. Only while no store has the folder open.
 
 use fugue_storage::Table;
-use signet_libmdbx::{Environment, EnvironmentFlags, Mode, SyncMode, WriteFlags};
+use signet_libmdbx::{
+    DatabaseFlags, Environment, EnvironmentFlags, Geometry, Mode, SyncMode, WriteFlags,
+};
 use std::{fmt::Write, path::Path};
 
 fn open(folder: &Path, mode: Mode) -> Environment {
@@ -24,6 +26,19 @@ pub(crate) fn rows(folder: &Path, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
         row = cursor.next().expect("a next row or none");
     }
     rows
+}
+
+/// Makes a database that has one table, with one row.
+pub(crate) fn begin(folder: &Path, table: Table, key: &[u8], value: &[u8]) {
+    let mode = Mode::ReadWrite { sync_mode: SyncMode::Durable };
+    let mut builder = Environment::builder();
+    builder.set_max_dbs(1).set_flags(EnvironmentFlags { mode, ..EnvironmentFlags::default() });
+    builder.set_geometry(Geometry { size: Some(1 << 20..=1 << 24), ..Geometry::default() });
+    let environment = builder.open(folder).expect("an empty folder");
+    let tx = environment.begin_rw_unsync().expect("the writer");
+    let database = tx.create_db(Some(table.name()), DatabaseFlags::empty()).expect("a table");
+    tx.put(database, key, value, WriteFlags::UPSERT).expect("room for a row");
+    tx.commit().expect("room for a row");
 }
 
 /// Puts a row, or deletes it.
