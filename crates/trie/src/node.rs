@@ -83,7 +83,7 @@ fn nibbles(mask: u16) -> impl Iterator<Item = u8> + Clone {
 }
 
 /// A node in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Node {
     /// A leaf.
     Leaf(Box<Leaf>),
@@ -92,7 +92,7 @@ pub(crate) enum Node {
 }
 
 /// A leaf.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Leaf {
     pub(crate) suffix: Nibbles,
     pub(crate) value: Vec<u8>,
@@ -101,7 +101,7 @@ pub(crate) struct Leaf {
 /// Where a node stands: how its parent refers to it. In cells, so that many places can be filled
 /// while the branches that hold them are read. Laid out as a [`StoredChild`], so that those of a
 /// branch become places where they lie.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Place {
     /// Of the reference, which is computed last, after everything below: until then 0.
     length: Cell<u8>,
@@ -178,7 +178,7 @@ impl Link {
 }
 
 /// A branch, with the extension above it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Branch {
     pub(crate) prefix: Nibbles,
     places: Children<Place>,

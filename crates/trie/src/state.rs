@@ -33,7 +33,7 @@ pub struct TrieUpdate {
 
 /// The tries of a world state, as far as they are in memory.
 ///
-/// After an error it must be dropped: part of it is changed.
+/// After an error it must be dropped: part of it is changed. A clone copies what is in memory.
 #[derive(Debug)]
 pub struct StateTrie {
     accounts: Trie,
@@ -43,6 +43,19 @@ pub struct StateTrie {
     touched: u32,
     /// Branches in memory, at most: not counted down when one goes.
     made: AtomicUsize,
+}
+
+impl Clone for StateTrie {
+    fn clone(&self) -> Self {
+        let Self { accounts, storages, renewed, touched, made } = self;
+        Self {
+            accounts: accounts.clone(),
+            storages: storages.clone(),
+            renewed: renewed.clone(),
+            touched: *touched,
+            made: AtomicUsize::new(made.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 impl StateTrie {
@@ -290,7 +303,8 @@ impl StateTrie {
     }
 
     /// Blinds leaves, and branches down to about `branches_max`: those stay that the last updates
-    /// came by. To be called when the updates were taken and the source has them.
+    /// came by, and what changed since the updates were last taken. To be called when the source
+    /// has what was taken.
     pub fn prune(&mut self, branches_max: usize) {
         let mut age = if self.made.load(Ordering::Relaxed) > branches_max {
             self.touched / 2
@@ -299,7 +313,7 @@ impl StateTrie {
         };
         loop {
             let since = self.touched - age;
-            self.storages.retain(|_, trie| trie.touched() >= since);
+            self.storages.retain(|_, trie| trie.touched() >= since || trie.is_unsaved());
             let storages = self.storages.values_mut().map(|trie| trie.prune(since));
             let count = storages.sum::<usize>() + self.accounts.prune(since);
             self.made.store(count, Ordering::Relaxed);

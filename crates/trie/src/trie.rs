@@ -65,7 +65,7 @@ impl New {
 }
 
 /// A trie of which a part is in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trie {
     owner: Option<B256>,
     /// Where the root stands: empty, if there is neither a reference nor a node.
@@ -74,6 +74,8 @@ pub struct Trie {
     /// Paths at which a branch stood since the updates were last taken.
     removed: HashSet<Nibbles>,
     touched: u32,
+    /// Whether anything changed since the updates were last taken.
+    is_unsaved: bool,
 }
 
 /// What an update knows on its way down.
@@ -91,7 +93,8 @@ impl Trie {
         let is_empty = root == EMPTY_ROOT_HASH;
         let reference = if is_empty { Reference::NONE } else { Reference::hash(root) };
         let place = Place::new(reference, false);
-        Self { owner, place, root: None, removed: HashSet::default(), touched: 0 }
+        let (root, removed) = (None, HashSet::default());
+        Self { owner, place, root, removed, touched: 0, is_unsaved: false }
     }
 
     /// Hash of the root.
@@ -138,6 +141,7 @@ impl Trie {
         }
         changes.sort_unstable_by_key(|change| change.key);
         self.touched = touched;
+        self.is_unsaved = true;
         let update = Update { source, owner: self.owner, touched, is_parallel, made };
         let mut removed = Vec::new();
         let root = Link::of_parts(&self.place, self.root.take());
@@ -291,6 +295,7 @@ impl Trie {
     /// Branches that changed since the last call.
     pub fn take_updates(&mut self) -> NodeUpdates {
         let mut updates = Vec::new();
+        self.is_unsaved = false;
         if let Some(root) = &mut self.root {
             take_unsaved(root, Nibbles::default(), &mut updates);
         }
@@ -301,15 +306,21 @@ impl Trie {
         updates
     }
 
-    /// Blinds all leaves, and saved branches that no update came by since `touched`; gives how many
-    /// branches stay. The source must have what was saved.
+    /// Blinds leaves, and saved branches that no update came by since `touched`; gives how many
+    /// branches stay. The source must have what was saved. What changed since then stays: branches
+    /// that are not saved, and leaves below them.
     pub fn prune(&mut self, touched: u32) -> usize {
         let Some(root) = &mut self.root else { return 0 };
         let count = prune(root, touched);
-        if count == 0 {
+        if count == 0 && !(self.is_unsaved && matches!(root, Node::Leaf(_))) {
             self.root = None;
         }
         count
+    }
+
+    /// Whether anything changed since the updates were last taken.
+    pub(crate) const fn is_unsaved(&self) -> bool {
+        self.is_unsaved
     }
 }
 
@@ -648,11 +659,13 @@ fn prune(node: &mut Node, touched: u32) -> usize {
     if !branch.is_unsaved && branch.touched < touched {
         return 0;
     }
+    let is_unsaved = branch.is_unsaved;
     let mut count = 1;
     branch.retain(|child| {
         let kept = prune(child, touched);
         count += kept;
-        kept > 0
+        // The source may not have such a leaf yet.
+        kept > 0 || (is_unsaved && matches!(child, Node::Leaf(_)))
     });
     count
 }

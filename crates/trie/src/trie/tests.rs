@@ -95,7 +95,15 @@ fn naive_branches(leaves: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<Vec<u8>, Stor
     updates.filter_map(|(path, branch)| Some((path.to_vec(), decoded(&branch?)))).collect()
 }
 
-fn check(batches: &[Vec<(u16, u8)>], is_parallel: bool, prune_every: usize, save_every: usize) {
+/// `is_late`: what is taken comes into the tables only after the next step.
+fn check(
+    batches: &[Vec<(u16, u8)>],
+    is_parallel: bool,
+    prune_every: usize,
+    save_every: usize,
+    is_late: bool,
+) {
+    let mut on_its_way = None;
     let mut tables = Tables::default();
     let mut trie = Trie::new(None, EMPTY_ROOT_HASH);
     let made = AtomicUsize::new(0);
@@ -123,16 +131,26 @@ fn check(batches: &[Vec<(u16, u8)>], is_parallel: bool, prune_every: usize, save
         }
         trie.update(&tables, changes, is_parallel, step as u32, &made).expect("tables are whole");
         assert_eq!(trie.root(), naive_root(&leaves), "step {step}");
+        let mut saved = on_its_way.take();
         if step % save_every == 0 {
-            tables.leaves = leaves.clone();
-            for (path, branch) in trie.take_updates() {
+            let taken = Some((leaves.clone(), trie.take_updates()));
+            if is_late {
+                on_its_way = taken;
+            } else {
+                saved = taken;
+            }
+        }
+        if let Some((leaves, updates)) = saved {
+            tables.leaves = leaves;
+            for (path, branch) in updates {
                 match branch {
                     Some(branch) => tables.branches.insert(path.to_vec(), decoded(&branch)),
                     None => tables.branches.remove(&path.to_vec()),
                 };
             }
             assert_eq!(tables.branches, naive_branches(&tables.leaves), "step {step}");
-            if step % prune_every == 0 {
+            // What was taken and is not in the tables yet must not be blinded.
+            if step % prune_every == 0 && on_its_way.is_none() {
                 trie.prune(step as u32 + 1);
             }
         }
@@ -162,9 +180,10 @@ proptest! {
             proptest::collection::vec((0u16..512, any::<u8>()), 1..80), 1..12),
         is_parallel in any::<bool>(),
         prune_every in 1usize..4,
+        is_late: bool,
         save_every in 1usize..4,
     ) {
-        check(&batches, is_parallel, prune_every, save_every);
+        check(&batches, is_parallel, prune_every, save_every, is_late);
     }
 }
 
@@ -176,7 +195,8 @@ proptest! {
         changes in proptest::collection::vec((0u16..512, any::<u8>()), 1..60),
     ) {
         let batches: Vec<_> = changes.into_iter().map(|change| vec![change]).collect();
-        check(&batches, false, 1, 1);
+        check(&batches, false, 1, 1, false);
+        check(&batches, false, 1, 2, true);
     }
 
     #[test]
