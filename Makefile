@@ -10,11 +10,13 @@ NEXTEST_VERSION := 0.9.143
 .PHONY: help
 help:
 	@echo "make setup     install what the other targets need (cargo-nextest)"
-	@echo "make run       build, then replay recorded blocks sequentially and in parallel"
+	@echo "make run       build, then start a dev chain: JSON-RPC at http://127.0.0.1:8545"
+	@echo "make demo      build, then replay recorded blocks sequentially and in parallel"
 	@echo "make build     build the program: $(FUGUE)"
 	@echo "make test      run all tests, make spec among them"
 	@echo "make check     formatting and lints"
 	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes"
+	@echo "make e2e       run real consensus clients against the program (needs Node 20 and Python 3.11)"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make generated check that testdata/bundles is what make generate would write"
@@ -31,8 +33,16 @@ build:
 	cargo build --release --locked
 
 .PHONY: run
-run: setup build
+run: build
+	$(FUGUE) node --dev --http --http.corsdomain "*"
+
+.PHONY: demo
+demo: build
 	$(FUGUE) replay $(BUNDLES)
+
+.PHONY: e2e
+e2e: build
+	tests/e2e/run.py --fugue $(FUGUE)
 
 .PHONY: test
 test: setup build

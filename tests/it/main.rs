@@ -18,9 +18,11 @@ mod import_cli;
 mod import_crash;
 mod import_faults;
 mod import_support;
+mod node_config;
 mod replay_cli;
 mod witness_replay;
 
+mod build_mode;
 mod equivalence;
 mod extremes;
 mod scheduler_program;

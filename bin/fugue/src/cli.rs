@@ -1,9 +1,10 @@
 //! The command line.
 
 use crate::{
-    UsageError, Verdict, bench, db, export, generate, import, init, replay, spectest, state,
+    UsageError, Verdict, bench, config, db, export, generate, import, init, node, replay, shell,
+    spectest, state,
 };
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fugue_executor::Mode;
 use std::process::ExitCode;
 
@@ -18,6 +19,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Follow a chain with a consensus client, or alone with --dev.
+    Node(Box<node::Options>),
+    /// Look at the settings of a node.
+    Config(config::Options),
     /// Execute recorded blocks and prove the results against their headers and each other.
     Replay(replay::Options),
     /// Begin a chain in a data folder.
@@ -36,6 +41,10 @@ enum Command {
     Spectest(spectest::Options),
     /// Write deterministic blocks with their state, for tests and demonstrations.
     Generate(generate::Options),
+    /// Print the completions of a shell.
+    Completions(shell::Completions),
+    /// Print the manual, or write a page of it for each command.
+    Man(shell::Manual),
 }
 
 /// `--mode` of the commands that execute.
@@ -80,8 +89,20 @@ pub(crate) fn cores() -> usize {
 
 /// Runs the program on the process's arguments.
 pub fn run() -> ExitCode {
+    let verdict = command().unwrap_or_else(|UsageError(message)| {
+        eprintln!("error: {message}");
+        Verdict::BadInput
+    });
+    ExitCode::from(verdict.exit_code())
+}
+
+fn command() -> Result<Verdict, UsageError> {
     // clap answers bad usage with exit code 2 itself.
-    let done = match Cli::parse().command {
+    let (matches, settings) = config::matches(Cli::command(), std::env::args_os().collect())?;
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command {
+        Command::Node(options) => node::run(&options),
+        Command::Config(options) => config::run(&options, &settings),
         Command::Replay(options) => replay::run(&options),
         Command::Init(options) => init::run(&options),
         Command::Import(options) => import::run(&options),
@@ -91,10 +112,9 @@ pub fn run() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Spectest(options) => spectest::run(&options),
         Command::Generate(options) => generate::run(&options),
-    };
-    let verdict = done.unwrap_or_else(|UsageError(message)| {
-        eprintln!("error: {message}");
-        Verdict::BadInput
-    });
-    ExitCode::from(verdict.exit_code())
+        Command::Completions(options) => {
+            shell::completions(&options, config::prepared(Cli::command()))
+        }
+        Command::Man(options) => shell::manual(&options, config::prepared(Cli::command())),
+    }
 }

@@ -4,14 +4,17 @@
 
 mod bench;
 mod cli;
+mod config;
 mod datadir;
 mod db;
 mod export;
 mod generate;
 mod import;
 mod init;
+mod node;
 mod progress;
 mod replay;
+mod shell;
 mod spectest;
 mod state;
 

@@ -3,7 +3,7 @@
 //! The store hashes every key and searches a tree; what blocks come back to is found here by its
 //! plain key. After a commit the cache takes the new values.
 
-use fugue_state::{Account, Layer, StateError, StateView};
+use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, HashMap, U256};
 use parking_lot::Mutex;
 
@@ -36,16 +36,16 @@ impl StateCache {
         }
     }
 
-    /// Takes the values that a layer leaves.
-    pub(crate) fn advance(&self, layer: &Layer) {
-        for (address, after, began_anew, slots) in layer.changes() {
-            let mut shard = self.shard(address).lock();
-            shard.accounts.insert(address, after);
-            if began_anew {
-                shard.slots.retain(|(owner, _), _| *owner != address);
+    /// Takes the values that a change leaves.
+    pub(crate) fn advance(&self, diff: &StateDiff) {
+        for AccountDiff { address, before: _, after, wiped, slots } in &diff.accounts {
+            let mut shard = self.shard(*address).lock();
+            shard.accounts.insert(*address, *after);
+            if *wiped || after.is_none() {
+                shard.slots.retain(|(owner, _), _| owner != address);
             }
-            for (slot, value) in slots {
-                shard.slots.insert((address, slot), value);
+            for slot in slots {
+                shard.slots.insert((*address, slot.slot), slot.after);
             }
         }
     }

@@ -1,18 +1,22 @@
 //! The chain: its head, its tree, its store, and the one way in.
 
 use crate::{
-    Genesis, Head, ImportError, InvalidReason, Preparer, Retention, cache::StateCache,
-    error::Fault, tree::Tree, work::Work,
+    ChainOptions, Genesis, Head, HeadRule, ImportError, InvalidReason, Preparer,
+    cache::StateCache,
+    error::Fault,
+    persist::Persisting,
+    tree::{Invalid, Tree, weight},
+    work::Work,
 };
 use alloy_consensus::proofs::calculate_ommers_root;
-use alloy_rlp::{EMPTY_LIST_CODE, Encodable};
+use alloy_rlp::EMPTY_LIST_CODE;
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_types::{
-    B256, Block, Bytes, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock, SenderCount, U256,
+    B256, Block, Bytes, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -30,44 +34,6 @@ const WARM_TXS_MIN: usize = 16;
 /// Threads that execute in parallel from which one of them is worth being lent for that.
 const WARM_THREADS_MIN: usize = 4;
 
-/// How a chain works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChainOptions {
-    /// How blocks are executed.
-    pub mode: Mode,
-    /// Threads for execution, recovery and roots.
-    pub threads: usize,
-    /// What of the past is kept.
-    pub retention: Retention,
-    /// Blocks that are not durable, at most: then they are made durable.
-    pub batch_blocks_max: usize,
-    /// Bytes of blocks that are not durable, with their receipts and changes, at most, about.
-    pub batch_bytes_max: usize,
-    /// Blocks beside the chain of the head that are kept, at most: then those are forgotten that
-    /// the newest does not build upon.
-    pub side_blocks_max: usize,
-    /// Bytes of such blocks, at most, about.
-    pub side_bytes_max: usize,
-    /// Branches of the tries that stay in memory, about: 900 bytes each.
-    pub branches_max: usize,
-}
-
-impl ChainOptions {
-    /// For importing many blocks.
-    pub const fn new(mode: Mode, threads: usize) -> Self {
-        Self {
-            mode,
-            threads,
-            retention: Retention::Archive,
-            batch_blocks_max: 1_024,
-            batch_bytes_max: 64 << 20,
-            side_blocks_max: 1_024,
-            side_bytes_max: 64 << 20,
-            branches_max: 250_000,
-        }
-    }
-}
-
 /// Where an imported block stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -84,12 +50,16 @@ pub enum Place {
 /// What each step of imports took, summed up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Times {
+    /// Checking bodies and recovering senders, where the import did it.
+    pub prepared: Duration,
     /// Executing: from a prepared block to its outcome.
     pub executed: Duration,
     /// Computing roots.
     pub rooted: Duration,
-    /// Making durable.
+    /// Making durable, wherever that was done.
     pub durable: Duration,
+    /// Waiting for blocks to become durable, because there was no room for more that are not.
+    pub waited: Duration,
 }
 
 /// An imported block.
@@ -114,20 +84,23 @@ pub struct Imported {
 /// A chain over its store.
 #[derive(Debug)]
 pub struct Chain {
-    spec: Arc<ChainSpec>,
-    store: Store,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) store: Arc<Store>,
     executor: Arc<Executor>,
-    options: ChainOptions,
-    tree: Tree,
-    head: Head,
+    pub(crate) options: ChainOptions,
+    pub(crate) tree: Tree,
+    pub(crate) head: Head,
     head_difficulty: U256,
-    durable: Head,
-    cache: StateCache,
+    pub(crate) durable: Head,
+    pub(crate) cache: StateCache,
     /// The state after the head, or after the side block that came last.
-    work: Option<Work>,
-    pending_blocks: usize,
-    pending_bytes: usize,
-    times: Times,
+    pub(crate) work: Option<Work>,
+    /// Blocks of the head's chain that are not durable, and bytes that they take, about.
+    pub(crate) pending_blocks: usize,
+    pub(crate) pending_bytes: usize,
+    /// The batch that is becoming durable.
+    pub(crate) persisting: Option<Persisting>,
+    pub(crate) times: Times,
 }
 
 /// How the store is read.
@@ -217,7 +190,7 @@ impl Chain {
         drop(snapshot);
         Ok(Self {
             spec: Arc::new(spec),
-            store,
+            store: Arc::new(store),
             executor,
             options,
             tree: Tree::default(),
@@ -228,6 +201,7 @@ impl Chain {
             work: None,
             pending_blocks: 0,
             pending_bytes: 0,
+            persisting: None,
             times: Times::default(),
         })
     }
@@ -243,7 +217,7 @@ impl Chain {
     }
 
     /// The store.
-    pub const fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         &self.store
     }
 
@@ -267,7 +241,9 @@ impl Chain {
             return Ok(known);
         }
         let parent = self.judge(block.block(), hash)?;
+        let started = Instant::now();
         let prepared = self.preparer().prepare(block)?;
+        self.times.prepared += started.elapsed();
         self.import_judged(prepared, parent)
     }
 
@@ -300,26 +276,30 @@ impl Chain {
     ) -> Result<Imported, ImportError> {
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);
+        let refused = Invalid::child_of(&parent.header, block.header.parent_hash);
         let (record, parallel_differed) = match self.execute(prepared, parent) {
             Ok(done) => done,
             Err(fault) => {
                 // The tries may be changed halfway.
                 self.work = None;
                 // The body is the one that the header names: the hash stands for all of it.
-                if matches!(fault, Fault::Invalid(_)) {
-                    self.tree.remember_invalid(hash);
+                if let Fault::Invalid(reason) = &fault {
+                    self.tree.remember_invalid(hash, refused.because(reason));
                 }
                 return Err(fault.of_block(number, hash));
             }
         };
         let tx_count = record.receipts.len();
         let place = self.place(record)?;
-        let durable = self.flush_if_full()?;
+        let durable = match self.options.head_rule {
+            HeadRule::Heaviest if self.is_batch_full() => self.flush()?,
+            HeadRule::Heaviest | HeadRule::Forkchoice => None,
+        };
         Ok(Imported { number, hash, gas_used, tx_count, place, parallel_differed, durable })
     }
 
     /// The store at its head: the snapshot that is at hand, if there is one.
-    fn snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
         match &self.work {
             Some(work) => Ok(work.snapshot.clone()),
             None => Ok(Arc::new(self.store.snapshot()?)),
@@ -381,23 +361,28 @@ impl Chain {
     /// The header as the child of its parent. If it is refused, so is what builds on it, whatever
     /// its body is.
     fn judge_header(&mut self, header: &Header, hash: B256) -> Result<Parent, ImportError> {
-        self.child_of(header, hash).map_err(|fault| {
-            if matches!(fault, Fault::Invalid(_)) {
-                self.tree.remember_invalid(hash);
-            }
-            fault.of_block(header.number, hash)
-        })
-    }
-
-    fn child_of(&self, header: &Header, hash: B256) -> Result<Parent, Fault> {
-        if self.tree.is_invalid(header.parent_hash) {
-            return Err(Fault::Invalid(InvalidReason::Parent(header.parent_hash)));
+        if let Some(parent) = self.tree.invalid(header.parent_hash) {
+            let reason = InvalidReason::Parent(header.parent_hash);
+            let refused = parent.clone().because(&reason);
+            self.tree.remember_invalid(hash, refused);
+            return Err(Fault::Invalid(reason).of_block(header.number, hash));
         }
         let parent = self.parent_of(header)?.ok_or_else(|| unknown_parent(header, hash))?;
+        self.judge_child(header, &parent).map_err(|fault| {
+            if let Fault::Invalid(reason) = &fault {
+                let refused = Invalid::child_of(&parent.header, header.parent_hash);
+                self.tree.remember_invalid(hash, refused.because(reason));
+            }
+            fault.of_block(header.number, hash)
+        })?;
+        Ok(parent)
+    }
+
+    fn judge_child(&self, header: &Header, parent: &Parent) -> Result<(), Fault> {
         let rules = self.spec.rules(header);
         check_merge(&self.spec, header, &parent.header, parent.total_difficulty)?;
         check_child(header, &rules, &parent.header, &self.spec.rules(&parent.header))?;
-        Ok(parent)
+        Ok(())
     }
 
     fn parent_of(&self, header: &Header) -> Result<Option<Parent>, ImportError> {
@@ -537,7 +522,8 @@ impl Chain {
         let total_difficulty = record.total_difficulty;
         let bytes = weight(&record);
         let extends = parent == self.head.hash;
-        let is_heavier = (total_difficulty, number) > (self.head_difficulty, self.head.number);
+        let is_heavier = self.options.head_rule == HeadRule::Heaviest
+            && (total_difficulty, number) > (self.head_difficulty, self.head.number);
         if !is_heavier && self.has_no_room(bytes) {
             self.tree.retain_paths([self.head.hash, parent]);
             if self.has_no_room(bytes) {
@@ -556,10 +542,36 @@ impl Chain {
             self.pending_bytes += bytes;
             return Ok(Place::Head);
         }
-        let (_, path) = self.tree.path_to(hash);
+        self.count_pending();
+        Ok(Place::Reorganised)
+    }
+
+    /// Counts the blocks of the head's chain that are not durable.
+    pub(crate) fn count_pending(&mut self) {
+        let (_, path) = self.tree.path_to(self.head.hash);
         self.pending_blocks = path.len();
         self.pending_bytes = path.iter().map(|record| weight(record)).sum();
-        Ok(Place::Reorganised)
+    }
+
+    /// Follows the chain of a block that was imported, or is durable; says where the head was.
+    /// `None` if there is no such block: nothing has changed.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn set_head(&mut self, hash: B256) -> Result<Option<Head>, ImportError> {
+        let (number, total_difficulty) = match self.tree.get(hash) {
+            Some(record) => (record.block.block().header.number, record.total_difficulty),
+            None => {
+                let snapshot = self.snapshot()?;
+                let Some(number) = snapshot.number(hash)? else { return Ok(None) };
+                header_of(&snapshot, number, hash)?;
+                (number, snapshot.total_difficulty(number)?)
+            }
+        };
+        let before = std::mem::replace(&mut self.head, Head { number, hash });
+        self.head_difficulty = total_difficulty;
+        self.count_pending();
+        Ok(Some(before))
     }
 
     /// Whether a block of so many bytes is too much beside the chain of the head.
@@ -568,56 +580,6 @@ impl Chain {
         let side_bytes = self.tree.bytes().saturating_sub(self.pending_bytes);
         side_blocks >= self.options.side_blocks_max
             || side_bytes.saturating_add(bytes) > self.options.side_bytes_max
-    }
-
-    fn flush_if_full(&mut self) -> Result<Option<Head>, ImportError> {
-        let is_full = self.pending_blocks >= self.options.batch_blocks_max
-            || self.pending_bytes >= self.options.batch_bytes_max;
-        if is_full { self.flush() } else { Ok(None) }
-    }
-
-    /// Makes the chain of the head durable. Gives the head if anything was written.
-    ///
-    /// # Errors
-    /// [`ImportError::Storage`]: then nothing more will be written. What [`Chain::durable`] says is
-    /// durable stays so.
-    pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
-        let (below, path) = self.tree.path_to(self.head.hash);
-        if path.is_empty() {
-            return Ok(None);
-        }
-        let mut work = match self.work.take() {
-            Some(work) if work.at == self.head.hash => work,
-            _ => Work::after(self.head.hash, &self.store, &self.tree)?,
-        };
-        let started = Instant::now();
-        let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
-        let extends_durable = below == self.durable.hash;
-        if extends_durable {
-            self.store.commit(&batch)?;
-            self.cache.advance(&work.layer);
-        } else {
-            // The chain leaves the durable one below its head.
-            let fork = work.base;
-            self.store.replace(fork, &batch)?;
-            self.cache.clear();
-        }
-        self.durable = self.head;
-        self.pending_blocks = 0;
-        self.pending_bytes = 0;
-        // A snapshot would keep what is pruned from being reused.
-        let tries = work.into_tries();
-        if self.options.retention != Retention::Archive {
-            self.store.prune(self.options.retention)?;
-        }
-        let snapshot = self.store.snapshot()?;
-        self.tree.settle(&batch.blocks, self.head.number, &snapshot)?;
-        if extends_durable {
-            let branches_max = self.options.branches_max;
-            self.work = Some(Work::on_head(snapshot, self.head.hash, tries, branches_max));
-        }
-        self.times.durable += started.elapsed();
-        Ok(Some(self.durable))
     }
 
     /// Makes a block of the past the head again. What came after it is forgotten.
@@ -654,26 +616,6 @@ pub(crate) fn header_of(
 const fn unknown_parent(header: &Header, hash: B256) -> ImportError {
     let Header { number, parent_hash: parent, .. } = *header;
     ImportError::UnknownParent { number, hash, parent }
-}
-
-/// Bytes that a block takes in memory until it is durable, about.
-fn weight(record: &BlockRecord) -> usize {
-    let BlockRecord { block, total_difficulty: _, receipts, access_list, diff, storage_roots } =
-        record;
-    let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
-    let receipt = |receipt: &ReceiptEnvelope| {
-        size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
-    };
-    let change = |change: &AccountDiff| {
-        size_of::<AccountDiff>() + change.slots.len() * size_of::<SlotDiff>()
-    };
-    // A transaction is about twice as large as its RLP.
-    block.block().body.length() * 2
-        + receipts.iter().map(receipt).sum::<usize>()
-        + access_list.as_ref().map_or(0, |list| list.len())
-        + diff.accounts.iter().map(change).sum::<usize>()
-        + diff.codes.iter().map(|(_, code)| code.len()).sum::<usize>()
-        + storage_roots.len() * 64
 }
 
 /// The change from nothing to the state of a genesis.

@@ -12,16 +12,27 @@
 
 mod cache;
 mod chain;
+mod engine;
 mod error;
 mod genesis;
 mod judge;
+mod options;
+mod persist;
 mod proven;
 mod tree;
+mod view;
 mod warm;
 mod work;
 
-pub use chain::{Chain, ChainOptions, Imported, Place, Times};
+pub use chain::{Chain, Imported, Place, Times};
+pub use engine::{
+    BuildAttributes, BuiltPayload, Engine, EngineError, EngineOptions, EngineStatus, EngineThread,
+    Forkchoice, ForkchoiceVerdict, PayloadId, PayloadVerdict, Refusal, Reply, SubmitError,
+    pool_head,
+};
 pub use error::{ImportError, InvalidReason};
-pub use fugue_storage::{Head, Retention};
+pub use fugue_storage::{Head, Retention, StorageError};
 pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
+pub use options::{ChainOptions, HeadRule};
+pub use view::{ChainView, ViewedBlock};

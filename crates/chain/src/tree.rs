@@ -1,7 +1,10 @@
 //! Executed blocks that are not durable, by hash.
 
+use crate::InvalidReason;
+use alloy_rlp::Encodable;
+use fugue_state::{AccountDiff, SlotDiff};
 use fugue_storage::{BlockRecord, Snapshot, StorageError};
-use fugue_types::{B256, B256Map, HashSet};
+use fugue_types::{B256, B256Map, HashSet, Header, Log, ReceiptEnvelope};
 use std::sync::Arc;
 
 /// How far below the head a side block may lie before it is forgotten.
@@ -17,7 +20,29 @@ pub(crate) struct Tree {
     /// Of all of them.
     bytes: usize,
     /// Blocks known to be invalid: a child of one is, too.
-    invalid: B256Map<()>,
+    invalid: B256Map<Invalid>,
+}
+
+/// A block that was found invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    /// The newest valid block below it; zero if that is one of proof of work.
+    pub(crate) latest_valid: B256,
+    /// The rule that it breaks.
+    pub(crate) reason: String,
+}
+
+impl Invalid {
+    /// Of a child of a valid block. Source: execution-apis, "Payload validation".
+    pub(crate) fn child_of(parent: &Header, parent_hash: B256) -> Self {
+        let is_worked = !parent.difficulty.is_zero();
+        let latest_valid = if is_worked { B256::ZERO } else { parent_hash };
+        Self { latest_valid, reason: String::new() }
+    }
+
+    pub(crate) fn because(self, reason: &InvalidReason) -> Self {
+        Self { reason: reason.to_string(), ..self }
+    }
 }
 
 impl Tree {
@@ -38,15 +63,39 @@ impl Tree {
         }
     }
 
-    pub(crate) fn is_invalid(&self, hash: B256) -> bool {
-        self.invalid.contains_key(&hash)
+    pub(crate) fn invalid(&self, hash: B256) -> Option<&Invalid> {
+        self.invalid.get(&hash)
     }
 
-    pub(crate) fn remember_invalid(&mut self, hash: B256) {
+    pub(crate) fn invalid_count(&self) -> usize {
+        self.invalid.len()
+    }
+
+    pub(crate) fn remember_invalid(&mut self, hash: B256, invalid: Invalid) {
         if self.invalid.len() >= INVALID_MAX {
             self.invalid.clear();
         }
-        self.invalid.insert(hash, ());
+        self.invalid.insert(hash, invalid);
+    }
+
+    /// Forgets that a block, and all that build on it, are invalid: these cannot be told from
+    /// others, so all are forgotten. Says whether it was known to be.
+    pub(crate) fn forget_invalid(&mut self, hash: B256) -> bool {
+        let was_known = self.invalid.contains_key(&hash);
+        if was_known {
+            self.invalid.clear();
+        }
+        was_known
+    }
+
+    /// Forgets which blocks are invalid.
+    pub(crate) fn forget_all_invalid(&mut self) {
+        self.invalid.clear();
+    }
+
+    /// All blocks, by hash.
+    pub(crate) fn blocks(&self) -> B256Map<Arc<BlockRecord>> {
+        self.blocks.iter().map(|(hash, (record, _))| (*hash, record.clone())).collect()
     }
 
     /// Blocks from the first that is not durable to `hash`, and the durable block below them; in
@@ -115,4 +164,24 @@ impl Tree {
         self.blocks.clear();
         self.bytes = 0;
     }
+}
+
+/// Bytes that a block takes in memory until it is durable, about.
+pub(crate) fn weight(record: &BlockRecord) -> usize {
+    let BlockRecord { block, total_difficulty: _, receipts, access_list, diff, storage_roots } =
+        record;
+    let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
+    let receipt = |receipt: &ReceiptEnvelope| {
+        size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
+    };
+    let change = |change: &AccountDiff| {
+        size_of::<AccountDiff>() + change.slots.len() * size_of::<SlotDiff>()
+    };
+    // A transaction is about twice as large as its RLP.
+    block.block().body.length() * 2
+        + receipts.iter().map(receipt).sum::<usize>()
+        + access_list.as_ref().map_or(0, |list| list.len())
+        + diff.accounts.iter().map(change).sum::<usize>()
+        + diff.codes.iter().map(|(_, code)| code.len()).sum::<usize>()
+        + storage_roots.len() * 64
 }

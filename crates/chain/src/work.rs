@@ -2,7 +2,7 @@
 //! changes since, and the tries.
 
 use crate::{
-    ImportError,
+    Head, ImportError,
     cache::StateCache,
     chain::header_of,
     proven::ProvenState,
@@ -10,7 +10,7 @@ use crate::{
     warm::{Watched, warm},
 };
 use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
-use fugue_storage::{CheckedNodes, Snapshot, Store};
+use fugue_storage::{BlockRecord, CheckedNodes, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie};
 use fugue_types::{Address, B256, Bytes, U256};
 use rayon::ThreadPool;
@@ -43,8 +43,17 @@ pub(crate) struct Work {
 impl Work {
     /// The state after a block of the tree or of the store.
     pub(crate) fn after(at: B256, store: &Store, tree: &Tree) -> Result<Self, ImportError> {
-        let snapshot = Arc::new(store.snapshot()?);
         let (below, path) = tree.path_to(at);
+        Self::above(below, path, Arc::new(store.snapshot()?))
+    }
+
+    /// The state after the last block of a path, the first of which is a child of the durable block
+    /// `below`.
+    pub(crate) fn above(
+        below: B256,
+        path: Vec<Arc<BlockRecord>>,
+        snapshot: Arc<Snapshot>,
+    ) -> Result<Self, ImportError> {
         let base = snapshot
             .number(below)?
             .ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
@@ -86,22 +95,24 @@ impl Work {
         Ok(())
     }
 
-    /// The tries alone.
-    pub(crate) fn into_tries(self) -> StateTrie {
-        self.tries
-    }
-
-    /// The state after the durable head, with the tries that came to it.
-    pub(crate) fn on_head(
-        snapshot: Snapshot,
-        at: B256,
-        mut tries: StateTrie,
+    /// The same state, on a newer state of the store, above whose head there are `above`, the last
+    /// of which is the block of this work.
+    pub(crate) fn rebase(
+        self,
+        snapshot: Arc<Snapshot>,
+        above: &[Arc<BlockRecord>],
         branches_max: usize,
-    ) -> Self {
-        let base = snapshot.meta().head.number;
+    ) -> Result<Self, ImportError> {
+        let Self { at: _, snapshot: _, base: _, base_hash: _, layer: _, mut tries, hashes: _ } =
+            self;
         tries.prune(branches_max);
+        let Head { number: base, hash: base_hash } = snapshot.meta().head;
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
-        Self { at, snapshot: Arc::new(snapshot), base, base_hash: at, layer, tries, hashes }
+        let mut work = Self { at: base_hash, snapshot, base, base_hash, layer, tries, hashes };
+        for record in above {
+            work.advance(record.block.block().header.number, record.block.hash(), &record.diff)?;
+        }
+        Ok(work)
     }
 
     /// Calls with the state as a view. The cache is of the newest durable state. With a pool, one

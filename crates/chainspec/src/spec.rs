@@ -135,6 +135,11 @@ impl ChainSpec {
         }
     }
 
+    /// The rules of a block after the merge.
+    pub fn rules_at(&self, number: u64, timestamp: u64) -> Rules {
+        self.rules(&Header { number, timestamp, ..Header::default() })
+    }
+
     /// The rules of the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
         let is_active = |condition: &ForkCondition| match condition {

@@ -6,6 +6,7 @@
 //! and gives them out as a [`fugue_state::StateDiff`]. The sequential mode lets the changes of a
 //! whole block gather in one journal; the parallel modes take them after each transaction.
 
+mod call;
 mod code;
 mod constantinople;
 mod database;
@@ -17,6 +18,7 @@ mod reader;
 mod transaction;
 
 pub use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
+pub use call::{CallError, CallOutcome, CallPrice, CallRequest, EstimateError, call, estimate_gas};
 pub use code::CodeCache;
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};

@@ -63,6 +63,24 @@ impl AccessList {
         Ok(())
     }
 
+    /// Accounts and slots of the steps so far, as EIP-7928 counts them, "Block Access List size
+    /// constraint".
+    pub(crate) fn items(&self) -> u64 {
+        self.accounts.values().map(|accesses| 1 + accesses.slots.len() as u64).sum()
+    }
+
+    /// Items that a step would add: what it reads, or pays without reading, and no step before it
+    /// has looked at. What a step changes it also reads.
+    pub(crate) fn items_of(&self, reads: &ReadLog, recipient: Option<Address>) -> u64 {
+        let accounts = reads.accounts.iter().map(|(address, _)| *address).chain(recipient);
+        let accounts = accounts.filter(|address| !self.accounts.contains_key(address)).count();
+        let is_listed = |address: &Address, slot: &U256| {
+            self.accounts.get(address).is_some_and(|found| found.slots.contains_key(slot))
+        };
+        let slots = reads.seen.iter().filter(|(address, slot)| !is_listed(address, slot)).count();
+        accounts as u64 + slots as u64
+    }
+
     /// The list, in the order that the protocol asks for.
     pub(crate) fn into_list(self) -> BlockAccessList {
         let account = |(address, accesses): (Address, Accesses)| {
@@ -117,6 +135,7 @@ impl Accesses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_eips::eip7928::total_bal_items;
     use fugue_state::{AccountDiff, SlotDiff};
 
     fn account(nonce: u64, balance: u64) -> Account {
@@ -173,6 +192,23 @@ mod tests {
         let mut read = AccountChanges::new(address(2));
         read.storage_reads = vec![U256::from(5)];
         assert_eq!(list.into_list(), [changed, read, AccountChanges::new(address(9))]);
+    }
+
+    #[test]
+    fn items_are_counted_once_and_as_the_protocol_does() {
+        let mut list = AccessList::default();
+        let nothing = diff(vec![]);
+        list.push(&reads(&[1, 2], &[(1, 5), (2, 5)]), &nothing).unwrap();
+        assert_eq!(list.items(), 4);
+        let next = reads(&[1, 3], &[(1, 5), (1, 6), (3, 5)]);
+        let recipient = Address::repeat_byte(9);
+        assert_eq!(list.items_of(&next, None), 3);
+        assert_eq!(list.items_of(&next, Some(recipient)), 4);
+        assert_eq!(list.items_of(&next, Some(Address::repeat_byte(2))), 3);
+        list.touch(recipient);
+        list.push(&next, &nothing).unwrap();
+        assert_eq!(list.items(), 8);
+        assert_eq!(total_bal_items(&list.into_list()), 8);
     }
 
     #[test]

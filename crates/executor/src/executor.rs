@@ -1,8 +1,10 @@
 //! The executor: its threads, its code cache, and the choice of the mode.
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock,
+    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, PreparedBlock,
+    build::{self, Job},
     occ::{self, OccRun, Resources, Room},
+    prepare::{predecessors, prepare_txs},
     sequential,
 };
 use fugue_chainspec::Rules;
@@ -61,6 +63,7 @@ pub enum Scope {
 }
 
 /// Why a parallel run ended early, and the rest of the block, or all of it, was run sequentially.
+/// A block that is being filled is then filled from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
     /// What the parallel run came upon.
@@ -174,9 +177,7 @@ impl Executor {
                 Ok(Execution { outcome, report: report(Stats::default(), None) })
             }
             Mode::Occ => {
-                let Self { threads, pool, codes, room } = self;
-                let resources = Resources { codes, pool, threads: *threads, room };
-                match occ::run(block, rules, view, scope, &resources) {
+                match occ::run(block, rules, view, scope, &self.resources()) {
                     Ok(OccRun { outcome, stats, ended_by }) => {
                         let fallback = ended_by.map(|cause| Fallback { cause });
                         Ok(Execution { outcome, report: report(stats, fallback) })
@@ -191,5 +192,56 @@ impl Executor {
                 }
             }
         }
+    }
+
+    /// Fills a block from candidates on the state before it. They are tried in the given order, and
+    /// what is refused at its turn is left out, together with what its sender has after it. The
+    /// answer is the same in every mode and on any number of threads, if no time limit cuts it off.
+    ///
+    /// Candidates cost memory even where they are not tried: the caller bounds their number.
+    ///
+    /// # Errors
+    /// [`BlockError::Invalid`] if no block is possible on this state: a system contract is not
+    /// there, or fails. Otherwise the state failed, or this executor.
+    pub fn build(
+        &self,
+        mode: Mode,
+        draft: &Draft<'_>,
+        candidates: Vec<Candidate>,
+        rules: &Rules,
+        view: &dyn StateView,
+        limits: &BuildLimits,
+    ) -> Result<Built, BlockError> {
+        let pairs = candidates.into_iter().map(|Candidate { tx, sender }| (tx, sender));
+        let (transactions, senders): (Vec<_>, Vec<_>) = pairs.unzip();
+        let txs = prepare_txs(&transactions, &senders, self.pool_for(transactions.len()))?;
+        let predecessors = predecessors(&txs);
+        let Draft { header, withdrawals } = *draft;
+        let job = Job {
+            header,
+            withdrawals,
+            rules,
+            view,
+            limits,
+            transactions: &transactions,
+            txs: &txs,
+            predecessors: &predecessors,
+        };
+        let report = |stats, fallback| Report { mode, threads: self.threads, stats, fallback };
+        let in_order = || build::fill_in_order(&job, &self.codes);
+        let (filled, report) = match mode {
+            Mode::Seq => (in_order()?, report(Stats::default(), None)),
+            Mode::Occ => match occ::fill(&job, &self.resources()) {
+                Ok((filled, stats)) => (filled, report(stats, None)),
+                Err(cause) => (in_order()?, report(Stats::default(), Some(Fallback { cause }))),
+            },
+        };
+        Ok(filled.into_built(transactions, senders, report))
+    }
+
+    /// What a parallel run borrows.
+    const fn resources(&self) -> Resources<'_> {
+        let Self { threads, pool, codes, room } = self;
+        Resources { codes, pool, threads: *threads, room }
     }
 }

@@ -15,10 +15,26 @@ use fugue_evm::{
     DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY, Fault, Kernel, StateReader, SystemCallFault,
 };
 use fugue_state::StateError;
-use fugue_types::{Block, Bytes, Requests, TxResult, U256};
+use fugue_types::{Block, Bytes, Header, Requests, TxResult, U256, Withdrawals};
 
 /// Gwei in wei: withdrawals are counted in gwei. Source: EIP-4895.
 const GWEI: u64 = 1_000_000_000;
+
+/// What a block is besides its transactions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'b> {
+    pub(crate) header: &'b Header,
+    pub(crate) ommers: &'b [Header],
+    pub(crate) withdrawals: Option<&'b Withdrawals>,
+}
+
+impl<'b> Frame<'b> {
+    /// The frame of a whole block.
+    pub(crate) fn of(block: &'b Block) -> Self {
+        let Block { header, body } = block;
+        Self { header, ommers: &body.ommers, withdrawals: body.withdrawals.as_ref() }
+    }
+}
 
 /// Whether anything happens before the first transaction.
 pub(crate) fn has_opening(rules: &Rules) -> bool {
@@ -29,9 +45,8 @@ pub(crate) fn has_opening(rules: &Rules) -> bool {
 pub(crate) fn open<R: StateReader<Error = StateError>>(
     kernel: &mut Kernel<'_, R>,
     rules: &Rules,
-    block: &Block,
+    header: &Header,
 ) -> Result<(), BlockError> {
-    let header = &block.header;
     if rules.moves_dao_balances {
         // Source: EIP-779.
         let mut drained = U256::ZERO;
@@ -70,18 +85,18 @@ fn unchecked(called: Result<Bytes, SystemCallFault<StateError>>) -> Result<(), B
 pub(crate) fn close<R: StateReader<Error = StateError>>(
     kernel: &mut Kernel<'_, R>,
     rules: &Rules,
-    block: &Block,
+    frame: &Frame<'_>,
     results: &[TxResult],
     scope: Scope,
 ) -> Result<Option<Requests>, BlockError> {
     if rules.has(Fork::Shanghai) {
         // Source: EIP-4895, "State transition".
-        for withdrawal in block.body.withdrawals.iter().flat_map(|withdrawals| withdrawals.iter()) {
+        for withdrawal in frame.withdrawals.into_iter().flat_map(|all| all.iter()) {
             let amount = U256::from(withdrawal.amount) * U256::from(GWEI);
             kernel.credit(withdrawal.address, amount)?;
         }
     }
-    reward(kernel, rules, block)?;
+    reward(kernel, rules, frame)?;
     if !rules.has(Fork::Prague) {
         return Ok(None);
     }
@@ -92,17 +107,17 @@ pub(crate) fn close<R: StateReader<Error = StateError>>(
 fn reward<R: StateReader<Error = StateError>>(
     kernel: &mut Kernel<'_, R>,
     rules: &Rules,
-    block: &Block,
+    frame: &Frame<'_>,
 ) -> Result<(), BlockError> {
     let Some(reward) = rules.block_reward().map(U256::from) else { return Ok(()) };
-    let header = &block.header;
-    for ommer in &block.body.ommers {
+    let Frame { header, ommers, withdrawals: _ } = *frame;
+    for ommer in ommers {
         // An ommer is one to seven generations older (checked with the header); older is worth 0.
         let generations = header.number.saturating_sub(ommer.number);
         let share = reward * U256::from(8_u64.saturating_sub(generations)) / U256::from(8);
         kernel.credit(ommer.beneficiary, share)?;
     }
-    let inclusion = reward / U256::from(32) * U256::from(block.body.ommers.len());
+    let inclusion = reward / U256::from(32) * U256::from(ommers.len());
     kernel.credit(header.beneficiary, reward + inclusion)?;
     Ok(())
 }

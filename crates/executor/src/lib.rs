@@ -1,4 +1,4 @@
-//! Runs one block to its outcome, sequentially or in parallel.
+//! Runs one block to its outcome, sequentially or in parallel; fills a block from candidates.
 //!
 //! Sequential execution is the definition. The parallel modes may differ in time only: where they
 //! find a block invalid, or come upon a defect of their own, they run it sequentially and that
@@ -6,9 +6,11 @@
 //!
 //! The path: [`Executor::prepare`] recovers senders and authorities, [`Executor::execute`] opens
 //! the block (system calls), runs its transactions in the chosen [`Mode`], closes it (withdrawals,
-//! requests, rewards) and gives a [`BlockOutcome`].
+//! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
+//! candidates, of which it takes into the block what fits.
 
 mod access_list;
+mod build;
 mod divergence;
 mod error;
 mod executor;
@@ -20,6 +22,7 @@ mod requests;
 mod sequential;
 mod tally;
 
+pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};

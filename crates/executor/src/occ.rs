@@ -9,21 +9,26 @@
 //! The fee recipient's account, which every transaction credits, is kept out of the memory's way:
 //! fees are paid at the commit, and a transaction that looks at that account runs at its turn.
 
+mod fill;
 mod memory;
 mod program;
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope, frame,
+    BlockError, BlockOutcome, PreparedBlock, Scope,
+    build::{Filled, Filling, Job},
+    frame,
     sequential::{self, Notes, Progress},
     tally::Tally,
 };
+use fill::{Ended, Fill};
 use fugue_chainspec::Rules;
 use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
-use fugue_scheduler::{Failure, Session, Stats};
+use fugue_scheduler::{Failure, Program, Session, Stats};
 use fugue_state::{Overlay, StateDiff, StateView};
+use fugue_types::Header;
 use memory::StateMemory;
 use parking_lot::Mutex;
-use program::{Occ, OccBlock};
+use program::{InOrder, Occ, OccBlock};
 
 pub(crate) use memory::Room;
 
@@ -57,42 +62,98 @@ pub(crate) fn run(
     scope: Scope,
     resources: &Resources<'_>,
 ) -> Result<OccRun, BlockError> {
-    let Resources { codes, pool, threads, room } = *resources;
+    let Resources { codes, room, .. } = *resources;
     let block = prepared.block.block();
+    let (opening, reads) = match scope {
+        Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?,
+        Scope::Transactions => (StateDiff::default(), ReadLog::default()),
+    };
     let mut overlay = Overlay::new(view);
-    let (mut opening, mut reads) = (StateDiff::default(), ReadLog::default());
-    if scope != Scope::Transactions && frame::has_opening(rules) {
-        let reader = ViewReader(view);
-        let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
-        frame::open(&mut kernel, rules, block)?;
-        (opening, reads) = kernel.take();
-        overlay.push(&opening)?;
-    }
-
+    overlay.push(&opening)?;
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
     let mut notes = Notes::new(rules, scope);
     notes.push(&reads, &opening)?;
     let progress = Progress { overlay, tally, notes };
+    let commit = InOrder::new(&block.body.transactions, progress);
     let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
-    let occ = OccBlock::new(prepared, rules, codes, memory, progress);
-    let program = Occ(&occ);
-    let session = Session::new(&program, prepared.txs.len());
-    pool.in_place_scope(|scope| {
-        for _ in 1..threads.min(prepared.txs.len()) {
+    let PreparedBlock { txs, predecessors, .. } = prepared;
+    let occ = OccBlock::new(&block.header, txs, predecessors, rules, codes, memory);
+    let (stats, failure) = work(&Occ { block: &occ, commit: &commit }, txs.len(), resources);
+    let ended_by = failure.map(|failure| ended_by(failure).unwrap_or_else(|defect| defect));
+    *room.lock() = Some(occ.into_room());
+    let progress = commit.into_progress()?;
+    let outcome = sequential::resume(progress, prepared, rules, codes, scope)?;
+    Ok(OccRun { outcome, stats, ended_by })
+}
+
+/// Fills a block on the caller's thread and those of the pool.
+///
+/// # Errors
+/// What opening the block, a transaction that could not run at its turn, or closing the block came
+/// upon; a defect.
+pub(crate) fn fill(
+    job: &Job<'_>,
+    resources: &Resources<'_>,
+) -> Result<(Filled, Stats), BlockError> {
+    let Resources { codes, room, .. } = *resources;
+    let Job { header, rules, view, txs, predecessors, .. } = *job;
+    let (opening, reads) = open(rules, header, view, codes)?;
+    let mut overlay = Overlay::new(view);
+    overlay.push(&opening)?;
+    let mut filling = Filling::new(job);
+    filling.open(&reads, &opening)?;
+    let commit = Fill::new(filling, overlay);
+    let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
+    let occ = OccBlock::new(header, txs, predecessors, rules, codes, memory);
+    let (stats, failure) = work(&Occ { block: &occ, commit: &commit }, txs.len(), resources);
+    *room.lock() = Some(occ.into_room());
+    match failure.map(ended_by).transpose()? {
+        None | Some(Ended::Over) => {}
+        Some(Ended::Failed(error)) => return Err(error),
+    }
+    let (filling, overlay) = commit.into_parts();
+    let kernel = Kernel::new(rules, header, codes, ViewReader(overlay), FeePayment::Direct);
+    Ok((filling.close(kernel)?, stats))
+}
+
+/// What the opening of the block changes and reads.
+fn open(
+    rules: &Rules,
+    header: &Header,
+    view: &dyn StateView,
+    codes: &CodeCache,
+) -> Result<(StateDiff, ReadLog), BlockError> {
+    if !frame::has_opening(rules) {
+        return Ok((StateDiff::default(), ReadLog::default()));
+    }
+    let mut kernel = Kernel::new(rules, header, codes, ViewReader(view), FeePayment::Direct);
+    frame::open(&mut kernel, rules, header)?;
+    Ok(kernel.take())
+}
+
+/// Runs a session of `count` transactions to its end.
+fn work<P: Program>(
+    program: &P,
+    count: usize,
+    resources: &Resources<'_>,
+) -> (Stats, Option<Failure<P::Error>>) {
+    let session = Session::new(program, count);
+    resources.pool.in_place_scope(|scope| {
+        for _ in 1..resources.threads.min(count) {
             scope.spawn(|_| session.work());
         }
         session.work();
     });
-    let (stats, failure) = session.finish();
-    let ended_by = failure.map(|failure| match failure {
-        Failure::Commit(error) => error,
-        Failure::Panicked(tx) => BlockError::Internal(format!("transaction {tx} panicked")),
+    session.finish()
+}
+
+/// What the commit answered that ended the session; an error if the session broke.
+fn ended_by<E>(failure: Failure<E>) -> Result<E, BlockError> {
+    match failure {
+        Failure::Commit(error) => Ok(error),
+        Failure::Panicked(tx) => Err(BlockError::Internal(format!("transaction {tx} panicked"))),
         Failure::HeadRefused(tx) => {
-            BlockError::Internal(format!("transaction {tx} did not run at its turn"))
+            Err(BlockError::Internal(format!("transaction {tx} did not run at its turn")))
         }
-    });
-    let (progress, used) = occ.into_parts();
-    *room.lock() = Some(used);
-    let outcome = sequential::resume(progress?, prepared, rules, codes, scope)?;
-    Ok(OccRun { outcome, stats, ended_by })
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{BlockError, InvalidBlock};
 use alloy_consensus::transaction::SignerRecoverable;
 use fugue_chainspec::{Fork, Rules};
-use fugue_evm::PreparedTx;
+use fugue_evm::{PreparedTx, TxEncodingError};
 use fugue_types::{Address, AddressMap, CheckedBlock, RecoveredBlock, Transaction};
 use rayon::{ThreadPool, prelude::*};
 
@@ -44,24 +44,8 @@ impl PreparedBlock {
         block: RecoveredBlock,
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
-        let (txs, senders) = (&block.block().body.transactions, block.senders());
-        // This recovers the authorities of EIP-7702 transactions.
-        let prepare = |(tx, sender): (&Transaction, &Address)| PreparedTx::new(tx, *sender);
-        let txs: Vec<PreparedTx> = match pool {
-            Some(pool) => {
-                pool.install(|| txs.par_iter().zip(senders).map(prepare).collect::<Result<_, _>>())
-            }
-            None => txs.iter().zip(senders).map(prepare).collect(),
-        }?;
-        let mut last_of: AddressMap<usize> = AddressMap::default();
-        let mut predecessors = Vec::with_capacity(txs.len());
-        for (index, tx) in txs.iter().enumerate() {
-            predecessors.push(last_of.insert(tx.sender(), index));
-            // An authorization counts up its authority's nonce as a transaction does.
-            for authority in tx.authorities().filter(|authority| *authority != tx.sender()) {
-                last_of.insert(authority, index);
-            }
-        }
+        let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
+        let predecessors = predecessors(&txs);
         Ok(Self { block, txs, predecessors })
     }
 
@@ -79,4 +63,32 @@ impl PreparedBlock {
     pub fn senders(&self) -> &[Address] {
         self.block.senders()
     }
+}
+
+/// Transactions ready to run, each with its sender; on the pool, or on the caller's thread alone.
+pub(crate) fn prepare_txs(
+    txs: &[Transaction],
+    senders: &[Address],
+    pool: Option<&ThreadPool>,
+) -> Result<Vec<PreparedTx>, TxEncodingError> {
+    // This recovers the authorities of EIP-7702 transactions.
+    let prepare = |(tx, sender): (&Transaction, &Address)| PreparedTx::new(tx, *sender);
+    match pool {
+        Some(pool) => pool.install(|| txs.par_iter().zip(senders).map(prepare).collect()),
+        None => txs.iter().zip(senders).map(prepare).collect(),
+    }
+}
+
+/// For each transaction the nearest earlier one whose nonce it builds upon.
+pub(crate) fn predecessors(txs: &[PreparedTx]) -> Vec<Option<usize>> {
+    let mut last_of: AddressMap<usize> = AddressMap::default();
+    let mut predecessors = Vec::with_capacity(txs.len());
+    for (index, tx) in txs.iter().enumerate() {
+        predecessors.push(last_of.insert(tx.sender(), index));
+        // An authorization counts up its authority's nonce as a transaction does.
+        for authority in tx.authorities().filter(|authority| *authority != tx.sender()) {
+            last_of.insert(authority, index);
+        }
+    }
+    predecessors
 }

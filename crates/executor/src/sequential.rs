@@ -2,7 +2,10 @@
 //! ratio. One EVM for the block; nothing is set up anew per transaction.
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope, access_list::AccessList, frame, tally::Tally,
+    BlockError, BlockOutcome, PreparedBlock, Scope,
+    access_list::AccessList,
+    frame::{self, Frame},
+    tally::Tally,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
@@ -41,6 +44,16 @@ impl Notes {
         self.steps.is_some() || self.access_list.is_some()
     }
 
+    /// Items of the access list of the steps so far (EIP-7928); 0 where none is kept.
+    pub(crate) fn items(&self) -> u64 {
+        self.access_list.as_ref().map_or(0, AccessList::items)
+    }
+
+    /// Items that a step would add, which reads this and pays `recipient` without reading it.
+    pub(crate) fn items_of(&self, reads: &ReadLog, recipient: Option<Address>) -> u64 {
+        self.access_list.as_ref().map_or(0, |list| list.items_of(reads, recipient))
+    }
+
     /// The next step pays the fee recipient without reading it.
     pub(crate) fn pays(&mut self, recipient: Address) {
         if let Some(list) = &mut self.access_list {
@@ -74,7 +87,7 @@ pub(crate) fn run(
     let tally = Tally::new(rules, &block.header, prepared.txs.len());
     let mut notes = Notes::new(rules, scope);
     if scope != Scope::Transactions {
-        frame::open(&mut kernel, rules, block)?;
+        frame::open(&mut kernel, rules, &block.header)?;
     }
     if notes.are_kept() {
         take_step(&mut kernel, &mut notes)?;
@@ -96,7 +109,8 @@ pub(crate) fn resume(
     run_rest(kernel, tally, notes, prepared, rules, scope)
 }
 
-type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
+/// A kernel over the state after the steps so far.
+pub(crate) type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
 
 fn run_rest(
     mut kernel: OverlayKernel<'_, '_>,
@@ -121,9 +135,21 @@ fn run_rest(
             take_step(&mut kernel, &mut notes)?;
         }
     }
+    finish(kernel, tally, notes, rules, &Frame::of(block), scope)
+}
+
+/// Closes a block whose transactions have run, and gives its outcome.
+pub(crate) fn finish(
+    mut kernel: OverlayKernel<'_, '_>,
+    tally: Tally,
+    notes: Notes,
+    rules: &Rules,
+    frame: &Frame<'_>,
+    scope: Scope,
+) -> Result<BlockOutcome, BlockError> {
     let requests = match scope {
         Scope::Block | Scope::Recorded => {
-            frame::close(&mut kernel, rules, block, tally.results(), scope)?
+            frame::close(&mut kernel, rules, frame, tally.results(), scope)?
         }
         Scope::Transactions => None,
     };

@@ -1,6 +1,6 @@
 //! The counts of a block: what it may still take, and what it has used.
 
-use crate::{BlockError, BlockOutcome, InvalidBlock};
+use crate::{BlockOutcome, InvalidBlock};
 use alloy_consensus::Transaction as _;
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
 use fugue_chainspec::{Fork, Rules};
@@ -38,11 +38,11 @@ impl Tally {
     /// Before Amsterdam gas is what senders paid. From then on the regular dimension is short if
     /// the gas limit, but no more than EIP-7825 lets one transaction spend there, does not fit; and
     /// the state dimension if the gas limit does not fit. Source: EIP-8037.
-    pub(crate) fn admit(&self, tx: &Transaction) -> Result<(), BlockError> {
+    pub(crate) fn admit(&self, tx: &Transaction) -> Result<(), InvalidBlock> {
         let index = self.results.len();
-        let short = |available| -> Result<(), BlockError> {
+        let short = |available| -> Result<(), InvalidBlock> {
             let gas_limit = tx.gas_limit();
-            Err(InvalidBlock::GasLimit { index, hash: *tx.hash(), gas_limit, available }.into())
+            Err(InvalidBlock::GasLimit { index, hash: *tx.hash(), gas_limit, available })
         };
         if self.has_two_dimensions {
             let regular_left = self.gas_limit.saturating_sub(self.regular);
@@ -63,7 +63,7 @@ impl Tally {
             && self.blob.saturating_add(blob_gas) > max
         {
             let blob_gas = self.blob.saturating_add(blob_gas);
-            return Err(InvalidBlock::BlobGas { index, hash: *tx.hash(), blob_gas, max }.into());
+            return Err(InvalidBlock::BlobGas { index, hash: *tx.hash(), blob_gas, max });
         }
         Ok(())
     }
@@ -75,6 +75,12 @@ impl Tally {
         self.state += result.gas.state;
         self.blob += tx.blob_gas_used().unwrap_or_default();
         self.results.push(result);
+    }
+
+    /// Gas that no transaction has used, in the dimension that has less of it.
+    pub(crate) fn gas_left(&self) -> u64 {
+        let used = if self.has_two_dimensions { self.regular.max(self.state) } else { self.used };
+        self.gas_limit.saturating_sub(used)
     }
 
     /// What the transactions did, in block order.

@@ -108,7 +108,7 @@ pub enum StorageError {
 
 impl StorageError {
     /// Whether a write was refused for what it is, and the store is as sound as before.
-    pub(crate) const fn is_refusal(&self) -> bool {
+    pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::Misfit(_)

@@ -2,13 +2,13 @@
 
 use crate::{
     Mismatch, Rule, child_difficulty, expect,
-    header::{check_fields, check_gas_limit},
+    header::{GAS_LIMIT_MIN, check_fields, check_gas_limit},
 };
 use alloy_eips::eip1559::{
     BaseFeeParams, DEFAULT_ELASTICITY_MULTIPLIER, GAS_LIMIT_BOUND_DIVISOR, INITIAL_BASE_FEE,
     calc_next_block_base_fee,
 };
-use fugue_chainspec::{Fork, Rules};
+use fugue_chainspec::{BlobParams, Fork, Rules};
 use fugue_types::Header;
 
 /// Judges a header by itself and by its parent's. `rules` and `parent_rules` are those of the two
@@ -38,23 +38,18 @@ pub fn check_child(
     if rules.has(Fork::London)
         && let Some(found) = header.base_fee_per_gas
     {
-        expect(Rule::BaseFee, base_fee(parent, parent_rules), found)?;
+        expect(Rule::BaseFee, child_base_fee(parent, parent_rules), found)?;
     }
     if let (Some(params), Some(found)) = (rules.blob_params, header.excess_blob_gas) {
-        // The parent's base fee decides whether the reserve price holds; a parent before Cancun
-        // has used no blobs.
-        let excess = params.next_block_excess_blob_gas_osaka(
-            parent.excess_blob_gas.unwrap_or_default(),
-            parent.blob_gas_used.unwrap_or_default(),
-            parent.base_fee_per_gas.unwrap_or_default(),
-        );
-        expect(Rule::ExcessBlobGas, excess, found)?;
+        expect(Rule::ExcessBlobGas, child_excess_blob_gas(&params, parent), found)?;
     }
     difficulty(header, rules, parent, parent_rules)
 }
 
 /// Base fee of the child of `parent`, in wei; the child is London or later.
-fn base_fee(parent: &Header, parent_rules: &Rules) -> u64 {
+///
+/// Source: EIP-1559, "Specification".
+pub fn child_base_fee(parent: &Header, parent_rules: &Rules) -> u64 {
     match parent.base_fee_per_gas {
         Some(base_fee) if parent_rules.has(Fork::London) => calc_next_block_base_fee(
             parent.gas_used,
@@ -64,6 +59,29 @@ fn base_fee(parent: &Header, parent_rules: &Rules) -> u64 {
         ),
         _ => INITIAL_BASE_FEE,
     }
+}
+
+/// Blob gas in excess of the child of `parent`; `params` are the child's, which is Cancun or later.
+///
+/// Source: EIP-4844, EIP-7918.
+pub fn child_excess_blob_gas(params: &BlobParams, parent: &Header) -> u64 {
+    // The parent's base fee decides whether the reserve price holds; a parent before Cancun has
+    // used no blobs.
+    params.next_block_excess_blob_gas_osaka(
+        parent.excess_blob_gas.unwrap_or_default(),
+        parent.blob_gas_used.unwrap_or_default(),
+        parent.base_fee_per_gas.unwrap_or_default(),
+    )
+}
+
+/// The gas limit of a child that goes as far towards `target` as one block may; both blocks are
+/// London or later.
+///
+/// Source: EIP-1559, "Specification".
+pub fn child_gas_limit(parent: &Header, target: u64) -> u64 {
+    let before = parent.gas_limit;
+    let step = (before / GAS_LIMIT_BOUND_DIVISOR).saturating_sub(1);
+    target.clamp(before.saturating_sub(step), before.saturating_add(step)).max(GAS_LIMIT_MIN)
 }
 
 fn gas_limit_step(
@@ -157,6 +175,15 @@ mod tests {
     fn the_gas_limit_moves_by_less_than_a_1024th() {
         assert_eq!(broken(Fork::Berlin, |header| header.gas_limit += 29_295), None);
         assert_eq!(broken(Fork::Berlin, |header| header.gas_limit -= 29_295), None);
+    }
+
+    #[test]
+    fn a_gas_limit_goes_towards_its_target_as_far_as_it_may() {
+        let parent = |gas_limit| Header { gas_limit, ..Header::default() };
+        assert_eq!(child_gas_limit(&parent(30_000_000), 60_000_000), 30_029_295);
+        assert_eq!(child_gas_limit(&parent(30_000_000), 10_000_000), 29_970_705);
+        assert_eq!(child_gas_limit(&parent(30_000_000), 30_000_001), 30_000_001);
+        assert_eq!(child_gas_limit(&parent(5_000), 0), 5_000);
     }
 
     #[test]

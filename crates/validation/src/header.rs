@@ -11,7 +11,7 @@ const EXTRA_DATA_BYTES_MAX: usize = 32;
 /// `extraData` of the DAO fork's first blocks. Source: EIP-779.
 const DAO_EXTRA_DATA: &[u8] = b"dao-hard-fork";
 /// Lowest gas limit of a block. Source: Yellow Paper, "Block Header Validity".
-const GAS_LIMIT_MIN: u64 = 5_000;
+pub(crate) const GAS_LIMIT_MIN: u64 = 5_000;
 /// Highest gas limit of a block. Source: the official tests, which ask the range of EIP-1985 of
 /// every header.
 const GAS_LIMIT_MAX: u64 = u64::MAX >> 1;

@@ -26,7 +26,7 @@ mod samples;
 mod transaction;
 
 pub use block::{Ommers, check_block};
-pub use child::check_child;
+pub use child::{check_child, child_base_fee, child_excess_blob_gas, child_gas_limit};
 pub use difficulty::child_difficulty;
 pub use merge::check_merge;
 pub use mismatch::Mismatch;

@@ -25,14 +25,20 @@ impl Wallet {
         let mut candidate = keccak256(&input);
         loop {
             // A hash is no valid key only if it is zero or at least the order of the curve.
-            if let Ok(secret) = SecretKey::from_byte_array(candidate.0) {
-                let public = PublicKey::from_secret_key(SECP256K1, &secret);
-                let encoded = public.serialize_uncompressed();
-                let address = Address::from_word(keccak256(&encoded[1..]));
-                return Self { secret, address };
+            if let Some(wallet) = Self::from_key(candidate) {
+                return wallet;
             }
             candidate = keccak256(candidate);
         }
+    }
+
+    /// The wallet of a secret key; `None` if it is none.
+    pub fn from_key(key: B256) -> Option<Self> {
+        let secret = SecretKey::from_byte_array(key.0).ok()?;
+        let public = PublicKey::from_secret_key(SECP256K1, &secret);
+        let encoded = public.serialize_uncompressed();
+        let address = Address::from_word(keccak256(&encoded[1..]));
+        Some(Self { secret, address })
     }
 
     /// The address of the account.

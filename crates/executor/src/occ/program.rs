@@ -1,58 +1,88 @@
 //! A block as the scheduler's program: run a transaction ahead or at its turn, commit it.
+//!
+//! What a commit does is not the same for a block that is given, where every transaction has to
+//! hold ([`InOrder`]), and for one that is being filled, where those that do not are left out.
 
 use super::memory::{ReadFault, Room, StateMemory, version_of};
-use crate::{BlockError, PreparedBlock, sequential::Progress};
+use crate::{BlockError, sequential::Progress};
 use fugue_chainspec::{Fork, Rules};
-use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, ReadLog, StateReader};
+use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ReadLog, StateReader};
 use fugue_scheduler::{Place, Program, Ran};
 use fugue_state::{Account, AccountDiff, Overlay, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Block, Bytes, U256};
+use fugue_types::{Address, B256, Bytes, Header, Transaction, U256};
 use parking_lot::Mutex;
 
 /// The last run of a transaction.
-struct TxRun {
-    executed: Result<Executed, Fault<StateError>>,
-    diff: StateDiff,
-    reads: ReadLog,
+pub(super) struct TxRun {
+    pub(super) executed: Result<Executed, Fault<StateError>>,
+    pub(super) diff: StateDiff,
+    pub(super) reads: ReadLog,
 }
 
-/// One block being executed by many threads.
+/// The transactions of one block being executed by many threads.
 pub(super) struct OccBlock<'b> {
-    prepared: &'b PreparedBlock,
+    header: &'b Header,
+    txs: &'b [PreparedTx],
+    predecessors: &'b [Option<usize>],
     rules: &'b Rules,
     codes: &'b CodeCache,
     memory: StateMemory<'b>,
     runs: Vec<Mutex<Option<TxRun>>>,
-    /// What is committed; `None` after a commit that failed half-way.
-    progress: Mutex<Option<Progress<'b>>>,
+}
+
+/// What happens at the turn of a transaction whose last run is known to hold.
+pub(super) trait Commit: Sync {
+    /// Why the session ends.
+    type Error: Send;
+
+    /// Takes the run of `tx` from the block. Called in block order, one at a time.
+    fn commit(&self, block: &OccBlock<'_>, tx: usize) -> Result<(), Self::Error>;
 }
 
 impl<'b> OccBlock<'b> {
     pub(super) fn new(
-        prepared: &'b PreparedBlock,
+        header: &'b Header,
+        txs: &'b [PreparedTx],
+        predecessors: &'b [Option<usize>],
         rules: &'b Rules,
         codes: &'b CodeCache,
         memory: StateMemory<'b>,
-        progress: Progress<'b>,
     ) -> Self {
-        Self {
-            prepared,
-            rules,
-            codes,
-            memory,
-            runs: prepared.txs.iter().map(|_| Mutex::new(None)).collect(),
-            progress: Mutex::new(Some(progress)),
+        let runs = txs.iter().map(|_| Mutex::new(None)).collect();
+        Self { header, txs, predecessors, rules, codes, memory, runs }
+    }
+
+    /// The room of the memory.
+    pub(super) fn into_room(self) -> Room {
+        self.memory.into_room()
+    }
+
+    /// The last run of a transaction, at its turn.
+    pub(super) fn take_run(&self, tx: usize) -> Result<TxRun, BlockError> {
+        let run = self.runs[tx].lock().take();
+        run.ok_or_else(|| BlockError::Internal(format!("transaction {tx} has no result")))
+    }
+
+    /// Pays the fee that a transaction did not pay itself. `state` is the one before the payment.
+    pub(super) fn pay(
+        &self,
+        tx: usize,
+        fee: U256,
+        state: &Overlay<'_>,
+    ) -> Result<Option<AccountDiff>, BlockError> {
+        let change = self.fee_change(fee, state)?;
+        if let Some(change) = &change {
+            let paid = StateDiff { accounts: vec![change.clone()], codes: Vec::new() };
+            // Nobody who runs ahead reads this account, so nobody is overtaken.
+            self.memory.write(version_of(tx), &paid, &StateDiff::default(), &mut Vec::new());
         }
+        Ok(change)
     }
 
-    /// What is committed, and the room of the memory.
-    pub(super) fn into_parts(self) -> (Result<Progress<'b>, BlockError>, Room) {
-        let broken = || BlockError::Internal("a commit failed half-way".to_owned());
-        (self.progress.into_inner().ok_or_else(broken), self.memory.into_room())
-    }
-
-    fn block(&self) -> &'b Block {
-        self.prepared.block.block()
+    /// Takes back what a transaction wrote, at its turn. Those who have read it are not told: like
+    /// all others, they compare at their own turn, which is still to come.
+    pub(super) fn undo(&self, tx: usize, diff: &StateDiff) {
+        self.memory.write(version_of(tx), &StateDiff::default(), diff, &mut Vec::new());
     }
 
     /// The fee that a transaction did not pay itself, as a change of the fee recipient's account.
@@ -61,7 +91,7 @@ impl<'b> OccBlock<'b> {
         fee: U256,
         state: &Overlay<'_>,
     ) -> Result<Option<AccountDiff>, StateError> {
-        let address = self.block().header.beneficiary;
+        let address = self.header.beneficiary;
         let before = state.account(address)?;
         let credited = before.unwrap_or_default();
         // As a direct payment does: what would overflow is not credited.
@@ -86,7 +116,7 @@ impl StateReader for MemoryReader<'_, '_> {
     type Error = ReadFault;
 
     fn account(&mut self, address: Address) -> Result<Option<Account>, ReadFault> {
-        if self.place == Place::Ahead && address == self.block.block().header.beneficiary {
+        if self.place == Place::Ahead && address == self.block.header.beneficiary {
             return Err(ReadFault::NotYet);
         }
         self.block.memory.account(address, self.tx)
@@ -110,21 +140,23 @@ impl StateReader for MemoryReader<'_, '_> {
 }
 
 /// The block as a program.
-pub(super) struct Occ<'p, 'b>(pub(super) &'p OccBlock<'b>);
+pub(super) struct Occ<'p, 'b, C> {
+    pub(super) block: &'p OccBlock<'b>,
+    pub(super) commit: &'p C,
+}
 
-impl<'p, 'b> Program for Occ<'p, 'b> {
+impl<'p, 'b, C: Commit> Program for Occ<'p, 'b, C> {
     type Worker = Kernel<'p, MemoryReader<'p, 'b>>;
-    type Error = BlockError;
+    type Error = C::Error;
 
     fn worker(&self) -> Self::Worker {
-        let block = self.0;
+        let block = self.block;
         let reader = MemoryReader { block, tx: 0, place: Place::Ahead };
-        let header = &block.block().header;
-        Kernel::new(block.rules, header, block.codes, reader, FeePayment::Deferred)
+        Kernel::new(block.rules, block.header, block.codes, reader, FeePayment::Deferred)
     }
 
     fn predecessor(&self, tx: usize) -> Option<usize> {
-        self.0.prepared.predecessors.get(tx).copied().flatten()
+        self.block.predecessors.get(tx).copied().flatten()
     }
 
     fn execute(
@@ -137,7 +169,7 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
         let reader = kernel.reader_mut();
         reader.tx = tx;
         reader.place = place;
-        let executed = kernel.transact(&self.0.prepared.txs[tx]);
+        let executed = kernel.transact(&self.block.txs[tx]);
         let (diff, reads) = kernel.take();
         let executed = match executed {
             Ok(executed) => Ok(executed),
@@ -149,9 +181,9 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
             Err(Fault::Read(ReadFault::State(error))) => Err(Fault::Read(error)),
             Err(Fault::Internal(message)) => Err(Fault::Internal(message)),
         };
-        let mut run = self.0.runs[tx].lock();
+        let mut run = self.block.runs[tx].lock();
         let earlier = run.take().map(|run| run.diff).unwrap_or_default();
-        self.0.memory.write(version_of(tx), &diff, &earlier, overtaken);
+        self.block.memory.write(version_of(tx), &diff, &earlier, overtaken);
         *run = Some(TxRun { executed, diff, reads });
         // The memory speaks of versions; readers are transactions.
         for reader in overtaken {
@@ -161,40 +193,60 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
     }
 
     fn suspect(&self, tx: usize) {
-        if let Some(run) = &*self.0.runs[tx].lock() {
-            self.0.memory.suspect(version_of(tx), &run.diff);
+        if let Some(run) = &*self.block.runs[tx].lock() {
+            self.block.memory.suspect(version_of(tx), &run.diff);
         }
     }
 
     fn is_current(&self, tx: usize) -> bool {
-        let run = self.0.runs[tx].lock();
+        let run = self.block.runs[tx].lock();
         let Some(TxRun { reads, .. }) = &*run else { return false };
         let ReadLog { accounts, slots, seen: _ } = reads;
-        let memory = &self.0.memory;
+        let memory = &self.block.memory;
         accounts.iter().all(|(address, read)| memory.account_is(*address, tx, *read))
             && slots.iter().all(|(address, slot, read)| memory.slot_is(*address, *slot, tx, *read))
     }
 
-    fn commit(&self, tx: usize) -> Result<(), BlockError> {
-        let block = self.0;
-        let transaction = &block.block().body.transactions[tx];
-        let mut progress = block.progress.lock();
+    fn commit(&self, tx: usize) -> Result<(), C::Error> {
+        self.commit.commit(self.block, tx)
+    }
+}
+
+/// The commit of a block that is given: what does not hold ends the session.
+pub(super) struct InOrder<'b> {
+    transactions: &'b [Transaction],
+    /// What is committed; `None` after a commit that failed half-way.
+    progress: Mutex<Option<Progress<'b>>>,
+}
+
+impl<'b> InOrder<'b> {
+    pub(super) fn new(transactions: &'b [Transaction], progress: Progress<'b>) -> Self {
+        Self { transactions, progress: Mutex::new(Some(progress)) }
+    }
+
+    /// What is committed.
+    pub(super) fn into_progress(self) -> Result<Progress<'b>, BlockError> {
+        let broken = || BlockError::Internal("a commit failed half-way".to_owned());
+        self.progress.into_inner().ok_or_else(broken)
+    }
+}
+
+impl Commit for InOrder<'_> {
+    type Error = BlockError;
+
+    fn commit(&self, block: &OccBlock<'_>, tx: usize) -> Result<(), BlockError> {
+        let transaction = &self.transactions[tx];
+        let mut progress = self.progress.lock();
         let Some(Progress { overlay, tally, .. }) = &*progress else {
             return Err(BlockError::Internal("a commit failed half-way".to_owned()));
         };
         tally.admit(transaction)?;
-        let run = block.runs[tx].lock().take();
-        let Some(TxRun { executed, mut diff, reads }) = run else {
-            return Err(BlockError::Internal(format!("transaction {tx} has no result")));
-        };
+        let TxRun { executed, mut diff, reads } = block.take_run(tx)?;
         let executed =
             executed.map_err(|fault| BlockError::of_transaction(tx, *transaction.hash(), fault))?;
         if let Some(fee) = executed.fee_due
-            && let Some(change) = block.fee_change(fee, overlay)?
+            && let Some(change) = block.pay(tx, fee, overlay)?
         {
-            let paid = StateDiff { accounts: vec![change.clone()], codes: Vec::new() };
-            // Nobody who runs ahead reads this account, so nobody is overtaken.
-            block.memory.write(version_of(tx), &paid, &StateDiff::default(), &mut Vec::new());
             diff.accounts.push(change);
         }
         // From here on the progress changes: taken out, so that an error or a panic leaves none
@@ -205,7 +257,7 @@ impl<'p, 'b> Program for Occ<'p, 'b> {
         overlay.push(&diff)?;
         if notes.are_kept() {
             if executed.fee_due.is_some() {
-                notes.pays(block.block().header.beneficiary);
+                notes.pays(block.header.beneficiary);
             }
             notes.push(&reads, &diff.canonical())?;
         }

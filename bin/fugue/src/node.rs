@@ -1,0 +1,349 @@
+//! `fugue node`: a chain that a consensus client drives, and what serves it.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | the engine's threads | the store is open | verdicts and payloads | [`EngineThread::stop`] |
+//! | `fugue-engine`, a runtime | before them | the server of the Engine API | [`Runtimes::end`] |
+//! | `fugue-rpc`, a runtime | before them | public servers, metrics | [`Runtimes::end`] |
+//! | `fugue-dev` ([`dev`]) | everything is served, with `--dev` | blocks | [`attend`] |
+//! | a watch for a second signal | the first one came | the end at once | not at all |
+//!
+//! The Engine API has a runtime of its own, so that public calls never keep it waiting. The thread
+//! of the caller waits for a signal or a failure, then ends everything in the opposite order.
+
+mod dev;
+mod log;
+mod metrics;
+mod observe;
+mod options;
+mod process;
+mod servers;
+
+pub(crate) use options::Options;
+
+use crate::{
+    UsageError, Verdict,
+    datadir::{Datadir, genesis, spec_of, usage},
+};
+use dev::Miner;
+use fugue_chain::{Chain, ChainOptions, Engine, EngineOptions, EngineThread, Head, pool_head};
+use fugue_storage::{Access, Store};
+use fugue_txpool::Pool;
+use metrics_exporter_prometheus::PrometheusHandle;
+use observe::Observed;
+use process::Process;
+use servers::Servers;
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use tracing::info;
+
+/// Threads that serve the Engine API.
+const ENGINE_THREADS: usize = 2;
+/// Threads that serve all others: what takes long runs on threads besides.
+const RPC_THREADS: usize = 2;
+/// Threads that read the store for public calls, beside those of the executor.
+const CALL_READERS: usize = 64;
+/// Between two looks at the engine.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest that the runtimes take to end.
+const END_TIME: Duration = Duration::from_secs(2);
+/// File in the data folder with the blocks that are not durable.
+const JOURNAL: &str = "journal";
+/// File in the data folder with the local transactions.
+const LOCAL_TXS: &str = "transactions";
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    options.check()?;
+    log::begin(&options.log)?;
+    let folder = Folder::new(options)?;
+    let runtimes = Runtimes::new()?;
+    let signals = runtimes.rpc.block_on(async { Signals::new() }).map_err(usage)?;
+    let opened = Opened::new(options, &folder.datadir)?;
+    let metrics = match options.metrics {
+        Some(address) => Some((address, metrics::install(&opened.name)?)),
+        None => None,
+    };
+    let (engine, threads) = opened.start(options, folder.path())?;
+    let served = serve(options, folder.path(), &runtimes, &engine, metrics, signals);
+    let stopped = threads.stop();
+    runtimes.end();
+    served?;
+    let head = stopped.map_err(usage)?;
+    info!(number = head.number, hash = %head.hash, "stopped, all of the chain is durable");
+    Ok(Verdict::Good)
+}
+
+/// The data folder; deleted at the end if the chain is not to be kept.
+struct Folder {
+    datadir: Datadir,
+    is_kept: bool,
+}
+
+impl Folder {
+    fn new(options: &Options) -> Result<Self, UsageError> {
+        if let Some(datadir) = options.datadir.clone() {
+            return Ok(Self { datadir: Datadir { datadir }, is_kept: true });
+        }
+        let datadir = std::env::temp_dir().join(format!("fugue-dev-{}", std::process::id()));
+        std::fs::create_dir(&datadir).map_err(|error| UsageError::at(&datadir, error))?;
+        Ok(Self { datadir: Datadir { datadir }, is_kept: false })
+    }
+
+    fn path(&self) -> &Path {
+        &self.datadir.datadir
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be deleted is left to whoever cleans such folders.
+        if !self.is_kept {
+            let _ = std::fs::remove_dir_all(self.path());
+        }
+    }
+}
+
+/// A store, and what a node is told of it as it begins.
+struct Opened {
+    store: Store,
+    name: String,
+}
+
+impl Opened {
+    fn new(options: &Options, folder: &Datadir) -> Result<Self, UsageError> {
+        let readers = options.threads.count() + CALL_READERS;
+        let first = match &options.chain {
+            _ if options.dev.is_on => Some(dev::genesis()?),
+            Some(chain) => Some(genesis(chain)?),
+            None => None,
+        };
+        let (store, is_new) = match &first {
+            Some(first) => {
+                let (store, _, is_new) = folder.open_or_init(first, readers)?;
+                (store, is_new)
+            }
+            None => (folder.open(Access::Write, readers)?, false),
+        };
+        let spec = spec_of(&store)?;
+        let name = spec.name().to_owned();
+        let genesis = store.snapshot().map_err(usage)?.meta().genesis;
+        let Head { number, hash } = store.head().map_err(usage)?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            chain = %name,
+            chain_id = spec.chain_id(),
+            %genesis,
+            "fugue"
+        );
+        info!(number, %hash, is_new, datadir = %folder.datadir.display(), "head");
+        Ok(Self { store, name })
+    }
+
+    /// Starts the engine.
+    fn start(
+        self,
+        options: &Options,
+        datadir: &Path,
+    ) -> Result<(Engine, EngineThread), UsageError> {
+        let spec = spec_of(&self.store)?;
+        let threads = options.threads.count();
+        let chain_options = ChainOptions {
+            retention: options.retention,
+            ..ChainOptions::following(options.mode, threads)
+        };
+        let snapshot = self.store.snapshot().map_err(usage)?;
+        let head = self.store.head().map_err(usage)?;
+        let (hash, header) = snapshot.header(head.number).map_err(usage)?;
+        let pool = Pool::new(options.txpool.options(), pool_head(&spec, hash, &header));
+        drop(snapshot);
+        let chain = Chain::open(self.store, spec, chain_options).map_err(usage)?;
+        let builder = &options.builder;
+        let engine_options = EngineOptions {
+            build_mode: options.mode,
+            build_threads: threads,
+            build_interval: Duration::from_millis(builder.interval_ms),
+            gas_limit: builder.gas_limit,
+            extra_data: builder.extra_data.clone(),
+            journal: Some(datadir.join(JOURNAL)),
+            local_txs: Some(datadir.join(LOCAL_TXS)),
+            // On demand there is a block for every transaction, so none without.
+            builds_empty_first: !options.dev.is_on,
+            ..EngineOptions::default()
+        };
+        Engine::start(chain, Arc::new(pool), engine_options).map_err(usage)
+    }
+}
+
+/// Serves the engine until a signal comes, or it has failed.
+fn serve(
+    options: &Options,
+    datadir: &Path,
+    runtimes: &Runtimes,
+    engine: &Engine,
+    metrics: Option<(SocketAddr, PrometheusHandle)>,
+    mut signals: Signals,
+) -> Result<(), UsageError> {
+    let servers = Servers::start(options, datadir, runtimes, engine)?;
+    let ended = attend(options, runtimes, engine, metrics, &mut signals);
+    runtimes.rpc.spawn(end_at_next(signals));
+    servers.stop(runtimes);
+    ended
+}
+
+/// Tells what the node does, and with `--dev` makes blocks, until it ends.
+fn attend(
+    options: &Options,
+    runtimes: &Runtimes,
+    engine: &Engine,
+    metrics: Option<(SocketAddr, PrometheusHandle)>,
+    signals: &mut Signals,
+) -> Result<(), UsageError> {
+    observe_at(&metrics, runtimes, engine)?;
+    let miner = if options.dev.is_on {
+        for (address, key) in dev::ACCOUNTS.iter().zip(dev::KEYS) {
+            info!(%address, %key, "account with funds");
+        }
+        let block_time = options.dev.block_time.map(Duration::from_secs);
+        Some(Miner::start(engine.clone(), block_time)?)
+    } else {
+        None
+    };
+    info!("ready");
+    let metrics = metrics.map(|(_, handle)| handle);
+    let ended = runtimes.rpc.block_on(watch(engine, metrics, signals));
+    if let Some(miner) = miner {
+        miner.stop(engine);
+    }
+    ended
+}
+
+/// Serves metrics, if that is asked for.
+fn observe_at(
+    metrics: &Option<(SocketAddr, PrometheusHandle)>,
+    runtimes: &Runtimes,
+    engine: &Engine,
+) -> Result<(), UsageError> {
+    let Some((address, handle)) = metrics else { return Ok(()) };
+    let fault = |error: io::Error| UsageError(format!("--metrics {address}: {error}"));
+    let listener = runtimes.rpc.block_on(TcpListener::bind(address)).map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    let (judged, followed) = (engine.clone(), engine.clone());
+    let observed = Observed {
+        metrics: handle.clone(),
+        health: Box::new(move || judged.status().failed),
+        ready: Box::new(move || {
+            let status = followed.status();
+            status.failed.or_else(|| status.is_syncing.then(|| "syncing".to_owned()))
+        }),
+    };
+    runtimes.rpc.spawn(observe::serve(listener, Arc::new(observed)));
+    info!(%address, "metrics at /metrics, /health and /ready");
+    Ok(())
+}
+
+/// Looks at the engine until it has failed, or a signal comes.
+async fn watch(
+    engine: &Engine,
+    metrics: Option<PrometheusHandle>,
+    signals: &mut Signals,
+) -> Result<(), UsageError> {
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            ended = signals.next() => {
+                info!(signal = ended.name, "stopping");
+                return Ok(());
+            }
+            _ = look.tick() => {
+                let status = engine.status();
+                if let Some(metrics) = &metrics {
+                    metrics::report(&status, &engine.pool().status());
+                    if let Some(process) = Process::this() {
+                        metrics::report_process(&process);
+                    }
+                    metrics.run_upkeep();
+                }
+                if let Some(failure) = status.failed {
+                    return Err(UsageError(format!("the engine has failed: {failure}")));
+                }
+            }
+        }
+    }
+}
+
+/// The two runtimes.
+struct Runtimes {
+    engine: Runtime,
+    rpc: Runtime,
+}
+
+impl Runtimes {
+    fn new() -> Result<Self, UsageError> {
+        Ok(Self {
+            engine: runtime("fugue-engine", ENGINE_THREADS)?,
+            rpc: runtime("fugue-rpc", RPC_THREADS)?,
+        })
+    }
+
+    /// Ends both; what is being answered has a little time.
+    fn end(self) {
+        self.engine.shutdown_timeout(END_TIME);
+        self.rpc.shutdown_timeout(END_TIME);
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, UsageError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name(name)
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(usage)
+}
+
+/// A signal that ends the node.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    name: &'static str,
+    /// Of a process that ends at once.
+    exit_code: i32,
+}
+
+/// The signals that end the node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From here on they are listened for. To be called within a runtime.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one.
+    async fn next(&mut self) -> Ended {
+        tokio::select! {
+            _ = self.interrupt.recv() => Ended { name: "SIGINT", exit_code: 130 },
+            _ = self.terminate.recv() => Ended { name: "SIGTERM", exit_code: 143 },
+        }
+    }
+}
+
+/// Ends the process at the next signal: somebody does not want to wait.
+#[expect(clippy::disallowed_methods, reason = "the thread that would return is what is waited for")]
+async fn end_at_next(mut signals: Signals) {
+    let Ended { name, exit_code } = signals.next().await;
+    eprintln!("{name} again: ended at once; what was not durable is imported at the next start");
+    std::process::exit(exit_code);
+}

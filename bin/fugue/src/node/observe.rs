@@ -1,0 +1,154 @@
+//! What an operator's tools ask a node: `/metrics` for Prometheus, `/health` and `/ready`.
+//!
+//! Requests are so plain that a server of HTTP/1.1 for them fits here: a `GET` without a body is
+//! answered, and the connection closed.
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+
+/// Connections at once, at most: a further one waits.
+const CONNECTIONS_MAX: usize = 32;
+/// Bytes of the head of a request.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest that a connection takes.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// Until a connection is accepted again after that failed, as when no more files can be opened.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a node does not do what it is there for; `None` if it does.
+pub(super) type Judge = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What is told.
+pub(super) struct Observed {
+    pub(super) metrics: PrometheusHandle,
+    /// Whether the node works.
+    pub(super) health: Judge,
+    /// Whether it works and is where the consensus client is.
+    pub(super) ready: Judge,
+}
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: &'static str,
+    kind: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn text(status: &'static str, body: impl Into<String>) -> Self {
+        Self { status, kind: "text/plain; charset=utf-8", body: body.into() }
+    }
+
+    fn judged(fault: Option<String>) -> Self {
+        match fault {
+            None => Self::text("200 OK", "ok\n"),
+            Some(fault) => Self::text("503 Service Unavailable", format!("{fault}\n")),
+        }
+    }
+}
+
+/// Answers whoever connects, until the runtime ends.
+pub(super) async fn serve(listener: TcpListener, observed: Arc<Observed>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let observed = observed.clone();
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    match timeout(CONNECTION_TIME, converse(stream, &observed)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "a connection for metrics failed")
+                        }
+                        Err(_) => tracing::debug!("a connection for metrics took too long"),
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no connection for metrics");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> {
+    let mut head: Vec<u8> = Vec::with_capacity(1_024);
+    let answer = loop {
+        if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            head.truncate(end);
+            break answer(&String::from_utf8_lossy(&head), observed);
+        }
+        if head.len() >= HEAD_BYTES_MAX {
+            break Answer::text("431 Request Header Fields Too Large", "");
+        }
+        if stream.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+    };
+    let Answer { status, kind, body } = answer;
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+/// The answer to a request with this head.
+fn answer(head: &str, observed: &Observed) -> Answer {
+    let mut words = head.lines().next().unwrap_or_default().split(' ');
+    let (method, target) = (words.next(), words.next().unwrap_or_default());
+    if method != Some("GET") {
+        return Answer::text("405 Method Not Allowed", "only GET\n");
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    match path {
+        "/metrics" => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            Answer { status: "200 OK", kind, body: observed.metrics.render() }
+        }
+        "/health" => Answer::judged((observed.health)()),
+        "/ready" => Answer::judged((observed.ready)()),
+        _ => Answer::text("404 Not Found", "there are /metrics, /health and /ready\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn requests_are_answered_by_path() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let observed = Observed {
+            metrics: recorder.handle(),
+            health: Box::new(|| None),
+            ready: Box::new(|| Some("syncing".to_owned())),
+        };
+        metrics::with_local_recorder(&recorder, || metrics::gauge!("fugue_test").set(7.0));
+        let asked = |line: &str| {
+            let head = format!("{line} HTTP/1.1\r\nhost: localhost");
+            let answer = answer(&head, &observed);
+            (answer.status, answer.body)
+        };
+        assert_eq!(asked("GET /health"), ("200 OK", "ok\n".to_owned()));
+        assert_eq!(asked("GET /ready"), ("503 Service Unavailable", "syncing\n".to_owned()));
+        let (status, body) = asked("GET /metrics?name=x");
+        assert!(status == "200 OK" && body.contains("fugue_test 7"), "{status} {body}");
+        assert_eq!(asked("GET /nothing").0, "404 Not Found");
+        assert_eq!(asked("POST /metrics").0, "405 Method Not Allowed");
+        assert_eq!(asked("").0, "405 Method Not Allowed");
+    }
+}

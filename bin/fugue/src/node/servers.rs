@@ -1,0 +1,146 @@
+//! The servers of a node: for the consensus client, for everybody, and for programs of this
+//! machine.
+
+use super::{
+    Runtimes,
+    options::{Api, Options},
+};
+use crate::{UsageError, datadir::usage};
+use fugue_chain::Engine;
+use fugue_rpc::{
+    ClientVersion, EngineServerOptions, EthLimits, Listen, ListenSocket, PUBLIC_LIMITS,
+    PublicServerOptions, RpcModule, RunningIpc, RunningServer, Transport, start_engine_server,
+    start_ipc_server, start_public_server,
+};
+use std::path::Path;
+use tracing::info;
+
+/// Servers that run.
+pub(super) struct Servers {
+    engine: RunningServer,
+    public: Vec<RunningServer>,
+    ipc: Option<RunningIpc>,
+}
+
+impl Servers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// If the secret is none, or an address cannot be listened at. Then none is left running.
+    pub(super) fn start(
+        options: &Options,
+        datadir: &Path,
+        runtimes: &Runtimes,
+        engine: &Engine,
+    ) -> Result<Self, UsageError> {
+        let server = EngineServerOptions {
+            listen: Listen {
+                address: (options.authrpc.addr, options.authrpc.port).into(),
+                flag: "--authrpc.port",
+            },
+            secret: options.secret(datadir)?,
+            vhosts: options.authrpc.vhosts.clone(),
+        };
+        let limits = limits(options);
+        let methods = fugue_rpc::engine_module(engine.clone(), client(), limits).map_err(usage)?;
+        let started = start_engine_server(server, methods);
+        let authenticated = runtimes.engine.block_on(started).map_err(usage)?;
+        info!(address = %authenticated.local_addr(), "Engine API");
+        let mut servers = Self { engine: authenticated, public: Vec::new(), ipc: None };
+        match servers.open(options, datadir, runtimes, engine) {
+            Ok(()) => Ok(servers),
+            Err(error) => {
+                servers.stop(runtimes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts all but the one for the consensus client.
+    fn open(
+        &mut self,
+        options: &Options,
+        datadir: &Path,
+        runtimes: &Runtimes,
+        engine: &Engine,
+    ) -> Result<(), UsageError> {
+        for (server, apis, what) in public(options) {
+            let methods = methods(engine, options, apis)?;
+            let started = start_public_server(server, methods);
+            let server = runtimes.rpc.block_on(started).map_err(usage)?;
+            info!(address = %server.local_addr(), "{what}");
+            self.public.push(server);
+        }
+        if let Some(path) = options.socket_path(datadir) {
+            let methods = methods(engine, options, Api::ALL)?;
+            let socket = ListenSocket { path, flag: "--ipcpath" };
+            let started = start_ipc_server(socket, methods);
+            let server = runtimes.rpc.block_on(started).map_err(usage)?;
+            info!(path = %server.path().display(), "IPC");
+            self.ipc = Some(server);
+        }
+        Ok(())
+    }
+
+    /// Answers what was asked, and ends.
+    pub(super) fn stop(self, runtimes: &Runtimes) {
+        let Self { engine, public, ipc } = self;
+        runtimes.engine.block_on(engine.stop());
+        runtimes.rpc.block_on(async {
+            for server in public {
+                server.stop().await;
+            }
+            if let Some(server) = ipc {
+                server.stop().await;
+            }
+        });
+    }
+}
+
+/// The public servers: one where HTTP and WebSocket have the same address.
+fn public(options: &Options) -> Vec<(PublicServerOptions, &[Api], &'static str)> {
+    let Options { http, ws, .. } = options;
+    let mut http_server = http.is_on.then(|| PublicServerOptions {
+        listen: Listen { address: (http.addr, http.port).into(), flag: "--http.port" },
+        transport: Transport::Http,
+        vhosts: http.vhosts.clone(),
+        origins: http.corsdomain.clone(),
+        limits: PUBLIC_LIMITS,
+    });
+    let mut ws_server = ws.is_on.then(|| PublicServerOptions {
+        listen: Listen { address: (ws.addr, ws.port).into(), flag: "--ws.port" },
+        transport: Transport::WebSocket,
+        vhosts: http.vhosts.clone(),
+        origins: ws.origins.clone(),
+        limits: PUBLIC_LIMITS,
+    });
+    if options.is_one_server()
+        && let (Some(server), Some(other)) = (&mut http_server, ws_server.take())
+    {
+        server.transport = Transport::Both;
+        server.origins.extend(other.origins);
+    }
+    let http_server = http_server.map(|server| (server, http.api.as_slice(), "HTTP"));
+    let ws_server = ws_server.map(|server| (server, ws.api.as_slice(), "WebSocket"));
+    http_server.into_iter().chain(ws_server).collect()
+}
+
+/// The methods of these groups.
+fn methods(engine: &Engine, options: &Options, apis: &[Api]) -> Result<RpcModule<()>, UsageError> {
+    let apis: Vec<String> = apis.iter().map(|api| api.name().to_owned()).collect();
+    fugue_rpc::public_module(engine.clone(), limits(options), &apis).map_err(usage)
+}
+
+fn limits(options: &Options) -> EthLimits {
+    EthLimits { are_sent_local: !options.txpool.no_locals, ..EthLimits::default() }
+}
+
+/// What the consensus client is told of this program.
+fn client() -> ClientVersion {
+    ClientVersion {
+        code: "FU".to_owned(),
+        name: "Fugue".to_owned(),
+        version: format!("v{}", env!("CARGO_PKG_VERSION")),
+        commit: format!("0x{}", env!("FUGUE_COMMIT")),
+    }
+}

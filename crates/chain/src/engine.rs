@@ -1,0 +1,356 @@
+//! The chain behind a queue: what the consensus layer asks, in the order in which it asks.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | `fugue-chain` ([`worker`]) | the engine starts | verdicts, [`ChainView`]s | `EngineThread::stop` |
+//! | `fugue-build` ([`builder`]) | the engine starts | built payloads | `EngineThread::stop` |
+//! | `fugue-persist` (`crate::persist`) | a batch is full | a durable batch | by `fugue-chain` |
+//!
+//! One thread owns the [`Chain`]; readers have the newest [`ChainView`]. Every call is answered
+//! exactly once. A block is called invalid only by [`Chain::import`], after a sequential run on a
+//! proven state; whatever else goes wrong is an [`EngineError`].
+
+mod answer;
+mod blocks;
+mod builder;
+mod local;
+mod orphans;
+mod pool;
+mod worker;
+
+use crate::{Chain, ChainView, Head, ImportError, Times};
+use alloy_rlp::Encodable;
+use builder::{Builder, Builds};
+use fugue_chainspec::ChainSpec;
+use fugue_executor::{Executor, Mode};
+use fugue_txpool::{Added, Origin, Pool};
+use fugue_types::{B256, Bytes, SealedBlock};
+use local::LocalTxs;
+use parking_lot::{Mutex, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use worker::{Command, Worker};
+
+pub use answer::{
+    BuildAttributes, BuiltPayload, EngineError, Forkchoice, ForkchoiceVerdict, PayloadId,
+    PayloadVerdict, Refusal, Reply,
+};
+pub use local::SubmitError;
+pub use pool::pool_head;
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Calls that wait, at most: a further one is answered with [`EngineError::Busy`].
+    pub calls_max: usize,
+    /// Bytes of blocks in calls that wait, at most, about.
+    pub call_bytes_max: usize,
+    /// Blocks without a parent that are kept, at most.
+    pub orphans_max: usize,
+    /// Bytes of such blocks, at most, about.
+    pub orphan_bytes_max: usize,
+    /// Blocks of the chain that a fork choice may leave behind, at most.
+    pub reorg_depth_max: u64,
+    /// How blocks are built.
+    pub build_mode: Mode,
+    /// Threads for building.
+    pub build_threads: usize,
+    /// How long a build is made better, if it is not asked for.
+    pub build_time: Duration,
+    /// Whether a build begins with a payload without transactions, so that there is one at once.
+    pub builds_empty_first: bool,
+    /// How long a builder waits between two tries.
+    pub build_interval: Duration,
+    /// The gas limit that built blocks go towards, where no attributes give one.
+    pub gas_limit: u64,
+    /// What built blocks say of their builder, at most 32 bytes.
+    pub extra_data: Bytes,
+    /// Where blocks are kept that are not durable, for a restart; nowhere if it is `None`.
+    pub journal: Option<PathBuf>,
+    /// Where local transactions are kept for a restart; nowhere if it is `None`.
+    pub local_txs: Option<PathBuf>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            calls_max: 256,
+            call_bytes_max: 256 << 20,
+            orphans_max: 256,
+            orphan_bytes_max: 64 << 20,
+            reorg_depth_max: 1_024,
+            build_mode: Mode::Occ,
+            build_threads: 1,
+            build_time: Duration::from_secs(12),
+            builds_empty_first: true,
+            build_interval: Duration::from_millis(500),
+            gas_limit: 60_000_000,
+            extra_data: Bytes::from_static(b"fugue"),
+            journal: None,
+            local_txs: None,
+        }
+    }
+}
+
+/// What an engine tells of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// The head.
+    pub head: Head,
+    /// The newest durable block.
+    pub durable: Head,
+    /// The newest safe block.
+    pub safe: Option<Head>,
+    /// The newest final block.
+    pub finalized: Option<Head>,
+    /// Blocks of the head's chain that are not durable.
+    pub pending_blocks: usize,
+    /// Bytes that they take, about.
+    pub pending_bytes: usize,
+    /// Blocks that are not durable, side blocks included.
+    pub tree_blocks: usize,
+    /// A batch is on its way to the store.
+    pub is_persisting: bool,
+    /// Blocks without a parent.
+    pub orphans: usize,
+    /// Blocks that are known to be invalid.
+    pub invalid: usize,
+    /// Blocks that were imported.
+    pub imported: u64,
+    /// Blocks whose parallel run gave another outcome than the sequential one. Defects of ours.
+    pub parallel_differed: u64,
+    /// Times that the head left its chain.
+    pub reorganisations: u64,
+    /// Blocks that were built.
+    pub built: u64,
+    /// What each step took, summed up.
+    pub times: Times,
+    /// The newest fork choice named a head that is not known.
+    pub is_syncing: bool,
+    /// Set once the store has failed: nothing is imported any more.
+    pub failed: Option<String>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+struct Shared {
+    spec: Arc<ChainSpec>,
+    pool: Arc<Pool>,
+    view: RwLock<Arc<ChainView>>,
+    status: Mutex<EngineStatus>,
+    builds: Builds,
+    local: LocalTxs,
+    /// Bytes of blocks in calls that wait.
+    call_bytes: AtomicUsize,
+}
+
+/// The handle of an engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    calls: SyncSender<Command>,
+    shared: Arc<Shared>,
+    calls_max: usize,
+    call_bytes_max: usize,
+}
+
+/// The threads of an engine. Dropping it leaves them to the last handle: use
+/// [`EngineThread::stop`].
+#[derive(Debug)]
+pub struct EngineThread {
+    calls: SyncSender<Command>,
+    chain: JoinHandle<Result<Head, ImportError>>,
+    builder: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Starts the threads of an engine. Blocks of the journal are imported first.
+    ///
+    /// # Errors
+    /// What the store says, or [`ImportError::Internal`] if there are no threads to be had.
+    pub fn start(
+        chain: Chain,
+        pool: Arc<Pool>,
+        options: EngineOptions,
+    ) -> Result<(Self, EngineThread), ImportError> {
+        let no_thread = |error: std::io::Error| ImportError::Internal(error.to_string());
+        let (calls, queue) = sync_channel(options.calls_max.max(1));
+        let executor = Executor::new(options.build_threads)
+            .map_err(|error| ImportError::Internal(error.to_string()))?;
+        let (builds, jobs) = Builds::new();
+        let view = Arc::new(worker::first_view(&chain)?);
+        let shared = Arc::new(Shared {
+            spec: chain.spec.clone(),
+            pool,
+            view: RwLock::new(view),
+            status: Mutex::default(),
+            builds,
+            local: LocalTxs::default(),
+            call_bytes: AtomicUsize::new(0),
+        });
+        let (calls_max, call_bytes_max) = (options.calls_max, options.call_bytes_max);
+        let local_txs = options.local_txs.clone();
+        let builder = Builder::new(executor, shared.clone(), &options);
+        let mut worker = Worker::new(chain, shared.clone(), calls.clone(), options);
+        worker.replay_journal()?;
+        if let Some(path) = local_txs {
+            let view = shared.view.read().clone();
+            shared.local.open(&path, &shared.pool, &view)?;
+        }
+        let builder = std::thread::Builder::new()
+            .name("fugue-build".to_owned())
+            .spawn(move || builder.run(&jobs))
+            .map_err(no_thread)?;
+        let chain = std::thread::Builder::new()
+            .name("fugue-chain".to_owned())
+            .spawn(move || run(worker, &queue))
+            .map_err(no_thread)?;
+        let engine =
+            Self { calls: calls.clone(), shared: shared.clone(), calls_max, call_bytes_max };
+        Ok((engine, EngineThread { calls, chain, builder, shared }))
+    }
+
+    /// Judges a block and puts it beside the chain.
+    pub fn new_payload(
+        &self,
+        block: SealedBlock,
+        reply: Reply<Result<PayloadVerdict, EngineError>>,
+    ) {
+        // A block in memory takes about twice its RLP.
+        let bytes = 2 * block.block().length();
+        let waiting = self.shared.call_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting.saturating_add(bytes) > self.call_bytes_max && waiting > 0 {
+            self.shared.call_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return reply(Err(EngineError::Busy(self.calls_max)));
+        }
+        self.call(Command::NewPayload { block: Box::new(block), bytes, reply });
+    }
+
+    /// Follows a fork choice, and begins to build on its head if attributes are given. Attributes
+    /// that are known to be wrong are answered with their error, after the fork choice was
+    /// followed. Source: execution-apis, `engine_forkchoiceUpdated`.
+    pub fn forkchoice(
+        &self,
+        state: Forkchoice,
+        attributes: Option<Result<BuildAttributes, EngineError>>,
+        reply: Reply<Result<ForkchoiceVerdict, EngineError>>,
+    ) {
+        let attributes = attributes.map(Box::new);
+        self.call(Command::Forkchoice { state, attributes, reply });
+    }
+
+    /// The best payload of a build so far, which is not made better any more.
+    pub fn payload(&self, id: PayloadId, reply: Reply<Result<Arc<BuiltPayload>, EngineError>>) {
+        self.shared.builds.ask(id, reply);
+    }
+
+    /// Forgets that a block was found invalid, so that it is judged anew when it comes again. Says
+    /// whether it was.
+    pub fn reconsider(&self, hash: B256, reply: Reply<Result<bool, EngineError>>) {
+        self.call(Command::Reconsider { hash, reply });
+    }
+
+    /// Puts a transaction into the pool, in the form in which it is sent; a local one comes back
+    /// after a restart.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub fn submit(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError> {
+        let Shared { local, pool, .. } = &*self.shared;
+        local.submit(encoded, origin, pool, &self.view())
+    }
+
+    fn call(&self, command: Command) {
+        match self.calls.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Full(command)) => {
+                self.forget(&command);
+                command.refuse(EngineError::Busy(self.calls_max));
+            }
+            Err(TrySendError::Disconnected(command)) => {
+                self.forget(&command);
+                command.refuse(EngineError::Stopped);
+            }
+        }
+    }
+
+    fn forget(&self, command: &Command) {
+        self.shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
+    }
+
+    /// The chain as it was at the newest fork choice.
+    pub fn view(&self) -> Arc<ChainView> {
+        self.shared.view.read().clone()
+    }
+
+    /// The pool of transactions.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.shared.pool
+    }
+
+    /// The rules of the chain.
+    pub fn spec(&self) -> &ChainSpec {
+        &self.shared.spec
+    }
+
+    /// Whether the newest fork choice named a head that is not known.
+    pub fn is_syncing(&self) -> bool {
+        self.shared.status.lock().is_syncing
+    }
+
+    /// What the engine tells of itself.
+    pub fn status(&self) -> EngineStatus {
+        self.shared.status.lock().clone()
+    }
+}
+
+impl EngineThread {
+    /// Ends the threads, after what was asked before. The chain of the head is then durable; gives
+    /// the head.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn stop(self) -> Result<Head, ImportError> {
+        let Self { calls, chain, builder, shared } = self;
+        // If the thread has ended, joining tells why.
+        let _ = calls.send(Command::Stop);
+        shared.builds.close();
+        let panicked = |name: &str| ImportError::Internal(format!("{name} panicked"));
+        let head = chain.join().map_err(|_| panicked("the thread of the chain"))?;
+        builder.join().map_err(|_| panicked("the builder"))?;
+        shared.local.close(&shared.pool)?;
+        head
+    }
+}
+
+/// Does what is asked until it is told to stop; what is left is refused.
+fn run(mut worker: Worker, queue: &Receiver<Command>) -> Result<Head, ImportError> {
+    loop {
+        // What nobody waits for comes when nobody waits.
+        let command = match queue.try_recv() {
+            Ok(command) => command,
+            Err(_) if worker.connect_next() => continue,
+            Err(_) => match queue.recv() {
+                Ok(command) => command,
+                Err(_) => break,
+            },
+        };
+        if matches!(command, Command::Stop) {
+            break;
+        }
+        worker.act(command);
+    }
+    let stopped = worker.stop();
+    for left in queue.try_iter() {
+        left.refuse(EngineError::Stopped);
+    }
+    stopped
+}

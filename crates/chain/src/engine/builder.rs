@@ -1,0 +1,439 @@
+//! Building payloads: first one without transactions, then better ones until one is asked for.
+//!
+//! One thread builds, with an executor of its own, on the state of the view in which the build was
+//! begun: imports go on meanwhile. A newer build ends the one before; what that has stays to be
+//! asked for, until [`BUILDS_MAX`] newer ones have begun.
+
+use super::{BuildAttributes, BuiltPayload, EngineError, EngineOptions, PayloadId, Reply, Shared};
+use crate::{ChainView, Head, cache::StateCache, work::Work};
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, proofs};
+use alloy_rlp::Encodable;
+use fugue_chainspec::{Fork, Rules};
+use fugue_executor::{BuildLimits, Built, Candidate, Draft, Executor, Mode};
+use fugue_state::StateView;
+use fugue_trie::{HashedDiff, StateTrie};
+use fugue_types::{
+    B256, Block, BlockBody, Bytes, Header, SealedBlock, U256, Withdrawals, keccak256,
+};
+use fugue_validation::{
+    child_base_fee, child_excess_blob_gas, child_gas_limit, logs_bloom, receipts_root,
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+/// Builds whose payloads can be asked for.
+const BUILDS_MAX: usize = 4;
+/// Calls that wait for the first payload of one build.
+const WAITING_MAX: usize = 16;
+/// Builds that wait for the thread.
+const QUEUE_MAX: usize = 16;
+/// Transactions that are tried for one block, at most.
+const CANDIDATES_MAX: usize = 20_000;
+/// Largest block in RLP, in bytes, from Osaka on. Source: EIP-7934.
+const BLOCK_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a block besides its transactions and withdrawals, at most: the header, lengths, and
+/// room that the bound leaves for what consensus clients add. Source: EIP-7934 leaves 2 MiB of 10.
+const FRAME_BYTES: usize = 2_048;
+
+/// Names a build by all that it is made with.
+pub(crate) fn job_id(head: B256, attributes: &BuildAttributes) -> PayloadId {
+    let BuildAttributes {
+        timestamp,
+        prev_randao,
+        fee_recipient,
+        withdrawals,
+        parent_beacon_block_root,
+        slot_number,
+        target_gas_limit,
+    } = attributes;
+    let mut named = Vec::new();
+    named.extend_from_slice(head.as_slice());
+    named.extend_from_slice(&timestamp.to_be_bytes());
+    named.extend_from_slice(prev_randao.as_slice());
+    named.extend_from_slice(fee_recipient.as_slice());
+    // What may be missing is told from what is zero or empty.
+    named.push(u8::from(withdrawals.is_some()));
+    withdrawals.as_deref().unwrap_or_default().to_vec().encode(&mut named);
+    named.push(u8::from(parent_beacon_block_root.is_some()));
+    named.extend_from_slice(parent_beacon_block_root.unwrap_or_default().as_slice());
+    for number in [*slot_number, *target_gas_limit] {
+        named.push(u8::from(number.is_some()));
+        named.extend_from_slice(&number.unwrap_or_default().to_be_bytes());
+    }
+    let mut id = PayloadId::default();
+    id.copy_from_slice(&keccak256(named)[..8]);
+    id
+}
+
+/// A build.
+pub(crate) struct Job {
+    id: PayloadId,
+    view: Arc<ChainView>,
+    head: Head,
+    parent: Header,
+    attributes: BuildAttributes,
+    state: Mutex<JobState>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct JobState {
+    best: Option<Arc<BuiltPayload>>,
+    failure: Option<String>,
+    /// The payload was asked for.
+    is_asked: bool,
+    waiting: Vec<Reply<Result<Arc<BuiltPayload>, EngineError>>>,
+}
+
+impl Job {
+    pub(crate) fn new(
+        id: PayloadId,
+        view: Arc<ChainView>,
+        head: Head,
+        parent: Header,
+        attributes: BuildAttributes,
+    ) -> Self {
+        Self { id, view, head, parent, attributes, state: Mutex::default() }
+    }
+
+    /// Takes a payload, and answers whoever waits for one.
+    fn put(&self, built: Result<BuiltPayload, String>) {
+        let (waiting, answer) = {
+            let mut state = self.state.lock();
+            match built {
+                Ok(payload) => state.best = Some(Arc::new(payload)),
+                Err(failure) => state.failure = Some(failure),
+            }
+            let Some(answer) = state.answer() else { return };
+            (std::mem::take(&mut state.waiting), answer)
+        };
+        for reply in waiting {
+            reply(answer.clone());
+        }
+    }
+}
+
+impl JobState {
+    fn answer(&self) -> Option<Result<Arc<BuiltPayload>, EngineError>> {
+        match (&self.best, &self.failure) {
+            (Some(best), _) => Some(Ok(best.clone())),
+            (None, Some(failure)) => Some(Err(EngineError::Internal(failure.clone()))),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The builds that can be asked for.
+#[derive(Debug)]
+pub(crate) struct Builds {
+    jobs: Mutex<VecDeque<Arc<Job>>>,
+    queue: Mutex<Option<SyncSender<Arc<Job>>>>,
+    /// Wakes the thread between two tries: there is a newer job, or the payload was asked for.
+    woken: Condvar,
+    wake: Mutex<()>,
+    built: AtomicU64,
+}
+
+impl Builds {
+    pub(crate) fn new() -> (Self, Receiver<Arc<Job>>) {
+        let (queue, jobs) = sync_channel(QUEUE_MAX);
+        let builds = Self {
+            jobs: Mutex::default(),
+            queue: Mutex::new(Some(queue)),
+            woken: Condvar::new(),
+            wake: Mutex::new(()),
+            built: AtomicU64::new(0),
+        };
+        (builds, jobs)
+    }
+
+    /// Blocks that were built.
+    pub(crate) fn count(&self) -> u64 {
+        self.built.load(Ordering::Relaxed)
+    }
+
+    /// Begins a build, unless it has begun: the same attributes do not start it anew.
+    pub(crate) fn begin(&self, job: Job) -> Result<(), EngineError> {
+        let mut jobs = self.jobs.lock();
+        if jobs.iter().any(|known| known.id == job.id) {
+            return Ok(());
+        }
+        let job = Arc::new(job);
+        let queue = self.queue.lock();
+        match queue.as_ref().map(|queue| queue.try_send(job.clone())) {
+            Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_))) => return Err(EngineError::Busy(QUEUE_MAX)),
+            Some(Err(TrySendError::Disconnected(_))) | None => return Err(EngineError::Stopped),
+        }
+        if jobs.len() >= BUILDS_MAX {
+            jobs.pop_front();
+        }
+        jobs.push_back(job);
+        drop(jobs);
+        self.wake();
+        Ok(())
+    }
+
+    /// Answers with the best payload of a build, as soon as there is one.
+    pub(crate) fn ask(&self, id: PayloadId, reply: Reply<Result<Arc<BuiltPayload>, EngineError>>) {
+        let job = self.jobs.lock().iter().find(|job| job.id == id).cloned();
+        let Some(job) = job else { return reply(Err(EngineError::UnknownPayload)) };
+        let answer = {
+            let mut state = job.state.lock();
+            state.is_asked = true;
+            match state.answer() {
+                Some(answer) => answer,
+                None if state.waiting.len() < WAITING_MAX => return state.waiting.push(reply),
+                None => Err(EngineError::Busy(WAITING_MAX)),
+            }
+        };
+        self.wake();
+        reply(answer);
+    }
+
+    /// No more builds.
+    pub(crate) fn close(&self) {
+        *self.queue.lock() = None;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let _wake = self.wake.lock();
+        self.woken.notify_all();
+    }
+}
+
+/// The thread that builds.
+pub(crate) struct Builder {
+    executor: Executor,
+    shared: Arc<Shared>,
+    mode: Mode,
+    time: Duration,
+    interval: Duration,
+    is_empty_first: bool,
+    gas_limit: u64,
+    extra_data: Bytes,
+}
+
+impl Builder {
+    pub(crate) fn new(executor: Executor, shared: Arc<Shared>, options: &EngineOptions) -> Self {
+        Self {
+            executor,
+            shared,
+            mode: options.build_mode,
+            time: options.build_time,
+            interval: options.build_interval,
+            is_empty_first: options.builds_empty_first,
+            gas_limit: options.gas_limit,
+            extra_data: options.extra_data.clone(),
+        }
+    }
+
+    /// Builds what comes until no more comes.
+    pub(crate) fn run(self, jobs: &Receiver<Arc<Job>>) {
+        let mut next = jobs.recv().ok();
+        while let Some(job) = next {
+            // A panic must not take the builder, and with it all later proposals, away.
+            let build = || self.build(&job, jobs);
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)) {
+                Ok(newer) => next = newer.or_else(|| jobs.recv().ok()),
+                Err(_) => {
+                    job.put(Err("the builder panicked".to_owned()));
+                    next = jobs.recv().ok();
+                }
+            }
+        }
+    }
+
+    /// Makes a job better and better; gives a newer one that came meanwhile.
+    fn build(&self, job: &Job, jobs: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
+        let until = Instant::now() + self.time;
+        let mut site = match Site::open(self, job) {
+            Ok(site) => site,
+            Err(error) => {
+                job.put(Err(error));
+                return None;
+            }
+        };
+        // The pool at the time of the newest try.
+        let mut seen = None;
+        let built = if self.is_empty_first {
+            site.build(Vec::new(), until)
+        } else {
+            seen = Some(self.shared.pool.version());
+            site.build_from_pool(until)
+        };
+        let is_broken = built.is_err();
+        self.put(job, built);
+        if is_broken {
+            return None;
+        }
+        loop {
+            if let Ok(newer) = jobs.try_recv() {
+                return Some(newer);
+            }
+            if job.state.lock().is_asked || Instant::now() >= until {
+                return None;
+            }
+            let version = self.shared.pool.version();
+            if seen.replace(version) != Some(version) {
+                let built = site.build_from_pool(until);
+                let is_better = |built: &BuiltPayload| {
+                    job.state.lock().best.as_ref().is_none_or(|best| built.value >= best.value)
+                };
+                match built {
+                    Ok(built) if is_better(&built) => self.put(job, Ok(built)),
+                    Ok(_) => {}
+                    // The payload before is still good.
+                    Err(_) => return None,
+                }
+                continue;
+            }
+            // Whoever wakes holds the lock after the job was sent, or the payload asked for: either
+            // that is seen here, or the wait is woken.
+            let mut wake = self.shared.builds.wake.lock();
+            if let Ok(newer) = jobs.try_recv() {
+                return Some(newer);
+            }
+            if !job.state.lock().is_asked {
+                self.shared.builds.woken.wait_for(&mut wake, self.interval);
+            }
+        }
+    }
+
+    fn put(&self, job: &Job, built: Result<BuiltPayload, String>) {
+        self.shared.builds.built.fetch_add(u64::from(built.is_ok()), Ordering::Relaxed);
+        job.put(built);
+    }
+}
+
+/// Where a block is built: on the state after its parent.
+struct Site<'b> {
+    builder: &'b Builder,
+    header: Header,
+    withdrawals: Option<Withdrawals>,
+    rules: Rules,
+    work: Work,
+    /// The tries after the parent.
+    tries: StateTrie,
+    cache: StateCache,
+}
+
+impl<'b> Site<'b> {
+    fn open(builder: &'b Builder, job: &Job) -> Result<Self, String> {
+        let Job { view, head, parent, attributes, .. } = job;
+        let spec = &builder.shared.spec;
+        let number = parent.number + 1;
+        let rules = spec.rules_at(number, attributes.timestamp);
+        let target = attributes.target_gas_limit.unwrap_or(builder.gas_limit);
+        let withdrawals = attributes.withdrawals.clone().map(Withdrawals::new);
+        let header = Header {
+            parent_hash: head.hash,
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: attributes.fee_recipient,
+            number,
+            gas_limit: child_gas_limit(parent, target),
+            timestamp: attributes.timestamp,
+            extra_data: builder.extra_data.clone(),
+            mix_hash: attributes.prev_randao,
+            base_fee_per_gas: Some(child_base_fee(parent, &spec.rules(parent))),
+            withdrawals_root: withdrawals
+                .as_deref()
+                .map(|withdrawals| proofs::calculate_withdrawals_root(withdrawals)),
+            excess_blob_gas: rules.blob_params.map(|params| child_excess_blob_gas(&params, parent)),
+            parent_beacon_block_root: attributes.parent_beacon_block_root,
+            slot_number: attributes.slot_number,
+            ..Header::default()
+        };
+        let (snapshot, below, path) = view.path_to(head.hash);
+        let work = Work::above(below, path, snapshot.clone()).map_err(|it| it.to_string())?;
+        let tries = work.tries.clone();
+        let cache = StateCache::new();
+        Ok(Self { builder, header, withdrawals, rules, work, tries, cache })
+    }
+
+    fn limits(&self, until: Instant) -> BuildLimits {
+        let withdrawals = self.withdrawals.as_ref().map_or(0, Encodable::length);
+        let bytes_max = BLOCK_BYTES_MAX.saturating_sub(FRAME_BYTES + withdrawals);
+        BuildLimits { txs_max: CANDIDATES_MAX, bytes_max, blobs_max: None, until: Some(until) }
+    }
+
+    fn build_from_pool(&mut self, until: Instant) -> Result<BuiltPayload, String> {
+        let pool = &self.builder.shared.pool;
+        let blob_fee = self
+            .rules
+            .blob_params
+            .zip(self.header.excess_blob_gas)
+            .map(|(params, excess)| params.calc_blob_fee(excess));
+        let best = pool.best(self.header.base_fee_per_gas.unwrap_or_default(), blob_fee);
+        let candidates: Vec<_> = best.take(CANDIDATES_MAX).collect();
+        self.build(candidates, until)
+    }
+
+    /// A block of some of the candidates.
+    fn build(
+        &mut self,
+        candidates: Vec<Arc<fugue_txpool::PooledTx>>,
+        until: Instant,
+    ) -> Result<BuiltPayload, String> {
+        let limits = self.limits(until);
+        let Self { builder, header, withdrawals, rules, work, tries, cache } = self;
+        let draft = Draft { header, withdrawals: withdrawals.as_ref() };
+        let tried = candidates
+            .iter()
+            .map(|pooled| Candidate { tx: pooled.tx.clone(), sender: pooled.sender });
+        let tried: Vec<_> = tried.collect();
+        let (executor, mode) = (&builder.executor, builder.mode);
+        let call = |view: &dyn StateView| executor.build(mode, &draft, tried, rules, view, &limits);
+        let built = work.with_view(cache, None, call).map_err(|error| error.to_string())?;
+        let Built { transactions, senders: _, taken, refused: _, outcome, fees, report: _ } =
+            built.map_err(|error| error.to_string())?;
+
+        let mut tries = tries.clone();
+        let hashed = HashedDiff::from(&outcome.diff);
+        tries
+            .apply(&*work.snapshot, &hashed, executor.pool())
+            .map_err(|error| error.to_string())?;
+        let receipts = outcome.receipts();
+        let access_list = outcome.access_list.map(|list| Bytes::from(alloy_rlp::encode(list)));
+        let header = Header {
+            state_root: tries.root(),
+            transactions_root: proofs::calculate_transaction_root(&transactions),
+            receipts_root: receipts_root(&receipts),
+            logs_bloom: logs_bloom(&receipts),
+            gas_used: outcome.gas_used,
+            blob_gas_used: rules.has(Fork::Cancun).then_some(outcome.blob_gas_used),
+            requests_hash: outcome.requests.as_ref().map(|requests| requests.requests_hash()),
+            block_access_list_hash: access_list.as_ref().map(keccak256),
+            ..header.clone()
+        };
+        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: withdrawals.clone() };
+        // Of those that were taken, the ones with blobs.
+        let taken: HashSet<usize> = taken.into_iter().collect();
+        let sidecars = candidates.iter().enumerate();
+        let sidecars = sidecars
+            .filter(|(index, _)| taken.contains(index))
+            .filter_map(|(_, pooled)| pooled.sidecar.clone())
+            .collect();
+        Ok(BuiltPayload {
+            block: SealedBlock::seal(Block { header, body }),
+            value: U256::from(fees),
+            requests: outcome.requests,
+            access_list,
+            sidecars,
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! Transactions of this node's own users: they come back after a restart.
+
+use crate::{ChainView, ImportError};
+use fugue_storage::{Journal, StorageError};
+use fugue_txpool::{Added, Origin, Pool, PoolError};
+use parking_lot::Mutex;
+use std::path::Path;
+
+/// Bytes that the file may grow by before what is no longer in the pool is left out.
+const SLACK_BYTES: u64 = 4 << 20;
+
+/// A transaction was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The pool does not take it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The state that it is judged by cannot be read, or it cannot be kept for a restart.
+    #[error(transparent)]
+    Broken(#[from] ImportError),
+}
+
+/// The file, and its bytes when it was last rewritten.
+#[derive(Debug)]
+struct File {
+    journal: Journal,
+    rewritten: u64,
+}
+
+/// Keeps local transactions; nothing if there is no file.
+#[derive(Debug, Default)]
+pub(crate) struct LocalTxs {
+    file: Mutex<Option<File>>,
+}
+
+impl LocalTxs {
+    /// Opens the file, and puts what it holds back into the pool. What the pool does not take any
+    /// more is left out.
+    pub(crate) fn open(
+        &self,
+        path: &Path,
+        pool: &Pool,
+        view: &ChainView,
+    ) -> Result<(), ImportError> {
+        let (journal, entries) = Journal::open(path)?;
+        for entry in entries {
+            view.with_state(view.head().number, |state| {
+                let _ = pool.add_encoded(&entry, Origin::Local, state);
+            })?;
+        }
+        let mut file = File { journal, rewritten: 0 };
+        file.rewrite(pool)?;
+        *self.file.lock() = Some(file);
+        Ok(())
+    }
+
+    /// Puts a transaction into the pool, and keeps it for a restart if it is local.
+    pub(crate) fn submit(
+        &self,
+        encoded: &[u8],
+        origin: Origin,
+        pool: &Pool,
+        view: &ChainView,
+    ) -> Result<Added, SubmitError> {
+        let head = view.head();
+        let added =
+            view.with_state(head.number, |state| pool.add_encoded(encoded, origin, state))?;
+        let added = added.ok_or_else(|| {
+            ImportError::Internal(format!("there is no state of the head {}", head.number))
+        })??;
+        if origin == Origin::Local
+            && let Some(file) = &mut *self.file.lock()
+            && let Err(error) = file.append(encoded, pool)
+        {
+            // Who sent it is not told that it is kept, so it must not be.
+            pool.remove(&added.hash);
+            return Err(ImportError::from(error).into());
+        }
+        Ok(added)
+    }
+
+    /// Leaves in the file what is in the pool.
+    pub(crate) fn close(&self, pool: &Pool) -> Result<(), ImportError> {
+        match &mut *self.file.lock() {
+            Some(file) => Ok(file.rewrite(pool)?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl File {
+    fn append(&mut self, encoded: &[u8], pool: &Pool) -> Result<(), StorageError> {
+        self.journal.append(encoded)?;
+        let grown = self.journal.bytes().saturating_sub(self.rewritten);
+        if grown > self.rewritten.saturating_add(SLACK_BYTES) { self.rewrite(pool) } else { Ok(()) }
+    }
+
+    fn rewrite(&mut self, pool: &Pool) -> Result<(), StorageError> {
+        let local = pool.local();
+        self.journal.replace(local.iter().map(Vec::as_slice))?;
+        self.rewritten = self.journal.bytes();
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! What the pool of transactions is told when the head moves.
+
+use crate::{Chain, ChainView, Head, ImportError};
+use fugue_chainspec::ChainSpec;
+use fugue_state::{Account, StateError, StateView};
+use fugue_storage::BlockRecord;
+use fugue_txpool::{Advanced, HeadUpdate, MinedTx, Pool, PoolHead};
+use fugue_types::{Address, B256, HashSet, Header, Transaction, TransactionTrait as _};
+use fugue_validation::{child_base_fee, child_excess_blob_gas};
+use std::sync::Arc;
+
+/// Blocks that left the chain whose transactions come back to the pool, at most: the oldest ones,
+/// which others are likely to have replaced, stay away.
+const RETURNED_BLOCKS_MAX: usize = 64;
+
+/// The head as the pool must know it: the rules are those of the earliest next block.
+pub fn pool_head(spec: &ChainSpec, hash: B256, header: &Header) -> PoolHead {
+    let rules = spec.rules_at(header.number.saturating_add(1), header.timestamp.saturating_add(1));
+    let blob_base_fee = rules
+        .blob_params
+        .map(|params| params.calc_blob_fee(child_excess_blob_gas(&params, header)));
+    PoolHead {
+        number: header.number,
+        hash,
+        rules,
+        base_fee: child_base_fee(header, &spec.rules(header)),
+        blob_base_fee,
+        gas_limit: header.gas_limit,
+    }
+}
+
+/// The head moved from `before` to that of the view. `None` if the view cannot tell what the pool
+/// must know: its guesses are then those of an older head.
+pub(crate) fn advance(
+    pool: &Pool,
+    chain: &Chain,
+    view: &ChainView,
+    before: Head,
+) -> Result<Option<Advanced>, ImportError> {
+    let head = view.head();
+    let Some((hash, header)) = view.header(head.number)? else { return Ok(None) };
+    let Moved { left, joined, is_whole } = Moved::between(chain, before, head)?;
+
+    let mut changed: HashSet<Address> = HashSet::default();
+    if is_whole {
+        changed.extend(left.iter().chain(&joined).flat_map(|block| block.changed()));
+    } else {
+        // What changed is not in memory: all who have transactions are looked at.
+        let content = pool.content();
+        changed.extend(content.pending.keys().chain(content.queued.keys()));
+    }
+    let accounts = view.with_state(head.number, |state| read(state, &changed))?;
+    let Some(accounts) = accounts.transpose()? else { return Ok(None) };
+    let skipped = left.len().saturating_sub(RETURNED_BLOCKS_MAX);
+    let returned = left.iter().skip(skipped).flat_map(MovedBlock::sent);
+    let returned: Vec<(Transaction, Address)> =
+        returned.map(|(tx, sender)| (tx.clone(), sender)).collect();
+    let mined = joined.iter().flat_map(MovedBlock::sent);
+    let mined: Vec<_> =
+        mined.map(|(tx, sender)| MinedTx { hash: *tx.hash(), sender, nonce: tx.nonce() }).collect();
+    let update = HeadUpdate {
+        head: pool_head(&chain.spec, hash, &header),
+        mined: &mined,
+        returned: &returned,
+        changed: &accounts,
+    };
+    view.with_state(head.number, |state| pool.advance(update, state))
+}
+
+fn read(
+    state: &dyn StateView,
+    addresses: &HashSet<Address>,
+) -> Result<Vec<(Address, Option<Account>)>, StateError> {
+    addresses.iter().map(|address| Ok((*address, state.account(*address)?))).collect()
+}
+
+/// A block that left the chain or joined it.
+enum MovedBlock {
+    Here(Arc<BlockRecord>),
+    /// Durable: what it changed is not in memory.
+    Stored {
+        parent: B256,
+        txs: Vec<Transaction>,
+        senders: Vec<Address>,
+    },
+}
+
+impl MovedBlock {
+    /// `None` if it is neither in the tree nor in the store.
+    fn load(chain: &Chain, hash: B256) -> Result<Option<Self>, ImportError> {
+        if let Some(record) = chain.tree.get(hash) {
+            return Ok(Some(Self::Here(record.clone())));
+        }
+        let snapshot = chain.snapshot()?;
+        let Some(number) = snapshot.number(hash)? else { return Ok(None) };
+        let (_, header) = snapshot.header(number)?;
+        let (txs, senders) = (snapshot.body(number)?.transactions, snapshot.senders(number)?);
+        Ok(Some(Self::Stored { parent: header.parent_hash, txs, senders }))
+    }
+
+    fn parent(&self) -> B256 {
+        match self {
+            Self::Here(record) => record.block.block().header.parent_hash,
+            Self::Stored { parent, .. } => *parent,
+        }
+    }
+
+    /// Its transactions with their senders.
+    fn sent(&self) -> impl Iterator<Item = (&Transaction, Address)> {
+        let (txs, senders) = match self {
+            Self::Here(record) => (&record.block.block().body.transactions, record.block.senders()),
+            Self::Stored { txs, senders, .. } => (txs, senders.as_slice()),
+        };
+        txs.iter().zip(senders.iter().copied())
+    }
+
+    /// Accounts that it changed, as far as that is known.
+    fn changed(&self) -> impl Iterator<Item = Address> + '_ {
+        let accounts = match self {
+            Self::Here(record) => record.diff.accounts.as_slice(),
+            Self::Stored { .. } => &[],
+        };
+        accounts.iter().map(|change| change.address)
+    }
+}
+
+/// The blocks between two heads, each side lowest first.
+struct Moved {
+    left: Vec<MovedBlock>,
+    joined: Vec<MovedBlock>,
+    /// Both sides go down to where they meet, and it is known what all of them changed.
+    is_whole: bool,
+}
+
+impl Moved {
+    fn between(chain: &Chain, before: Head, after: Head) -> Result<Self, ImportError> {
+        let (mut one, mut other) = (before, after);
+        let (mut left, mut joined, mut is_whole) = (Vec::new(), Vec::new(), true);
+        while one.hash != other.hash {
+            let (at, blocks) = if one.number >= other.number {
+                (&mut one, &mut left)
+            } else {
+                (&mut other, &mut joined)
+            };
+            let Some(block) = MovedBlock::load(chain, at.hash)? else {
+                is_whole = false;
+                break;
+            };
+            if matches!(block, MovedBlock::Stored { .. }) {
+                is_whole = false;
+                if blocks.len() >= RETURNED_BLOCKS_MAX {
+                    break;
+                }
+            }
+            *at = Head { number: at.number.saturating_sub(1), hash: block.parent() };
+            blocks.push(block);
+        }
+        left.reverse();
+        joined.reverse();
+        Ok(Self { left, joined, is_whole })
+    }
+}

@@ -1,0 +1,186 @@
+//! Making blocks durable, beside the thread that imports.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | [`Persisting`] | a batch is full, or is to be flushed | a durable batch | [`Chain::settle`] |
+//!
+//! While a batch is on its way to the store, its blocks stay in the tree, and the state after the
+//! newest block stays above the old durable head. When it has arrived, both move up. At most one
+//! batch is on its way: who has another one waits, and [`crate::Times::waited`] tells how long.
+//!
+//! 1. A batch ends at the head, whose branches are taken out of the tries.
+//! 2. Meanwhile blocks may be imported, and the head may move, also to another branch.
+//! 3. The batch has arrived: the tree forgets its blocks. If the work builds on them, it moves onto
+//!    the new state of the store; else it is dropped and built anew.
+//! 4. If the batch fails, what was durable stays so, the tries are dropped, and the store refuses
+//!    every further write.
+
+use crate::{Chain, Head, ImportError, Retention, work::Work};
+use fugue_storage::{BlockRecord, CommitBatch, StorageError, Store};
+use fugue_types::B256;
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// What is called when a batch has arrived, or failed.
+pub(crate) type Arrived = Arc<dyn Fn() + Send + Sync>;
+
+/// A batch on its way.
+pub(crate) struct Persisting {
+    /// Taken when it is joined.
+    thread: Option<JoinHandle<Result<Written, StorageError>>>,
+    blocks: usize,
+    bytes: usize,
+}
+
+impl std::fmt::Debug for Persisting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Persisting").field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Persisting {
+    fn drop(&mut self) {
+        // The store is in use until it has arrived.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A batch that has arrived.
+struct Written {
+    blocks: Vec<Arc<BlockRecord>>,
+    /// It follows the durable head; else it took the place of blocks that were durable.
+    extends: bool,
+    /// What became of the pruning that follows.
+    pruned: Result<(), StorageError>,
+    took: Duration,
+}
+
+/// A batch, and where it goes.
+struct Batch {
+    batch: CommitBatch,
+    /// The durable block that it follows, if that is not the durable head.
+    fork: Option<u64>,
+    retention: Retention,
+}
+
+impl Batch {
+    fn write(self, store: &Store) -> Result<Written, StorageError> {
+        let started = Instant::now();
+        match self.fork {
+            None => store.commit(&self.batch)?,
+            Some(fork) => {
+                store.replace(fork, &self.batch)?;
+            }
+        }
+        let pruned = match self.retention {
+            Retention::Archive => Ok(()),
+            retention => store.prune(retention).map(drop),
+        };
+        let (blocks, extends) = (self.batch.blocks, self.fork.is_none());
+        Ok(Written { blocks, extends, pruned, took: started.elapsed() })
+    }
+}
+
+impl Chain {
+    /// Whether the blocks that are neither durable nor on their way are as many as go together.
+    pub(crate) fn is_batch_full(&self) -> bool {
+        let (blocks, bytes) = self.persisting.as_ref().map_or((0, 0), |it| (it.blocks, it.bytes));
+        self.pending_blocks.saturating_sub(blocks) >= self.options.batch_blocks_max
+            || self.pending_bytes.saturating_sub(bytes) >= self.options.batch_bytes_max
+    }
+
+    /// Makes the chain of the head durable. Gives the head if anything was written.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`]: then nothing more will be written. What [`Chain::durable`] says is
+    /// durable stays so.
+    pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
+        let earlier = self.settle(true)?;
+        if !self.persist(None)? {
+            return Ok(earlier);
+        }
+        self.settle(true)
+    }
+
+    /// Sends the chain of the head on its way to the store, if there is anything to be sent; an
+    /// earlier batch must have arrived. `arrived` is called when this one has.
+    pub(crate) fn persist(&mut self, arrived: Option<Arrived>) -> Result<bool, ImportError> {
+        let (below, path) = self.tree.path_to(self.head.hash);
+        if path.is_empty() || self.persisting.is_some() {
+            return Ok(false);
+        }
+        let mut work = match self.work.take() {
+            Some(work) if work.at == self.head.hash => work,
+            _ => Work::after(self.head.hash, &self.store, &self.tree)?,
+        };
+        // The chain may leave the durable one below its head.
+        let fork = (below != self.durable.hash).then_some(work.base);
+        let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
+        self.work = Some(work);
+        let batch = Batch { batch, fork, retention: self.options.retention };
+        let store = self.store.clone();
+        let run = move || {
+            let written = batch.write(&store);
+            if let Some(arrived) = arrived {
+                arrived();
+            }
+            written
+        };
+        let thread = std::thread::Builder::new().name("fugue-persist".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| {
+            self.work = None;
+            ImportError::Internal(format!("no thread to make blocks durable: {error}"))
+        })?;
+        let (blocks, bytes) = (self.pending_blocks, self.pending_bytes);
+        self.persisting = Some(Persisting { thread: Some(thread), blocks, bytes });
+        Ok(true)
+    }
+
+    /// Takes note of a batch that has arrived. Gives the durable head if one has; waits for it if
+    /// told so.
+    pub(crate) fn settle(&mut self, waits: bool) -> Result<Option<Head>, ImportError> {
+        let is_there =
+            |it: &mut Persisting| waits || it.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        let persisting = self.persisting.take_if(is_there);
+        let Some(thread) = persisting.and_then(|mut persisting| persisting.thread.take()) else {
+            return Ok(None);
+        };
+        let started = Instant::now();
+        let written = thread.join();
+        self.times.waited += started.elapsed();
+        let written = written
+            .map_err(|_| ImportError::Internal("making blocks durable panicked".to_owned()))
+            .and_then(|written| Ok(written?));
+        // If anything fails, the tries are dropped: what was taken out of them is lost.
+        let work = self.work.take();
+        let Written { blocks, extends, pruned, took } = written?;
+        let started = Instant::now();
+        if let Some(last) = blocks.last() {
+            self.durable =
+                Head { number: last.block.block().header.number, hash: last.block.hash() };
+        }
+        if extends {
+            blocks.iter().for_each(|record| self.cache.advance(&record.diff));
+        } else {
+            self.cache.clear();
+        }
+        pruned?;
+        let snapshot = Arc::new(self.store.snapshot()?);
+        self.tree.settle(&blocks, self.head.number, &snapshot)?;
+        self.count_pending();
+        if let Some(work) = work.filter(|_| extends) {
+            let (below, above): (B256, _) = self.tree.path_to(work.at);
+            if below == self.durable.hash {
+                let branches_max = self.options.branches_max;
+                self.work = Some(work.rebase(snapshot, &above, branches_max)?);
+            }
+        }
+        self.times.durable += took + started.elapsed();
+        Ok(Some(self.durable))
+    }
+}

@@ -1,0 +1,301 @@
+//! The chain as it was at one fork choice, for readers: immutable, and no lock shared with import.
+
+use crate::{Head, ImportError, chain::header_of};
+use fugue_chainspec::ChainSpec;
+use fugue_state::{Account, Layer, StateError, StateView};
+use fugue_storage::{BlockRecord, Snapshot};
+use fugue_types::{Address, B256, B256Map, BlockBody, Bytes, Header, ReceiptEnvelope, U256};
+use std::sync::{Arc, OnceLock};
+
+/// A block with who sent its transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewedBlock {
+    /// keccak256 of the header's RLP.
+    pub hash: B256,
+    /// The header.
+    pub header: Header,
+    /// Transactions, ommers, withdrawals.
+    pub body: BlockBody,
+    /// One for each transaction.
+    pub senders: Vec<Address>,
+}
+
+/// Head, safe and finalized block, all blocks and states of the head's chain, and the blocks beside
+/// it that are not forgotten yet.
+#[derive(Debug)]
+pub struct ChainView {
+    spec: Arc<ChainSpec>,
+    snapshot: Arc<Snapshot>,
+    /// The newest block of the head's chain that is in the snapshot.
+    base: u64,
+    /// The blocks above it, up to the head.
+    above: Vec<Arc<BlockRecord>>,
+    /// All blocks that are not durable.
+    blocks: B256Map<Arc<BlockRecord>>,
+    /// What they change; made when it is first asked for.
+    layer: OnceLock<Layer>,
+    head: Head,
+    safe: Option<Head>,
+    finalized: Option<Head>,
+}
+
+/// Where a chain of blocks stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) head: Head,
+    pub(crate) safe: Option<Head>,
+    pub(crate) finalized: Option<Head>,
+}
+
+impl ChainView {
+    /// `above` are the blocks up to the head, the first of them the child of block `base` of the
+    /// snapshot.
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        snapshot: Arc<Snapshot>,
+        base: u64,
+        above: Vec<Arc<BlockRecord>>,
+        blocks: B256Map<Arc<BlockRecord>>,
+        marks: Marks,
+    ) -> Self {
+        let Marks { head, safe, finalized } = marks;
+        let layer = OnceLock::new();
+        Self { spec, snapshot, base, above, blocks, layer, head, safe, finalized }
+    }
+
+    /// The rules of the chain.
+    pub fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// The newest block of the chain.
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The newest safe block; `None` before the consensus layer has named one.
+    pub const fn safe(&self) -> Option<Head> {
+        self.safe
+    }
+
+    /// The newest final block; `None` before the consensus layer has named one.
+    pub const fn finalized(&self) -> Option<Head> {
+        self.finalized
+    }
+
+    /// The oldest block whose state is kept.
+    pub fn oldest_state(&self) -> u64 {
+        self.snapshot.meta().oldest_state
+    }
+
+    /// What is durable of it.
+    pub(crate) const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    fn record(&self, number: u64) -> Option<&Arc<BlockRecord>> {
+        let index = number.checked_sub(self.base)?.checked_sub(1)?;
+        self.above.get(usize::try_from(index).ok()?)
+    }
+
+    /// The number of a block of the head's chain; `None` if it is not in that chain.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn number(&self, hash: B256) -> Result<Option<u64>, ImportError> {
+        if let Some(record) = self.blocks.get(&hash) {
+            let number = record.block.block().header.number;
+            let is_here = self.record(number).is_some_and(|found| found.block.hash() == hash);
+            return Ok(is_here.then_some(number));
+        }
+        Ok(self.snapshot.number(hash)?.filter(|number| *number <= self.base))
+    }
+
+    /// Hash and header of the block of the head's chain with this number; `None` above the head.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn header(&self, number: u64) -> Result<Option<(B256, Header)>, ImportError> {
+        if let Some(record) = self.record(number) {
+            return Ok(Some((record.block.hash(), record.block.block().header.clone())));
+        }
+        if number > self.base {
+            return Ok(None);
+        }
+        Ok(Some(self.snapshot.header(number)?))
+    }
+
+    /// The block of the head's chain with this number; `None` above the head.
+    ///
+    /// # Errors
+    /// What the store says, `Pruned` if its body is no longer kept.
+    pub fn block(&self, number: u64) -> Result<Option<ViewedBlock>, ImportError> {
+        if let Some(record) = self.record(number) {
+            return Ok(Some(viewed(record)));
+        }
+        if number > self.base {
+            return Ok(None);
+        }
+        let (hash, header) = self.snapshot.header(number)?;
+        let body = self.snapshot.body(number)?;
+        let senders = self.snapshot.senders(number)?;
+        Ok(Some(ViewedBlock { hash, header, body, senders }))
+    }
+
+    /// A block by its hash, also one beside the chain.
+    ///
+    /// # Errors
+    /// As [`ChainView::block`].
+    pub fn block_by_hash(&self, hash: B256) -> Result<Option<ViewedBlock>, ImportError> {
+        if let Some(record) = self.blocks.get(&hash) {
+            return Ok(Some(viewed(record)));
+        }
+        let Some(number) = self.snapshot.number(hash)? else { return Ok(None) };
+        let header = header_of(&self.snapshot, number, hash)?;
+        let body = self.snapshot.body(number)?;
+        let senders = self.snapshot.senders(number)?;
+        Ok(Some(ViewedBlock { hash, header, body, senders }))
+    }
+
+    /// The block access list, in RLP, of a block by its hash (EIP-7928); `None` if the block is not
+    /// known, from before Amsterdam, or its list is pruned.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn access_list(&self, hash: B256) -> Result<Option<Bytes>, ImportError> {
+        if let Some(record) = self.blocks.get(&hash) {
+            return Ok(record.access_list.clone());
+        }
+        let Some(number) = self.snapshot.number(hash)? else { return Ok(None) };
+        if number < self.snapshot.meta().oldest_body {
+            return Ok(None);
+        }
+        Ok(self.snapshot.access_list(number)?)
+    }
+
+    /// The receipts of the block of the head's chain with this number; `None` above the head.
+    ///
+    /// # Errors
+    /// What the store says, `Pruned` if they are no longer kept.
+    pub fn receipts(&self, number: u64) -> Result<Option<Vec<ReceiptEnvelope>>, ImportError> {
+        if let Some(record) = self.record(number) {
+            return Ok(Some(record.receipts.clone()));
+        }
+        if number > self.base {
+            return Ok(None);
+        }
+        Ok(Some(self.snapshot.receipts(number)?))
+    }
+
+    /// Where a transaction is in the head's chain: number of the block, and index in it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn transaction(&self, hash: B256) -> Result<Option<(u64, usize)>, ImportError> {
+        for record in &self.above {
+            let block = record.block.block();
+            let txs = &block.body.transactions;
+            if let Some(index) = txs.iter().position(|tx| *tx.hash() == hash) {
+                return Ok(Some((block.header.number, index)));
+            }
+        }
+        let found = self.snapshot.transaction(hash)?;
+        let found = found.filter(|(number, _)| *number <= self.base);
+        Ok(found.map(|(number, index)| (number, index as usize)))
+    }
+
+    /// Calls with the state after a block of the head's chain. `None` above the head.
+    ///
+    /// # Errors
+    /// [`ImportError::Storage`], with `Pruned` if the state is no longer kept.
+    pub fn with_state<T>(
+        &self,
+        number: u64,
+        call: impl FnOnce(&dyn StateView) -> T,
+    ) -> Result<Option<T>, ImportError> {
+        if number > self.head.number {
+            return Ok(None);
+        }
+        if number <= self.base {
+            return Ok(Some(call(&self.snapshot.state_at(number)?)));
+        }
+        let below = self.snapshot.state_at(self.base)?;
+        let made;
+        let layer = if number == self.head.number {
+            match self.layer.get() {
+                Some(layer) => layer,
+                None => {
+                    let layer = self.layer_up_to(number)?;
+                    self.layer.get_or_init(|| layer)
+                }
+            }
+        } else {
+            made = self.layer_up_to(number)?;
+            &made
+        };
+        let state = layer.over(&below);
+        Ok(Some(call(&WithHashes { state: &state, view: self })))
+    }
+
+    fn layer_up_to(&self, number: u64) -> Result<Layer, ImportError> {
+        let mut layer = Layer::default();
+        let records = self.above.iter();
+        for record in records.take_while(|record| record.block.block().header.number <= number) {
+            layer.push(&record.diff)?;
+        }
+        Ok(layer)
+    }
+
+    /// What a build on a block needs: the snapshot, and the blocks above it up to that one.
+    pub(crate) fn path_to(&self, hash: B256) -> (&Arc<Snapshot>, B256, Vec<Arc<BlockRecord>>) {
+        let mut path = Vec::new();
+        let mut at = hash;
+        while let Some(record) = self.blocks.get(&at) {
+            path.push(record.clone());
+            at = record.block.block().header.parent_hash;
+        }
+        path.reverse();
+        (&self.snapshot, at, path)
+    }
+}
+
+fn viewed(record: &BlockRecord) -> ViewedBlock {
+    let block = record.block.block();
+    ViewedBlock {
+        hash: record.block.hash(),
+        header: block.header.clone(),
+        body: block.body.clone(),
+        senders: record.block.senders().to_vec(),
+    }
+}
+
+/// A state that knows the hashes of blocks that are not durable.
+struct WithHashes<'v> {
+    state: &'v dyn StateView,
+    view: &'v ChainView,
+}
+
+impl StateView for WithHashes<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.state.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.state.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.state.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.state.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        match self.view.record(number) {
+            Some(record) => Ok(record.block.hash()),
+            None => self.state.block_hash(number),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a message as a question promises, on states of a few accounts.
+
+use super::*;
+use fugue_chainspec::ChainSpec;
+use fugue_state::{Account, MemoryAccount, MemoryState};
+use fugue_types::{KECCAK256_EMPTY, keccak256};
+
+const SENDER: Address = Address::repeat_byte(0xa1);
+const CONTRACT: Address = Address::repeat_byte(0xc0);
+const BASE_FEE: u64 = 7;
+/// Stores 1 in slot 0.
+const STORES: &str = "6001600055";
+/// Returns what BASEFEE gives.
+const RETURNS_BASE_FEE: &str = "4860005260206000f3";
+/// Reverts with 42.
+const REVERTS: &str = "602a60005260206000fd";
+
+fn state(code: &str) -> MemoryState {
+    let mut state = MemoryState::default();
+    let code = Bytes::from(alloy_primitives::hex::decode(code).expect("hex"));
+    let mut add = |address, nonce, balance: u64, code_hash| {
+        let account = Account { nonce, balance: U256::from(balance), code_hash };
+        state.accounts.insert(address, MemoryAccount { account, ..MemoryAccount::default() });
+    };
+    add(SENDER, 5, 1_000_000, KECCAK256_EMPTY);
+    add(CONTRACT, 1, 0, keccak256(&code));
+    state.codes.insert(keccak256(&code), code);
+    state
+}
+
+fn request(to: Address) -> CallRequest {
+    CallRequest { from: SENDER, to: Some(to), gas: 100_000, ..CallRequest::default() }
+}
+
+fn place<T>(run: impl FnOnce(&Rules, &Header, &CodeCache) -> T) -> T {
+    let header = Header {
+        number: 1,
+        gas_limit: 50_000,
+        base_fee_per_gas: Some(BASE_FEE),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    run(&rules, &header, &CodeCache::new())
+}
+
+fn called(code: &str, request: &CallRequest) -> Result<CallOutcome, CallError> {
+    place(|rules, header, codes| call(rules, header, codes, &state(code), request))
+}
+
+fn estimated(code: &str, request: &CallRequest) -> Result<u64, EstimateError> {
+    place(|rules, header, codes| estimate_gas(rules, header, codes, &state(code), request))
+}
+
+fn word(value: u64) -> Bytes {
+    Bytes::copy_from_slice(&U256::from(value).to_be_bytes::<32>())
+}
+
+#[test]
+fn without_a_price_there_is_no_base_fee() {
+    let outcome = called(RETURNS_BASE_FEE, &request(CONTRACT)).expect("runs");
+    assert_eq!((outcome.status, outcome.output), (TxStatus::Success, word(0)));
+}
+
+#[test]
+fn with_a_price_the_base_fee_is_demanded() {
+    let price = CallPrice::Fixed(u128::from(BASE_FEE));
+    let paid = CallRequest { price, ..request(CONTRACT) };
+    assert_eq!(called(RETURNS_BASE_FEE, &paid).expect("runs").output, word(BASE_FEE));
+    let cheap = CallRequest { price: CallPrice::Fixed(1), ..paid };
+    assert!(matches!(called(RETURNS_BASE_FEE, &cheap), Err(CallError::Invalid(_))));
+}
+
+#[test]
+fn an_account_with_code_may_ask() {
+    let from_code = CallRequest { from: CONTRACT, ..request(SENDER) };
+    assert_eq!(called(STORES, &from_code).expect("runs").status, TxStatus::Success);
+}
+
+#[test]
+fn a_value_that_the_sender_lacks_is_invalid() {
+    let rich = CallRequest { value: U256::from(1_000_001), ..request(CONTRACT) };
+    assert!(matches!(called(STORES, &rich), Err(CallError::Invalid(_))));
+}
+
+#[test]
+fn a_revert_keeps_its_data() {
+    let outcome = called(REVERTS, &request(CONTRACT)).expect("runs");
+    assert_eq!((outcome.status, outcome.output), (TxStatus::Revert, word(42)));
+}
+
+#[test]
+fn a_message_with_blobs_creates_no_contract() {
+    let hash = B256::repeat_byte(1);
+    let request = CallRequest { to: None, blob_hashes: vec![hash], ..request(CONTRACT) };
+    assert_eq!(called(STORES, &request), Err(CallError::Creates("blobs")));
+}
+
+#[test]
+fn a_transfer_is_estimated_at_its_intrinsic_gas() {
+    let request = CallRequest { value: U256::from(1), ..request(Address::repeat_byte(9)) };
+    assert_eq!(estimated(STORES, &request), Ok(TRANSFER_GAS));
+}
+
+#[test]
+fn an_estimate_suffices_and_is_little_more_than_needed() {
+    let least = 21_000 + 3 + 3 + 22_100;
+    let gas = estimated(STORES, &request(CONTRACT)).expect("succeeds");
+    assert!((least..=least + least / 50).contains(&gas), "{gas}");
+    let outcome = called(STORES, &CallRequest { gas, ..request(CONTRACT) });
+    assert_eq!(outcome.expect("runs").status, TxStatus::Success);
+}
+
+#[test]
+fn an_estimate_tells_a_revert_from_a_want_of_gas() {
+    assert!(matches!(estimated(REVERTS, &request(CONTRACT)), Err(EstimateError::Failed(_))));
+    let poor = CallRequest { gas: 30_000, ..request(CONTRACT) };
+    assert_eq!(estimated(STORES, &poor), Err(EstimateError::Allowance(30_000)));
+}
+
+#[test]
+fn an_estimate_stays_below_what_the_sender_can_pay() {
+    let price = CallPrice::Fixed(100);
+    let request = CallRequest { price, ..request(CONTRACT) };
+    assert_eq!(estimated(STORES, &request), Err(EstimateError::Allowance(10_000)));
+}

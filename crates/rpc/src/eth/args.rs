@@ -1,0 +1,266 @@
+//! Arguments of a request, decoded one after the other; what is wrong is said by index and name.
+
+use crate::eth::error::invalid_params;
+use fugue_types::{Address, B256, Bytes, U256};
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde_json::{Map, Value};
+
+/// Hex digits of 256 bits.
+const WORD_DIGITS: usize = 64;
+/// Hex digits of an address.
+const ADDRESS_DIGITS: usize = 40;
+
+/// The arguments that are not decoded yet.
+pub(crate) struct Args {
+    values: std::vec::IntoIter<Value>,
+    index: usize,
+}
+
+impl Args {
+    /// # Errors
+    /// If they are not a list.
+    pub(crate) fn new(params: &Params<'_>) -> Result<Self, ErrorObjectOwned> {
+        let values: Vec<Value> = match params.as_str() {
+            None | Some("" | "null") => Vec::new(),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|_| invalid_params("invalid params: a list of arguments is expected"))?,
+        };
+        Ok(Self { values: values.into_iter(), index: 0 })
+    }
+
+    /// The next argument; `None` if it is null or not there.
+    ///
+    /// # Errors
+    /// What `decode` says.
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &str,
+        decode: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, ErrorObjectOwned> {
+        let index = self.index;
+        self.index += 1;
+        match self.values.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => decode(&value).map(Some).map_err(|reason| {
+                invalid_params(format!("invalid argument {index} ({name}): {reason}"))
+            }),
+        }
+    }
+
+    /// The next argument.
+    ///
+    /// # Errors
+    /// If it is null or not there, or what `decode` says.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &str,
+        decode: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<T, ErrorObjectOwned> {
+        let index = self.index;
+        self.optional(name, decode)?
+            .ok_or_else(|| invalid_params(format!("missing argument {index} ({name})")))
+    }
+
+    /// Passes over an argument that is not understood: to act as if it were not there would be a
+    /// wrong answer.
+    ///
+    /// # Errors
+    /// If it is there.
+    pub(crate) fn refused(&mut self, name: &str) -> Result<(), ErrorObjectOwned> {
+        self.optional(name, |_| Err::<(), _>("not supported".to_owned())).map(|_| ())
+    }
+
+    /// No more arguments.
+    ///
+    /// # Errors
+    /// If there are more.
+    pub(crate) fn end(mut self) -> Result<(), ErrorObjectOwned> {
+        if self.values.all(|value| value.is_null()) {
+            return Ok(());
+        }
+        Err(invalid_params(format!("too many arguments, want at most {}", self.index)))
+    }
+}
+
+/// The value under a name of an object; `None` if it is null or not there.
+///
+/// # Errors
+/// What `decode` says, with the name.
+pub(crate) fn field<T>(
+    object: &Map<String, Value>,
+    name: &str,
+    decode: impl FnOnce(&Value) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => decode(value).map(Some).map_err(|reason| format!("{name}: {reason}")),
+    }
+}
+
+pub(crate) fn object(value: &Value) -> Result<&Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| "an object is expected".to_owned())
+}
+
+pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "true or false is expected".to_owned())
+}
+
+/// The digits after `0x`.
+fn hex_digits(value: &Value) -> Result<&str, String> {
+    let text = value.as_str().ok_or("a hex string is expected")?;
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let digits = digits.ok_or("hex string without 0x prefix")?;
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err("invalid hex digits".to_owned());
+    }
+    Ok(digits)
+}
+
+/// A number up to 256 bits. Source: execution-apis, "Hex value encoding", quantities.
+pub(crate) fn quantity(value: &Value) -> Result<U256, String> {
+    let digits = hex_digits(value)?;
+    if digits.is_empty() {
+        return Err("empty hex number".to_owned());
+    }
+    if digits.len() > 1 && digits.starts_with('0') {
+        return Err("hex number with leading zero digits".to_owned());
+    }
+    if digits.len() > WORD_DIGITS {
+        return Err("hex number > 256 bits".to_owned());
+    }
+    U256::from_str_radix(digits, 16).map_err(|error| error.to_string())
+}
+
+pub(crate) fn quantity_u128(value: &Value) -> Result<u128, String> {
+    u128::try_from(quantity(value)?).map_err(|_| "hex number > 128 bits".to_owned())
+}
+
+pub(crate) fn quantity_u64(value: &Value) -> Result<u64, String> {
+    u64::try_from(quantity(value)?).map_err(|_| "hex number > 64 bits".to_owned())
+}
+
+/// A count, which many send as a number of JSON.
+pub(crate) fn count(value: &Value) -> Result<u64, String> {
+    value.as_u64().map_or_else(|| quantity_u64(value), Ok)
+}
+
+pub(crate) fn bytes(value: &Value) -> Result<Bytes, String> {
+    let digits = hex_digits(value)?;
+    if digits.len() % 2 == 1 {
+        return Err("hex string of odd length".to_owned());
+    }
+    digits.parse().map_err(|_| "invalid hex digits".to_owned())
+}
+
+pub(crate) fn address(value: &Value) -> Result<Address, String> {
+    let digits = hex_digits(value)?;
+    if digits.len() != ADDRESS_DIGITS {
+        return Err(format!("an address has 20 bytes, this has {} hex digits", digits.len()));
+    }
+    digits.parse().map_err(|_| "invalid hex digits".to_owned())
+}
+
+pub(crate) fn hash(value: &Value) -> Result<B256, String> {
+    let digits = hex_digits(value)?;
+    if digits.len() != WORD_DIGITS {
+        return Err(format!("a hash has 32 bytes, this has {} hex digits", digits.len()));
+    }
+    digits.parse().map_err(|_| "invalid hex digits".to_owned())
+}
+
+/// A storage key of up to 32 bytes: tools leave zeros away, or do not.
+pub(crate) fn slot(value: &Value) -> Result<U256, String> {
+    let digits = hex_digits(value)?;
+    if digits.len() > WORD_DIGITS {
+        return Err("storage key too long (want at most 32 bytes)".to_owned());
+    }
+    if digits.is_empty() {
+        return Ok(U256::ZERO);
+    }
+    U256::from_str_radix(digits, 16).map_err(|error| error.to_string())
+}
+
+/// A list of at most `max` values.
+///
+/// # Errors
+/// What `decode` says, with the index.
+pub(crate) fn list<T>(
+    value: &Value,
+    max: usize,
+    decode: impl Fn(&Value) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let values = value.as_array().ok_or("a list is expected")?;
+    if values.len() > max {
+        return Err(format!("{} values, want at most {max}", values.len()));
+    }
+    let decoded = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| decode(value).map_err(|reason| format!("value {index}: {reason}")));
+    decoded.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn args(text: &str) -> Args {
+        Args::new(&Params::new(Some(text))).expect("a list")
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        let error = args(r#"["0x1", "0xzz"]"#).required("address", address).unwrap_err();
+        assert_eq!(error.code(), -32602);
+        assert!(error.message().starts_with("invalid argument 0 (address): "));
+        let mut two = args(r#"["0x1", "0xzz"]"#);
+        two.required("count", quantity_u64).expect("a number");
+        let error = two.required("hash", hash).unwrap_err();
+        assert_eq!(error.message(), "invalid argument 1 (hash): invalid hex digits");
+    }
+
+    #[test]
+    fn null_and_absent_are_the_same() {
+        for text in ["[]", "[null]"] {
+            assert_eq!(args(text).optional("block", quantity).expect("absent"), None);
+            let error = args(text).required("block", quantity).unwrap_err();
+            assert_eq!(error.message(), "missing argument 0 (block)");
+        }
+    }
+
+    #[test]
+    fn arguments_that_nobody_reads_are_refused() {
+        assert!(args("[1]").end().is_err());
+        assert!(args("[null]").end().is_ok());
+        let error = args("[{}]").refused("state overrides").unwrap_err();
+        assert_eq!(error.message(), "invalid argument 0 (state overrides): not supported");
+        assert!(Args::new(&Params::new(Some(r#"{"a": 1}"#))).is_err());
+    }
+
+    #[test]
+    fn quantities_are_minimal_hex() {
+        assert_eq!(quantity(&json!("0x0")), Ok(U256::ZERO));
+        assert_eq!(quantity_u64(&json!("0xFf")), Ok(255));
+        for wrong in [json!("0x"), json!("0x01"), json!("1"), json!(1), json!("0x_1")] {
+            assert!(quantity(&wrong).is_err(), "{wrong}");
+        }
+        assert!(quantity_u64(&json!("0x10000000000000000")).is_err());
+        assert_eq!(count(&json!(7)), Ok(7));
+    }
+
+    #[test]
+    fn storage_keys_may_be_short_but_not_long() {
+        assert_eq!(slot(&json!("0x0")), Ok(U256::ZERO));
+        assert_eq!(slot(&json!("0x001")), Ok(U256::from(1)));
+        assert!(slot(&json!(format!("0x{}", "0".repeat(65)))).is_err());
+        assert!(slot(&json!("0xasdf")).is_err());
+    }
+
+    #[test]
+    fn data_has_whole_bytes() {
+        assert_eq!(bytes(&json!("0x")), Ok(Bytes::new()));
+        assert_eq!(bytes(&json!("0x01ff")), Ok(Bytes::from(vec![1, 255])));
+        assert!(bytes(&json!("0x1")).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! The errors that the methods answer with, and their codes.
+
+use fugue_chain::{ImportError, StorageError};
+use fugue_evm::CallError;
+use fugue_state::StateError;
+use fugue_txpool::PoolError;
+use jsonrpsee::types::ErrorObjectOwned;
+use std::fmt::Display;
+
+/// An argument is wrong. Source: JSON-RPC 2.0.
+pub(crate) const INVALID_PARAMS: i32 = -32602;
+/// We are broken. Source: JSON-RPC 2.0.
+pub(crate) const INTERNAL: i32 = -32603;
+/// It was refused. Source: EIP-1474, "Invalid input".
+pub(crate) const REFUSED: i32 = -32000;
+/// Source: EIP-1474, "Resource not found", EIP-1898.
+pub(crate) const NOT_FOUND: i32 = -32001;
+/// A tag that names no block yet. Source: execution-apis, "Unknown block".
+pub(crate) const UNKNOWN_BLOCK: i32 = -39001;
+/// Source: execution-apis, "Pruned history unavailable".
+pub(crate) const PRUNED: i32 = 4444;
+
+fn with_code(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code, message, None::<()>)
+}
+
+/// An argument is wrong.
+pub(crate) fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
+    with_code(INVALID_PARAMS, message)
+}
+
+/// What was asked for was refused.
+pub(crate) fn refused(message: impl Into<String>) -> ErrorObjectOwned {
+    with_code(REFUSED, message)
+}
+
+/// We are broken; the operator is told as well.
+pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
+    tracing::error!(%cause, "a request was not answered");
+    with_code(INTERNAL, format!("internal error: {cause}"))
+}
+
+/// The block that a state was asked for is not in the chain.
+pub(crate) fn block_not_found() -> ErrorObjectOwned {
+    with_code(NOT_FOUND, "block not found")
+}
+
+/// There is no safe or finalized block yet.
+pub(crate) fn unknown_block(tag: &str) -> ErrorObjectOwned {
+    with_code(UNKNOWN_BLOCK, format!("unknown block: there is no {tag} block yet"))
+}
+
+/// The chain did not answer.
+pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
+    match error {
+        ImportError::Storage(StorageError::Pruned { what, number, oldest }) => with_code(
+            PRUNED,
+            format!(
+                "pruned history unavailable: {what} of block {number} is not kept, the oldest \
+                 kept is of block {oldest}"
+            ),
+        ),
+        ImportError::Storage(StorageError::AboveHead { .. }) => block_not_found(),
+        other => internal(other),
+    }
+}
+
+/// The state did not answer.
+pub(crate) fn of_state(error: StateError) -> ErrorObjectOwned {
+    internal(error)
+}
+
+/// A message did not run. Lack of funds is said in the words that wallets look for.
+pub(crate) fn of_call(error: CallError) -> ErrorObjectOwned {
+    match error {
+        CallError::Invalid(invalid) if invalid.names().contains(&"INSUFFICIENT_ACCOUNT_FUNDS") => {
+            refused(format!("insufficient funds for gas * price + value: {invalid}"))
+        }
+        CallError::Invalid(_) | CallError::Creates(_) => refused(error.to_string()),
+        CallError::State(error) => of_state(error),
+        CallError::Internal(_) => internal(error),
+    }
+}
+
+/// The pool did not take a transaction.
+pub(crate) fn of_pool(error: PoolError) -> ErrorObjectOwned {
+    match error {
+        PoolError::Decode(_) => {
+            invalid_params(format!("invalid argument 0 (transaction): {error}"))
+        }
+        PoolError::State(error) => of_state(error),
+        refusal => refused(refusal.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pruned_names_the_oldest_that_is_kept() {
+        let pruned = StorageError::Pruned { what: "state", number: 5, oldest: 9 };
+        let error = of_chain(ImportError::Storage(pruned));
+        assert_eq!(error.code(), PRUNED);
+        assert!(error.message().contains("state of block 5"), "{}", error.message());
+        assert!(error.message().ends_with("block 9"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_refusal_of_the_pool_keeps_its_words() {
+        let error = of_pool(PoolError::AlreadyKnown);
+        assert_eq!((error.code(), error.message()), (REFUSED, "already known"));
+    }
+
+    #[test]
+    fn a_state_that_does_not_answer_is_never_a_refusal() {
+        let broken = StateError::BlockHashMissing(1);
+        assert_eq!(of_pool(PoolError::State(broken.clone())).code(), INTERNAL);
+        assert_eq!(of_call(CallError::State(broken)).code(), INTERNAL);
+    }
+}

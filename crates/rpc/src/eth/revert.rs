@@ -1,0 +1,121 @@
+//! What a revert says: the reason that Solidity encodes, in words.
+
+use crate::eth::error::refused;
+use fugue_evm::CallOutcome;
+use fugue_types::{Bytes, TxStatus, U256};
+use jsonrpsee::types::ErrorObjectOwned;
+
+/// A message reverted. Source: EIP-1474 does not have it; all clients give 3.
+const REVERTED: i32 = 3;
+/// First bytes of keccak256 of `Error(string)`.
+const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
+/// First bytes of keccak256 of `Panic(uint256)`.
+const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
+/// Bytes of a word of the ABI.
+const WORD: usize = 32;
+
+/// A message that ran and failed, as an error.
+pub(crate) fn of_failed(outcome: CallOutcome) -> ErrorObjectOwned {
+    match outcome.status {
+        TxStatus::Revert => reverted(&outcome.output),
+        other => refused(format!("execution halted: {}", other.name())),
+    }
+}
+
+/// With the data, and its reason if it has one that is known.
+fn reverted(data: &Bytes) -> ErrorObjectOwned {
+    let message = match reason(data) {
+        Some(reason) => format!("execution reverted: {reason}"),
+        None => "execution reverted".to_owned(),
+    };
+    ErrorObjectOwned::owned(REVERTED, message, Some(data))
+}
+
+/// Source: Solidity documentation, "Error handling", and the ABI specification.
+fn reason(data: &[u8]) -> Option<String> {
+    let (selector, rest) = data.split_at_checked(4)?;
+    if selector == ERROR_SELECTOR {
+        let start = usize::try_from(word(rest, 0)?).ok()?;
+        let size = usize::try_from(word(rest, start)?).ok()?;
+        let start = start.checked_add(WORD)?;
+        let text = rest.get(start..start.checked_add(size)?)?;
+        return Some(String::from_utf8_lossy(text).into_owned());
+    }
+    if selector == PANIC_SELECTOR {
+        return Some(panic_reason(word(rest, 0)?));
+    }
+    None
+}
+
+fn word(data: &[u8], start: usize) -> Option<U256> {
+    let bytes = data.get(start..start.checked_add(WORD)?)?;
+    Some(U256::from_be_slice(bytes))
+}
+
+/// In the words of the other clients.
+fn panic_reason(code: U256) -> String {
+    let known = match u8::try_from(code) {
+        Ok(0x00) => "generic panic",
+        Ok(0x01) => "assert(false)",
+        Ok(0x11) => "arithmetic underflow or overflow",
+        Ok(0x12) => "division or modulo by zero",
+        Ok(0x21) => "enum overflow",
+        Ok(0x22) => "invalid encoded storage byte array accessed",
+        Ok(0x31) => "out-of-bounds array access; popping on an empty array",
+        Ok(0x32) => "out-of-bounds access of an array or bytesN",
+        Ok(0x41) => "out of memory",
+        Ok(0x51) => "uninitialized function",
+        _ => return format!("unknown panic code: {code:#x}"),
+    };
+    known.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(selector: [u8; 4], words: &[U256], tail: &[u8]) -> Bytes {
+        let words = words.iter().flat_map(|word| word.to_be_bytes::<32>());
+        selector.into_iter().chain(words).chain(tail.iter().copied()).collect()
+    }
+
+    #[test]
+    fn a_revert_has_code_3_its_data_and_its_reason() {
+        let mut text = b"user error".to_vec();
+        text.resize(WORD, 0);
+        let data = data(ERROR_SELECTOR, &[U256::from(32), U256::from(10)], &text);
+        let error = reverted(&data);
+        assert_eq!((error.code(), error.message()), (3, "execution reverted: user error"));
+        let json = error.data().expect("has data").get().to_owned();
+        assert_eq!(json, format!("\"{data}\""));
+    }
+
+    #[test]
+    fn a_panic_is_told_in_words() {
+        let error = reverted(&data(PANIC_SELECTOR, &[U256::from(1)], &[]));
+        assert_eq!(error.message(), "execution reverted: assert(false)");
+        let error = reverted(&data(PANIC_SELECTOR, &[U256::from(0x99)], &[]));
+        assert_eq!(error.message(), "execution reverted: unknown panic code: 0x99");
+    }
+
+    #[test]
+    fn data_of_another_form_has_no_reason() {
+        for data in [
+            Bytes::new(),
+            Bytes::from_static(&[1, 2, 3, 4, 5]),
+            data(ERROR_SELECTOR, &[U256::MAX, U256::MAX], &[]),
+            data(ERROR_SELECTOR, &[U256::from(32), U256::MAX], &[]),
+            data(PANIC_SELECTOR, &[], &[]),
+        ] {
+            assert_eq!(reverted(&data).message(), "execution reverted");
+        }
+    }
+
+    #[test]
+    fn a_halt_is_no_revert() {
+        let status = TxStatus::Halt("OutOfGas".to_owned());
+        let outcome = CallOutcome { status, gas_used: 1, output: Bytes::new(), logs: Vec::new() };
+        let error = of_failed(outcome);
+        assert_eq!((error.code(), error.message()), (-32000, "execution halted: OutOfGas"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Where one message ends and the next one begins, in a stream of JSON objects and arrays.
+
+/// The stream is not one of JSON objects and arrays, or a message in it is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// Takes a stream apart. Looks at each byte once.
+#[derive(Debug)]
+pub(super) struct Framer {
+    bytes_max: usize,
+    /// What is not handed out yet.
+    buffer: Vec<u8>,
+    /// How much of it was looked at.
+    seen: usize,
+    /// Braces and brackets that are open.
+    depth: usize,
+    in_string: bool,
+    /// The last byte was a backslash in a string.
+    is_escaped: bool,
+}
+
+impl Framer {
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            buffer: Vec::new(),
+            seen: 0,
+            depth: 0,
+            in_string: false,
+            is_escaped: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next message, perhaps with space before it; `None` if more must be read for it.
+    pub(super) fn next_message(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+        while let Some(&byte) = self.buffer.get(self.seen) {
+            self.seen += 1;
+            if self.in_string {
+                match byte {
+                    _ if self.is_escaped => self.is_escaped = false,
+                    b'\\' => self.is_escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' if self.depth > 1 => self.depth -= 1,
+                b'}' | b']' if self.depth == 1 => {
+                    let rest = self.buffer.split_off(self.seen);
+                    self.depth = 0;
+                    self.seen = 0;
+                    return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
+                }
+                b'"' if self.depth > 0 => self.in_string = true,
+                _ if self.depth > 0 || byte.is_ascii_whitespace() => {}
+                _ => return Err(Broken),
+            }
+        }
+        if self.depth == 0 {
+            self.buffer.clear();
+            self.seen = 0;
+        }
+        if self.buffer.len() > self.bytes_max { Err(Broken) } else { Ok(None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(framer: &mut Framer) -> Vec<String> {
+        let mut found = Vec::new();
+        while let Some(message) = framer.next_message().unwrap() {
+            found.push(String::from_utf8(message).unwrap().trim().to_owned());
+        }
+        found
+    }
+
+    #[test]
+    fn messages_end_with_their_last_brace_however_they_arrive() {
+        let stream = r#" {"a":"}]\"{","b":[{}]}[1,"\\"]
+            {}"#;
+        let wanted = [r#"{"a":"}]\"{","b":[{}]}"#, r#"[1,"\\"]"#, "{}"];
+        for size in [1, 2, 3, 7, 1000] {
+            let mut framer = Framer::new(100);
+            let mut found = Vec::new();
+            for chunk in stream.as_bytes().chunks(size) {
+                framer.push(chunk);
+                found.extend(messages(&mut framer));
+            }
+            assert_eq!(found, wanted, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_object_nor_array_breaks_the_stream() {
+        for stream in ["1", "\"a\"", "}", "]", "{}x"] {
+            let mut framer = Framer::new(100);
+            framer.push(stream.as_bytes());
+            let mut last = framer.next_message();
+            while let Ok(Some(_)) = last {
+                last = framer.next_message();
+            }
+            assert_eq!(last, Err(Broken), "{stream}");
+        }
+    }
+
+    #[test]
+    fn a_message_above_the_bound_breaks_the_stream() {
+        let mut framer = Framer::new(4);
+        framer.push(b"[1,2");
+        assert_eq!(framer.next_message(), Ok(None));
+        framer.push(b",3");
+        assert_eq!(framer.next_message(), Err(Broken));
+    }
+}

@@ -1,0 +1,33 @@
+//! HTTP, authentication, wire types, and the engine and eth methods.
+//!
+//! ```text
+//! consensus layer -> server: JWT, host -> engine methods, some of eth -> the engine's queue
+//! everyone        -> server: host, CORS -> eth methods                 -> a view of the chain
+//! this machine    -> IPC                -> either
+//! ```
+//! Nobody below this crate knows JSON, and nobody but this crate and the node knows the runtime.
+
+mod auth;
+mod engine;
+mod eth;
+mod guard;
+mod hosts;
+mod ipc;
+mod module;
+mod own;
+mod server;
+
+pub use auth::{JwtSecret, SecretError};
+pub use engine::ClientVersion;
+pub use eth::Limits as EthLimits;
+pub use ipc::{
+    IPC_BATCH_MAX, IPC_CONNECTIONS_MAX, IPC_MESSAGE_BYTES_MAX, ListenSocket, RunningIpc,
+    start_ipc_server,
+};
+pub use jsonrpsee::RpcModule;
+pub use module::{ModuleError, engine_module, public_module};
+pub use server::{
+    ENGINE_BATCH_MAX, ENGINE_BODY_BYTES_MAX, ENGINE_CONNECTIONS_MAX, ENGINE_RESPONSE_BYTES_MAX,
+    EngineServerOptions, Listen, PUBLIC_LIMITS, PublicLimits, PublicServerOptions, RunningServer,
+    ServerError, Transport, start_engine_server, start_public_server,
+};

@@ -1,0 +1,130 @@
+//! Which methods a server offers.
+
+use crate::{
+    engine::{self, ClientVersion},
+    eth, own,
+};
+use fugue_chain::Engine;
+use jsonrpsee::{RpcModule, core::RegisterMethodError};
+
+/// The methods beside the Engine API that its port must offer. Source: execution-apis,
+/// `common.md`, "Underlying protocol".
+const BESIDE_ENGINE: [&str; 9] = [
+    "eth_blockNumber",
+    "eth_call",
+    "eth_chainId",
+    "eth_getBlockByHash",
+    "eth_getBlockByNumber",
+    "eth_getCode",
+    "eth_getLogs",
+    "eth_sendRawTransaction",
+    "eth_syncing",
+];
+
+/// The methods of a server were not put together.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// An API that the node does not have.
+    #[error("there is no API {name:?}: known are {known}")]
+    UnknownApi {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Two methods have one name: a defect of ours.
+    #[error("two methods have one name: {0}")]
+    Register(#[from] RegisterMethodError),
+}
+
+/// The methods for the consensus layer.
+///
+/// # Errors
+/// [`ModuleError::Register`].
+pub fn engine_module(
+    engine: Engine,
+    client: ClientVersion,
+    limits: eth::Limits,
+) -> Result<RpcModule<()>, ModuleError> {
+    let mut eth = eth::module(engine.clone(), limits)?.remove_context();
+    keep(&mut eth, |name| BESIDE_ENGINE.contains(&name));
+    let mut module = engine::module(engine.clone(), client)?;
+    module.merge(eth)?;
+    module.merge(own::module(engine)?)?;
+    Ok(module)
+}
+
+/// The methods for everyone: those of the APIs `apis`, which are the words before the `_` of a
+/// method's name.
+///
+/// # Errors
+/// [`ModuleError`].
+pub fn public_module(
+    engine: Engine,
+    limits: eth::Limits,
+    apis: &[String],
+) -> Result<RpcModule<()>, ModuleError> {
+    let mut module = eth::module(engine.clone(), limits)?.remove_context();
+    module.merge(own::module(engine)?)?;
+    keep_apis(&mut module, apis)?;
+    Ok(module)
+}
+
+fn keep_apis(module: &mut RpcModule<()>, apis: &[String]) -> Result<(), ModuleError> {
+    let mut known: Vec<_> = module.method_names().map(api_of).collect();
+    known.sort_unstable();
+    known.dedup();
+    if let Some(name) = apis.iter().find(|name| !known.contains(&name.as_str())) {
+        let (name, known) = (name.clone(), known.join(", "));
+        return Err(ModuleError::UnknownApi { name, known });
+    }
+    keep(module, |name| apis.iter().any(|api| api == api_of(name)));
+    Ok(())
+}
+
+/// `eth` of `eth_call`.
+fn api_of(name: &'static str) -> &'static str {
+    name.split_once('_').map_or(name, |(api, _)| api)
+}
+
+fn keep(module: &mut RpcModule<()>, is_kept: impl Fn(&'static str) -> bool) {
+    let left_out: Vec<_> = module.method_names().filter(|name| !is_kept(name)).collect();
+    for name in left_out {
+        module.remove_method(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module() -> RpcModule<()> {
+        let mut module = RpcModule::new(());
+        for name in ["eth_call", "eth_chainId", "net_version"] {
+            module.register_method(name, |_, _, _| "done").unwrap();
+        }
+        module
+    }
+
+    fn names(module: &RpcModule<()>) -> Vec<&'static str> {
+        let mut names: Vec<_> = module.method_names().collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn an_api_is_what_is_before_the_line_in_the_names_of_its_methods() {
+        let mut eth = module();
+        keep_apis(&mut eth, &["eth".to_owned()]).unwrap();
+        assert_eq!(names(&eth), ["eth_call", "eth_chainId"]);
+        let mut none = module();
+        keep_apis(&mut none, &[]).unwrap();
+        assert!(names(&none).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_api_is_an_error_that_names_the_known_ones() {
+        let error = keep_apis(&mut module(), &["eht".to_owned()]).unwrap_err();
+        assert_eq!(error.to_string(), "there is no API \"eht\": known are eth, net");
+    }
+}

@@ -1,0 +1,324 @@
+//! The servers for HTTP and WebSocket: one for the consensus layer, and public ones.
+//!
+//! A server runs on the tokio runtime in whose context it is started. The node has one runtime for
+//! the engine and another one for the public servers, so that no public call delays the engine.
+
+use crate::{
+    auth::{JwtSecret, Verifier},
+    hosts::{ANY, Hosts, Origins},
+};
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use jsonrpsee::{
+    Methods,
+    server::{
+        BatchRequestConfig, PingConfig, Server, ServerConfig, ServerConfigBuilder, ServerHandle,
+    },
+};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::PathBuf,
+};
+use tower::ServiceBuilder;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// Bytes of a request to the engine: a payload of the largest blocks, in hex, is far below.
+pub const ENGINE_BODY_BYTES_MAX: u32 = 128 * 1024 * 1024;
+/// Bytes of an answer of the engine, all answers to a batch together.
+pub const ENGINE_RESPONSE_BYTES_MAX: u32 = 250_000_000;
+/// Calls in a batch to the engine.
+pub const ENGINE_BATCH_MAX: u32 = 2_000;
+/// Requests and WebSockets of the engine at a time.
+pub const ENGINE_CONNECTIONS_MAX: u32 = 256;
+
+/// What a public server answers at most where the operator does not say otherwise.
+pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
+    body_bytes_max: 5 * 1024 * 1024,
+    response_bytes_max: 150 * 1024 * 1024,
+    batch_max: 1_000,
+    connections_max: 500,
+    subscriptions_max: 1_024,
+};
+
+/// A server was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Another program, or another server of this one, has the port.
+    #[error("{address} is in use: choose another port with {flag}")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// The option that names it.
+        flag: &'static str,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {address} ({flag}): {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The option that names it.
+        flag: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another program listens on the socket.
+    #[error("{} is in use by another program: choose another file with {flag}", path.display())]
+    SocketTaken {
+        /// The socket.
+        path: PathBuf,
+        /// The option that names it.
+        flag: &'static str,
+    },
+    /// The socket cannot be made for another reason.
+    #[error("cannot listen on {} ({flag}): {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The option that names it.
+        flag: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not a site.
+    #[error("{0:?} is not an origin: it must be like https://site.example, or *")]
+    Origin(String),
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// The option of the command line that names the port, for messages.
+    pub flag: &'static str,
+}
+
+/// The server for the consensus layer.
+#[derive(Debug, Clone)]
+pub struct EngineServerOptions {
+    /// Where it listens, for HTTP and WebSocket.
+    pub listen: Listen,
+    /// What requests must be signed with.
+    pub secret: JwtSecret,
+    /// Names that the node may be called by, `*` for any; addresses are allowed in any case.
+    pub vhosts: Vec<String>,
+}
+
+/// A server for everyone who reaches it.
+#[derive(Debug, Clone)]
+pub struct PublicServerOptions {
+    /// Where it listens.
+    pub listen: Listen,
+    /// What it speaks.
+    pub transport: Transport,
+    /// Names that the node may be called by, `*` for any; addresses are allowed in any case.
+    pub vhosts: Vec<String>,
+    /// Sites whose pages may call the node, `*` for any.
+    pub origins: Vec<String>,
+    /// What it answers at most.
+    pub limits: PublicLimits,
+}
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Requests alone.
+    Http,
+    /// WebSockets alone.
+    WebSocket,
+    /// Both on one port.
+    Both,
+}
+
+/// What a public server answers at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicLimits {
+    /// Bytes of a request.
+    pub body_bytes_max: u32,
+    /// Bytes of an answer, all answers to a batch together.
+    pub response_bytes_max: u32,
+    /// Calls in a batch.
+    pub batch_max: u32,
+    /// Requests and WebSockets at a time.
+    pub connections_max: u32,
+    /// Subscriptions of one WebSocket.
+    pub subscriptions_max: u32,
+}
+
+/// A server that runs. It ends when this is dropped.
+#[derive(Debug)]
+pub struct RunningServer {
+    local_addr: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl RunningServer {
+    /// Where it listens; with the port that the system chose.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Answers what was asked, and ends.
+    pub async fn stop(self) {
+        // An error says that it has ended already.
+        let _ = self.handle.stop();
+        self.handle.stopped().await;
+    }
+}
+
+impl Listen {
+    fn error(self, source: io::Error) -> ServerError {
+        let Self { address, flag } = self;
+        match source.kind() {
+            ErrorKind::AddrInUse => ServerError::Taken { address, flag },
+            _ => ServerError::Listen { address, flag, source },
+        }
+    }
+}
+
+/// Starts the server for the consensus layer, on the current runtime.
+///
+/// # Errors
+/// [`ServerError::Taken`], [`ServerError::Listen`].
+pub async fn start_engine_server(
+    options: EngineServerOptions,
+    methods: impl Into<Methods>,
+) -> Result<RunningServer, ServerError> {
+    let EngineServerOptions { listen, secret, vhosts } = options;
+    let config = ServerConfig::builder()
+        .max_request_body_size(ENGINE_BODY_BYTES_MAX)
+        .max_response_body_size(ENGINE_RESPONSE_BYTES_MAX)
+        .max_connections(ENGINE_CONNECTIONS_MAX)
+        .set_batch_request_config(BatchRequestConfig::Limit(ENGINE_BATCH_MAX))
+        .build();
+    let layers = ServiceBuilder::new()
+        .layer(Hosts::new(&vhosts).into_layer())
+        .layer(Verifier::new(&secret).into_layer());
+    let server = Server::builder()
+        .set_config(config)
+        .set_http_middleware(layers)
+        .build(listen.address)
+        .await
+        .map_err(|error| listen.error(error))?;
+    let local_addr = server.local_addr().map_err(|error| listen.error(error))?;
+    Ok(RunningServer { local_addr, handle: server.start(methods) })
+}
+
+/// Starts a public server, on the current runtime.
+///
+/// # Errors
+/// [`ServerError::Taken`], [`ServerError::Listen`], [`ServerError::Origin`].
+pub async fn start_public_server(
+    options: PublicServerOptions,
+    methods: impl Into<Methods>,
+) -> Result<RunningServer, ServerError> {
+    let PublicServerOptions { listen, transport, vhosts, origins, limits } = options;
+    let layers = ServiceBuilder::new()
+        .layer(Hosts::new(&vhosts).into_layer())
+        .layer(Origins::new(&origins).into_layer())
+        .option_layer(cors(&origins)?);
+    let server = Server::builder()
+        .set_config(public_config(transport, limits).build())
+        .set_http_middleware(layers)
+        .build(listen.address)
+        .await
+        .map_err(|error| listen.error(error))?;
+    let local_addr = server.local_addr().map_err(|error| listen.error(error))?;
+    Ok(RunningServer { local_addr, handle: server.start(methods) })
+}
+
+fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuilder {
+    let PublicLimits {
+        body_bytes_max,
+        response_bytes_max,
+        batch_max,
+        connections_max,
+        subscriptions_max,
+    } = limits;
+    let config = ServerConfig::builder()
+        .max_request_body_size(body_bytes_max)
+        .max_response_body_size(response_bytes_max)
+        .max_connections(connections_max)
+        .max_subscriptions_per_connection(subscriptions_max)
+        .set_batch_request_config(BatchRequestConfig::Limit(batch_max))
+        .enable_ws_ping(PingConfig::default());
+    match transport {
+        Transport::Http => config.http_only(),
+        Transport::WebSocket => config.ws_only(),
+        Transport::Both => config,
+    }
+}
+
+/// Lets the browser show answers to pages of these sites; `None` without any.
+fn cors(origins: &[String]) -> Result<Option<CorsLayer>, ServerError> {
+    if origins.is_empty() {
+        return Ok(None);
+    }
+    let allowed = if origins.iter().any(|origin| origin == ANY) {
+        AllowOrigin::any()
+    } else {
+        let values = origins.iter().map(|origin| match HeaderValue::from_str(origin) {
+            Ok(value) if origin.contains("://") => Ok(value),
+            _ => Err(ServerError::Origin(origin.clone())),
+        });
+        AllowOrigin::list(values.collect::<Result<Vec<_>, _>>()?)
+    };
+    let layer = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::POST, Method::GET])
+        .allow_headers([CONTENT_TYPE]);
+    Ok(Some(layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonrpsee::RpcModule;
+
+    const FLAG: &str = "--test.port";
+
+    fn anywhere() -> Listen {
+        Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), flag: FLAG }
+    }
+
+    fn options(listen: Listen) -> EngineServerOptions {
+        EngineServerOptions { listen, secret: JwtSecret::new([7; 32]), vhosts: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error_that_names_address_and_option() {
+        let first = start_engine_server(options(anywhere()), RpcModule::new(())).await.unwrap();
+        let listen = Listen { address: first.local_addr(), flag: FLAG };
+        let error = start_engine_server(options(listen), RpcModule::new(())).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(&first.local_addr().to_string()), "{message}");
+        assert!(message.contains(FLAG), "{message}");
+        first.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_public_server_starts_with_each_transport_and_stops() {
+        for transport in [Transport::Http, Transport::WebSocket, Transport::Both] {
+            let options = PublicServerOptions {
+                listen: anywhere(),
+                transport,
+                vhosts: vec!["localhost".to_owned()],
+                origins: vec!["https://app.example".to_owned()],
+                limits: PUBLIC_LIMITS,
+            };
+            let server = start_public_server(options, RpcModule::new(())).await.unwrap();
+            assert_ne!(server.local_addr().port(), 0);
+            server.stop().await;
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        assert!(cors(&[]).unwrap().is_none());
+        assert!(cors(&["*".to_owned()]).unwrap().is_some());
+        assert!(cors(&["https://app.example".to_owned()]).unwrap().is_some());
+        for bad in ["app.example", "", "https://a\n"] {
+            assert!(matches!(cors(&[bad.to_owned()]), Err(ServerError::Origin(_))), "{bad:?}");
+        }
+    }
+}

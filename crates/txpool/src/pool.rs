@@ -1,0 +1,288 @@
+//! The pool: one lock around what it holds, and what is done outside of it.
+
+use crate::{
+    Added, Advanced, Best, HeadUpdate, Origin, PoolError, PoolHead, PoolOptions, PooledBlob,
+    PooledTransaction, PooledTx,
+    account::SenderFacts,
+    check::{check_alone, check_returned, decode},
+    holdings::{Holdings, Log, Moved},
+    lanes::Lane,
+    sender::SenderTxs,
+    sidecar::check_proofs,
+    tx::split,
+};
+use fugue_state::{Account, StateView};
+use fugue_types::{Address, AddressMap, B256, HashSet, TransactionTrait};
+use parking_lot::RwLock;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Is told of every transaction that became executable.
+pub type Observer = dyn Fn(&Arc<PooledTx>) + Send + Sync;
+
+/// How much the pool holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Executable transactions, those with blobs among them.
+    pub pending: usize,
+    /// Transactions that wait.
+    pub queued: usize,
+    /// Blob transactions.
+    pub blobs: usize,
+    /// Bytes of executable transactions without blobs.
+    pub pending_bytes: usize,
+    /// Bytes of transactions that wait.
+    pub queued_bytes: usize,
+    /// Bytes of blob transactions.
+    pub blob_bytes: usize,
+}
+
+/// All transactions of the pool, by sender and in the order of nonces.
+#[derive(Debug, Clone, Default)]
+pub struct PoolContent {
+    /// Executable ones.
+    pub pending: BTreeMap<Address, Vec<Arc<PooledTx>>>,
+    /// Those that wait.
+    pub queued: BTreeMap<Address, Vec<Arc<PooledTx>>>,
+}
+
+/// Pending transactions. All threads may use it at once.
+pub struct Pool {
+    options: PoolOptions,
+    holdings: RwLock<Holdings>,
+    observer: RwLock<Option<Arc<Observer>>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { options, holdings: _, observer: _ } = self;
+        let status = self.status();
+        f.debug_struct("Pool").field("options", options).field("status", &status).finish()
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(options: PoolOptions, head: PoolHead) -> Self {
+        let holdings = RwLock::new(Holdings::new(head));
+        Self { options, holdings, observer: RwLock::new(None) }
+    }
+
+    /// The bounds.
+    pub const fn options(&self) -> &PoolOptions {
+        &self.options
+    }
+
+    /// The head that the pool follows.
+    pub fn head(&self) -> PoolHead {
+        *self.holdings.read().head()
+    }
+
+    /// Decodes a transaction in the form in which it is sent (EIP-2718, blob transactions with
+    /// their sidecar), to the last byte, and takes it in. `state` is the state after the head.
+    ///
+    /// # Errors
+    /// As [`Pool::add`]; and `PoolError::Decode`, or `PoolError::SidecarMissing` for a blob
+    /// transaction in the form in which a block carries it.
+    pub fn add_encoded(
+        &self,
+        bytes: &[u8],
+        origin: Origin,
+        state: &dyn StateView,
+    ) -> Result<Added, PoolError> {
+        self.add(decode(bytes, &self.options)?, origin, state)
+    }
+
+    /// Takes a transaction in. `state` is the state after the head.
+    ///
+    /// If the head moves meanwhile, what the pool was told of accounts is stronger than `state`.
+    /// For a blob transaction this takes milliseconds, most of it for the proofs.
+    ///
+    /// # Errors
+    /// The first reason not to take it: first by itself, then by its sender, then by the others.
+    /// Then nothing changed. `PoolError::State` and `PoolError::HeadMoved` are no verdicts.
+    pub fn add(
+        &self,
+        tx: PooledTransaction,
+        origin: Origin,
+        state: &dyn StateView,
+    ) -> Result<Added, PoolError> {
+        let (tx, sidecar) = split(tx);
+        let head = {
+            let holdings = self.holdings.read();
+            if holdings.get(tx.hash()).is_some() {
+                return Err(PoolError::AlreadyKnown);
+            }
+            *holdings.head()
+        };
+        let tx = check_alone(tx, sidecar, origin, &head, &self.options)?;
+        let known = self.holdings.read().account(tx.sender);
+        let account = match known {
+            Some(account) => account,
+            None => state.account(tx.sender)?.unwrap_or_default(),
+        };
+        let facts = SenderFacts::check(tx.sender, account, state)?;
+        if let Some(sidecar) = &tx.sidecar {
+            // The proofs are dear: first see whether there is a cheaper reason.
+            self.holdings.read().judge(&tx, facts, &self.options)?;
+            check_proofs(tx.tx.blob_versioned_hashes().unwrap_or_default(), sidecar)?;
+        }
+        let (added, log) = {
+            let mut holdings = self.holdings.write();
+            if holdings.head().rules.fork != head.rules.fork {
+                return Err(PoolError::HeadMoved);
+            }
+            let added = holdings.admit(tx, facts, &self.options);
+            (added, holdings.take_log())
+        };
+        self.announce(&log);
+        added
+    }
+
+    /// Follows the head. `state` is the state after it.
+    ///
+    /// Looks only at senders whose account changed, so `update` must name all of those. A blob
+    /// transaction of a block that left the chain comes back if its sidecar was in the pool and is
+    /// still kept; one whose sender cannot be read does not come back.
+    pub fn advance(&self, update: HeadUpdate<'_>, state: &dyn StateView) -> Advanced {
+        let HeadUpdate { head, mined, changed, .. } = update;
+        let returned = self.check_all_returned(&update, state);
+        let changed: AddressMap<_> = changed.iter().copied().collect();
+        let moved = Moved { head, mined, returned, changed };
+        let (mut advanced, log) = {
+            let mut holdings = self.holdings.write();
+            let advanced = holdings.advance(moved, &self.options);
+            (advanced, holdings.take_log())
+        };
+        self.announce(&log);
+        advanced.promoted = log.pending.len();
+        advanced.dropped = log.dropped;
+        advanced
+    }
+
+    /// Transactions of blocks that left the chain which are good for the next block, as far as
+    /// they and their senders tell.
+    fn check_all_returned(
+        &self,
+        update: &HeadUpdate<'_>,
+        state: &dyn StateView,
+    ) -> Vec<(PooledTx, Account)> {
+        if update.returned.is_empty() {
+            return Vec::new();
+        }
+        let mined: HashSet<_> = update.mined.iter().map(|tx| tx.hash).collect();
+        let gone = update.returned.iter().filter(|(tx, _)| !mined.contains(tx.hash()));
+        let checked = gone.map(|(tx, sender)| {
+            let sidecar = self.holdings.read().mined_sidecar(tx.hash());
+            let (head, options) = (&update.head, &self.options);
+            let tx = check_returned(tx.clone(), *sender, sidecar, head, options)?;
+            let account = state.account(*sender)?.unwrap_or_default();
+            let facts = SenderFacts::check(*sender, account, state)?;
+            Ok::<_, PoolError>((tx, facts.account))
+        });
+        checked.filter_map(Result::ok).collect()
+    }
+
+    /// Forgets a transaction, such as one that a block refused for good. Those of its sender after
+    /// it wait, or leave if they have blobs. Whether it was there.
+    pub fn remove(&self, hash: &B256) -> bool {
+        let mut holdings = self.holdings.write();
+        let was_there = holdings.remove(hash, &self.options);
+        holdings.take_log();
+        was_there
+    }
+
+    /// Executable transactions for a block with these fees, in the order in which it takes them.
+    ///
+    /// A snapshot: what comes later is not in it. Copies a reference to each executable
+    /// transaction.
+    pub fn best(&self, base_fee: u64, blob_base_fee: Option<u128>) -> Best {
+        self.holdings.read().best(base_fee, blob_base_fee)
+    }
+
+    /// The transaction with this hash.
+    pub fn get(&self, hash: &B256) -> Option<Arc<PooledTx>> {
+        self.holdings.read().get(hash).cloned()
+    }
+
+    /// The blob with this versioned hash: of the pool, or of a transaction that was mined lately.
+    pub fn blob(&self, versioned_hash: &B256) -> Option<PooledBlob> {
+        self.holdings.read().blob(versioned_hash)
+    }
+
+    /// The nonce after the sender's executable transactions; `None` if it has no transaction here.
+    pub fn next_nonce(&self, sender: Address) -> Option<u64> {
+        self.holdings.read().sender(sender).map(SenderTxs::next_nonce)
+    }
+
+    /// How much the pool holds.
+    pub fn status(&self) -> PoolStatus {
+        let holdings = self.holdings.read();
+        let [pending, queued, blob] =
+            [Lane::Pending, Lane::Queued, Lane::Blob].map(|lane| holdings.lanes().get(lane));
+        PoolStatus {
+            pending: pending.count.saturating_add(blob.count),
+            queued: queued.count,
+            blobs: blob.count,
+            pending_bytes: pending.bytes,
+            queued_bytes: queued.bytes,
+            blob_bytes: blob.bytes,
+        }
+    }
+
+    /// All transactions.
+    pub fn content(&self) -> PoolContent {
+        let mut content = PoolContent::default();
+        for (address, sender) in self.holdings.read().senders() {
+            for entry in sender.entries.values() {
+                let part =
+                    if entry.is_executable() { &mut content.pending } else { &mut content.queued };
+                part.entry(*address).or_default().push(Arc::clone(&entry.tx));
+            }
+        }
+        content
+    }
+
+    /// Local transactions in the form in which they are sent, in the order in which they arrived:
+    /// for a journal that the caller writes.
+    pub fn local(&self) -> Vec<Vec<u8>> {
+        let mut txs: Vec<_> = {
+            let holdings = self.holdings.read();
+            let txs = holdings.lanes().local().filter_map(|hash| holdings.get(hash));
+            txs.filter(|tx| tx.origin == Origin::Local).cloned().collect()
+        };
+        txs.sort_unstable_by_key(|tx| tx.sequence());
+        txs.iter().map(|tx| tx.encoded()).collect()
+    }
+
+    /// A number that changes whenever the executable transactions change.
+    pub fn version(&self) -> u64 {
+        self.holdings.read().version()
+    }
+
+    /// `observer` is told of every transaction that becomes executable, on the thread that made it
+    /// so, outside of the lock: it may use the pool. A later observer replaces it.
+    pub fn on_pending(&self, observer: Box<Observer>) {
+        *self.observer.write() = Some(Arc::from(observer));
+    }
+
+    fn announce(&self, log: &Log) {
+        if log.pending.is_empty() {
+            return;
+        }
+        let observer = self.observer.read().clone();
+        if let Some(observer) = observer {
+            for tx in &log.pending {
+                observer(tx);
+            }
+        }
+    }
+
+    /// Panics where the pool contradicts itself.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        self.holdings.read().check_invariants(&self.options);
+    }
+}
+
+#[cfg(test)]
+mod tests;
