@@ -201,6 +201,64 @@ fn roots_are_timed_on_warm_and_on_cold_tries() {
 }
 
 #[test]
+fn payloads_are_timed_over_http_and_blocks_are_built_of_the_pool() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["newpayload", "--accounts", "2000", "--blocks", "4", "--txs", "50"];
+    let both = object(folder.path(), &[&size[..], &["--builds", "2"]].concat());
+    assert_eq!(both["type"], "bench-newpayload");
+    assert_eq!(both["threads"], 2);
+    assert_eq!(both["recovered"], "within");
+    assert_eq!(both["headsEqual"], true, "{both}");
+    assert_eq!(both["workload"]["txs"], 200);
+    assert!(number(&both, "/alone/P/p50Ms") > 0.0);
+    let modes = |list: &str| -> Vec<String> {
+        let list = both[list].as_array().expect("a list").iter();
+        list.map(|one| one["mode"].as_str().expect("a mode").to_owned()).collect()
+    };
+    assert_eq!(modes("runs"), ["seq", "occ"]);
+    assert_eq!(modes("builds"), ["seq", "occ"]);
+
+    let check_spread = |object: &Value, pointer: &str, least: f64| {
+        let at = |name: &str| number(object, &format!("{pointer}/{name}"));
+        let spread = [at("p50Ms"), at("p95Ms"), at("p99Ms"), at("maxMs")];
+        assert!(spread[0] >= least && spread.is_sorted(), "{pointer}: {object}");
+        assert!(at("ratio") >= least, "{pointer}: {object}");
+    };
+    for run in both["runs"].as_array().expect("runs") {
+        assert_eq!(run["head"]["number"], 4);
+        assert_eq!(run["head"]["hash"], both["runs"][0]["head"]["hash"]);
+        assert_eq!(run["parallelDiffered"], 0);
+        for part in ["newPayload", "recover", "execute", "root", "forkchoice", "both"] {
+            check_spread(run, &format!("/{part}"), f64::MIN_POSITIVE);
+        }
+        for part in ["rest", "wait"] {
+            check_spread(run, &format!("/{part}"), 0.0);
+        }
+    }
+    for build in both["builds"].as_array().expect("builds") {
+        check_spread(build, "", f64::MIN_POSITIVE);
+        assert!(number(build, "/ratioToSeq") > 0.0);
+        assert_eq!(build["blocks"], 2);
+        let counts = ["refused", "pooled", "txs"].map(|field| number(build, &format!("/{field}")));
+        assert_eq!(counts, [0.0, 100.0, 100.0], "{build}");
+    }
+}
+
+#[test]
+fn times_of_payloads_are_a_text_without_an_option() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["newpayload", "--accounts", "100", "--blocks", "2", "--txs", "20", "--mode", "occ"];
+    let done = bench(folder.path(), &[&size[..], &["--builds", "0"]].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for needle in ["recovered  within newPayload, on 2 threads", "heads: equal, 0x", "p99 ms"] {
+        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
+    }
+    let rows = done.stdout.lines().filter(|line| line.starts_with("occ  "));
+    assert_eq!(rows.count(), 8, "{done:?}");
+    is_empty(&folder.path().join("within"));
+}
+
+#[test]
 fn files_and_their_chain_go_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let cases: [(&[&str], &str); 4] = [

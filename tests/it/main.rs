@@ -23,6 +23,10 @@ mod replay_cli;
 mod witness_replay;
 
 mod build_mode;
+mod engine_bad_days;
+mod engine_build;
+mod engine_forkchoice;
+mod engine_support;
 mod equivalence;
 mod extremes;
 mod scheduler_program;

@@ -5,15 +5,18 @@
 //! * `R`: the state root, from the outcome to the root, receipts included;
 //! * `D`: making blocks durable.
 //!
-//! Senders are always recovered before, and that is never part of these. Everything that is written
-//! lies in one folder, which is removed at the end.
+//! Senders are always recovered before, and that is never part of these. Only [`newpayload`], which
+//! times what a consensus client waits for, has names of its own. Everything that is written lies
+//! in one folder, which is removed at the end.
 
 mod alone;
 mod folder;
 mod import;
+mod newpayload;
 mod process;
 mod report;
 mod root;
+mod spread;
 mod workload;
 
 use crate::{UsageError, Verdict, cli, print};
@@ -32,6 +35,9 @@ pub(crate) struct Options {
 enum Command {
     /// Import blocks into new data folders, beside their execution alone.
     Import(import::Options),
+    /// Send blocks to a node over HTTP as a consensus client does, and have blocks built.
+    #[command(name = "newpayload")]
+    NewPayload(newpayload::Options),
     /// Compute state roots of small blocks, beside their execution.
     Root(root::Options),
 }
@@ -40,6 +46,7 @@ enum Command {
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     match &options.command {
         Command::Import(options) => import::run(options),
+        Command::NewPayload(options) => newpayload::run(options),
         Command::Root(options) => root::run(options),
     }
 }

@@ -5,9 +5,12 @@
 //! trie tests, which execute nothing and have no mode. Cases that are known to fail, and kinds that
 //! are not run, stand with their reasons in `etc/expected-failures.toml`, which is part of the
 //! program.
+//!
+//! With `--engine`, blocks are sent to a node over HTTP: see [`engine`].
 
 mod blockchain_test;
 mod difficulty_test;
+mod engine;
 mod expected;
 mod files;
 mod plain;
@@ -30,6 +33,7 @@ use fugue_executor::{Executor, Mode};
 use serde_json::{Value, json};
 use state_test::StateTest;
 use std::{
+    fmt,
     io::Write,
     path::PathBuf,
     sync::{
@@ -52,6 +56,10 @@ pub(crate) struct Options {
     mode: Modes,
     #[command(flatten)]
     threads: Threads,
+    /// Send blocks to a node over the Engine API: those of blockchain tests from Paris on, and the
+    /// chain of a folder with chain.rlp, genesis.json and headfcu.json. "--mode both" is occ then
+    #[arg(long)]
+    engine: bool,
     /// Only this fork, by its name in the fixtures
     #[arg(long, value_name = "FORK")]
     fork: Option<String>,
@@ -67,8 +75,27 @@ struct Case {
     /// File, test, fork, variant.
     name: String,
     fork: String,
-    mode: Option<Mode>,
+    /// `None` if nothing is executed.
+    way: Option<Way>,
     ended: Ended,
+}
+
+/// How a case is run.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Blocks or transactions are executed in this mode.
+    Mode(Mode),
+    /// Blocks are sent over the Engine API.
+    Engine,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode(mode) => write!(f, "{mode}"),
+            Self::Engine => f.write_str("engine"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -77,6 +104,15 @@ enum Ended {
     Failed(String),
     /// Not run: a kind of fixture that is not run yet.
     NotRun(String),
+}
+
+impl From<Result<(), String>> for Ended {
+    fn from(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self::Passed,
+            Err(why) => Self::Failed(why),
+        }
+    }
 }
 
 /// Runs the files of a batch on all cores.
@@ -132,11 +168,9 @@ fn run_batch(
     let executor = || executor().map(Arc::new);
     let run = |executor: &mut Arc<Executor>, index: usize| {
         let ((name, test), mode) = chains[index];
-        let ended = match test.run(mode, executor) {
-            Ok(()) => Ended::Passed,
-            Err(why) => Ended::Failed(why),
-        };
-        Ok(Case { name: name.clone(), fork: test.fork().to_owned(), mode: Some(mode), ended })
+        let ended = test.run(mode, executor).into();
+        let (fork, way) = (test.fork().to_owned(), Some(Way::Mode(mode)));
+        Ok(Case { name: name.clone(), fork, way, ended })
     };
     cases.extend(on_all_cores(chains.len(), executor, run)?);
     Ok(cases)
@@ -176,6 +210,9 @@ fn on_all_cores<S, T: Send>(
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let expected = Expected::load()?;
+    if options.engine {
+        return engine::run(options, &expected);
+    }
     let sources = files::expand(&options.paths)?;
     let mut report = Report::new(options.json.as_ref())?;
     let progress = Progress::new("sources", sources.len());
@@ -247,11 +284,7 @@ fn read_file(file: &FixtureFile, only: Option<&str>) -> Result<Vec<Fixture>, Usa
 impl From<plain::PlainCase> for Case {
     fn from(case: plain::PlainCase) -> Self {
         let plain::PlainCase { name, fork, result } = case;
-        let ended = match result {
-            Ok(()) => Ended::Passed,
-            Err(why) => Ended::Failed(why),
-        };
-        Self { name, fork, mode: None, ended }
+        Self { name, fork, way: None, ended: result.into() }
     }
 }
 
@@ -259,7 +292,7 @@ impl Fixture {
     fn not_run(name: String, test: &Value) -> Self {
         let fork = test["network"].as_str().unwrap_or("*").to_owned();
         let ended = Ended::NotRun(kind(test).to_owned());
-        Self::NotRun(Case { name, fork, mode: None, ended })
+        Self::NotRun(Case { name, fork, way: None, ended })
     }
 }
 
@@ -317,9 +350,20 @@ struct Report {
     /// A file was not JSON, or a fixture not of its kind's form.
     is_input_bad: bool,
     shown: Vec<String>,
+    /// What else was counted.
+    notes: Vec<Note>,
     json: Option<Box<dyn Write>>,
     /// Standard output belongs to the JSON lines.
     is_output_json: bool,
+}
+
+/// Something that is counted, and is no case.
+struct Note {
+    /// In the summary.
+    field: &'static str,
+    count: usize,
+    /// What follows the count in the text.
+    text: &'static str,
 }
 
 impl Report {
@@ -341,13 +385,14 @@ impl Report {
             drafts: DraftCounts::default(),
             is_input_bad: false,
             shown: Vec::new(),
+            notes: Vec::new(),
             json,
             is_output_json,
         })
     }
 
     fn add(&mut self, case: Case, expected: &Expected) -> Result<(), UsageError> {
-        let Case { name, fork, mode, ended } = case;
+        let Case { name, fork, way, ended } = case;
         let expectation = match &ended {
             Ended::NotRun(kind) => expected.of_kind(kind),
             Ended::Passed | Ended::Failed(_) => expected.of_case(&name, &fork),
@@ -380,7 +425,7 @@ impl Report {
                 ("failed", format!("a fixture of kind \"{kind}\" is not known here"))
             }
         };
-        let mode = mode.map(|mode| mode.to_string()).unwrap_or_default();
+        let mode = way.map(|way| way.to_string()).unwrap_or_default();
         if verdict == "failed" {
             self.failed += 1;
             if self.shown.len() < FAILURES_SHOWN {
@@ -409,19 +454,25 @@ impl Report {
         if self.failed > self.shown.len() {
             eprintln!("... and {} more", self.failed - self.shown.len());
         }
-        self.line(&json!({
+        let mut summary = json!({
             "type": "summary",
             "passed": self.passed, "failed": self.failed, "skipped": self.skipped,
-        }))?;
+        });
+        let mut lines = String::new();
+        for Note { field, count, text } in &self.notes {
+            summary[*field] = json!(count);
+            lines.push_str(&format!("{count} {text}\n"));
+        }
+        self.line(&summary)?;
         if let Some(out) = &mut self.json {
             written("--json", out.flush())?;
         }
-        let line =
-            format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        let Self { passed, failed, skipped, .. } = self;
+        lines.push_str(&format!("{passed} passed, {failed} failed, {skipped} skipped\n"));
         if self.is_output_json {
-            eprintln!("{line}");
+            eprint!("{lines}");
         } else {
-            print(format_args!("{line}\n"))?;
+            print(lines)?;
         }
         Ok(match (self.failed, self.is_input_bad) {
             (0, false) => Verdict::Good,

@@ -242,7 +242,16 @@ impl Chain {
         }
         let parent = self.judge(block.block(), hash)?;
         let started = Instant::now();
-        let prepared = self.preparer().prepare(block)?;
+        let parent_hash = block.block().header.parent_hash;
+        let prepared = self.preparer().judge(block).map_err(|refused| {
+            if let ImportError::Invalid { reason, .. } = &refused.error
+                && refused.is_whole
+            {
+                let invalid = Invalid::child_of(&parent.header, parent_hash);
+                self.tree.remember_invalid(hash, invalid.because(reason));
+            }
+            refused.error
+        })?;
         self.times.prepared += started.elapsed();
         self.import_judged(prepared, parent)
     }

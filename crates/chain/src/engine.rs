@@ -2,7 +2,7 @@
 //!
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
-//! | `fugue-chain` ([`worker`]) | the engine starts | verdicts, [`ChainView`]s | `EngineThread::stop` |
+//! | `fugue-chain` ([`worker`]) | the engine starts | verdicts, views | `EngineThread::stop` |
 //! | `fugue-build` ([`builder`]) | the engine starts | built payloads | `EngineThread::stop` |
 //! | `fugue-persist` (`crate::persist`) | a batch is full | a durable batch | by `fugue-chain` |
 //!
@@ -32,12 +32,12 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
-use worker::{Command, Worker};
+use worker::{Caller, Command, Worker};
 
 pub use answer::{
     BuildAttributes, BuiltPayload, EngineError, Forkchoice, ForkchoiceVerdict, PayloadId,
@@ -161,8 +161,8 @@ pub struct Engine {
     call_bytes_max: usize,
 }
 
-/// The threads of an engine. Dropping it leaves them to the last handle: use
-/// [`EngineThread::stop`].
+/// The threads of an engine. They end by [`EngineThread::stop`], or after this and all handles were
+/// dropped.
 #[derive(Debug)]
 pub struct EngineThread {
     calls: SyncSender<Command>,
@@ -199,7 +199,7 @@ impl Engine {
         let (calls_max, call_bytes_max) = (options.calls_max, options.call_bytes_max);
         let local_txs = options.local_txs.clone();
         let builder = Builder::new(executor, shared.clone(), &options);
-        let mut worker = Worker::new(chain, shared.clone(), calls.clone(), options);
+        let mut worker = Worker::new(chain, shared.clone(), options);
         worker.replay_journal()?;
         if let Some(path) = local_txs {
             let view = shared.view.read().clone();
@@ -231,7 +231,8 @@ impl Engine {
             self.shared.call_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return reply(Err(EngineError::Busy(self.calls_max)));
         }
-        self.call(Command::NewPayload { block: Box::new(block), bytes, reply });
+        let (block, caller) = (Box::new(block), Caller::new(reply));
+        self.call(Command::NewPayload { block, bytes, caller });
     }
 
     /// Follows a fork choice, and begins to build on its head if attributes are given. Attributes
@@ -244,7 +245,7 @@ impl Engine {
         reply: Reply<Result<ForkchoiceVerdict, EngineError>>,
     ) {
         let attributes = attributes.map(Box::new);
-        self.call(Command::Forkchoice { state, attributes, reply });
+        self.call(Command::Forkchoice { state, attributes, caller: Caller::new(reply) });
     }
 
     /// The best payload of a build so far, which is not made better any more.
@@ -255,7 +256,7 @@ impl Engine {
     /// Forgets that a block was found invalid, so that it is judged anew when it comes again. Says
     /// whether it was.
     pub fn reconsider(&self, hash: B256, reply: Reply<Result<bool, EngineError>>) {
-        self.call(Command::Reconsider { hash, reply });
+        self.call(Command::Reconsider { hash, caller: Caller::new(reply) });
     }
 
     /// Puts a transaction into the pool, in the form in which it is sent; a local one comes back
@@ -314,7 +315,7 @@ impl Engine {
 
 impl EngineThread {
     /// Ends the threads, after what was asked before. The chain of the head is then durable; gives
-    /// the head.
+    /// the head, above which the store may have blocks that it has left.
     ///
     /// # Errors
     /// What the store says.
@@ -331,16 +332,21 @@ impl EngineThread {
     }
 }
 
-/// Does what is asked until it is told to stop; what is left is refused.
+/// Does what is asked until it is told to stop, or nobody is left who could ask. What is left then
+/// is refused, as the queue is dropped.
 fn run(mut worker: Worker, queue: &Receiver<Command>) -> Result<Head, ImportError> {
     loop {
-        // What nobody waits for comes when nobody waits.
         let command = match queue.try_recv() {
             Ok(command) => command,
-            Err(_) if worker.connect_next() => continue,
-            Err(_) => match queue.recv() {
+            // What nobody waits for comes when nobody waits.
+            Err(TryRecvError::Empty) if worker.connect_next() => continue,
+            Err(_) => match queue.recv_timeout(worker.patience()) {
                 Ok(command) => command,
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    worker.look_at_store();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
             },
         };
         if matches!(command, Command::Stop) {
@@ -348,9 +354,5 @@ fn run(mut worker: Worker, queue: &Receiver<Command>) -> Result<Head, ImportErro
         }
         worker.act(command);
     }
-    let stopped = worker.stop();
-    for left in queue.try_iter() {
-        left.refuse(EngineError::Stopped);
-    }
-    stopped
+    worker.stop()
 }

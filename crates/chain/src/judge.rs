@@ -1,9 +1,12 @@
 //! Judging a block before it is executed: what needs no parent can be done ahead, on other threads.
 
 use crate::{ImportError, error::Fault};
+use alloy_consensus::proofs::{
+    calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root,
+};
 use fugue_chainspec::ChainSpec;
 use fugue_executor::{Executor, PreparedBlock};
-use fugue_types::SealedBlock;
+use fugue_types::{Block, SealedBlock};
 use fugue_validation::{Ommers, check_block};
 use std::sync::Arc;
 
@@ -20,12 +23,36 @@ impl Preparer {
     /// # Errors
     /// [`ImportError::Invalid`].
     pub fn prepare(&self, block: SealedBlock) -> Result<PreparedBlock, ImportError> {
+        self.judge(block).map_err(|refused| refused.error)
+    }
+
+    pub(crate) fn judge(&self, block: SealedBlock) -> Result<PreparedBlock, RefusedBlock> {
         let (number, hash) = (block.block().header.number, block.hash());
         let rules = self.spec.rules(&block.block().header);
         let checked = block.check(|block| check_block(block, &rules, Ommers::Known));
-        let checked = checked.map_err(|refused| Fault::from(refused.1).of_block(number, hash))?;
-        self.executor
-            .prepare(checked, &rules)
-            .map_err(|error| Fault::from(error).of_block(number, hash))
+        let checked = checked.map_err(|refused| {
+            let (block, mismatch) = *refused;
+            let is_whole = has_body_of_header(block.block());
+            RefusedBlock { error: Fault::from(mismatch).of_block(number, hash), is_whole }
+        })?;
+        self.executor.prepare(checked, &rules).map_err(|error| RefusedBlock {
+            error: Fault::from(error).of_block(number, hash),
+            is_whole: true,
+        })
     }
+}
+
+/// A block that was refused before it was executed.
+pub(crate) struct RefusedBlock {
+    pub(crate) error: ImportError,
+    /// The body is the one that the header names, so that the hash stands for all of the block.
+    pub(crate) is_whole: bool,
+}
+
+fn has_body_of_header(block: &Block) -> bool {
+    let Block { header, body } = block;
+    let withdrawals = body.withdrawals.as_ref();
+    header.transactions_root == calculate_transaction_root(&body.transactions)
+        && header.ommers_hash == calculate_ommers_root(&body.ommers)
+        && header.withdrawals_root == withdrawals.map(|all| calculate_withdrawals_root(all))
 }

@@ -24,13 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is called when a batch has arrived, or failed.
-pub(crate) type Arrived = Arc<dyn Fn() + Send + Sync>;
-
 /// A batch on its way.
 pub(crate) struct Persisting {
     /// Taken when it is joined.
     thread: Option<JoinHandle<Result<Written, StorageError>>>,
+    /// It takes the place of blocks that are durable.
+    pub(crate) replaces: bool,
     blocks: usize,
     bytes: usize,
 }
@@ -101,15 +100,15 @@ impl Chain {
     /// durable stays so.
     pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
         let earlier = self.settle(true)?;
-        if !self.persist(None)? {
+        if !self.persist()? {
             return Ok(earlier);
         }
         self.settle(true)
     }
 
     /// Sends the chain of the head on its way to the store, if there is anything to be sent; an
-    /// earlier batch must have arrived. `arrived` is called when this one has.
-    pub(crate) fn persist(&mut self, arrived: Option<Arrived>) -> Result<bool, ImportError> {
+    /// earlier batch must have arrived.
+    pub(crate) fn persist(&mut self) -> Result<bool, ImportError> {
         let (below, path) = self.tree.path_to(self.head.hash);
         if path.is_empty() || self.persisting.is_some() {
             return Ok(false);
@@ -124,20 +123,15 @@ impl Chain {
         self.work = Some(work);
         let batch = Batch { batch, fork, retention: self.options.retention };
         let store = self.store.clone();
-        let run = move || {
-            let written = batch.write(&store);
-            if let Some(arrived) = arrived {
-                arrived();
-            }
-            written
-        };
+        let run = move || batch.write(&store);
         let thread = std::thread::Builder::new().name("fugue-persist".to_owned()).spawn(run);
         let thread = thread.map_err(|error| {
             self.work = None;
             ImportError::Internal(format!("no thread to make blocks durable: {error}"))
         })?;
         let (blocks, bytes) = (self.pending_blocks, self.pending_bytes);
-        self.persisting = Some(Persisting { thread: Some(thread), blocks, bytes });
+        let replaces = fork.is_some();
+        self.persisting = Some(Persisting { thread: Some(thread), replaces, blocks, bytes });
         Ok(true)
     }
 

@@ -2,11 +2,11 @@
 //! everything else is a multiple of.
 
 use super::workload::Workload;
-use crate::{UsageError, datadir::usage, progress::Progress};
+use crate::{UsageError, client::payload::Beside, datadir::usage, progress::Progress};
 use fugue_chain::Genesis;
-use fugue_executor::{Executor, Mode, Scope};
+use fugue_executor::{BlockOutcome, Executor, Mode, Scope};
 use fugue_state::StateDiff;
-use fugue_types::{B256, SealedBlock};
+use fugue_types::{B256, Bytes, SealedBlock};
 use fugue_validation::{Ommers, check_block};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub(super) struct Alone {
     pub(super) executed: Vec<Duration>,
     /// Accounts and slots that each block changed: leaves of the tries.
     pub(super) leaves: Vec<usize>,
+    /// What a payload of each block says beside it.
+    pub(super) beside: Vec<Beside>,
     /// Recovering senders, of all blocks.
     pub(super) recovered: Duration,
     /// The last block.
@@ -62,8 +64,10 @@ pub(super) fn run(workload: &Workload, threads: usize) -> Result<Alone, UsageErr
         let started = Instant::now();
         let executed = executor.execute(Mode::Seq, &prepared, &rules, &state, Scope::Block);
         alone.executed.push(started.elapsed());
-        let diff = executed.map_err(usage)?.outcome.diff;
+        let BlockOutcome { diff, requests, access_list, .. } = executed.map_err(usage)?.outcome;
         alone.leaves.push(leaves(&diff));
+        let access_list = access_list.map(|list| Bytes::from(alloy_rlp::encode(list)));
+        alone.beside.push(Beside { requests, access_list });
         state.apply(&diff).map_err(usage)?;
         alone.head = hash;
         progress.step(&number.to_string());

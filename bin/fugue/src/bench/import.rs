@@ -4,7 +4,14 @@
 //! Blocks are read and prepared some at a time, then imported: the two do not overlap, so that what
 //! is timed has the machine for itself.
 
-use super::{alone, folder::Folder, process, report::Report, show, workload::Workload};
+use super::{
+    alone,
+    folder::Folder,
+    process,
+    report::Report,
+    show,
+    workload::{Workload, WorkloadOptions},
+};
 use crate::{
     UsageError, Verdict,
     cli::{Modes, Threads},
@@ -16,35 +23,19 @@ use fugue_chainspec::ChainSpec;
 use fugue_executor::{Mode, PreparedBlock};
 use fugue_storage::{Access, Store, StoreOptions};
 use fugue_types::SealedBlock;
-use fugue_workload::MarketSize;
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-/// Blocks that are generated where nothing else is said.
-const BLOCKS: u32 = 50;
 /// Blocks that are prepared before they are imported.
 const AHEAD_BLOCKS: usize = 32;
-/// Most transactions of a generated block: a block has at most 8 MiB (EIP-7934).
-const TXS_MAX: i64 = 20_000;
 
 /// Options of `fugue bench import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Accounts of the generated chain, at least 16
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, conflicts_with = "files")]
-    accounts: u32,
-    /// Blocks to generate, or to import of the files [default: 50, or all]
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
-    blocks: Option<u32>,
-    /// Transactions of a generated block
-    #[arg(long, value_name = "T", default_value_t = 2_000, conflicts_with = "files",
-          value_parser = clap::value_parser!(u32).range(1..=TXS_MAX))]
-    txs: u32,
-    /// The same seed generates the same chain
-    #[arg(long, default_value_t = 1, conflicts_with = "files")]
-    seed: u64,
+    #[command(flatten)]
+    workload: WorkloadOptions,
     /// How to execute
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
@@ -60,13 +51,6 @@ pub(super) struct Options {
     /// Write one JSON object to this file, or to standard output with "-"
     #[arg(long, value_name = "PATH|-")]
     json: Option<PathBuf>,
-    /// The chain of the files: mainnet, sepolia, hoodi, holesky, or a genesis file in geth's format
-    #[arg(long, value_name = "CHAIN", requires = "files")]
-    chain: Option<String>,
-    /// Files of blocks in place of a generated chain, from its first block on: RLP streams, .era1
-    /// or .ere
-    #[arg(value_name = "FILE", requires = "chain")]
-    files: Vec<PathBuf>,
 }
 
 /// Size of a database.
@@ -114,17 +98,7 @@ pub(super) struct Run {
 pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let threads = options.threads.count();
     let folder = Folder::create(options.dir.as_deref())?;
-    let workload = match &options.chain {
-        Some(chain) => {
-            let blocks_max = options.blocks.map(|blocks| blocks as usize);
-            Workload::read(chain, &options.files, blocks_max)?
-        }
-        None => {
-            let size = MarketSize::new(options.accounts as usize, options.txs as usize);
-            let blocks = options.blocks.unwrap_or(BLOCKS) as usize;
-            Workload::generate(options.seed, &size, blocks, threads, &folder)?
-        }
-    };
+    let workload = options.workload.make(threads, &folder)?;
     let alone = alone::run(&workload, threads)?;
     let mut runs = Vec::new();
     for mode in options.mode.list() {

@@ -1,4 +1,5 @@
 //! The blocks of a bench: generated ones, or those of files. Memory never holds all of them.
+//! Those of `bench import` and `bench newpayload` are chosen by the same options.
 
 use super::{folder::Folder, mb};
 use crate::{
@@ -18,6 +19,53 @@ use std::{
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
+
+/// Blocks that are generated where nothing else is said.
+const BLOCKS: u32 = 50;
+/// Most transactions of a generated block: a block has at most 8 MiB (EIP-7934).
+const TXS_MAX: i64 = 20_000;
+
+/// Which blocks a bench works with.
+#[derive(Debug, clap::Args)]
+pub(super) struct WorkloadOptions {
+    /// Accounts of the generated chain, at least 16
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, conflicts_with = "files")]
+    accounts: u32,
+    /// Blocks to generate, or to import of the files [default: 50, or all]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
+    blocks: Option<u32>,
+    /// Transactions of a generated block
+    #[arg(long, value_name = "T", default_value_t = 2_000, conflicts_with = "files",
+          value_parser = clap::value_parser!(u32).range(1..=TXS_MAX))]
+    txs: u32,
+    /// The same seed generates the same chain
+    #[arg(long, default_value_t = 1, conflicts_with = "files")]
+    seed: u64,
+    /// The chain of the files: mainnet, sepolia, hoodi, holesky, or a genesis file in geth's format
+    #[arg(long, value_name = "CHAIN", requires = "files")]
+    chain: Option<String>,
+    /// Files of blocks in place of a generated chain, from its first block on: RLP streams, .era1
+    /// or .ere
+    #[arg(value_name = "FILE", requires = "chain")]
+    files: Vec<PathBuf>,
+}
+
+impl WorkloadOptions {
+    /// Generates the blocks into the folder, or reads the files.
+    pub(super) fn make(&self, threads: usize, folder: &Folder) -> Result<Workload, UsageError> {
+        match &self.chain {
+            Some(chain) => {
+                let blocks_max = self.blocks.map(|blocks| blocks as usize);
+                Workload::read(chain, &self.files, blocks_max)
+            }
+            None => {
+                let size = MarketSize::new(self.accounts as usize, self.txs as usize);
+                let blocks = self.blocks.unwrap_or(BLOCKS) as usize;
+                Workload::generate(self.seed, &size, blocks, threads, folder)
+            }
+        }
+    }
+}
 
 /// How much there is to import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

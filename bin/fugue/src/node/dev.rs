@@ -13,7 +13,7 @@ use fugue_chainspec::Fork;
 use fugue_state::MemoryState;
 use fugue_types::{Address, B256, Header, U256, keccak256};
 use fugue_workload::place_system_contracts;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread::JoinHandle,
@@ -82,7 +82,6 @@ pub(crate) fn genesis() -> Result<Genesis, UsageError> {
         let account = json!({ "balance": "0x0", "nonce": "0x1", "code": code });
         alloc.insert(address.to_string(), account);
     }
-    let blobs = |target: u64, max: u64, fraction: u64| json!({ "target": target, "max": max, "baseFeeUpdateFraction": fraction });
     let mut config = Map::new();
     config.insert("chainId".to_owned(), CHAIN_ID.into());
     for block in [
@@ -117,6 +116,10 @@ pub(crate) fn genesis() -> Result<Genesis, UsageError> {
     let json = genesis.to_string();
     Genesis::from_json(json.as_bytes())
         .map_err(|error| UsageError(format!("the genesis of the dev chain: {error}")))
+}
+
+fn blobs(target: u64, max: u64, update_fraction: u64) -> Value {
+    json!({ "target": target, "max": max, "baseFeeUpdateFraction": update_fraction })
 }
 
 /// The thread that makes blocks.

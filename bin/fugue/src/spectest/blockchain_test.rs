@@ -2,19 +2,27 @@
 //! head and the state that this leaves.
 //!
 //! A case takes the way of every import: through the chain into a store, which is in memory. Seals
-//! of proof of work are trusted.
+//! of proof of work are trusted. With `--engine` it takes the way of a consensus client instead:
+//! see [`engine`].
 
+mod author;
+mod engine;
 mod network;
 mod payload;
+mod rpc_compat;
 mod schema;
 mod verdict;
 
 use super::state_test::schema::state_of;
+pub(super) use engine::Station;
+use engine::{Drive, Session};
 use fugue_chain::{Chain, ChainOptions, Genesis, Head};
+use fugue_chainspec::ChainSpec;
 use fugue_executor::{Executor, Mode};
 use fugue_state::{MemoryState, StateView};
 use fugue_storage::{Faults, Store};
 use fugue_types::{B256, Header};
+pub(super) use rpc_compat::ChainFolder;
 use schema::{Config, Fixture};
 use serde_json::Value;
 use std::{fmt::Display, sync::Arc};
@@ -105,10 +113,7 @@ impl BlockchainTest {
         mode: Mode,
         executor: &Arc<Executor>,
     ) -> Result<(), String> {
-        let mut spec = network::chain(&self.network, self.config.as_ref())?;
-        if !self.has_builder_requests {
-            spec = spec.without_builder_requests();
-        }
+        let spec = self.spec()?;
         let genesis = Genesis::new(spec.clone(), self.genesis.clone(), self.pre.clone());
         let store = Store::memory(Faults::none());
         let first = Chain::init(&store, &genesis).map_err(broken)?;
@@ -127,6 +132,29 @@ impl BlockchainTest {
             self.check_unwound(&mut chain, first)?;
         }
         Ok(())
+    }
+
+    /// Runs the test over the Engine API. Gives the number of blocks that are no payloads, and what
+    /// differs from the fixture.
+    pub(in crate::spectest) fn run_engine(&self, station: &Station) -> (usize, Result<(), String>) {
+        let spec = match self.spec() {
+            Ok(spec) => spec,
+            Err(why) => return (0, Err(why)),
+        };
+        let genesis = Genesis::new(spec.clone(), self.genesis.clone(), self.pre.clone());
+        let drive = Drive {
+            spec: &spec,
+            genesis: &genesis,
+            genesis_hash: Some(self.genesis_hash),
+            blocks: &self.blocks,
+        };
+        let end = |session: &mut Session<'_>| session.end_at(self.last_hash, self.post_root);
+        drive.run(station, end)
+    }
+
+    fn spec(&self) -> Result<ChainSpec, String> {
+        let spec = network::chain(&self.network, self.config.as_ref())?;
+        Ok(if self.has_builder_requests { spec } else { spec.without_builder_requests() })
     }
 
     fn check_post(&self, chain: &Chain) -> Result<(), String> {
@@ -153,6 +181,11 @@ impl BlockchainTest {
         let view = snapshot.state_at(0).map_err(broken)?;
         check_state(&view, &self.pre).map_err(unwound)
     }
+}
+
+/// Whether tests of a network are run over the Engine API.
+pub(super) fn is_of_engine(network: &str) -> bool {
+    network::is_merged(network)
 }
 
 /// Reads every account, code and slot of a state whose root is known to be right.

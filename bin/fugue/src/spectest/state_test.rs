@@ -2,7 +2,7 @@
 
 pub(super) mod schema;
 
-use super::{Case, Ended};
+use super::{Case, Way};
 use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
 use alloy_eips::{Decodable2718, eip2718::Eip2718Error};
 use fugue_chainspec::{BlobParams, ChainSpec, Fork, Rules};
@@ -54,12 +54,9 @@ pub(super) struct Variant<'t> {
 impl Variant<'_> {
     pub(super) fn run(&self, mode: Mode, executor: &Executor) -> Case {
         let Self { test, name, fork, index, post } = self;
-        let ended = match run_one(test, fork, post, mode, executor) {
-            Ok(()) => Ended::Passed,
-            Err(why) => Ended::Failed(why),
-        };
+        let ended = run_one(test, fork, post, mode, executor).into();
         let name = format!("{name}[{fork}/{index}]");
-        Case { name, fork: (*fork).to_owned(), mode: Some(mode), ended }
+        Case { name, fork: (*fork).to_owned(), way: Some(Way::Mode(mode)), ended }
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -114,6 +114,8 @@ impl Job {
         let (waiting, answer) = {
             let mut state = self.state.lock();
             match built {
+                // Who asks again gets what was given before.
+                Ok(_) if state.is_asked && state.best.is_some() => {}
                 Ok(payload) => state.best = Some(Arc::new(payload)),
                 Err(failure) => state.failure = Some(failure),
             }
@@ -282,8 +284,10 @@ impl Builder {
             return None;
         }
         loop {
-            if let Ok(newer) = jobs.try_recv() {
-                return Some(newer);
+            match jobs.try_recv() {
+                Ok(newer) => return Some(newer),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
             }
             if job.state.lock().is_asked || Instant::now() >= until {
                 return None;
@@ -305,8 +309,10 @@ impl Builder {
             // Whoever wakes holds the lock after the job was sent, or the payload asked for: either
             // that is seen here, or the wait is woken.
             let mut wake = self.shared.builds.wake.lock();
-            if let Ok(newer) = jobs.try_recv() {
-                return Some(newer);
+            match jobs.try_recv() {
+                Ok(newer) => return Some(newer),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
             }
             if !job.state.lock().is_asked {
                 self.shared.builds.woken.wait_for(&mut wake, self.interval);
@@ -315,8 +321,9 @@ impl Builder {
     }
 
     fn put(&self, job: &Job, built: Result<BuiltPayload, String>) {
-        self.shared.builds.built.fetch_add(u64::from(built.is_ok()), Ordering::Relaxed);
+        let is_built = built.is_ok();
         job.put(built);
+        self.shared.builds.built.fetch_add(u64::from(is_built), Ordering::Relaxed);
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the pool of transactions is told when the head moves.
 
 use crate::{Chain, ChainView, Head, ImportError};
-use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, StateError, StateView};
+use fugue_chainspec::{ChainSpec, Fork};
+use fugue_state::{Account, AccountDiff, StateError, StateView};
 use fugue_storage::BlockRecord;
 use fugue_txpool::{Advanced, HeadUpdate, MinedTx, Pool, PoolHead};
-use fugue_types::{Address, B256, HashSet, Header, Transaction, TransactionTrait as _};
+use fugue_types::{Address, AddressMap, B256, HashSet, Header, Transaction, TransactionTrait as _};
 use fugue_validation::{child_base_fee, child_excess_blob_gas};
 use std::sync::Arc;
 
@@ -23,7 +23,11 @@ pub fn pool_head(spec: &ChainSpec, hash: B256, header: &Header) -> PoolHead {
         number: header.number,
         hash,
         rules,
-        base_fee: child_base_fee(header, &spec.rules(header)),
+        base_fee: if rules.has(Fork::London) {
+            child_base_fee(header, &spec.rules(header))
+        } else {
+            0
+        },
         blob_base_fee,
         gas_limit: header.gas_limit,
     }
@@ -41,16 +45,17 @@ pub(crate) fn advance(
     let Some((hash, header)) = view.header(head.number)? else { return Ok(None) };
     let Moved { left, joined, is_whole } = Moved::between(chain, before, head)?;
 
-    let mut changed: HashSet<Address> = HashSet::default();
-    if is_whole {
-        changed.extend(left.iter().chain(&joined).flat_map(|block| block.changed()));
+    let accounts = if is_whole {
+        changed(&left, &joined)
     } else {
         // What changed is not in memory: all who have transactions are looked at.
         let content = pool.content();
-        changed.extend(content.pending.keys().chain(content.queued.keys()));
-    }
-    let accounts = view.with_state(head.number, |state| read(state, &changed))?;
-    let Some(accounts) = accounts.transpose()? else { return Ok(None) };
+        let senders = content.pending.keys().chain(content.queued.keys());
+        let senders: HashSet<Address> = senders.copied().collect();
+        let accounts = view.with_state(head.number, |state| read(state, &senders))?;
+        let Some(accounts) = accounts.transpose()? else { return Ok(None) };
+        accounts
+    };
     let skipped = left.len().saturating_sub(RETURNED_BLOCKS_MAX);
     let returned = left.iter().skip(skipped).flat_map(MovedBlock::sent);
     let returned: Vec<(Transaction, Address)> =
@@ -65,6 +70,19 @@ pub(crate) fn advance(
         changed: &accounts,
     };
     view.with_state(head.number, |state| pool.advance(update, state))
+}
+
+/// Accounts that are not the same after the blocks that joined as after those that left.
+fn changed(left: &[MovedBlock], joined: &[MovedBlock]) -> Vec<(Address, Option<Account>)> {
+    let mut accounts: AddressMap<Option<Account>> = AddressMap::default();
+    for change in left.iter().flat_map(MovedBlock::changes) {
+        // The lowest block knows it as it was before all of them.
+        accounts.entry(change.address).or_insert(change.before);
+    }
+    for change in joined.iter().flat_map(MovedBlock::changes) {
+        accounts.insert(change.address, change.after);
+    }
+    accounts.into_iter().collect()
 }
 
 fn read(
@@ -114,13 +132,12 @@ impl MovedBlock {
         txs.iter().zip(senders.iter().copied())
     }
 
-    /// Accounts that it changed, as far as that is known.
-    fn changed(&self) -> impl Iterator<Item = Address> + '_ {
-        let accounts = match self {
-            Self::Here(record) => record.diff.accounts.as_slice(),
+    /// What it changed, as far as that is known.
+    fn changes(&self) -> &[AccountDiff] {
+        match self {
+            Self::Here(record) => &record.diff.accounts,
             Self::Stored { .. } => &[],
-        };
-        accounts.iter().map(|change| change.address)
+        }
     }
 }
 

@@ -12,31 +12,61 @@ use crate::{Chain, ChainView, Head, ImportError, Place, tree::Invalid, view::Mar
 use alloy_rlp::Decodable;
 use fugue_storage::{Journal, Snapshot};
 use fugue_types::{B256, Block, SealedBlock};
-use std::sync::{Arc, atomic::Ordering, mpsc::SyncSender};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// First byte of a payload of the journal: a block in RLP follows.
 const ENTRY_BLOCK: u8 = 0;
 /// First byte of a payload of the journal: head, safe and finalized hash follow.
 const ENTRY_FORKCHOICE: u8 = 1;
 
+/// Between two looks at a batch that is on its way.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two looks at nothing.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A caller who waits, and is answered in any case: if the call is dropped, with
+/// [`EngineError::Stopped`].
+pub(crate) struct Caller<T>(Option<Reply<Result<T, EngineError>>>);
+
+impl<T> Caller<T> {
+    pub(crate) fn new(reply: Reply<Result<T, EngineError>>) -> Self {
+        Self(Some(reply))
+    }
+
+    pub(crate) fn answer(mut self, answer: Result<T, EngineError>) {
+        if let Some(reply) = self.0.take() {
+            reply(answer);
+        }
+    }
+}
+
+impl<T> Drop for Caller<T> {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply(Err(EngineError::Stopped));
+        }
+    }
+}
+
 /// What the thread is asked.
 pub(crate) enum Command {
     NewPayload {
         block: Box<SealedBlock>,
         bytes: usize,
-        reply: Reply<Result<PayloadVerdict, EngineError>>,
+        caller: Caller<PayloadVerdict>,
     },
     Forkchoice {
         state: Forkchoice,
         attributes: Option<Box<Result<BuildAttributes, EngineError>>>,
-        reply: Reply<Result<ForkchoiceVerdict, EngineError>>,
+        caller: Caller<ForkchoiceVerdict>,
     },
     Reconsider {
         hash: B256,
-        reply: Reply<Result<bool, EngineError>>,
+        caller: Caller<bool>,
     },
-    /// A batch has arrived in the store, or failed.
-    Arrived,
     Stop,
 }
 
@@ -44,10 +74,10 @@ impl Command {
     /// Answers without doing anything.
     pub(crate) fn refuse(self, error: EngineError) {
         match self {
-            Self::NewPayload { reply, .. } => reply(Err(error)),
-            Self::Forkchoice { reply, .. } => reply(Err(error)),
-            Self::Reconsider { reply, .. } => reply(Err(error)),
-            Self::Arrived | Self::Stop => {}
+            Self::NewPayload { caller, .. } => caller.answer(Err(error)),
+            Self::Forkchoice { caller, .. } => caller.answer(Err(error)),
+            Self::Reconsider { caller, .. } => caller.answer(Err(error)),
+            Self::Stop => {}
         }
     }
 
@@ -64,7 +94,6 @@ impl Command {
 pub(crate) struct Worker {
     chain: Chain,
     shared: Arc<Shared>,
-    calls: SyncSender<Command>,
     options: EngineOptions,
     journal: Option<Journal>,
     orphans: Orphans,
@@ -88,19 +117,13 @@ pub(crate) fn first_view(chain: &Chain) -> Result<ChainView, ImportError> {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        chain: Chain,
-        shared: Arc<Shared>,
-        calls: SyncSender<Command>,
-        options: EngineOptions,
-    ) -> Self {
+    pub(crate) fn new(chain: Chain, shared: Arc<Shared>, options: EngineOptions) -> Self {
         let view = shared.view.read().clone();
         let orphans = Orphans::new(options.orphans_max, options.orphan_bytes_max);
         Self {
             chain,
             snapshot: view.snapshot().clone(),
             shared,
-            calls,
             options,
             journal: None,
             orphans,
@@ -167,26 +190,43 @@ impl Worker {
 
     pub(crate) fn act(&mut self, command: Command) {
         self.shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
-        if let Err(error) = self.settle() {
-            self.fail(&error);
-        }
+        self.look_at_store();
         match command {
-            Command::NewPayload { block, bytes: _, reply } => {
+            Command::NewPayload { block, bytes: _, caller } => {
                 let verdict = self.new_payload(*block);
                 self.tell();
-                reply(verdict);
+                caller.answer(verdict);
             }
-            Command::Forkchoice { state, attributes, reply } => {
+            Command::Forkchoice { state, attributes, caller } => {
                 let verdict = self.follow(state, attributes.map(|boxed| *boxed));
                 self.tell();
-                reply(verdict);
+                caller.answer(verdict);
             }
-            Command::Reconsider { hash, reply } => {
+            Command::Reconsider { hash, caller } => {
                 let was_known = self.chain.tree.forget_invalid(hash);
                 self.tell();
-                reply(Ok(was_known));
+                caller.answer(Ok(was_known));
             }
-            Command::Arrived | Command::Stop => self.tell(),
+            Command::Stop => {}
+        }
+    }
+
+    const fn is_persisting(&self) -> bool {
+        self.chain.persisting.is_some()
+    }
+
+    /// How long nobody needs to look at the store.
+    pub(crate) const fn patience(&self) -> Duration {
+        if self.is_persisting() { LOOK_EVERY } else { IDLE }
+    }
+
+    /// Takes note of a batch that has arrived in the store, or failed.
+    pub(crate) fn look_at_store(&mut self) {
+        if self.is_persisting() {
+            if let Err(error) = self.settle(false) {
+                self.fail(&error);
+            }
+            self.tell();
         }
     }
 
@@ -208,7 +248,7 @@ impl Worker {
     pub(crate) fn stop(mut self) -> Result<Head, ImportError> {
         self.chain.flush()?;
         self.rewrite_journal()?;
-        Ok(self.chain.durable())
+        Ok(self.chain.head())
     }
 
     fn working(&self) -> Result<(), EngineError> {
@@ -239,10 +279,12 @@ impl Worker {
         if let Some(invalid) = self.chain.tree.invalid(hash) {
             return Ok(PayloadVerdict::Invalid(refusal(invalid)));
         }
-        match self.is_known(parent) {
-            Ok(true) => {}
-            Ok(false) if self.chain.tree.invalid(parent).is_some() => {}
-            Ok(false) => {
+        let known = self.is_known(hash).and_then(|block| Ok((block, self.is_known(parent)?)));
+        match known {
+            Ok((true, _)) => return Ok(PayloadVerdict::Valid),
+            Ok((_, true)) => {}
+            Ok(_) if self.chain.tree.invalid(parent).is_some() => {}
+            Ok(_) => {
                 self.orphans.insert(block);
                 return Ok(PayloadVerdict::Syncing);
             }
@@ -254,6 +296,7 @@ impl Worker {
                     self.status.imported += 1;
                     self.status.parallel_differed += u64::from(imported.parallel_differed);
                     self.journal_block(hash).map_err(|error| self.broken(error))?;
+                    self.publish().map_err(|error| self.broken(error))?;
                     self.parents.push(hash);
                 }
                 Ok(PayloadVerdict::Valid)
@@ -281,6 +324,12 @@ impl Worker {
         state: Forkchoice,
         attributes: Option<Result<BuildAttributes, EngineError>>,
     ) -> Result<ForkchoiceVerdict, EngineError> {
+        // Blocks that are being replaced in the store are known until they are gone.
+        if self.chain.persisting.as_ref().is_some_and(|batch| batch.replaces)
+            && let Err(error) = self.settle(true)
+        {
+            return Err(self.broken(error));
+        }
         self.working()?;
         if let Some(invalid) = self.chain.tree.invalid(state.head) {
             return Ok(ForkchoiceVerdict::Invalid(refusal(invalid)));
@@ -388,16 +437,13 @@ impl Worker {
         if self.chain.settle(true)?.is_some() {
             self.moved_up()?;
         }
-        let calls = self.calls.clone();
-        // If the queue is full, the next call notices.
-        let arrived = Arc::new(move || drop(calls.try_send(Command::Arrived)));
-        self.chain.persist(Some(arrived))?;
+        self.chain.persist()?;
         Ok(())
     }
 
-    /// Takes note of a batch that has arrived.
-    fn settle(&mut self) -> Result<(), ImportError> {
-        if self.chain.settle(false)?.is_some() {
+    /// Takes note of a batch that has arrived; waits for it if told so.
+    fn settle(&mut self, waits: bool) -> Result<(), ImportError> {
+        if self.chain.settle(waits)?.is_some() {
             self.moved_up()?;
             self.publish()?;
         }

@@ -127,6 +127,12 @@ fn point(text: &str) -> Option<Point> {
     text.parse().ok().map(Point::Block)
 }
 
+/// Whether the blocks of a network come from a consensus client, at least in the end. So it is
+/// taken to be if the network is not known.
+pub(super) fn is_merged(name: &str) -> bool {
+    parse(name).is_none_or(|(_, target, _)| target >= Fork::Paris)
+}
+
 /// The chain of a network. `config` is what a fixture says beyond the name.
 ///
 /// # Errors
@@ -278,6 +284,21 @@ mod tests {
         assert_eq!(bpo3.max_blobs_per_tx, BlobParams::osaka().max_blobs_per_tx);
         assert_eq!(rules("BPO3").chain_id, 7);
         assert!(chain("BPO3", Some(&config("BPO4"))).is_err());
+    }
+
+    #[test]
+    fn a_network_is_merged_that_ends_at_paris_or_later() {
+        for (name, expected) in [
+            ("Paris", true),
+            ("BPO2", true),
+            ("ArrowGlacierToParisAtDiffC0000", true),
+            ("ParisToShanghaiAtTime15k", true),
+            ("GrayGlacier", false),
+            ("BerlinToLondonAt5", false),
+            ("Metropolis", true),
+        ] {
+            assert_eq!(is_merged(name), expected, "{name}");
+        }
     }
 
     #[test]

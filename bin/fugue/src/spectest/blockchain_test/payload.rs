@@ -1,6 +1,6 @@
 //! Blocks as calls of the Engine API carry them. Source: execution-apis, `engine_newPayload`.
 
-use super::verdict::{Expected, Refused, TestBlock};
+use super::verdict::{Call, Expected, Refused, TestBlock, Wire};
 use crate::spectest::state_test::schema::{Number, small};
 use alloy_consensus::proofs::{calculate_transaction_root, calculate_withdrawals_root};
 use alloy_eips::Decodable2718;
@@ -10,6 +10,7 @@ use fugue_types::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+use std::str::FromStr;
 
 /// A call of `engine_newPayload`.
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,9 @@ pub(super) struct NewPayload {
     validation_error: Option<String>,
     /// What the API answers to a call that it does not understand.
     error_code: Option<Value>,
+    #[serde(alias = "version")]
+    new_payload_version: Option<Value>,
+    forkchoice_updated_version: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,11 +60,25 @@ impl NewPayload {
     /// The block of the call.
     ///
     /// # Errors
-    /// A message, if the call is not of its form, or is to be refused as such.
+    /// A message, if the call is not of its form.
     pub(super) fn into_block(self) -> Result<TestBlock, String> {
-        let Self { params, validation_error, error_code } = self;
+        let Self {
+            params,
+            validation_error,
+            error_code,
+            new_payload_version,
+            forkchoice_updated_version,
+        } = self;
+        let call = Call {
+            params: Value::Array(params.clone()),
+            new_payload: new_payload_version.as_ref().map(number).transpose()?,
+            forkchoice: forkchoice_updated_version.as_ref().map(number).transpose()?,
+        };
+        let wire = Wire::Call(call);
         if let Some(code) = error_code {
-            return Err(format!("errorCode {code}: only the Engine API answers with one"));
+            // Perhaps the parameters cannot be read at all.
+            let block = Err(Refused::new("INPUT_UNMARSHAL_ERROR", "the call is refused"));
+            return Ok(TestBlock { block, expected: Expected::Error(number(&code)?), wire });
         }
         let mut params = params.into_iter();
         let payload: Payload = param(params.next())?.ok_or("params: empty")?;
@@ -75,8 +93,17 @@ impl NewPayload {
         let block = payload
             .into_block(beacon_root, requests.map(Requests::new))
             .and_then(|block| seal(block, hash, versioned_hashes.as_deref()));
-        Ok(TestBlock { block, expected })
+        Ok(TestBlock { block, expected, wire })
     }
+}
+
+/// A number, or one in decimal text.
+fn number<T: FromStr + TryFrom<i64>>(value: &Value) -> Result<T, String> {
+    let found = match value {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_i64().and_then(|number| T::try_from(number).ok()),
+    };
+    found.ok_or_else(|| format!("{value} is not such a number"))
 }
 
 fn param<T: DeserializeOwned>(value: Option<Value>) -> Result<Option<T>, String> {

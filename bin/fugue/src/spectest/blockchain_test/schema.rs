@@ -2,7 +2,7 @@
 
 use super::{
     payload::NewPayload,
-    verdict::{Expected, Refused, TestBlock},
+    verdict::{Expected, Refused, TestBlock, Wire},
 };
 use crate::spectest::state_test::schema::{BlobEntry, Number, PreAccount, small};
 use alloy_primitives::B64;
@@ -11,8 +11,13 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
 
+/// Of a block: its access list (EIP-7928), which its RLP has the hash of.
+const ACCESS_LIST: &str = "blockAccessList";
+/// Of a block that is refused: what its RLP holds.
+const DECODED: &str = "rlp_decoded";
 /// How the keys of expected refusals begin. What follows is nothing, [`EVERY_NETWORK`], or the
 /// network at which the block is refused.
 const EXCEPTION: &str = "expectException";
@@ -118,6 +123,8 @@ pub(super) struct Element {
     hash: Option<B256>,
     /// Names of the reasons for which the block is refused, by what follows [`EXCEPTION`].
     exceptions: Vec<(String, String)>,
+    /// As the fixture has it, from Amsterdam on.
+    access_list: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +153,12 @@ impl<'de> Visitor<'de> for ElementVisitor {
             match (key.as_str(), key.strip_prefix(EXCEPTION)) {
                 ("rlp", _) => element.rlp = Some(map.next_value()?),
                 ("blockHeader", _) => element.hash = Some(map.next_value::<Hashed>()?.hash),
+                (ACCESS_LIST, _) => element.access_list = Some(map.next_value()?),
+                (DECODED, _) => {
+                    let mut decoded: Value = map.next_value()?;
+                    let list = decoded.get_mut(ACCESS_LIST).map(Value::take);
+                    element.access_list = element.access_list.or(list);
+                }
                 (_, Some(network)) => {
                     element.exceptions.push((network.to_owned(), map.next_value()?));
                 }
@@ -164,7 +177,7 @@ impl Element {
     /// # Errors
     /// A message, if the fixture has no bytes.
     pub(super) fn into_block(self, network: &str) -> Result<TestBlock, String> {
-        let Self { rlp, hash, exceptions } = self;
+        let Self { rlp, hash, exceptions, access_list } = self;
         let rlp = rlp.ok_or("rlp: missing")?;
         let exception = ["", network, EVERY_NETWORK].into_iter().find_map(|wanted| {
             exceptions.iter().find(|(at, _)| at == wanted).map(|(_, names)| names.clone())
@@ -176,6 +189,6 @@ impl Element {
         let block = alloy_rlp::decode_exact::<Block>(&rlp)
             .map(SealedBlock::seal)
             .map_err(|error| Refused::undecodable(&error));
-        Ok(TestBlock { block, expected })
+        Ok(TestBlock { block, expected, wire: Wire::Block { access_list } })
     }
 }

@@ -1,7 +1,7 @@
 //! Small fixtures, put together here, and what becomes of them.
 
 use super::*;
-use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
+use alloy_consensus::{Signed, TxLegacy, transaction::RlpEcdsaDecodableTx};
 use alloy_primitives::{address, hex};
 use fugue_types::{Address, Block, BlockBody, Transaction};
 use serde_json::json;
@@ -42,6 +42,11 @@ fn child(parent: &Header) -> Block {
         ..genesis()
     };
     Block { header, body: BlockBody::default() }
+}
+
+fn transfer() -> Signed<TxLegacy> {
+    let transfer = hex::decode(TRANSFER).unwrap();
+    TxLegacy::rlp_decode_signed(&mut &transfer[..]).unwrap()
 }
 
 fn rlp(block: &Block) -> String {
@@ -180,9 +185,7 @@ fn bytes_that_are_no_block_are_refused() {
 #[test]
 fn a_transaction_is_judged_where_the_header_does_not_name_it() {
     let mut block = child(&genesis());
-    let transfer = hex::decode(TRANSFER).unwrap();
-    let tx = TxLegacy::rlp_decode_signed(&mut &transfer[..]).unwrap();
-    block.body.transactions = vec![Transaction::Legacy(tx)];
+    block.body.transactions = vec![Transaction::Legacy(transfer())];
     let exception = |name| refused(&block, &[("expectException", name)]);
     assert_eq!(exception("BlockException.INVALID_TRANSACTIONS_ROOT"), Ok(()));
     assert_eq!(exception("TransactionException.INSUFFICIENT_MAX_FEE_PER_GAS"), Ok(()));
@@ -225,5 +228,91 @@ fn a_call_of_the_engine_api_is_a_block() {
 
     let mut refused = call;
     refused["errorCode"] = json!("-32602");
-    assert!(BlockchainTest::parse("f.json::t", fixture(refused, &genesis())).is_err());
+    assert!(run(fixture(refused, &genesis())).is_err());
+}
+
+/// What becomes of a fixture over the Engine API, and how many of its blocks are not sent.
+fn run_engine(test: Value) -> (usize, Result<(), String>) {
+    let test = BlockchainTest::parse("f.json::t", test).unwrap();
+    test.run_engine(&Station::new(Mode::Occ, 2).unwrap())
+}
+
+#[test]
+fn blocks_in_rlp_are_sent_as_payloads() {
+    let first = child(&genesis());
+    let second = child(&first.header);
+    let blocks = json!([valid(&first), valid(&second)]);
+    assert_eq!(run_engine(fixture(blocks.clone(), &second.header)), (0, Ok(())));
+    // The head is that of the fixture, not the newest block.
+    assert_eq!(run_engine(fixture(blocks.clone(), &first.header)), (0, Ok(())));
+    assert!(run_engine(fixture(blocks, &child(&second.header).header)).1.is_err());
+
+    let orphan = json!([valid(&second)]);
+    assert!(run_engine(fixture(orphan, &second.header)).1.is_err());
+}
+
+#[test]
+fn a_refused_block_names_its_parent_and_what_is_no_payload_is_not_sent() {
+    let first = child(&genesis());
+    let refused = |block: &Block| json!({ "rlp": rlp(block), "expectException": "X" });
+    let (mut late, mut worked) = (child(&first.header), child(&first.header));
+    late.header.timestamp = first.header.timestamp;
+    worked.header.difficulty = fugue_types::U256::from(1);
+    let undecodable = json!({ "rlp": "0xc0", "expectException": "X" });
+    let unknown = child(&child(&first.header).header);
+    let blocks = json!([
+        valid(&first),
+        refused(&late),
+        refused(&child(&late.header)),
+        refused(&worked),
+        undecodable,
+        refused(&unknown),
+    ]);
+    assert_eq!(run_engine(fixture(blocks, &first.header)), (2, Ok(())));
+    // This one is valid.
+    let blocks = json!([refused(&first)]);
+    assert!(run_engine(fixture(blocks, &genesis())).1.is_err());
+}
+
+#[test]
+fn a_block_comes_back_from_the_call_that_carries_it() {
+    let mut block = child(&genesis());
+    block.body.transactions = vec![Transaction::Legacy(transfer())];
+    block.header.transactions_root =
+        alloy_consensus::proofs::calculate_transaction_root(&block.body.transactions);
+    let sealed = fugue_types::SealedBlock::seal(block);
+    let params = crate::client::payload::new_payload(&sealed, 1, &Default::default());
+    let call = json!({ "params": params, "newPayloadVersion": "1" });
+    let call: payload::NewPayload = serde_json::from_value(call).unwrap();
+    let read = call.into_block().unwrap();
+    assert_eq!(read.block.unwrap(), sealed);
+}
+
+#[test]
+fn calls_of_a_fixture_are_made_as_they_stand_there() {
+    let block = fugue_types::SealedBlock::seal(child(&genesis()));
+    let params = crate::client::payload::new_payload(&block, 1, &Default::default()).unwrap();
+    let fixture = |call: Value, last: &Header| {
+        let mut test = fixture(json!([]), last);
+        test["engineNewPayloads"] = json!([call]);
+        test
+    };
+    let call = json!({
+        "params": params, "newPayloadVersion": "1", "forkchoiceUpdatedVersion": "1",
+    });
+    assert_eq!(run_engine(fixture(call.clone(), &block.block().header)), (0, Ok(())));
+
+    let mut other_hash = call.clone();
+    other_hash["params"][0]["blockHash"] = json!(B256::ZERO);
+    other_hash["validationError"] = json!("BlockException.INVALID_BLOCK_HASH");
+    assert_eq!(run_engine(fixture(other_hash, &genesis())), (0, Ok(())));
+
+    let mut malformed = call.clone();
+    malformed["params"][0]["gasLimit"] = json!("0x00");
+    malformed["errorCode"] = json!("-32602");
+    assert_eq!(run_engine(fixture(malformed, &genesis())), (0, Ok(())));
+
+    let mut wrong = call;
+    wrong["errorCode"] = json!("-32602");
+    assert!(run_engine(fixture(wrong, &genesis())).1.is_err());
 }

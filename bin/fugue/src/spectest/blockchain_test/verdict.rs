@@ -5,6 +5,7 @@ use alloy_consensus::proofs::calculate_transaction_root;
 use fugue_chain::{Chain, ImportError, InvalidReason};
 use fugue_types::{B256, SealedBlock, TransactionTrait as _};
 use fugue_validation::Rule;
+use serde_json::Value;
 use std::fmt::Display;
 
 /// Official names of blocks that do not decode.
@@ -36,6 +37,29 @@ pub(super) enum Expected {
     Valid(B256),
     /// It is refused: for a reason that has one of the names between the bars, or for any.
     Invalid(Option<String>),
+    /// The call that carries it is answered with this error.
+    Error(i32),
+}
+
+/// How a fixture gives a block.
+#[derive(Debug)]
+pub(super) enum Wire {
+    /// In RLP.
+    Block {
+        /// Its access list, if the fixture has one.
+        access_list: Option<Value>,
+    },
+    /// As a call of the Engine API.
+    Call(Call),
+}
+
+/// A call of `engine_newPayload`, as it stands in the fixture.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) params: Value,
+    /// Versions of this method, and of `engine_forkchoiceUpdated`.
+    pub(super) new_payload: Option<u8>,
+    pub(super) forkchoice: Option<u8>,
 }
 
 /// Why a block was refused.
@@ -121,6 +145,7 @@ pub(super) struct TestBlock {
     /// The block, if it can be read.
     pub(super) block: Result<SealedBlock, Refused>,
     pub(super) expected: Expected,
+    pub(super) wire: Wire,
 }
 
 impl TestBlock {
@@ -136,6 +161,9 @@ impl TestBlock {
         match (&self.expected, answer) {
             (Expected::Valid(hash), Answer::Imported(found)) => equal("hash", *hash, found),
             (Expected::Valid(_), Answer::Refused(refused)) => Err(refused.message),
+            (Expected::Error(code), _) => {
+                Err(format!("errorCode {code}: only the Engine API answers with one"))
+            }
             (Expected::Invalid(names), Answer::Imported(_)) => {
                 let expected = names.as_deref().unwrap_or("a refusal");
                 Err(format!("expected {expected}, but the block was imported"))

@@ -1,0 +1,90 @@
+//! What a call of the Engine API carries of a block, and the RLP of the block has a hash of alone:
+//! requests, and the block access list. Whoever makes the block has them from executing it, so it
+//! is executed here, one transaction after the other, on a state in memory.
+
+use crate::client::payload::Beside;
+use fugue_chainspec::ChainSpec;
+use fugue_executor::{BlockOutcome, Executor, Mode, Scope};
+use fugue_state::MemoryState;
+use fugue_types::{B256, B256Map, Bytes, SealedBlock};
+use fugue_validation::{Ommers, check_block};
+use std::sync::Arc;
+
+/// Executes blocks when it is asked for what they give.
+pub(super) struct Author<'t> {
+    spec: &'t ChainSpec,
+    executor: Arc<Executor>,
+    genesis_hash: B256,
+    genesis_state: &'t MemoryState,
+    /// Valid ones.
+    blocks: B256Map<&'t SealedBlock>,
+    /// The state after each block that was needed.
+    states: B256Map<MemoryState>,
+}
+
+impl<'t> Author<'t> {
+    pub(super) fn new(
+        spec: &'t ChainSpec,
+        executor: Arc<Executor>,
+        genesis_hash: B256,
+        genesis_state: &'t MemoryState,
+    ) -> Self {
+        let (blocks, states) = Default::default();
+        Self { spec, executor, genesis_hash, genesis_state, blocks, states }
+    }
+
+    /// Takes note of a valid block, on which others may build.
+    pub(super) fn add(&mut self, block: &'t SealedBlock) {
+        self.blocks.insert(block.hash(), block);
+    }
+
+    /// What a block gives; `None` if it cannot be executed: it is invalid, or its parent is not
+    /// known.
+    pub(super) fn beside(&mut self, block: &SealedBlock) -> Option<Beside> {
+        let parent = block.block().header.parent_hash;
+        self.reach(parent)?;
+        let BlockOutcome { requests, access_list, .. } =
+            run(self.spec, &self.executor, block, self.states.get(&parent)?)?;
+        let access_list = access_list.map(|list| Bytes::from(alloy_rlp::encode(list)));
+        Some(Beside { requests, access_list })
+    }
+
+    /// Makes the state after a block.
+    fn reach(&mut self, hash: B256) -> Option<()> {
+        let (mut path, mut at) = (Vec::new(), hash);
+        while !self.states.contains_key(&at) {
+            if at == self.genesis_hash {
+                let mut state = self.genesis_state.clone();
+                state.block_hashes.insert(0, at);
+                self.states.insert(at, state);
+                break;
+            }
+            let block = *self.blocks.get(&at)?;
+            path.push(block);
+            at = block.block().header.parent_hash;
+        }
+        for block in path.into_iter().rev() {
+            let header = &block.block().header;
+            let mut state = self.states.get(&header.parent_hash)?.clone();
+            let outcome = run(self.spec, &self.executor, block, &state)?;
+            state.apply(&outcome.diff).ok()?;
+            state.block_hashes.insert(header.number, block.hash());
+            self.states.insert(block.hash(), state);
+        }
+        Some(())
+    }
+}
+
+fn run(
+    spec: &ChainSpec,
+    executor: &Executor,
+    block: &SealedBlock,
+    state: &MemoryState,
+) -> Option<BlockOutcome> {
+    let rules = spec.rules(&block.block().header);
+    let judge = |block: &SealedBlock| check_block(block, &rules, Ommers::Known);
+    let checked = block.clone().check(judge).ok()?;
+    let prepared = executor.prepare(checked, &rules).ok()?;
+    let execution = executor.execute(Mode::Seq, &prepared, &rules, state, Scope::Block).ok()?;
+    Some(execution.outcome)
+}

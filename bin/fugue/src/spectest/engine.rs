@@ -1,0 +1,170 @@
+//! `fugue spectest --engine`: blockchain tests over the Engine API, each with a node of its own.
+//!
+//! Blocks of all kinds of blockchain tests are sent over HTTP, as a consensus client does. Networks
+//! that end before Paris have no payloads, and other kinds of fixtures no blocks: both are counted,
+//! and are no cases. Reasons of refusals are not compared, as an answer gives them in words; so the
+//! number of passing cases of a draft, which is one with reasons, is not compared either.
+
+use super::{
+    Case, Note, Options, Report, Way,
+    blockchain_test::{BlockchainTest, ChainFolder, Station, is_of_engine},
+    expected::Expected,
+    files::{self, FixtureFile},
+    kind, kind_by_fields, on_all_cores,
+    plain::EVERY_FORK,
+};
+use crate::{UsageError, Verdict, cli::Modes, progress::Progress};
+use fugue_executor::Mode;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// What is no case.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Cases of networks that end before Paris.
+    before_paris: usize,
+    /// Fixtures of other kinds.
+    others: usize,
+    /// Blocks that a payload cannot tell of.
+    unsent: usize,
+}
+
+/// The tests of a file.
+#[derive(Debug, Default)]
+struct Tests {
+    tests: Vec<(String, BlockchainTest)>,
+    before_paris: usize,
+    others: usize,
+}
+
+/// Runs the command.
+pub(super) fn run(options: &Options, expected: &Expected) -> Result<Verdict, UsageError> {
+    let (mut folders, mut paths) = (Vec::new(), Vec::new());
+    for path in &options.paths {
+        match ChainFolder::at(path) {
+            Some(folder) => folders.push(folder),
+            None => paths.push(path.clone()),
+        }
+    }
+    let sources: Vec<PathBuf> = if paths.is_empty() { Vec::new() } else { files::expand(&paths)? };
+    let mut report = Report::new(options.json.as_ref())?;
+    let mut counts = Counts::default();
+    for folder in &folders {
+        let station = station(options)?;
+        let (unsent, ended) = folder.run_engine(&station)?;
+        counts.unsent += unsent;
+        let (name, fork) = (folder.name(), EVERY_FORK.to_owned());
+        let case = Case { name, fork, way: Some(Way::Engine), ended: ended.into() };
+        report.add(case, expected)?;
+    }
+    let progress = Progress::new("sources", sources.len());
+    for source in &sources {
+        files::read(source, &mut |batch: Vec<FixtureFile>| {
+            let mut unreadable = Vec::new();
+            for case in run_batch(&batch, options, expected, &mut counts, &mut unreadable)? {
+                report.add(case, expected)?;
+            }
+            for message in unreadable {
+                progress.say(&format!("error: {message}"));
+                report.is_input_bad = true;
+            }
+            Ok(())
+        })?;
+        progress.step(&source.display().to_string());
+    }
+    progress.finish();
+    let Counts { before_paris, others, unsent } = counts;
+    report.notes = vec![
+        Note {
+            field: "beforeParis",
+            count: before_paris,
+            text: "cases of networks before Paris, left out",
+        },
+        Note { field: "otherKinds", count: others, text: "fixtures of other kinds, left out" },
+        Note { field: "notPayloads", count: unsent, text: "blocks are not a payload, not sent" },
+    ];
+    report.finish()
+}
+
+fn station(options: &Options) -> Result<Station, UsageError> {
+    let mode = match options.mode {
+        Modes::Seq => Mode::Seq,
+        Modes::Occ | Modes::Both => Mode::Occ,
+    };
+    Station::new(mode, options.threads.count())
+}
+
+/// Runs the files of a batch on all cores.
+fn run_batch(
+    batch: &[FixtureFile],
+    options: &Options,
+    expected: &Expected,
+    counts: &mut Counts,
+    unreadable: &mut Vec<String>,
+) -> Result<Vec<Case>, UsageError> {
+    let only = options.fork.as_deref();
+    let read =
+        on_all_cores(batch.len(), || Ok(()), |(), index| Ok(read_file(&batch[index], only)))?;
+    let mut chains = Vec::new();
+    for file in read {
+        match file {
+            Ok(Tests { tests, before_paris, others }) => {
+                counts.before_paris += before_paris;
+                counts.others += others;
+                chains.extend(tests);
+            }
+            Err(UsageError(message)) => unreadable.push(message),
+        }
+    }
+    for (name, test) in &mut chains {
+        if expected.omits_builder_requests(name, test.fork()) {
+            test.omit_builder_requests();
+        }
+    }
+    let run = |station: &mut Station, index: usize| {
+        let (name, test) = &chains[index];
+        let (unsent, ended) = test.run_engine(station);
+        let (name, fork) = (name.clone(), test.fork().to_owned());
+        Ok((unsent, Case { name, fork, way: Some(Way::Engine), ended: ended.into() }))
+    };
+    let ran = on_all_cores(chains.len(), || station(options), run)?;
+    let cases = ran.into_iter().map(|(unsent, case)| {
+        counts.unsent += unsent;
+        case
+    });
+    Ok(cases.collect())
+}
+
+/// The tests of one file that are run.
+fn read_file(file: &FixtureFile, only: Option<&str>) -> Result<Tests, UsageError> {
+    let read: Value = serde_json::from_slice(&file.bytes)
+        .map_err(|error| UsageError(format!("{}: {error}", file.name)))?;
+    let mut tests = Tests::default();
+    let is_fixture = kind_by_fields(&read).is_some();
+    let Value::Object(read) = read else {
+        tests.others += 1;
+        return Ok(tests);
+    };
+    if is_fixture {
+        tests.others += 1;
+        return Ok(tests);
+    }
+    for (name, test) in read {
+        if !matches!(kind(&test), "blockchain_test" | "blockchain_test_engine") {
+            tests.others += 1;
+            continue;
+        }
+        let network = test["network"].as_str().unwrap_or_default();
+        if only.is_some_and(|fork| fork != network) {
+            continue;
+        }
+        if !is_of_engine(network) {
+            tests.before_paris += 1;
+            continue;
+        }
+        let name = format!("{}::{name}", file.name);
+        let test = BlockchainTest::parse(&name, test).map_err(UsageError)?;
+        tests.tests.push((name, test));
+    }
+    Ok(tests)
+}

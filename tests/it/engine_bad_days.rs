@@ -1,0 +1,567 @@
+//! Bad days of the engine: the store fails, the process is killed, too much is asked, it is told to
+//! stop. Numbers after `f` are failures of other clients by `FEATURES.md` in the design documents.
+
+use crate::{
+    engine_support::{
+        Asked, BRANCHES, Branches, Folder, Node, Setup, WRONGS, changed, check_view, choice, index,
+        moved, refused,
+    },
+    import_support::{LONG, Recipe, TestChain},
+};
+use alloy_rlp::Encodable;
+use fugue_chain::{
+    Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head, ImportError, PayloadVerdict,
+};
+use fugue_chainspec::Fork;
+use fugue_executor::Mode;
+use fugue_storage::{Access, Faults, Store, StoreOptions};
+use fugue_types::{B256, SealedBlock};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Batches so large that nothing becomes durable before the end.
+const LARGE: usize = 1_000;
+/// Failing operations that are tried, about.
+const FAULTS: u64 = 160;
+/// The same with a folder.
+const FOLDER_FAULTS: u64 = 12;
+/// Bytes of an entry of the journal that are not its payload.
+const ENTRY_BYTES: usize = 12;
+/// Bytes of an entry for a fork choice: its kind and three hashes.
+const CHOICE_BYTES: usize = ENTRY_BYTES + 1 + 3 * 32;
+
+/// What became of many calls.
+#[derive(Debug, Default)]
+struct Driven {
+    /// What the first call that failed was told.
+    failure: Option<String>,
+    /// The newest head that was followed.
+    chosen: Option<B256>,
+    /// The head of the fork choice that failed.
+    tried: Option<B256>,
+    /// Blocks that were called valid.
+    valid: Vec<B256>,
+}
+
+impl Driven {
+    /// The first branch block by block, then the second.
+    fn of(node: &Node, told: &str) -> Self {
+        let mut driven = Self::default();
+        for block in &BRANCHES.one.blocks {
+            driven.payload(node, block, told);
+            driven.choose(node, block.hash(), told);
+        }
+        for block in BRANCHES.own_of_two() {
+            driven.payload(node, block, told);
+        }
+        driven.choose(node, BRANCHES.two.head().hash, told);
+        // What is on its way arrives, or fails.
+        node.settled();
+        let last = BRANCHES.one.head().number;
+        let more = changed(BRANCHES.one.block(last), |header| {
+            header.extra_data = b"more".to_vec().into();
+        });
+        if driven.failure.is_some() {
+            // The second call at the latest meets the store.
+            driven.payload(node, &more, told);
+            driven.payload(node, &more, told);
+            assert!(node.status().failed.is_some(), "{told}: {driven:?}");
+        }
+        driven
+    }
+
+    fn payload(&mut self, node: &Node, block: &SealedBlock, told: &str) {
+        match (node.new_payload(block), self.failure.clone()) {
+            (Ok(PayloadVerdict::Valid), None) => self.valid.push(block.hash()),
+            (Err(EngineError::Internal(reason)), None) => self.failure = Some(reason),
+            (Err(EngineError::Internal(_)), Some(_)) => {}
+            (answer, failure) => panic!("{told}: {answer:?} after {failure:?}"),
+        }
+    }
+
+    fn choose(&mut self, node: &Node, head: B256, told: &str) {
+        match (node.forkchoice(choice(head)), self.failure.clone()) {
+            (Ok(ForkchoiceVerdict::Valid(None)), None) => self.chosen = Some(head),
+            (Err(EngineError::Internal(reason)), None) => {
+                (self.failure, self.tried) = (Some(reason), Some(head));
+            }
+            (Err(EngineError::Internal(_)), Some(_)) => {}
+            (answer, failure) => panic!("{told}: {answer:?} after {failure:?}"),
+        }
+    }
+}
+
+/// Operations of the store without failures.
+fn count(setup: &Setup) -> u64 {
+    let faults = Faults::counted();
+    let store = Store::memory(faults.clone());
+    let node = Node::open(store, None, &BRANCHES.one.genesis, setup).expect("nothing fails");
+    let driven = Driven::of(&node, "no failure");
+    assert_eq!(driven.failure, None);
+    assert_eq!(node.marks().0, BRANCHES.two.head());
+    assert_eq!(node.status().durable, BRANCHES.two.head());
+    let operations = faults.operations();
+    assert!(operations > 500, "only {operations} operations");
+    operations
+}
+
+#[test]
+fn f2_a_failing_store_never_makes_a_block_invalid() {
+    let setup = Setup::new(2);
+    let operations = count(&setup);
+    let step = index((operations / FAULTS).max(1));
+    let (mut tried, mut failed) = (0, 0);
+    for n in (0..operations).step_by(step) {
+        let (told, faults) = (format!("operation {n} of {operations}"), Faults::at(n));
+        let store = Store::memory(faults.clone());
+        tried += 1;
+        match Node::open(store, None, &BRANCHES.one.genesis, &setup) {
+            Ok(node) => {
+                let driven = Driven::of(&node, &told);
+                let (head, status) = (node.marks().0, node.status());
+                assert_eq!((status.invalid, status.parallel_differed), (0, 0), "{told}");
+                match driven.failure {
+                    Some(_) => {
+                        failed += 1;
+                        // F7: the head does not run ahead of what was chosen.
+                        let heads = [driven.chosen, driven.tried];
+                        let is_begun = heads.contains(&Some(head.hash)) || head.number == 0;
+                        assert!(is_begun, "{told}: {head:?}");
+                    }
+                    None => {
+                        // The last batch is on its way when the last call is answered.
+                        failed += usize::from(status.failed.is_some());
+                        assert_eq!(head, BRANCHES.two.head(), "{told}");
+                    }
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                assert!(!matches!(error, ImportError::Invalid { .. }), "{told}: {error}");
+            }
+        }
+    }
+    // The order of reads, and so their number, may differ a little from run to run.
+    assert!(failed * 10 > tried * 8, "{failed} of {tried} failed");
+}
+
+#[test]
+fn f2_f7_after_a_failure_the_folder_holds_all_that_was_valid_and_goes_on() {
+    let setup = Setup::new(2);
+    let operations = count(&setup);
+    let step = index((operations / FOLDER_FAULTS).max(1));
+    for n in (step as u64 / 2..operations).step_by(step) {
+        let (told, faults) = (format!("operation {n} of {operations}"), Faults::at(n));
+        let folder = Folder::new();
+        let options = StoreOptions { faults, ..StoreOptions::new(Access::Write, 1) };
+        let driven = Store::open(&folder.store(), options)
+            .map_err(ImportError::from)
+            .and_then(|store| {
+                let journal = Some(folder.journal());
+                Node::open(store, journal, &BRANCHES.one.genesis, &setup)
+            })
+            .map(|node| Driven::of(&node, &told))
+            .unwrap_or_default();
+        let before = driven.chosen.unwrap_or_else(|| BRANCHES.one.hash(0));
+        let heads: Vec<B256> = [Some(before), driven.tried].into_iter().flatten().collect();
+        goes_on(&folder, &heads, &driven.valid, &format!("{told}: {:?}", driven.failure));
+    }
+}
+
+/// Opens the folder, finds one of these heads and all blocks that were called valid, and goes on to
+/// the end of the second branch.
+fn goes_on(folder: &Folder, heads: &[B256], valid: &[B256], told: &str) {
+    let Branches { one, two, common, of_one, of_two } = &*BRANCHES;
+    let node = Node::on(folder, one, &Setup::new(2));
+    let head = node.marks().0;
+    assert!(heads.contains(&head.hash), "{told}: {head:?}");
+    let chain = BRANCHES.chain_of(head);
+    // Blocks of a branch that others took the place of in the store may be gone.
+    let is_left = head.number > *common && two.has(head);
+    for hash in valid {
+        let is_of_one = BRANCHES.own_of_one().iter().any(|block| block.hash() == *hash);
+        assert!((is_left && is_of_one) || node.has(*hash), "{told}: {hash} is lost at {head:?}");
+    }
+    check_view(&node.view(), chain, if is_left { of_two } else { of_one }, told);
+    node.send(&chain.blocks[..index(head.number)]);
+    assert_eq!(node.status().imported, 0, "{told}: what is there is not executed again");
+    node.send(&two.blocks);
+    node.choose(choice(two.head().hash));
+    check_view(&node.view(), two, of_two, told);
+    assert_eq!(node.stop(), Ok(two.head()), "{told}");
+    folder.check(two, of_two, two.head(), told);
+}
+
+#[test]
+fn f2_if_the_journal_cannot_be_written_nothing_is_imported_and_reads_go_on() {
+    let Branches { one, of_one, .. } = &*BRANCHES;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(4));
+    node.follow(&one.blocks[..3]);
+    // What is appended still finds its file; what is rewritten finds no folder.
+    std::fs::remove_dir_all(folder.log()).expect("it was there");
+    node.follow(&one.blocks[3..4]);
+    let status = node.until("a failure", |status| status.failed.is_some());
+    assert_eq!(status.head, Head { number: 4, hash: one.hash(4) });
+    for _ in 0..2 {
+        let answer = node.new_payload(one.block(5));
+        assert!(matches!(answer, Err(EngineError::Internal(_))), "{answer:?}");
+        let answer = node.new_payload(&changed(one.block(5), |header| header.gas_used += 1));
+        assert!(matches!(answer, Err(EngineError::Internal(_))), "{answer:?}");
+        for number in [2, 4, 5] {
+            let answer = node.forkchoice(choice(one.hash(number)));
+            assert!(matches!(answer, Err(EngineError::Internal(_))), "{answer:?}");
+        }
+    }
+    let after = node.status();
+    assert_eq!((after.head, after.imported, after.invalid), (status.head, 4, 0));
+    check_view(&node.view(), one, of_one, "after the failure");
+    assert!(node.stop().is_err());
+    std::fs::create_dir(folder.log()).expect("a folder");
+    // The batch was on its way, and has arrived.
+    goes_on(&folder, &[one.hash(4)], &[one.hash(4)], "after the failure");
+}
+
+#[test]
+fn f8_a_node_that_is_killed_between_calls_goes_on_from_what_it_has_said() {
+    let Branches { one, two, .. } = &*BRANCHES;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(2));
+    let (mut copies, mut valid, mut heads) = (Vec::new(), Vec::new(), vec![one.hash(0)]);
+    let copy = |heads: &[B256], valid: &[B256]| {
+        node.settled();
+        (folder.copy(), heads.to_vec(), valid.to_vec())
+    };
+    for block in &one.blocks {
+        let number = block.block().header.number;
+        node.send(std::slice::from_ref(block));
+        valid.push(block.hash());
+        if [1, 6].contains(&number) {
+            copies.push(copy(&heads, &valid));
+        }
+        node.choose(choice(block.hash()));
+        heads = vec![block.hash()];
+        if [4, 9].contains(&number) {
+            copies.push(copy(&heads, &valid));
+        }
+    }
+    node.send(BRANCHES.own_of_two());
+    valid.extend(BRANCHES.own_of_two().iter().map(SealedBlock::hash));
+    copies.push(copy(&heads, &valid));
+    node.choose(choice(two.head().hash));
+    copies.push(copy(&[two.head().hash], &valid));
+    for (count, (folder, heads, valid)) in copies.iter().enumerate() {
+        goes_on(folder, heads, valid, &format!("copy {count}"));
+    }
+}
+
+/// An answer, and the journal at that time.
+type Chosen = (Result<ForkchoiceVerdict, EngineError>, Vec<u8>);
+
+#[test]
+fn f8_a_node_that_is_killed_after_a_commit_and_before_its_journal_is_rewritten_goes_on() {
+    let Branches { one, two, .. } = &*BRANCHES;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(4));
+    // The journal as it is when a batch begins its way to the store.
+    let choose = |head: B256| {
+        let journal = folder.journal();
+        let asked = Asked::<Chosen>::of(|reply| {
+            let reply = Box::new(move |answer: Result<ForkchoiceVerdict, EngineError>| {
+                reply((answer, std::fs::read(&journal).expect("a journal")));
+            });
+            node.engine().forkchoice(choice(head), None, reply);
+        });
+        let (answer, journal) = asked.answer();
+        assert_eq!(answer, Ok(ForkchoiceVerdict::Valid(None)));
+        let durable = node.settled().durable;
+        let copy = folder.copy();
+        std::fs::write(copy.journal(), journal).expect("room");
+        (copy, durable)
+    };
+    node.follow(&one.blocks[..3]);
+    node.send(&one.blocks[3..4]);
+    let (first, durable) = choose(one.hash(4));
+    assert_eq!(durable.number, 4);
+    node.follow(&one.blocks[4..]);
+    node.send(BRANCHES.own_of_two());
+    let (second, durable) = choose(two.head().hash);
+    assert_eq!(durable, two.head());
+    let valid: Vec<B256> = one.blocks[..4].iter().map(SealedBlock::hash).collect();
+    goes_on(&first, &[one.hash(4)], &valid, "after the first batch");
+    let valid: Vec<B256> = two.blocks.iter().map(SealedBlock::hash).collect();
+    goes_on(&second, &[two.head().hash], &valid, "after the other branch");
+}
+
+/// Where the last entry of a journal begins.
+fn last_entry(journal: &[u8]) -> usize {
+    let (mut last, mut at) = (0, 0);
+    while let Some(head) = journal.get(at..at + 4) {
+        let length = u32::from_be_bytes(head.try_into().expect("four bytes"));
+        last = at;
+        at += ENTRY_BYTES + usize::try_from(length).expect("a short entry");
+    }
+    assert_eq!(at, journal.len(), "a whole journal");
+    last
+}
+
+#[test]
+fn f8_a_journal_that_is_cut_anywhere_in_its_last_entry_lacks_just_that() {
+    let chain = TestChain::new(&Recipe::new(0xc07, Fork::Shanghai, 3, 1));
+    let (last, before) = (chain.head(), chain.head().number - 1);
+    let before = Head { number: before, hash: chain.hash(before) };
+    let folder = Folder::new();
+    let begin = || {
+        let (store, journal) = (Store::memory(Faults::none()), Some(folder.journal()));
+        Node::open(store, journal, &chain.genesis, &Setup::new(LARGE)).expect("nothing fails")
+    };
+    let read = || std::fs::read(folder.journal()).expect("a journal");
+    let node = begin();
+    node.follow(&chain.blocks[..index(before.number)]);
+    node.send(&chain.blocks[index(before.number)..]);
+    let of_payload = read();
+    node.choose(choice(last.hash));
+    let of_choice = read();
+    drop(node);
+    assert_eq!(of_choice.len(), of_payload.len() + CHOICE_BYTES);
+    for (journal, is_choice) in [(of_choice, true), (of_payload, false)] {
+        for end in last_entry(&journal)..=journal.len() {
+            let told = format!("{end} of {} bytes", journal.len());
+            std::fs::write(folder.journal(), &journal[..end]).expect("room");
+            let node = begin();
+            let is_whole = end == journal.len();
+            let expected = if is_choice && is_whole { last } else { before };
+            assert_eq!(node.marks(), (expected, None, None), "{told}");
+            assert_eq!(node.has(last.hash), is_choice || is_whole, "{told}");
+            node.send(&chain.blocks);
+            assert_eq!(node.status().imported, u64::from(!is_choice && !is_whole), "{told}");
+            node.choose(choice(last.hash));
+        }
+    }
+}
+
+#[test]
+fn f11_a_chain_may_end_anywhere_around_the_end_of_a_batch() {
+    let Branches { one, of_one, .. } = &*BRANCHES;
+    let blocks = one.blocks.len();
+    for batch in [1, 2, 3, blocks] {
+        let ends = [batch, 2 * batch, 3 * batch, blocks];
+        let ends: BTreeSet<usize> = ends.into_iter().flat_map(|at| at - 1..=at + 1).collect();
+        for end in ends.into_iter().filter(|end| (1..=blocks).contains(end)) {
+            let told = format!("{end} blocks in batches of {batch}");
+            let folder = Folder::new();
+            let node = Node::on(&folder, one, &Setup::new(batch));
+            node.follow(&one.blocks[..end]);
+            let durable = node.settled().durable;
+            assert_eq!(index(durable.number), end / batch * batch, "{told}");
+            check_view(&node.view(), one, of_one, &told);
+            let head = Head { number: end as u64, hash: one.hash(end as u64) };
+            assert_eq!(node.stop(), Ok(head), "{told}");
+            folder.check(one, of_one, head, &told);
+            let node = Node::on(&folder, one, &Setup::new(batch));
+            assert_eq!(node.marks().0, head, "{told}");
+            node.follow(&one.blocks[end..]);
+            assert_eq!(node.stop(), Ok(one.head()), "{told}");
+            folder.check(one, of_one, one.head(), &told);
+        }
+    }
+}
+
+#[test]
+fn f25_in_parallel_all_verdicts_are_those_of_the_sequential_mode() {
+    let chain = TestChain::new(&Recipe::new(0xf25, Fork::Osaka, 4, 24));
+    let node = |mode: Mode, threads: usize| {
+        let mut setup = Setup::new(2);
+        (setup.chain.mode, setup.chain.threads) = (mode, threads);
+        Node::in_memory(&chain, &setup)
+    };
+    let sequential = node(Mode::Seq, 1);
+    let parallel = [1, 2, 3].map(|threads| node(Mode::Occ, threads));
+    for (block, next) in chain.blocks.iter().zip(&chain.blocks[1..]) {
+        for (about, wrong) in WRONGS {
+            let bad = changed(block, wrong);
+            let child = moved(next, &bad);
+            for bad in [&bad, &child] {
+                let expected = refused(sequential.new_payload(bad));
+                for node in &parallel {
+                    assert_eq!(refused(node.new_payload(bad)), expected, "{about}");
+                }
+            }
+        }
+        sequential.follow(std::slice::from_ref(block));
+        parallel.iter().for_each(|node| node.follow(std::slice::from_ref(block)));
+    }
+    let expected = sequential.status();
+    for node in parallel {
+        let status = node.status();
+        assert_eq!(status.parallel_differed, 0);
+        assert_eq!((status.imported, status.invalid), (expected.imported, expected.invalid));
+        assert_eq!(status.head, expected.head);
+    }
+}
+
+#[test]
+fn with_batches_of_one_block_the_chain_waits_for_the_store_and_all_is_right() {
+    let Branches { one, two, common, of_one, of_two } = &*BRANCHES;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(1));
+    for block in &one.blocks {
+        node.follow(std::slice::from_ref(block));
+        let status = node.status();
+        assert!(status.pending_blocks <= 2, "{status:?}");
+        let behind = status.head.number - status.durable.number;
+        assert!(behind <= 2, "{status:?}");
+        check_view(&node.view(), one, of_one, "on the way");
+    }
+    let status = node.settled();
+    assert_eq!((status.durable, status.pending_blocks), (one.head(), 0));
+    assert_eq!((status.pending_bytes, status.tree_blocks), (0, 0));
+    assert!(status.times.durable > Duration::ZERO, "{:?}", status.times);
+    node.choose(choice(one.hash(*common)));
+    node.follow(BRANCHES.own_of_two());
+    check_view(&node.view(), two, of_two, "on the other branch");
+    assert_eq!(node.stop(), Ok(two.head()));
+    folder.check(two, of_two, two.head(), "after");
+}
+
+#[test]
+fn the_journal_does_not_outgrow_the_blocks_that_are_not_durable() {
+    const BATCH: usize = 4;
+    let chain = &*LONG;
+    let blocks = &chain.blocks[..120];
+    let bytes: Vec<usize> =
+        blocks.iter().map(|block| ENTRY_BYTES + 1 + block.block().length()).collect();
+    let all: usize = bytes.iter().sum();
+    let folder = Folder::new();
+    let node = Node::on(&folder, chain, &Setup::new(BATCH));
+    let length = || std::fs::metadata(folder.journal()).expect("a journal").len();
+    let mut longest = 0;
+    for (count, block) in (1..).zip(blocks) {
+        node.follow(std::slice::from_ref(block));
+        // Two batches, and what came while one of them was waited for.
+        let from = usize::saturating_sub(count, 3 * BATCH);
+        let room = bytes[from..count].iter().sum::<usize>() + 3 * BATCH * CHOICE_BYTES;
+        let found = index(length());
+        assert!(found <= room, "{found} bytes after block {count}, at most {room}");
+        longest = longest.max(found);
+    }
+    assert!(longest < all / 2, "{longest} of {all} bytes: the bound is not put to the test");
+    let left = blocks.len() - index(node.settled().durable.number);
+    assert!(left < BATCH, "{left} blocks are left");
+    node.stop().expect("a good folder");
+    assert_eq!(index(length()), CHOICE_BYTES, "nothing is left but the fork choice");
+}
+
+#[test]
+fn more_calls_than_may_wait_are_refused_and_the_others_are_answered() {
+    const CALLS: usize = 3;
+    let one = &BRANCHES.one;
+    let mut setup = Setup::new(LARGE);
+    setup.engine.calls_max = CALLS;
+    let node = Node::in_memory(one, &setup);
+    for round in 0..2 {
+        let held = node.hold();
+        let blocks = &one.blocks[round * CALLS..];
+        let waiting: Vec<_> =
+            blocks[..CALLS].iter().map(|block| node.begin_payload(block)).collect();
+        for block in &blocks[CALLS..] {
+            assert_eq!(node.new_payload(block), Err(EngineError::Busy(CALLS)));
+            let state = choice(block.hash());
+            assert_eq!(node.forkchoice(state), Err(EngineError::Busy(CALLS)));
+            assert_eq!(node.reconsider(block.hash()), Err(EngineError::Busy(CALLS)));
+        }
+        drop(held);
+        for asked in waiting {
+            assert_eq!(asked.answer(), Ok(PayloadVerdict::Valid));
+        }
+    }
+    assert_eq!(node.status().imported, 2 * CALLS as u64);
+    node.choose(choice(one.hash(2 * CALLS as u64)));
+}
+
+#[test]
+fn blocks_that_wait_are_bounded_by_their_bytes_but_for_one() {
+    let one = &BRANCHES.one;
+    let mut setup = Setup::new(LARGE);
+    setup.engine.call_bytes_max = 1;
+    let node = Node::in_memory(one, &setup);
+    for block in &one.blocks {
+        let held = node.hold();
+        let asked = node.begin_payload(block);
+        for _ in 0..2 {
+            let answer = node.new_payload(block);
+            assert!(matches!(answer, Err(EngineError::Busy(_))), "{answer:?}");
+        }
+        let other = node.begin_forkchoice(choice(block.hash()));
+        drop(held);
+        assert_eq!(asked.answer(), Ok(PayloadVerdict::Valid));
+        assert_eq!(other.answer(), Ok(ForkchoiceVerdict::Valid(None)));
+    }
+    assert_eq!(node.status().imported, one.head().number);
+}
+
+/// What [`ask_all`] is told after the end.
+fn stopped() -> [Result<(), EngineError>; 3] {
+    [Err(EngineError::Stopped), Err(EngineError::Stopped), Err(EngineError::Stopped)]
+}
+
+/// The answers of each kind of call.
+fn ask_all(engine: &Engine, block: &SealedBlock) -> [Result<(), EngineError>; 3] {
+    let payload = Asked::of(|reply| engine.new_payload(block.clone(), reply));
+    let chosen = Asked::of(|reply| engine.forkchoice(choice(block.hash()), None, reply));
+    let reconsidered = Asked::of(|reply| engine.reconsider(block.hash(), reply));
+    [payload.answer().map(|_| ()), chosen.answer().map(|_| ()), reconsidered.answer().map(|_| ())]
+}
+
+#[test]
+fn calls_after_the_end_are_told_so() {
+    let one = &BRANCHES.one;
+    let node = Node::in_memory(one, &Setup::new(LARGE));
+    node.follow(&one.blocks[..3]);
+    let engine = node.engine().clone();
+    assert_eq!(node.stop(), Ok(Head { number: 3, hash: one.hash(3) }));
+    for block in &one.blocks {
+        assert_eq!(ask_all(&engine, block), stopped());
+    }
+    let unknown = Asked::of(|reply| engine.payload([7; 8], reply));
+    assert_eq!(unknown.answer().map(|_| ()), Err(EngineError::UnknownPayload));
+    assert_eq!(engine.view().head().number, 3, "readers go on");
+}
+
+#[test]
+fn every_call_is_answered_while_the_engine_stops() {
+    let one = &BRANCHES.one;
+    for round in 0..6 {
+        let folder = Folder::new();
+        let node = Node::on(&folder, one, &Setup::new(LARGE));
+        node.follow(&one.blocks[..index(7 + round)]);
+        let engine = node.engine().clone();
+        let ended = std::thread::scope(|scope| {
+            let calls = scope.spawn(move || {
+                let mut blocks = one.blocks.iter().cycle();
+                // Each of them gets an answer, or the test fails.
+                while ask_all(&engine, blocks.next().expect("endless")) != stopped() {}
+            });
+            let ended = node.stop();
+            calls.join().expect("told above");
+            ended
+        });
+        let head = ended.expect("a good folder");
+        assert!(one.has(head), "round {round}: {head:?}");
+    }
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_done() {
+    let one = &BRANCHES.one;
+    let node = Node::in_memory(one, &Setup::new(2));
+    let held = node.hold();
+    let asked: Vec<_> = one.blocks.iter().map(|block| node.begin_payload(block)).collect();
+    let state = Forkchoice { safe: one.hash(3), ..choice(one.head().hash) };
+    let chosen = node.begin_forkchoice(state);
+    drop(held);
+    assert_eq!(node.stop(), Ok(one.head()));
+    for asked in asked {
+        assert_eq!(asked.answer(), Ok(PayloadVerdict::Valid));
+    }
+    assert_eq!(chosen.answer(), Ok(ForkchoiceVerdict::Valid(None)));
+}
