@@ -68,6 +68,8 @@ export class Sender {
           // After a reorg or a restart the node may have it, in its pool or in its chain.
           const known = tx.again && /already|known|nonce/i.test(error.message);
           if (known) return tx.hash;
+          // A node that went away may have taken it before it could say so.
+          tx.again = true;
           error.message += ` for ${tx.hash}, type ${tx.type}`;
           throw error;
         });

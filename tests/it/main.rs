@@ -19,6 +19,7 @@ mod import_crash;
 mod import_faults;
 mod import_support;
 mod node_config;
+mod node_life;
 mod replay_cli;
 mod witness_replay;
 
@@ -29,4 +30,7 @@ mod engine_forkchoice;
 mod engine_support;
 mod equivalence;
 mod extremes;
+mod rules_http;
+mod rules_load;
+mod rules_support;
 mod scheduler_program;

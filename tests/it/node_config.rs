@@ -160,6 +160,10 @@ fn the_check_tells_all_faults_of_the_settings() {
     let ran = ran.says("--metrics: 127.0.0.1:8551 is also that of --authrpc.port");
     ran.says("--chain nonsense: neither one of mainnet");
     check(&["--builder.extradata", &"x".repeat(33)]).ends(2).says("33 bytes, at most 32");
+    let ran = check(&["--http.corsdomain", "app.example", "--ws.origins", "https://a/"]).ends(2);
+    let ran = ran.says("--http.corsdomain: \"app.example\" is no origin");
+    ran.says("--ws.origins: \"https://a/\" is no origin");
+    check(&["--http.corsdomain", "https://app.example:8080,*"]).ends(0);
     check(&["--authrpc.prot", "1"]).ends(2).says("'--authrpc.port'");
     Ran::of(fugue(&["config", "check"])).ends(2).says("--datadir: missing");
     check(&["--chain", "hoodi", "--mode", "seq"]).ends(0);
@@ -243,6 +247,7 @@ fn completions_and_manual_know_the_flags() {
     let page = |name: &str| std::fs::read_to_string(out.join(name)).expect("a page");
     assert!(page("fugue.1").contains("fugue\\-node(1)"), "{}", page("fugue.1"));
     assert!(page("fugue-import.1").contains("era1"));
+    assert!(page("fugue-node.1").contains("a database or disk that fails"));
     for page in [page("fugue-node.1"), page("fugue-config-check.1")] {
         assert!(page.contains("authrpc.jwtsecret"), "{page}");
         assert!(page.contains("FUGUE_AUTHRPC_JWTSECRET"), "{page}");
@@ -342,9 +347,17 @@ fn a_node_tells_of_itself_and_stops_when_it_is_told_to() {
     }
 
     assert!(node.get("/health").starts_with("HTTP/1.1 200 OK\r\n"));
-    assert!(node.get("/ready").starts_with("HTTP/1.1 200 OK\r\n"));
+    let ready = node.get("/ready");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.ends_with("\r\n\r\nno fork choice of a consensus client yet\n"), "{ready}");
     let metrics = node.get("/metrics");
-    for line in ["fugue_head_number 0", "fugue_healthy 1", "# TYPE fugue_durable_number gauge"] {
+    for line in [
+        "fugue_head_number 0",
+        "fugue_healthy 1",
+        "# TYPE fugue_durable_number gauge",
+        "# TYPE fugue_forkchoice_age_seconds gauge",
+        "# TYPE fugue_persist_milliseconds_total counter",
+    ] {
         assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
     }
     assert!(metrics.contains("fugue_info{version="), "{metrics}");
@@ -379,7 +392,14 @@ fn a_node_for_development_has_its_own_chain_and_leaves_nothing() {
     let node = Node::start_as(command, &[]);
     assert_eq!(node.said["fugue"]["chain_id"], 1_337, "{:?}", node.said);
     assert!(node.said.contains_key("account with funds"), "{:?}", node.said);
-    assert_eq!(folder.path().read_dir().expect("a folder").count(), 1, "a folder for the chain");
+    let warning = "everybody knows the keys of these accounts: they are for this chain alone";
+    assert_eq!(node.said[warning]["level"], "WARN", "{:?}", node.said);
+    let mut left = folder.path().read_dir().expect("a folder");
+    let own = left.next().expect("a folder for the chain").expect("an entry").file_name();
+    assert!(own.to_string_lossy().starts_with("fugue-dev-"), "{own:?}");
+    assert!(left.next().is_none(), "one folder for the chain");
+    // It has no consensus client, and needs none.
+    assert!(node.get("/ready").starts_with("HTTP/1.1 200 OK\r\n"));
     let node = in_time("a block", move || node.until("block"));
     let (code, rest) = node.end("-INT");
     assert_eq!(code, Some(0), "{rest}");

@@ -76,7 +76,9 @@ pub(crate) fn matches(
 
 /// The program's command line, with the flags of a node as operators know them.
 pub(crate) fn prepared(command: Command) -> Command {
-    each_flag(command, &mut with_variable)
+    each_flag(command, &mut with_variable).mut_subcommands(|command| {
+        if command.get_name() == NODE { command.after_help(node::EXIT_CODES) } else { command }
+    })
 }
 
 /// Changes the flags of a node in each command that has them.

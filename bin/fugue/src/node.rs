@@ -6,10 +6,13 @@
 //! | `fugue-engine`, a runtime | before them | the server of the Engine API | [`Runtimes::end`] |
 //! | `fugue-rpc`, a runtime | before them | public servers, metrics | [`Runtimes::end`] |
 //! | `fugue-dev` ([`dev`]) | everything is served, with `--dev` | blocks | [`attend`] |
-//! | a watch for a second signal | the first one came | the end at once | not at all |
+//! | a watch for signals | the runtimes are there | the first, then the end | [`watch`] |
 //!
 //! The Engine API has a runtime of its own, so that public calls never keep it waiting. The thread
 //! of the caller waits for a signal or a failure, then ends everything in the opposite order.
+//!
+//! Exit codes: 0 after a signal, with all of the chain durable; 2 for bad settings, and also for a
+//! database or a disk that fails, at the start or later; 130 or 143 after a second signal.
 
 mod dev;
 mod log;
@@ -33,14 +36,22 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use observe::Observed;
 use process::Process;
 use servers::Servers;
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch::{Receiver, channel},
     time::{MissedTickBehavior, interval},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 /// Threads that serve the Engine API.
 const ENGINE_THREADS: usize = 2;
@@ -57,20 +68,26 @@ const JOURNAL: &str = "journal";
 /// File in the data folder with the local transactions.
 const LOCAL_TXS: &str = "transactions";
 
+/// What `fugue node --help` says at its end.
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 after SIGINT or SIGTERM; 2 for bad settings, \
+                                     or a database or disk that fails; 130 or 143 after a second \
+                                     signal, which ends the node at once";
+
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     options.check()?;
     log::begin(&options.log)?;
     let folder = Folder::new(options)?;
     let runtimes = Runtimes::new()?;
-    let signals = runtimes.rpc.block_on(async { Signals::new() }).map_err(usage)?;
+    // The start may take long, by its journal: a signal is heard from here on.
+    let ended = Signals::listen(&runtimes.rpc)?;
     let opened = Opened::new(options, &folder.datadir)?;
     let metrics = match options.metrics {
         Some(address) => Some((address, metrics::install(&opened.name)?)),
         None => None,
     };
     let (engine, threads) = opened.start(options, folder.path())?;
-    let served = serve(options, folder.path(), &runtimes, &engine, metrics, signals);
+    let served = serve(options, folder.path(), &runtimes, &engine, metrics, ended);
     let stopped = threads.stop();
     runtimes.end();
     served?;
@@ -82,30 +99,26 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
 /// The data folder; deleted at the end if the chain is not to be kept.
 struct Folder {
     datadir: Datadir,
-    is_kept: bool,
+    /// Deletes the folder when this is dropped.
+    _temporary: Option<TempDir>,
 }
 
 impl Folder {
     fn new(options: &Options) -> Result<Self, UsageError> {
         if let Some(datadir) = options.datadir.clone() {
-            return Ok(Self { datadir: Datadir { datadir }, is_kept: true });
+            return Ok(Self { datadir: Datadir { datadir }, _temporary: None });
         }
-        let datadir = std::env::temp_dir().join(format!("fugue-dev-{}", std::process::id()));
-        std::fs::create_dir(&datadir).map_err(|error| UsageError::at(&datadir, error))?;
-        Ok(Self { datadir: Datadir { datadir }, is_kept: false })
+        // With a name that nobody can foresee: in a container each start has the same process id.
+        let temporary = tempfile::Builder::new()
+            .prefix("fugue-dev-")
+            .tempdir()
+            .map_err(|error| UsageError::at(&std::env::temp_dir(), error))?;
+        let datadir = temporary.path().to_owned();
+        Ok(Self { datadir: Datadir { datadir }, _temporary: Some(temporary) })
     }
 
     fn path(&self) -> &Path {
         &self.datadir.datadir
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be deleted is left to whoever cleans such folders.
-        if !self.is_kept {
-            let _ = std::fs::remove_dir_all(self.path());
-        }
     }
 }
 
@@ -171,7 +184,7 @@ impl Opened {
             gas_limit: builder.gas_limit,
             extra_data: builder.extra_data.clone(),
             journal: Some(datadir.join(JOURNAL)),
-            local_txs: Some(datadir.join(LOCAL_TXS)),
+            local_txs: (!options.txpool.no_locals).then(|| datadir.join(LOCAL_TXS)),
             // On demand there is a block for every transaction, so none without.
             builds_empty_first: !options.dev.is_on,
             ..EngineOptions::default()
@@ -187,13 +200,16 @@ fn serve(
     runtimes: &Runtimes,
     engine: &Engine,
     metrics: Option<(SocketAddr, PrometheusHandle)>,
-    mut signals: Signals,
+    mut ended: Receiver<bool>,
 ) -> Result<(), UsageError> {
+    // The signal came while the chain was opened.
+    if *ended.borrow() {
+        return Ok(());
+    }
     let servers = Servers::start(options, datadir, runtimes, engine)?;
-    let ended = attend(options, runtimes, engine, metrics, &mut signals);
-    runtimes.rpc.spawn(end_at_next(signals));
+    let attended = attend(options, runtimes, engine, metrics, &mut ended);
     servers.stop(runtimes);
-    ended
+    attended
 }
 
 /// Tells what the node does, and with `--dev` makes blocks, until it ends.
@@ -202,10 +218,11 @@ fn attend(
     runtimes: &Runtimes,
     engine: &Engine,
     metrics: Option<(SocketAddr, PrometheusHandle)>,
-    signals: &mut Signals,
+    ended: &mut Receiver<bool>,
 ) -> Result<(), UsageError> {
-    observe_at(&metrics, runtimes, engine)?;
+    observe_at(options, &metrics, runtimes, engine)?;
     let miner = if options.dev.is_on {
+        warn!("everybody knows the keys of these accounts: they are for this chain alone");
         for (address, key) in dev::ACCOUNTS.iter().zip(dev::KEYS) {
             info!(%address, %key, "account with funds");
         }
@@ -216,15 +233,16 @@ fn attend(
     };
     info!("ready");
     let metrics = metrics.map(|(_, handle)| handle);
-    let ended = runtimes.rpc.block_on(watch(engine, metrics, signals));
+    let watched = runtimes.rpc.block_on(watch(engine, metrics, ended));
     if let Some(miner) = miner {
         miner.stop(engine);
     }
-    ended
+    watched
 }
 
 /// Serves metrics, if that is asked for.
 fn observe_at(
+    options: &Options,
     metrics: &Option<(SocketAddr, PrometheusHandle)>,
     runtimes: &Runtimes,
     engine: &Engine,
@@ -234,12 +252,15 @@ fn observe_at(
     let listener = runtimes.rpc.block_on(TcpListener::bind(address)).map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     let (judged, followed) = (engine.clone(), engine.clone());
+    let is_alone = options.dev.is_on;
     let observed = Observed {
         metrics: handle.clone(),
         health: Box::new(move || judged.status().failed),
         ready: Box::new(move || {
             let status = followed.status();
-            status.failed.or_else(|| status.is_syncing.then(|| "syncing".to_owned()))
+            let last = status.last_forkchoice;
+            let fault = status.failed.or_else(|| status.is_syncing.then(|| "syncing".to_owned()));
+            fault.or_else(|| if is_alone { None } else { observe::silence(last, Instant::now()) })
         }),
     };
     runtimes.rpc.spawn(observe::serve(listener, Arc::new(observed)));
@@ -251,20 +272,18 @@ fn observe_at(
 async fn watch(
     engine: &Engine,
     metrics: Option<PrometheusHandle>,
-    signals: &mut Signals,
+    ended: &mut Receiver<bool>,
 ) -> Result<(), UsageError> {
+    let started = Instant::now();
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            ended = signals.next() => {
-                info!(signal = ended.name, "stopping");
-                return Ok(());
-            }
+            _ = ended.wait_for(|is_told| *is_told) => return Ok(()),
             _ = look.tick() => {
                 let status = engine.status();
                 if let Some(metrics) = &metrics {
-                    metrics::report(&status, &engine.pool().status());
+                    metrics::report(&status, &engine.pool().status(), started);
                     if let Some(process) = Process::this() {
                         metrics::report_process(&process);
                     }
@@ -331,6 +350,20 @@ impl Signals {
         })
     }
 
+    /// Listens on a runtime, at once. The first signal is told to whoever waits for `true`. The
+    /// next one ends the process: somebody does not want to wait.
+    fn listen(runtime: &Runtime) -> Result<Receiver<bool>, UsageError> {
+        let mut signals = runtime.block_on(async { Self::new() }).map_err(usage)?;
+        let (tell, told) = channel(false);
+        runtime.spawn(async move {
+            let first = signals.next().await;
+            info!(signal = first.name, "stopping");
+            tell.send_replace(true);
+            end_at_next(signals).await;
+        });
+        Ok(told)
+    }
+
     /// The next one.
     async fn next(&mut self) -> Ended {
         tokio::select! {
@@ -340,7 +373,7 @@ impl Signals {
     }
 }
 
-/// Ends the process at the next signal: somebody does not want to wait.
+/// Ends the process at the next signal.
 #[expect(clippy::disallowed_methods, reason = "the thread that would return is what is waited for")]
 async fn end_at_next(mut signals: Signals) {
     let Ended { name, exit_code } = signals.next().await;

@@ -86,7 +86,7 @@ pub struct Imported {
 pub struct Chain {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) store: Arc<Store>,
-    executor: Arc<Executor>,
+    pub(crate) executor: Arc<Executor>,
     pub(crate) options: ChainOptions,
     pub(crate) tree: Tree,
     pub(crate) head: Head,
@@ -100,6 +100,8 @@ pub struct Chain {
     pub(crate) pending_bytes: usize,
     /// The batch that is becoming durable.
     pub(crate) persisting: Option<Persisting>,
+    /// Blocks that were durable until the last batch took their place, lowest first.
+    pub(crate) abandoned: Vec<SealedBlock>,
     pub(crate) times: Times,
 }
 
@@ -202,6 +204,7 @@ impl Chain {
             pending_blocks: 0,
             pending_bytes: 0,
             persisting: None,
+            abandoned: Vec::new(),
             times: Times::default(),
         })
     }
@@ -311,7 +314,7 @@ impl Chain {
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
         match &self.work {
             Some(work) => Ok(work.snapshot.clone()),
-            None => Ok(Arc::new(self.store.snapshot()?)),
+            None => Ok(Arc::new(self.store.snapshot_for(self.executor.threads() + 1)?)),
         }
     }
 
@@ -453,7 +456,7 @@ impl Chain {
         let header = &prepared.block().block().header;
         let work = match self.work.take() {
             Some(work) if work.at == header.parent_hash => work,
-            _ => Work::after(header.parent_hash, &self.store, &self.tree)?,
+            _ => self.work_after(header.parent_hash)?,
         };
         let work = self.work.insert(work);
         let started = Instant::now();
@@ -553,6 +556,12 @@ impl Chain {
         }
         self.count_pending();
         Ok(Place::Reorganised)
+    }
+
+    /// The state after a block, built anew.
+    pub(crate) fn work_after(&self, hash: B256) -> Result<Work, ImportError> {
+        let Self { store, tree, executor, .. } = self;
+        Work::after(hash, store, tree, executor.pool(), executor.threads() + 1)
     }
 
     /// Counts the blocks of the head's chain that are not durable.

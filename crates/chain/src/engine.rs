@@ -35,7 +35,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use worker::{Caller, Command, Worker};
 
@@ -135,6 +135,8 @@ pub struct EngineStatus {
     pub times: Times,
     /// The newest fork choice named a head that is not known.
     pub is_syncing: bool,
+    /// When the newest fork choice was followed.
+    pub last_forkchoice: Option<Instant>,
     /// Set once the store has failed: nothing is imported any more.
     pub failed: Option<String>,
 }
@@ -209,9 +211,13 @@ impl Engine {
             .name("fugue-build".to_owned())
             .spawn(move || builder.run(&jobs))
             .map_err(no_thread)?;
+        let ending = Ending(shared.clone());
         let chain = std::thread::Builder::new()
             .name("fugue-chain".to_owned())
-            .spawn(move || run(worker, &queue))
+            .spawn(move || {
+                let _ending = ending;
+                run(worker, &queue)
+            })
             .map_err(no_thread)?;
         let engine =
             Self { calls: calls.clone(), shared: shared.clone(), calls_max, call_bytes_max };
@@ -329,6 +335,20 @@ impl EngineThread {
         builder.join().map_err(|_| panicked("the builder"))?;
         shared.local.close(&shared.pool)?;
         head
+    }
+}
+
+/// What is done when the thread of the chain ends, however it ends.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Self(shared) = self;
+        shared.builds.close();
+        if std::thread::panicking() {
+            let reason = || "the thread of the chain panicked".to_owned();
+            shared.status.lock().failed.get_or_insert_with(reason);
+        }
     }
 }
 

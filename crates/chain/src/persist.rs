@@ -15,14 +15,21 @@
 //! 4. If the batch fails, what was durable stays so, the tries are dropped, and the store refuses
 //!    every further write.
 
-use crate::{Chain, Head, ImportError, Retention, work::Work};
-use fugue_storage::{BlockRecord, CommitBatch, StorageError, Store};
-use fugue_types::B256;
+use crate::{Chain, Head, HeadRule, ImportError, Retention};
+use fugue_storage::{BlockRecord, CommitBatch, Snapshot, StorageError, Store};
+use fugue_types::{B256, Block, SealedBlock};
 use std::{
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+/// Blocks that were durable and are kept beside the chain when another branch takes their place, at
+/// most.
+const ABANDONED_MAX: u64 = 128;
+
+/// Steps of pruning that follow a batch beside the chain, at most.
+const PRUNE_STEPS_MAX: usize = 2;
 
 /// A batch on its way.
 pub(crate) struct Persisting {
@@ -30,6 +37,8 @@ pub(crate) struct Persisting {
     thread: Option<JoinHandle<Result<Written, StorageError>>>,
     /// It takes the place of blocks that are durable.
     pub(crate) replaces: bool,
+    /// The blocks whose place it takes, lowest first, to be kept beside the chain.
+    abandoned: Vec<SealedBlock>,
     blocks: usize,
     bytes: usize,
 }
@@ -65,6 +74,7 @@ struct Batch {
     /// The durable block that it follows, if that is not the durable head.
     fork: Option<u64>,
     retention: Retention,
+    prune_steps_max: usize,
 }
 
 impl Batch {
@@ -78,7 +88,7 @@ impl Batch {
         }
         let pruned = match self.retention {
             Retention::Archive => Ok(()),
-            retention => store.prune(retention).map(drop),
+            retention => store.prune_in_steps(retention, self.prune_steps_max).map(drop),
         };
         let (blocks, extends) = (self.batch.blocks, self.fork.is_none());
         Ok(Written { blocks, extends, pruned, took: started.elapsed() })
@@ -115,13 +125,25 @@ impl Chain {
         }
         let mut work = match self.work.take() {
             Some(work) if work.at == self.head.hash => work,
-            _ => Work::after(self.head.hash, &self.store, &self.tree)?,
+            _ => self.work_after(self.head.hash)?,
         };
         // The chain may leave the durable one below its head.
         let fork = (below != self.durable.hash).then_some(work.base);
+        let abandoned = match fork {
+            Some(fork) if self.options.head_rule == HeadRule::Forkchoice => {
+                abandoned(&work.snapshot, fork)
+            }
+            _ => Vec::new(),
+        };
         let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
         self.work = Some(work);
-        let batch = Batch { batch, fork, retention: self.options.retention };
+        // Who follows a fork choice must not wait until a long past is gone.
+        let prune_steps_max = match self.options.head_rule {
+            HeadRule::Heaviest => usize::MAX,
+            HeadRule::Forkchoice => PRUNE_STEPS_MAX,
+        };
+        let retention = self.options.retention;
+        let batch = Batch { batch, fork, retention, prune_steps_max };
         let store = self.store.clone();
         let run = move || batch.write(&store);
         let thread = std::thread::Builder::new().name("fugue-persist".to_owned()).spawn(run);
@@ -131,7 +153,8 @@ impl Chain {
         })?;
         let (blocks, bytes) = (self.pending_blocks, self.pending_bytes);
         let replaces = fork.is_some();
-        self.persisting = Some(Persisting { thread: Some(thread), replaces, blocks, bytes });
+        let thread = Some(thread);
+        self.persisting = Some(Persisting { thread, replaces, abandoned, blocks, bytes });
         Ok(true)
     }
 
@@ -140,10 +163,8 @@ impl Chain {
     pub(crate) fn settle(&mut self, waits: bool) -> Result<Option<Head>, ImportError> {
         let is_there =
             |it: &mut Persisting| waits || it.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        let persisting = self.persisting.take_if(is_there);
-        let Some(thread) = persisting.and_then(|mut persisting| persisting.thread.take()) else {
-            return Ok(None);
-        };
+        let Some(mut persisting) = self.persisting.take_if(is_there) else { return Ok(None) };
+        let Some(thread) = persisting.thread.take() else { return Ok(None) };
         let started = Instant::now();
         let written = thread.join();
         self.times.waited += started.elapsed();
@@ -164,7 +185,7 @@ impl Chain {
             self.cache.clear();
         }
         pruned?;
-        let snapshot = Arc::new(self.store.snapshot()?);
+        let snapshot = Arc::new(self.store.snapshot_for(self.executor.threads() + 1)?);
         self.tree.settle(&blocks, self.head.number, &snapshot)?;
         self.count_pending();
         if let Some(work) = work.filter(|_| extends) {
@@ -174,7 +195,24 @@ impl Chain {
                 self.work = Some(work.rebase(snapshot, &above, branches_max)?);
             }
         }
+        self.abandoned = std::mem::take(&mut persisting.abandoned);
         self.times.durable += took + started.elapsed();
         Ok(Some(self.durable))
     }
+}
+
+/// The durable blocks above a fork, lowest first; none where they are too many, or cannot be read.
+fn abandoned(snapshot: &Snapshot, fork: u64) -> Vec<SealedBlock> {
+    let head = snapshot.meta().head.number;
+    if head.saturating_sub(fork) > ABANDONED_MAX {
+        return Vec::new();
+    }
+    let read = |number: u64| {
+        let (_, header) = snapshot.header(number)?;
+        let body = snapshot.body(number)?;
+        Ok(SealedBlock::seal(Block { header, body }))
+    };
+    let blocks: Result<_, StorageError> = (fork + 1..=head).map(read).collect();
+    // They are kept as a courtesy: whoever wants them back can send them.
+    blocks.unwrap_or_default()
 }

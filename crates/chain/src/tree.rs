@@ -129,7 +129,7 @@ impl Tree {
         self.bytes = self.blocks.values().map(|(_, bytes)| bytes).sum();
     }
 
-    /// Forgets blocks that became durable, side blocks far below the head, and what builds on
+    /// Forgets blocks that became durable, branches that end far below the head, and what builds on
     /// nothing that is known.
     pub(crate) fn settle(
         &mut self,
@@ -149,10 +149,17 @@ impl Tree {
             })
             .collect();
         order.sort_unstable();
-        for (number, hash, parent) in order {
-            let is_near = number.saturating_add(SIDE_DEPTH_MAX) >= head;
+        // A branch is judged by its newest block: from the highest down, what a near block builds
+        // upon is near.
+        let mut near: HashSet<B256> = HashSet::default();
+        for (number, hash, parent) in order.iter().rev() {
+            if number.saturating_add(SIDE_DEPTH_MAX) >= head || near.contains(hash) {
+                near.extend([*hash, *parent]);
+            }
+        }
+        for (_, hash, parent) in order {
             let is_rooted = self.blocks.contains_key(&parent) || store.number(parent)?.is_some();
-            if !is_near || !is_rooted {
+            if !near.contains(&hash) || !is_rooted {
                 self.remove(hash);
             }
         }

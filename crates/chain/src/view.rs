@@ -5,6 +5,7 @@ use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Layer, StateError, StateView};
 use fugue_storage::{BlockRecord, Snapshot};
 use fugue_types::{Address, B256, B256Map, BlockBody, Bytes, Header, ReceiptEnvelope, U256};
+use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 /// A block with who sent its transactions.
@@ -34,6 +35,7 @@ pub struct ChainView {
     blocks: B256Map<Arc<BlockRecord>>,
     /// What they change; made when it is first asked for.
     layer: OnceLock<Layer>,
+    making: Mutex<()>,
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
@@ -59,8 +61,8 @@ impl ChainView {
         marks: Marks,
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
-        let layer = OnceLock::new();
-        Self { spec, snapshot, base, above, blocks, layer, head, safe, finalized }
+        let (layer, making) = (OnceLock::new(), Mutex::new(()));
+        Self { spec, snapshot, base, above, blocks, layer, making, head, safe, finalized }
     }
 
     /// The rules of the chain.
@@ -222,13 +224,14 @@ impl ChainView {
         let below = self.snapshot.state_at(self.base)?;
         let made;
         let layer = if number == self.head.number {
-            match self.layer.get() {
-                Some(layer) => layer,
-                None => {
-                    let layer = self.layer_up_to(number)?;
-                    self.layer.get_or_init(|| layer)
-                }
+            // Whoever comes first makes it, and the others wait.
+            let making = self.making.lock();
+            if self.layer.get().is_none() {
+                let layer = self.layer_up_to(number)?;
+                let _ = self.layer.set(layer);
             }
+            drop(making);
+            self.layer.get().ok_or_else(|| ImportError::Internal("no layer".to_owned()))?
         } else {
             made = self.layer_up_to(number)?;
             &made

@@ -1,13 +1,14 @@
 //! Looks at a request before it is read, and refuses it with a plain reason.
 
 use http::{
-    HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode, Uri,
     header::{CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use jsonrpsee::{
     core::BoxError,
-    server::{HttpBody, HttpRequest, HttpResponse},
+    server::{HttpBody, HttpResponse},
 };
+use metrics::counter;
 use std::{
     future::{Future, ready},
     pin::Pin,
@@ -15,6 +16,9 @@ use std::{
     task::{Context, Poll},
 };
 use tower::{Layer, Service};
+
+/// Requests that were refused, by reason: a host or origin that may not call, or no good token.
+const REFUSED: &str = "fugue_rpc_refused_total";
 
 /// What is answered instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub(crate) struct Refused {
 }
 
 /// Says whether a request is read. Called on the threads of the server: may not block.
-pub(crate) type Check = dyn Fn(&HttpRequest) -> Result<(), Refused> + Send + Sync;
+pub(crate) type Check = dyn Fn(&HeaderMap, &Uri) -> Result<(), Refused> + Send + Sync;
 
 /// Puts a check before a service.
 #[derive(Clone)]
@@ -51,9 +55,9 @@ pub(crate) struct Guard<S> {
     inner: S,
 }
 
-impl<S> Service<HttpRequest> for Guard<S>
+impl<S, B> Service<http::Request<B>> for Guard<S>
 where
-    S: Service<HttpRequest, Response = HttpResponse, Error = BoxError>,
+    S: Service<http::Request<B>, Response = HttpResponse, Error = BoxError>,
     S::Future: Send + 'static,
 {
     type Response = HttpResponse;
@@ -64,12 +68,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        match (self.check)(&request) {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        match (self.check)(request.headers(), request.uri()) {
             Ok(()) => Box::pin(self.inner.call(request)),
             Err(refused) => {
                 let Refused { status, reason } = &refused;
-                tracing::warn!(target: "fugue::rpc", %status, %reason, "request refused");
+                // Anybody can cause it, as often as they like: counted, and not told.
+                let kind = if *status == StatusCode::UNAUTHORIZED { "token" } else { "host" };
+                counter!(REFUSED, "reason" => kind).increment(1);
+                tracing::debug!(target: "fugue::rpc", %status, %reason, "request refused");
                 Box::pin(ready(Ok(refused.into_response())))
             }
         }

@@ -9,7 +9,6 @@ use http::{
     HeaderMap, StatusCode, Uri,
     header::{HOST, ORIGIN, UPGRADE},
 };
-use jsonrpsee::server::HttpRequest;
 use std::{net::IpAddr, sync::Arc};
 
 /// Allows any name.
@@ -54,9 +53,7 @@ impl Hosts {
     }
 
     pub(crate) fn into_layer(self) -> GuardLayer {
-        GuardLayer::new(Arc::new(move |request: &HttpRequest| {
-            self.check(request.headers(), request.uri())
-        }))
+        GuardLayer::new(Arc::new(move |headers: &HeaderMap, uri: &Uri| self.check(headers, uri)))
     }
 
     fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Refused> {
@@ -88,7 +85,7 @@ impl Origins {
     }
 
     pub(crate) fn into_layer(self) -> GuardLayer {
-        GuardLayer::new(Arc::new(move |request: &HttpRequest| self.check(request.headers())))
+        GuardLayer::new(Arc::new(move |headers: &HeaderMap, _: &Uri| self.check(headers)))
     }
 
     /// Only browsers send an origin; other requests than upgrades are subject to CORS.

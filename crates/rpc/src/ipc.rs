@@ -22,9 +22,9 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 use std::{
-    fs::{self, Permissions},
+    fs::{self, DirBuilder, Permissions},
     io::{self, ErrorKind},
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -39,6 +39,8 @@ use tokio::{
 pub const IPC_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Calls in a batch.
 pub const IPC_BATCH_MAX: usize = 2_000;
+/// Bytes of all answers to a batch together.
+pub const IPC_BATCH_BYTES_MAX: usize = 250_000_000;
 /// Connections at a time.
 pub const IPC_CONNECTIONS_MAX: usize = 64;
 /// Answers and notifications that wait to be written, for each connection and each subscription.
@@ -47,11 +49,15 @@ const WAITING_MAX: usize = 256;
 const READ_BYTES: usize = 64 * 1024;
 /// Of the socket: its owner alone may use it.
 const SOCKET_MODE: u32 = 0o600;
+/// Of the folder that it is made in: nobody else may enter.
+const FOLDER_MODE: u32 = 0o700;
 /// After a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const PARSE_ERROR: (i32, &str) = (-32700, "Parse error");
 const INVALID_REQUEST: (i32, &str) = (-32600, "Invalid request");
+/// As the other servers say it.
+const BATCH_TOO_LARGE: (i32, &str) = (-32011, "The batch response was too large");
 
 /// Where an IPC server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,15 +111,33 @@ pub async fn start_ipc_server(
     Ok(RunningIpc { path, stop, accepting })
 }
 
+/// Makes the socket where nobody else can reach it, and then moves it to its place: it is never
+/// there with more permissions than it shall have.
 async fn bind(path: &Path) -> io::Result<UnixListener> {
-    let mut bound = UnixListener::bind(path);
-    let is_taken = bound.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
-    if is_taken && is_left_over(path).await {
+    if fs::symlink_metadata(path).is_ok() {
+        if !is_left_over(path).await {
+            return Err(ErrorKind::AddrInUse.into());
+        }
         fs::remove_file(path)?;
-        bound = UnixListener::bind(path);
     }
-    let listener = bound?;
-    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    // Short, as the system bounds the path of a socket.
+    let folder = path.with_file_name(format!(".{:x}", std::process::id()));
+    let made = folder.join("s");
+    // Of a program that did not end well; an error says that there is none.
+    let _ = fs::remove_file(&made);
+    let _ = fs::remove_dir(&folder);
+    DirBuilder::new().mode(FOLDER_MODE).create(&folder)?;
+    let listener = bind_in_folder(&made, path);
+    // The socket is in its place, or of no use.
+    let _ = fs::remove_file(&made);
+    let _ = fs::remove_dir(&folder);
+    listener
+}
+
+fn bind_in_folder(made: &Path, path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(made)?;
+    fs::set_permissions(made, Permissions::from_mode(SOCKET_MODE))?;
+    fs::rename(made, path)?;
     Ok(listener)
 }
 
@@ -241,8 +265,14 @@ impl Caller {
             return Some(failed(INVALID_REQUEST));
         }
         let mut answers = Vec::with_capacity(calls.len());
+        let mut bytes = 0_usize;
         for call in calls {
-            answers.extend(self.call(call.get()).await);
+            let Some(answer) = self.call(call.get()).await else { continue };
+            bytes = bytes.saturating_add(answer.get().len());
+            if bytes > IPC_BATCH_BYTES_MAX {
+                return Some(failed(BATCH_TOO_LARGE));
+            }
+            answers.push(answer);
         }
         if answers.is_empty() { None } else { to_raw_value(&answers).ok() }
     }

@@ -46,7 +46,8 @@ pub fn engine_module(
     client: ClientVersion,
     limits: eth::Limits,
 ) -> Result<RpcModule<()>, ModuleError> {
-    let mut eth = eth::module(engine.clone(), limits)?.remove_context();
+    let context = eth::Context::new(engine.clone(), limits);
+    let mut eth = eth::module(context)?.remove_context();
     keep(&mut eth, |name| BESIDE_ENGINE.contains(&name));
     let mut module = engine::module(engine.clone(), client)?;
     module.merge(eth)?;
@@ -54,8 +55,8 @@ pub fn engine_module(
     Ok(module)
 }
 
-/// The methods for everyone: those of the APIs `apis`, which are the words before the `_` of a
-/// method's name.
+/// The methods for everyone, of the only public server: those of the APIs `apis`, which are the
+/// words before the `_` of a method's name.
 ///
 /// # Errors
 /// [`ModuleError`].
@@ -64,10 +65,38 @@ pub fn public_module(
     limits: eth::Limits,
     apis: &[String],
 ) -> Result<RpcModule<()>, ModuleError> {
-    let mut module = eth::module(engine.clone(), limits)?.remove_context();
-    module.merge(own::module(engine)?)?;
-    keep_apis(&mut module, apis)?;
-    Ok(module)
+    PublicApi::new(engine, limits).module(apis, limits.are_sent_local)
+}
+
+/// What all public servers of a node share: their limits hold for all of them together.
+#[derive(Clone)]
+pub struct PublicApi {
+    engine: Engine,
+    context: eth::Context,
+}
+
+impl PublicApi {
+    /// For the servers of one node.
+    pub fn new(engine: Engine, limits: eth::Limits) -> Self {
+        Self { context: eth::Context::new(engine.clone(), limits), engine }
+    }
+
+    /// The methods of one server: those of the APIs `apis`. `are_sent_local` says what the
+    /// transactions that come by it are, in place of the limits.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    pub fn module(
+        &self,
+        apis: &[String],
+        are_sent_local: bool,
+    ) -> Result<RpcModule<()>, ModuleError> {
+        let context = self.context.clone().with_sent_local(are_sent_local);
+        let mut module = eth::module(context)?.remove_context();
+        module.merge(own::module(self.engine.clone())?)?;
+        keep_apis(&mut module, apis)?;
+        Ok(module)
+    }
 }
 
 fn keep_apis(module: &mut RpcModule<()>, apis: &[String]) -> Result<(), ModuleError> {

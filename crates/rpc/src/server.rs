@@ -2,22 +2,37 @@
 //!
 //! A server runs on the tokio runtime in whose context it is started. The node has one runtime for
 //! the engine and another one for the public servers, so that no public call delays the engine.
+//!
+//! Over HTTP the calls of a connection are worked on one after the other. Over a WebSocket they are
+//! not: jsonrpsee gives each message a task of its own, so a caller that needs an order, as the
+//! engine's rule E14 is one, waits for an answer before it asks again, or uses HTTP.
 
 use crate::{
     auth::{JwtSecret, Verifier},
+    flow::{Flow, FlowLayer, FlowLimits, NoteUpgrade},
     hosts::{ANY, Hosts, Origins},
+    socket::{IdleStream, Serving, SocketLimits, accept},
 };
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use jsonrpsee::{
     Methods,
+    core::BoxError,
     server::{
         BatchRequestConfig, PingConfig, Server, ServerConfig, ServerConfigBuilder, ServerHandle,
+        middleware::rpc::RpcServiceBuilder, serve_with_graceful_shutdown, stop_channel,
     },
 };
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
 };
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -30,6 +45,25 @@ pub const ENGINE_RESPONSE_BYTES_MAX: u32 = 250_000_000;
 pub const ENGINE_BATCH_MAX: u32 = 2_000;
 /// Requests and WebSockets of the engine at a time.
 pub const ENGINE_CONNECTIONS_MAX: u32 = 256;
+/// Sockets of the engine at a time, idle ones too; more wait at the system.
+pub const ENGINE_SOCKETS_MAX: usize = 128;
+
+/// How long a connection of the engine may be idle: much longer than any of its calls takes.
+const ENGINE_IDLE_MAX: Duration = Duration::from_secs(600);
+/// How long a public connection may be idle: longer than a call may take, and than it takes from
+/// one ping of a WebSocket to the next.
+const PUBLIC_IDLE_MAX: Duration = Duration::from_secs(120);
+/// Answers and notifications of a WebSocket that wait to be sent, before their calls wait.
+const WAITING_ANSWERS_MAX: u32 = 16;
+/// What a connection to the engine may have under way.
+const ENGINE_FLOW: FlowLimits = FlowLimits {
+    calls_max: 64,
+    unsent_bytes_max: 256 * 1024 * 1024,
+    all_unsent_bytes_max: 1024 * 1024 * 1024,
+    batch_bytes_max: ENGINE_RESPONSE_BYTES_MAX as usize,
+};
+/// How long a server that stops waits for calls and connections, before it drops them.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a public server answers at most where the operator does not say otherwise.
 pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
@@ -38,6 +72,13 @@ pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
     batch_max: 1_000,
     connections_max: 500,
     subscriptions_max: 1_024,
+    // Two servers, the engine's and IPC stay far below the 1,024 files that a process may have
+    // open where the operator has said nothing.
+    sockets_max: 256,
+    batch_bytes_max: 25_000_000,
+    calls_max: 32,
+    unsent_bytes_max: 32 * 1024 * 1024,
+    all_unsent_bytes_max: 1024 * 1024 * 1024,
 };
 
 /// A server was not started.
@@ -135,7 +176,7 @@ pub enum Transport {
 pub struct PublicLimits {
     /// Bytes of a request.
     pub body_bytes_max: u32,
-    /// Bytes of an answer, all answers to a batch together.
+    /// Bytes of an answer.
     pub response_bytes_max: u32,
     /// Calls in a batch.
     pub batch_max: u32,
@@ -143,6 +184,16 @@ pub struct PublicLimits {
     pub connections_max: u32,
     /// Subscriptions of one WebSocket.
     pub subscriptions_max: u32,
+    /// Sockets at a time, idle ones too; more wait at the system.
+    pub sockets_max: usize,
+    /// Bytes of all answers to a batch together.
+    pub batch_bytes_max: usize,
+    /// Messages of one connection that are worked on at the same time; more wait.
+    pub calls_max: usize,
+    /// Bytes of answers of one WebSocket that are not sent, above which no more is read from it.
+    pub unsent_bytes_max: u64,
+    /// The same for all connections, above which calls are refused.
+    pub all_unsent_bytes_max: u64,
 }
 
 /// A server that runs. It ends when this is dropped.
@@ -150,6 +201,7 @@ pub struct PublicLimits {
 pub struct RunningServer {
     local_addr: SocketAddr,
     handle: ServerHandle,
+    accepting: JoinHandle<()>,
 }
 
 impl RunningServer {
@@ -158,15 +210,42 @@ impl RunningServer {
         self.local_addr
     }
 
-    /// Answers what was asked, and ends.
+    /// Answers what was asked, and ends; what takes longer than a few seconds is dropped.
     pub async fn stop(self) {
+        let Self { local_addr, handle, mut accepting } = self;
         // An error says that it has ended already.
-        let _ = self.handle.stop();
-        self.handle.stopped().await;
+        let _ = handle.stop();
+        let ended = timeout(STOP_PATIENCE, async {
+            // An error says that it panicked; its connections are gone then.
+            let _ = (&mut accepting).await;
+            handle.stopped().await;
+        });
+        if ended.await.is_err() {
+            tracing::warn!(target: "fugue::rpc", %local_addr, "connections are dropped");
+            accepting.abort();
+        }
+    }
+}
+
+impl PublicLimits {
+    const fn sockets(self) -> SocketLimits {
+        let flow = FlowLimits {
+            calls_max: self.calls_max,
+            unsent_bytes_max: self.unsent_bytes_max,
+            all_unsent_bytes_max: self.all_unsent_bytes_max,
+            batch_bytes_max: self.batch_bytes_max,
+        };
+        SocketLimits { sockets_max: self.sockets_max, idle_max: PUBLIC_IDLE_MAX, flow }
     }
 }
 
 impl Listen {
+    async fn bind(self) -> Result<(TcpListener, SocketAddr), ServerError> {
+        let listener = TcpListener::bind(self.address).await.map_err(|error| self.error(error))?;
+        let local_addr = listener.local_addr().map_err(|error| self.error(error))?;
+        Ok((listener, local_addr))
+    }
+
     fn error(self, source: io::Error) -> ServerError {
         let Self { address, flag } = self;
         match source.kind() {
@@ -189,19 +268,33 @@ pub async fn start_engine_server(
         .max_request_body_size(ENGINE_BODY_BYTES_MAX)
         .max_response_body_size(ENGINE_RESPONSE_BYTES_MAX)
         .max_connections(ENGINE_CONNECTIONS_MAX)
+        .set_message_buffer_capacity(WAITING_ANSWERS_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(ENGINE_BATCH_MAX))
         .build();
     let layers = ServiceBuilder::new()
         .layer(Hosts::new(&vhosts).into_layer())
         .layer(Verifier::new(&secret).into_layer());
-    let server = Server::builder()
-        .set_config(config)
-        .set_http_middleware(layers)
-        .build(listen.address)
-        .await
-        .map_err(|error| listen.error(error))?;
-    let local_addr = server.local_addr().map_err(|error| listen.error(error))?;
-    Ok(RunningServer { local_addr, handle: server.start(methods) })
+    let limits = SocketLimits {
+        sockets_max: ENGINE_SOCKETS_MAX,
+        idle_max: ENGINE_IDLE_MAX,
+        flow: ENGINE_FLOW,
+    };
+    let methods: Methods = methods.into();
+    let services = Server::builder().set_config(config).set_http_middleware(layers);
+    let services = services.to_service_builder();
+    let (stop, handle) = stop_channel();
+    let stopped = stop.clone();
+    let serve = move |stream: IdleStream<TcpStream>, flow: Arc<Flow>| -> Serving {
+        let rpc = RpcServiceBuilder::new().layer(FlowLayer::new(Arc::clone(&flow)));
+        let service = services.clone().set_rpc_middleware(rpc);
+        let service = service.build(methods.clone(), stopped.clone());
+        let service = NoteUpgrade::new(service, flow);
+        let served = serve_with_graceful_shutdown(stream, service, stopped.clone().shutdown());
+        Box::pin(async move { ended(served.await) })
+    };
+    let (listener, local_addr) = listen.bind().await?;
+    let accepting = tokio::spawn(accept(listener, limits, stop, serve));
+    Ok(RunningServer { local_addr, handle, accepting })
 }
 
 /// Starts a public server, on the current runtime.
@@ -217,14 +310,32 @@ pub async fn start_public_server(
         .layer(Hosts::new(&vhosts).into_layer())
         .layer(Origins::new(&origins).into_layer())
         .option_layer(cors(&origins)?);
-    let server = Server::builder()
+    let methods: Methods = methods.into();
+    let services = Server::builder()
         .set_config(public_config(transport, limits).build())
         .set_http_middleware(layers)
-        .build(listen.address)
-        .await
-        .map_err(|error| listen.error(error))?;
-    let local_addr = server.local_addr().map_err(|error| listen.error(error))?;
-    Ok(RunningServer { local_addr, handle: server.start(methods) })
+        .to_service_builder();
+    let (stop, handle) = stop_channel();
+    let stopped = stop.clone();
+    // As for the engine; what differs is the type of the layers.
+    let serve = move |stream: IdleStream<TcpStream>, flow: Arc<Flow>| -> Serving {
+        let rpc = RpcServiceBuilder::new().layer(FlowLayer::new(Arc::clone(&flow)));
+        let service = services.clone().set_rpc_middleware(rpc);
+        let service = service.build(methods.clone(), stopped.clone());
+        let service = NoteUpgrade::new(service, flow);
+        let served = serve_with_graceful_shutdown(stream, service, stopped.clone().shutdown());
+        Box::pin(async move { ended(served.await) })
+    };
+    let (listener, local_addr) = listen.bind().await?;
+    let accepting = tokio::spawn(accept(listener, limits.sockets(), stop, serve));
+    Ok(RunningServer { local_addr, handle, accepting })
+}
+
+/// Tells why a connection ended, to whoever looks for it.
+fn ended(served: Result<(), BoxError>) {
+    if let Err(error) = served {
+        tracing::debug!(target: "fugue::rpc", %error, "connection failed");
+    }
 }
 
 fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuilder {
@@ -234,12 +345,19 @@ fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuil
         batch_max,
         connections_max,
         subscriptions_max,
+        // Those of the sockets.
+        sockets_max: _,
+        batch_bytes_max: _,
+        calls_max: _,
+        unsent_bytes_max: _,
+        all_unsent_bytes_max: _,
     } = limits;
     let config = ServerConfig::builder()
         .max_request_body_size(body_bytes_max)
         .max_response_body_size(response_bytes_max)
         .max_connections(connections_max)
         .max_subscriptions_per_connection(subscriptions_max)
+        .set_message_buffer_capacity(WAITING_ANSWERS_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(batch_max))
         .enable_ws_ping(PingConfig::default());
     match transport {
@@ -310,6 +428,14 @@ mod tests {
             assert_ne!(server.local_addr().port(), 0);
             server.stop().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_stops_beside_a_connection_that_asks_for_nothing() {
+        let server = start_engine_server(options(anywhere()), RpcModule::new(())).await.unwrap();
+        let idle = TcpStream::connect(server.local_addr()).await.unwrap();
+        server.stop().await;
+        drop(idle);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// Something may stand behind the last whole entry, where a further one would not be found.
+    has_tail: bool,
 }
 
 impl Journal {
@@ -42,7 +44,7 @@ impl Journal {
         let mut found = Vec::new();
         file.read_to_end(&mut found).map_err(|error| of_io(path, "reading the journal", &error))?;
         let (entries, bytes) = entries(&found);
-        let mut journal = Self { path: path.to_owned(), file, bytes };
+        let mut journal = Self { path: path.to_owned(), file, bytes, has_tail: false };
         journal.cut()?;
         Ok((journal, entries))
     }
@@ -58,6 +60,9 @@ impl Journal {
     /// # Errors
     /// What the system says; the journal then ends where it did.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), StorageError> {
+        if self.has_tail {
+            self.cut()?;
+        }
         let entry = entry(payload);
         if let Err(error) = self.file.write_all(&entry) {
             let error = self.fail("appending to the journal", &error);
@@ -86,7 +91,10 @@ impl Journal {
     ) -> Result<(), StorageError> {
         let next = self.path.with_extension("next");
         let write = || {
-            let mut file = File::create(&next)?;
+            let mut options = OpenOptions::new();
+            // The handle that is written through goes on after the renaming.
+            let mut file =
+                options.read(true).write(true).create(true).truncate(true).open(&next)?;
             let mut bytes = 0;
             for payload in payloads {
                 let entry = entry(payload);
@@ -95,19 +103,25 @@ impl Journal {
             }
             file.sync_data()?;
             std::fs::rename(&next, &self.path)?;
-            let file = OpenOptions::new().read(true).append(true).open(&self.path)?;
+            // Without this a loss of power could bring the old file back.
+            if let Some(folder) = self.path.parent().filter(|it| !it.as_os_str().is_empty()) {
+                File::open(folder)?.sync_data()?;
+            }
             Ok((file, bytes))
         };
         (self.file, self.bytes) =
             write().map_err(|error| self.fail("rewriting the journal", &error))?;
+        self.has_tail = false;
         Ok(())
     }
 
     /// Ends the file after the last whole entry.
     fn cut(&mut self) -> Result<(), StorageError> {
+        self.has_tail = true;
         let end = SeekFrom::Start(self.bytes);
         let cut = self.file.set_len(self.bytes).and_then(|()| self.file.seek(end));
         cut.map_err(|error| self.fail("cutting the journal", &error))?;
+        self.has_tail = false;
         Ok(())
     }
 

@@ -86,6 +86,19 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn prune(&self, retention: Retention) -> Result<Pruned, StorageError> {
+        self.prune_in_steps(retention, usize::MAX)
+    }
+
+    /// As [`Store::prune`], in so many steps at most, of up to 256 blocks each: what is left goes
+    /// with later calls.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn prune_in_steps(
+        &self,
+        retention: Retention,
+        steps_max: usize,
+    ) -> Result<Pruned, StorageError> {
         let (window, with_bodies) = match retention {
             Retention::Archive => return Ok(Pruned::default()),
             Retention::Full { window } => (window, false),
@@ -93,8 +106,8 @@ impl Store {
         };
         self.check_writable()?;
         let mut pruned = Pruned::default();
-        loop {
-            let snapshot = self.snapshot()?;
+        for _ in 0..steps_max {
+            let snapshot = self.snapshot_for(1)?;
             let meta = snapshot.meta();
             let oldest = meta.head.number.saturating_sub(window);
             let kept = meta.oldest_state.min(meta.oldest_receipts);
@@ -107,6 +120,7 @@ impl Store {
             pruned.receipts += done.receipts;
             pruned.bodies += done.bodies;
         }
+        Ok(pruned)
     }
 }
 

@@ -132,7 +132,15 @@ impl Store {
     /// # Errors
     /// [`StorageError::Empty`] if there is no chain, or what the database says.
     pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
-        let readers = self.backend.read(self.readers)?;
+        self.snapshot_for(self.readers)
+    }
+
+    /// As [`Store::snapshot`], for so many threads.
+    ///
+    /// # Errors
+    /// As [`Store::snapshot`].
+    pub fn snapshot_for(&self, readers: usize) -> Result<Snapshot, StorageError> {
+        let readers = self.backend.read(readers.clamp(1, self.readers))?;
         let meta = readers.first().map_or(Ok(None), Meta::read)?;
         Ok(Snapshot::new(readers, meta.ok_or_else(|| self.empty())?))
     }
@@ -228,16 +236,17 @@ impl Store {
         if let Some(reason) = &*failure {
             return Err(StorageError::Stopped(reason.clone()));
         }
+        // Stands if the change panics: what it was doing is not known then.
+        *failure = Some("a write ended in a panic".to_owned());
         let written = self.backend.write().and_then(|mut tx| {
             let value = change(&mut tx)?;
             tx.commit()?;
             Ok(value)
         });
-        if let Err(error) = &written
-            && !error.is_refusal()
-        {
-            *failure = Some(error.to_string());
-        }
+        *failure = match &written {
+            Err(error) if !error.is_refusal() => Some(error.to_string()),
+            _ => None,
+        };
         written
     }
 }

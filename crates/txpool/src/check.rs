@@ -62,10 +62,10 @@ pub(crate) fn check_returned(
     tx: Transaction,
     sender: Address,
     sidecar: Option<Arc<Sidecar>>,
+    origin: Origin,
     head: &PoolHead,
     options: &PoolOptions,
 ) -> Result<PooledTx, PoolError> {
-    let origin = Origin::External;
     check_transaction_type(tx.ty(), &head.rules)?;
     check_sizes(&tx, sidecar.as_deref(), options)?;
     check_gas_limit(&tx, head)?;
@@ -104,6 +104,10 @@ fn check_fees(
     let (tip, min) = (tx.priority_fee_or_price(), options.tip_min);
     if origin == Origin::External && tip < min {
         return Err(PoolError::Underpriced { tip, min });
+    }
+    // Whoever sent it: what pays for nothing is kept for nothing.
+    if tx.max_fee_per_gas() == 0 {
+        return Err(PoolError::Underpriced { tip: 0, min: 1 });
     }
     let least = head.rules.blob_params.map_or(BLOB_TX_MIN_BLOB_GASPRICE, |one| one.min_blob_fee);
     match tx.max_fee_per_blob_gas() {

@@ -15,14 +15,14 @@ pub use advance::{Advanced, HeadUpdate, MinedTx};
 pub(crate) use advance::Moved;
 
 use crate::{
-    Best, PoolHead, PoolOptions, PooledBlob, PooledTx, Sidecar,
+    Best, Origin, PoolHead, PoolOptions, PooledBlob, PooledTx, Sidecar,
     blobs::Blobs,
     lanes::Lanes,
     sender::{Entry, SenderTxs},
 };
 use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, B256Map};
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 /// What one operation did, for those who watch.
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ pub(crate) struct Holdings {
     by_hash: B256Map<Arc<PooledTx>>,
     lanes: Lanes,
     blobs: Blobs,
+    /// Local transactions that blocks have, oldest first.
+    mined_local: VecDeque<B256>,
     /// How many transactions would delegate the account (EIP-7702).
     authorities: AddressMap<usize>,
     /// Accounts that the last move of the head changed: newer than the state of a caller who took
@@ -67,6 +69,7 @@ impl Holdings {
             by_hash: B256Map::default(),
             lanes: Lanes::default(),
             blobs: Blobs::default(),
+            mined_local: VecDeque::new(),
             authorities: AddressMap::default(),
             changed: AddressMap::default(),
             sequence: 0,
@@ -106,6 +109,11 @@ impl Holdings {
 
     pub(crate) fn mined_sidecar(&self, hash: &B256) -> Option<Arc<Sidecar>> {
         self.blobs.mined_sidecar(hash)
+    }
+
+    /// Who sent a transaction that a block has, as far as that is remembered.
+    pub(crate) fn mined_origin(&self, hash: &B256) -> Origin {
+        if self.mined_local.contains(hash) { Origin::Local } else { Origin::External }
     }
 
     /// The account after the head, where the pool knows it better than a state of a moment ago.

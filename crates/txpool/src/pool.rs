@@ -172,9 +172,12 @@ impl Pool {
         let mined: HashSet<_> = update.mined.iter().map(|tx| tx.hash).collect();
         let gone = update.returned.iter().filter(|(tx, _)| !mined.contains(tx.hash()));
         let checked = gone.map(|(tx, sender)| {
-            let sidecar = self.holdings.read().mined_sidecar(tx.hash());
+            let (sidecar, origin) = {
+                let holdings = self.holdings.read();
+                (holdings.mined_sidecar(tx.hash()), holdings.mined_origin(tx.hash()))
+            };
             let (head, options) = (&update.head, &self.options);
-            let tx = check_returned(tx.clone(), *sender, sidecar, head, options)?;
+            let tx = check_returned(tx.clone(), *sender, sidecar, origin, head, options)?;
             let account = state.account(*sender)?.unwrap_or_default();
             let facts = SenderFacts::check(*sender, account, state)?;
             Ok::<_, PoolError>((tx, facts.account))
@@ -240,6 +243,14 @@ impl Pool {
             }
         }
         content
+    }
+
+    /// The transactions of one sender: pending ones, then queued ones, each in the order of nonces.
+    pub fn content_of(&self, sender: Address) -> [Vec<Arc<PooledTx>>; 2] {
+        let holdings = self.holdings.read();
+        let entries = holdings.sender(sender).into_iter().flat_map(|one| one.entries.values());
+        let (pending, queued): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.is_executable());
+        [pending, queued].map(|part| part.into_iter().map(|entry| Arc::clone(&entry.tx)).collect())
     }
 
     /// Local transactions in the form in which they are sent, in the order in which they arrived:

@@ -12,7 +12,7 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bounds of what is measured in seconds: a tenth of a millisecond to half a minute.
 const SECONDS: [f64; 17] = [
@@ -23,9 +23,9 @@ const SECONDS: [f64; 17] = [
 /// How a metric goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Up.
+    /// Up. Counters are whole numbers, so sums of time are in milliseconds.
     Counter,
-    /// Up and down. Sums of seconds are gauges as well, since counters are whole numbers.
+    /// Up and down.
     Gauge,
     /// Into buckets.
     Histogram,
@@ -57,6 +57,11 @@ const METRICS: &[Metric] = &[
     metric("fugue_safe_number", Kind::Gauge, "number of the newest safe block"),
     metric("fugue_finalized_number", Kind::Gauge, "number of the newest final block"),
     metric("fugue_syncing", Kind::Gauge, "1 if the newest fork choice named an unknown head"),
+    metric(
+        "fugue_forkchoice_age_seconds",
+        Kind::Gauge,
+        "since the newest valid fork choice, or since the start if there was none",
+    ),
     metric("fugue_healthy", Kind::Gauge, "0 once the engine has failed, else 1"),
     metric("fugue_blocks_imported_total", Kind::Counter, "blocks that were imported"),
     metric("fugue_reorganisations_total", Kind::Counter, "times that the head left its chain"),
@@ -67,16 +72,26 @@ const METRICS: &[Metric] = &[
     ),
     metric("fugue_orphan_blocks", Kind::Gauge, "blocks that wait for a parent"),
     metric("fugue_invalid_blocks", Kind::Gauge, "blocks that are remembered as invalid"),
-    // The Engine API, recorded by the server.
+    // The servers, which record this themselves.
     labelled(
         "fugue_engine_call_seconds",
         Kind::Histogram,
         "from a call of the Engine API to its answer, by method",
     ),
+    labelled(
+        "fugue_engine_requests_total",
+        Kind::Counter,
+        "calls of the Engine API, by method and outcome",
+    ),
+    labelled(
+        "fugue_rpc_refused_total",
+        Kind::Counter,
+        "requests that were refused, by reason: host (or origin), token",
+    ),
     // Phases of imports.
     labelled(
-        "fugue_phase_seconds_total",
-        Kind::Gauge,
+        "fugue_phase_milliseconds_total",
+        Kind::Counter,
         "what the phases of imports took, by phase: prepare, execute, root",
     ),
     // Persistence.
@@ -85,10 +100,10 @@ const METRICS: &[Metric] = &[
     metric("fugue_pending_bytes", Kind::Gauge, "bytes of memory that they take, about"),
     metric("fugue_tree_blocks", Kind::Gauge, "blocks that are not durable, side blocks included"),
     metric("fugue_persisting", Kind::Gauge, "1 while blocks are being made durable"),
-    metric("fugue_persist_seconds_total", Kind::Gauge, "what making blocks durable took"),
+    metric("fugue_persist_milliseconds_total", Kind::Counter, "what making blocks durable took"),
     metric(
-        "fugue_persist_wait_seconds_total",
-        Kind::Gauge,
+        "fugue_persist_wait_milliseconds_total",
+        Kind::Counter,
         "how long imports waited because too many blocks were not durable",
     ),
     // The pool.
@@ -105,7 +120,7 @@ const METRICS: &[Metric] = &[
     metric("fugue_process_anonymous_bytes", Kind::Gauge, "memory of the process alone"),
     metric("fugue_process_threads", Kind::Gauge, "threads"),
     metric("fugue_process_open_files", Kind::Gauge, "files and sockets that are open"),
-    metric("fugue_process_cpu_seconds_total", Kind::Gauge, "time of processors"),
+    metric("fugue_process_cpu_milliseconds_total", Kind::Counter, "time of processors"),
 ];
 
 /// Begins the metrics of this process.
@@ -155,8 +170,9 @@ fn describe(chain: &str) {
     gauge!("fugue_info", "version" => version, "chain" => chain.to_owned()).set(1.0);
 }
 
-/// Takes over what engine and pool say of themselves.
-pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus) {
+/// Takes over what engine and pool say of themselves. Where no consensus client was heard yet, the
+/// silence began when the node did.
+pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant) {
     let EngineStatus {
         head,
         durable,
@@ -174,6 +190,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus) {
         built,
         times,
         is_syncing,
+        last_forkchoice,
         failed,
     } = engine;
     let number = |head: &Option<Head>| head.map_or(0, |head| head.number);
@@ -181,6 +198,8 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus) {
     count("fugue_safe_number", number(safe));
     count("fugue_finalized_number", number(finalized));
     count("fugue_syncing", u64::from(*is_syncing));
+    let silence = last_forkchoice.unwrap_or(started).elapsed();
+    gauge!("fugue_forkchoice_age_seconds").set(silence.as_secs_f64());
     count("fugue_healthy", u64::from(failed.is_none()));
     counter!("fugue_blocks_imported_total").absolute(*imported);
     counter!("fugue_reorganisations_total").absolute(*reorganisations);
@@ -190,15 +209,15 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus) {
     for (phase, time) in
         [("prepare", times.prepared), ("execute", times.executed), ("root", times.rooted)]
     {
-        gauge!("fugue_phase_seconds_total", "phase" => phase).set(time.as_secs_f64());
+        counter!("fugue_phase_milliseconds_total", "phase" => phase).absolute(milliseconds(time));
     }
     count("fugue_durable_number", durable.number);
     size("fugue_pending_blocks", *pending_blocks);
     size("fugue_pending_bytes", *pending_bytes);
     size("fugue_tree_blocks", *tree_blocks);
     count("fugue_persisting", u64::from(*is_persisting));
-    seconds("fugue_persist_seconds_total", times.durable);
-    seconds("fugue_persist_wait_seconds_total", times.waited);
+    counter!("fugue_persist_milliseconds_total").absolute(milliseconds(times.durable));
+    counter!("fugue_persist_wait_milliseconds_total").absolute(milliseconds(times.waited));
     counter!("fugue_payloads_built_total").absolute(*built);
     report_pool(pool);
 }
@@ -223,7 +242,7 @@ pub(super) fn report_process(process: &Process) {
     count("fugue_process_anonymous_bytes", *anonymous_bytes);
     count("fugue_process_threads", *threads);
     count("fugue_process_open_files", *open_files);
-    seconds("fugue_process_cpu_seconds_total", *cpu);
+    counter!("fugue_process_cpu_milliseconds_total").absolute(milliseconds(*cpu));
 }
 
 fn count(name: &'static str, value: u64) {
@@ -234,8 +253,8 @@ fn size(name: &'static str, value: usize) {
     gauge!(name).set(value as f64);
 }
 
-fn seconds(name: &'static str, value: Duration) {
-    gauge!(name).set(value.as_secs_f64());
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -265,7 +284,8 @@ mod tests {
             describe("hoodi");
             let times = fugue_chain::Times::default();
             let engine = EngineStatus { imported: 3, times, ..EngineStatus::default() };
-            report(&engine, &PoolStatus { pending: 5, blobs: 2, ..PoolStatus::default() });
+            let pool = PoolStatus { pending: 5, blobs: 2, ..PoolStatus::default() };
+            report(&engine, &pool, Instant::now());
             let process = Process {
                 resident_bytes: 7,
                 anonymous_bytes: 6,
@@ -275,6 +295,9 @@ mod tests {
             };
             report_process(&process);
             histogram!("fugue_engine_call_seconds", "method" => "newPayloadV4").record(0.02);
+            let labels = [("method", "newPayloadV4"), ("outcome", "ok")];
+            counter!("fugue_engine_requests_total", &labels).increment(1);
+            counter!("fugue_rpc_refused_total", "reason" => "host").increment(2);
         });
         recorder.handle().render()
     }
@@ -291,7 +314,10 @@ mod tests {
         for line in [
             "fugue_blocks_imported_total 3",
             "fugue_pool_transactions{kind=\"pending\"} 3",
-            "fugue_process_cpu_seconds_total 1.5",
+            "fugue_phase_milliseconds_total{phase=\"root\"} 0",
+            "fugue_process_cpu_milliseconds_total 1500",
+            "fugue_rpc_refused_total{reason=\"host\"} 2",
+            "# TYPE fugue_persist_wait_milliseconds_total counter",
             "fugue_engine_call_seconds_bucket{method=\"newPayloadV4\",le=\"0.025\"} 1",
             "# HELP fugue_head_number number of the head",
         ] {

@@ -4,7 +4,11 @@
 //! answered, and the connection closed.
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -20,6 +24,9 @@ const HEAD_BYTES_MAX: usize = 8 << 10;
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 /// Until a connection is accepted again after that failed, as when no more files can be opened.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Longest time without a fork choice of a node that is ready. A consensus client sends one in each
+/// slot, if not more.
+const FORKCHOICE_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Why a node does not do what it is there for; `None` if it does.
 pub(super) type Judge = Box<dyn Fn() -> Option<String> + Send + Sync>;
@@ -29,7 +36,7 @@ pub(super) struct Observed {
     pub(super) metrics: PrometheusHandle,
     /// Whether the node works.
     pub(super) health: Judge,
-    /// Whether it works and is where the consensus client is.
+    /// Whether it works and is where the consensus client is, and that was heard lately.
     pub(super) ready: Judge,
 }
 
@@ -52,6 +59,16 @@ impl Answer {
             Some(fault) => Self::text("503 Service Unavailable", format!("{fault}\n")),
         }
     }
+}
+
+/// What there is to say of a consensus client that is not heard; `None` if it was heard lately.
+pub(super) fn silence(last_forkchoice: Option<Instant>, now: Instant) -> Option<String> {
+    let Some(last) = last_forkchoice else {
+        return Some("no fork choice of a consensus client yet".to_owned());
+    };
+    let age = now.saturating_duration_since(last);
+    let seconds = age.as_secs();
+    (age > FORKCHOICE_AGE_MAX).then(|| format!("no fork choice for {seconds} seconds"))
 }
 
 /// Answers whoever connects, until the runtime ends.
@@ -128,6 +145,17 @@ fn answer(head: &str, observed: &Observed) -> Answer {
 mod tests {
     use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn a_consensus_client_is_heard_for_five_minutes() {
+        let heard = Instant::now();
+        let after = |seconds| silence(Some(heard), heard + Duration::from_secs(seconds));
+        assert_eq!(after(0), None);
+        assert_eq!(after(300), None);
+        assert_eq!(after(301), Some("no fork choice for 301 seconds".to_owned()));
+        let told = silence(None, heard).expect("a fault");
+        assert_eq!(told, "no fork choice of a consensus client yet");
+    }
 
     #[test]
     fn requests_are_answered_by_path() {

@@ -17,7 +17,7 @@ use fugue_types::Bytes;
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 use tracing_subscriber::EnvFilter;
@@ -149,10 +149,10 @@ pub(super) struct Http {
         default_value = "eth,net,web3"
     )]
     pub(super) api: Vec<Api>,
-    /// Origins from which a browser may ask; * allows all
+    /// Origins from which a browser may ask, as scheme://host:port; * allows all
     #[arg(id = "http.corsdomain", long, value_name = "ORIGINS", value_delimiter = ',')]
     pub(super) corsdomain: Vec<String>,
-    /// Host names that requests may name; * allows all
+    /// Host names that requests may name, also those of WebSocket; * allows all
     #[arg(
         id = "http.vhosts",
         long,
@@ -184,7 +184,7 @@ pub(super) struct Ws {
         default_value = "eth,net,web3"
     )]
     pub(super) api: Vec<Api>,
-    /// Origins from which a browser may connect; * allows all
+    /// Origins from which a browser may connect, as scheme://host:port; * allows all
     #[arg(id = "ws.origins", long, value_name = "ORIGINS", value_delimiter = ',')]
     pub(super) origins: Vec<String>,
 }
@@ -277,7 +277,7 @@ pub(super) struct Builder {
 /// `--dev*`: a chain of its own.
 #[derive(Debug, clap::Args)]
 pub(super) struct Dev {
-    /// Make a chain with ten funded accounts, and its blocks
+    /// Make a chain with ten funded accounts, and its blocks; goes without --chain
     #[arg(id = "dev", long)]
     pub(super) is_on: bool,
     /// Seconds from one block to the next [default: a block when there is a transaction]
@@ -379,6 +379,8 @@ impl Options {
         }
         faults.extend(self.secret_fault());
         faults.extend(self.port_faults());
+        faults.extend(origin_faults("--http.corsdomain", &self.http.corsdomain));
+        faults.extend(origin_faults("--ws.origins", &self.ws.origins));
         if self.is_one_server() && self.http.api != self.ws.api {
             faults.push("--ws.api: not as --http.api, though both have one address".to_owned());
         }
@@ -431,6 +433,36 @@ impl Options {
         }
         faults
     }
+}
+
+/// What is wrong with the origins that a flag names.
+fn origin_faults(flag: &str, origins: &[String]) -> Vec<String> {
+    let wrong = origins.iter().filter(|origin| *origin != "*" && !is_origin(origin));
+    let told = |origin: &String| {
+        format!("{flag}: {origin:?} is no origin as https://app.example:8080, or *")
+    };
+    wrong.map(told).collect()
+}
+
+/// Whether this is an origin as a browser names one: a scheme, a host, and a port where it is not
+/// that of the scheme. Source: RFC 6454, section 6.2.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let (host, port) = match rest.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_of = |text: &str, others: &[u8]| {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+        !text.is_empty() && text.bytes().all(is_known)
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_of(host, b"-._"),
+    };
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok();
+    is_of(scheme, b"+-.") && is_host && port.is_none_or(is_port)
 }
 
 /// What is wrong with the path of a socket.
@@ -495,6 +527,44 @@ mod tests {
         assert!(told[1].contains("--dev.block-time: has a meaning only with --dev"), "{told:?}");
         assert!(told[2].contains("the JWT secret cannot be read"), "{told:?}");
         assert!(fault(&["--dev", "--chain", "mainnet"]).contains("a chain of its own"));
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
+        for good in [
+            "https://app.example",
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "http://[::1]:8080",
+            "http://[::1]",
+            "chrome-extension://abcdef",
+        ] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "null",
+            "app.example",
+            "https://",
+            "://app.example",
+            "https://app.example/",
+            "https://app.example:",
+            "https://app.example:65536",
+            "https://*.example",
+            "https://[::1",
+            "https://a\n",
+            "https://a b",
+        ] {
+            assert!(!is_origin(bad), "{bad:?}");
+        }
+        let folder = ["--datadir", "nowhere", "--ipcdisable"];
+        let with = |more: &[&'static str]| [&folder[..], more].concat();
+        assert!(options(&with(&["--http.corsdomain", "*", "--ws.origins", "*"])).check().is_ok());
+        let told = fault(&with(&["--http.corsdomain", "https://a,b", "--ws.origins", "c"]));
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("--http.corsdomain: \"b\" is no origin"), "{told:?}");
+        assert!(told[1].contains("--ws.origins: \"c\" is no origin"), "{told:?}");
     }
 
     #[test]

@@ -8,11 +8,12 @@ use super::{
 use crate::{UsageError, datadir::usage};
 use fugue_chain::Engine;
 use fugue_rpc::{
-    ClientVersion, EngineServerOptions, EthLimits, Listen, ListenSocket, PUBLIC_LIMITS,
+    ClientVersion, EngineServerOptions, EthLimits, Listen, ListenSocket, PUBLIC_LIMITS, PublicApi,
     PublicServerOptions, RpcModule, RunningIpc, RunningServer, Transport, start_engine_server,
     start_ipc_server, start_public_server,
 };
 use std::path::Path;
+use tokio::task::JoinSet;
 use tracing::info;
 
 /// Servers that run.
@@ -64,15 +65,19 @@ impl Servers {
         runtimes: &Runtimes,
         engine: &Engine,
     ) -> Result<(), UsageError> {
+        // One for all: what they may do at a time holds for all of them together.
+        let shared = PublicApi::new(engine.clone(), limits(options));
+        // Whoever reaches HTTP or WebSocket is a stranger; with --dev it is the operator.
+        let are_strangers_local = options.dev.is_on && !options.txpool.no_locals;
         for (server, apis, what) in public(options) {
-            let methods = methods(engine, options, apis)?;
+            let methods = methods(&shared, apis, are_strangers_local)?;
             let started = start_public_server(server, methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;
             info!(address = %server.local_addr(), "{what}");
             self.public.push(server);
         }
         if let Some(path) = options.socket_path(datadir) {
-            let methods = methods(engine, options, Api::ALL)?;
+            let methods = methods(&shared, Api::ALL, !options.txpool.no_locals)?;
             let socket = ListenSocket { path, flag: "--ipcpath" };
             let started = start_ipc_server(socket, methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;
@@ -82,14 +87,16 @@ impl Servers {
         Ok(())
     }
 
-    /// Answers what was asked, and ends.
+    /// Answers what was asked, and ends; each server waits for a few seconds at most.
     pub(super) fn stop(self, runtimes: &Runtimes) {
         let Self { engine, public, ipc } = self;
         runtimes.engine.block_on(engine.stop());
         runtimes.rpc.block_on(async {
+            let mut stopping = JoinSet::new();
             for server in public {
-                server.stop().await;
+                stopping.spawn(server.stop());
             }
+            while stopping.join_next().await.is_some() {}
             if let Some(server) = ipc {
                 server.stop().await;
             }
@@ -126,11 +133,16 @@ fn public(options: &Options) -> Vec<(PublicServerOptions, &[Api], &'static str)>
 }
 
 /// The methods of these groups.
-fn methods(engine: &Engine, options: &Options, apis: &[Api]) -> Result<RpcModule<()>, UsageError> {
+fn methods(
+    shared: &PublicApi,
+    apis: &[Api],
+    are_sent_local: bool,
+) -> Result<RpcModule<()>, UsageError> {
     let apis: Vec<String> = apis.iter().map(|api| api.name().to_owned()).collect();
-    fugue_rpc::public_module(engine.clone(), limits(options), &apis).map_err(usage)
+    shared.module(&apis, are_sent_local).map_err(usage)
 }
 
+/// Who reaches the port of the consensus client knows the secret: what they send is local.
 fn limits(options: &Options) -> EthLimits {
     EthLimits { are_sent_local: !options.txpool.no_locals, ..EthLimits::default() }
 }

@@ -1,6 +1,6 @@
 //! The ancestors of a block, through the tree and the store.
 
-use crate::{Chain, Head, ImportError};
+use crate::{Chain, Head, ImportError, work::REORG_DEPTH_MAX};
 use fugue_storage::Snapshot;
 use fugue_types::B256;
 use std::sync::Arc;
@@ -27,6 +27,13 @@ impl Lineage {
             hash: record.block.hash(),
         };
         Ok(Self { above: path.iter().map(head).collect(), base, snapshot })
+    }
+
+    /// Whether the state below its blocks in the tree is kept, and near enough to build upon.
+    pub(crate) fn can_be_built_on(&self) -> bool {
+        let meta = self.snapshot.meta();
+        let depth = meta.head.number.saturating_sub(self.base);
+        self.base >= meta.oldest_state && depth <= REORG_DEPTH_MAX
     }
 
     /// The block with this hash, if it is in this chain.

@@ -12,6 +12,7 @@ use fugue_chainspec::{Fork, Rules};
 use fugue_executor::{BuildLimits, Built, Candidate, Draft, Executor, Mode};
 use fugue_state::StateView;
 use fugue_trie::{HashedDiff, StateTrie};
+use fugue_txpool::{PooledTx, SidecarForm};
 use fugue_types::{
     B256, Block, BlockBody, Bytes, Header, SealedBlock, U256, Withdrawals, keccak256,
 };
@@ -76,7 +77,8 @@ pub(crate) fn job_id(head: B256, attributes: &BuildAttributes) -> PayloadId {
 /// A build.
 pub(crate) struct Job {
     id: PayloadId,
-    view: Arc<ChainView>,
+    /// Taken when the build begins: a view keeps the store from reusing what it has.
+    view: Mutex<Option<Arc<ChainView>>>,
     head: Head,
     parent: Header,
     attributes: BuildAttributes,
@@ -106,6 +108,7 @@ impl Job {
         parent: Header,
         attributes: BuildAttributes,
     ) -> Self {
+        let view = Mutex::new(Some(view));
         Self { id, view, head, parent, attributes, state: Mutex::default() }
     }
 
@@ -170,6 +173,8 @@ impl Builds {
     /// Begins a build, unless it has begun: the same attributes do not start it anew.
     pub(crate) fn begin(&self, job: Job) -> Result<(), EngineError> {
         let mut jobs = self.jobs.lock();
+        // What has failed may be tried again.
+        jobs.retain(|known| known.id != job.id || known.state.lock().failure.is_none());
         if jobs.iter().any(|known| known.id == job.id) {
             return Ok(());
         }
@@ -304,7 +309,6 @@ impl Builder {
                     // The payload before is still good.
                     Err(_) => return None,
                 }
-                continue;
             }
             // Whoever wakes holds the lock after the job was sent, or the payload asked for: either
             // that is seen here, or the wait is woken.
@@ -342,6 +346,7 @@ struct Site<'b> {
 impl<'b> Site<'b> {
     fn open(builder: &'b Builder, job: &Job) -> Result<Self, String> {
         let Job { view, head, parent, attributes, .. } = job;
+        let view = view.lock().take().ok_or("the build has begun before")?;
         let spec = &builder.shared.spec;
         let number = parent.number + 1;
         let rules = spec.rules_at(number, attributes.timestamp);
@@ -366,7 +371,9 @@ impl<'b> Site<'b> {
             ..Header::default()
         };
         let (snapshot, below, path) = view.path_to(head.hash);
-        let work = Work::above(below, path, snapshot.clone()).map_err(|it| it.to_string())?;
+        let pool = builder.executor.pool();
+        let work =
+            Work::above(below, &path, snapshot.clone(), pool).map_err(|it| it.to_string())?;
         let tries = work.tries.clone();
         let cache = StateCache::new();
         Ok(Self { builder, header, withdrawals, rules, work, tries, cache })
@@ -386,14 +393,19 @@ impl<'b> Site<'b> {
             .zip(self.header.excess_blob_gas)
             .map(|(params, excess)| params.calc_blob_fee(excess));
         let best = pool.best(self.header.base_fee_per_gas.unwrap_or_default(), blob_fee);
-        let candidates: Vec<_> = best.take(CANDIDATES_MAX).collect();
+        // At a fork the pool may still have blobs with the proofs of the time before.
+        let form = SidecarForm::at(&self.rules);
+        let is_of_fork = |tx: &Arc<PooledTx>| {
+            tx.sidecar.as_deref().is_none_or(|sidecar| SidecarForm::of(sidecar) == form)
+        };
+        let candidates: Vec<_> = best.filter(is_of_fork).take(CANDIDATES_MAX).collect();
         self.build(candidates, until)
     }
 
     /// A block of some of the candidates.
     fn build(
         &mut self,
-        candidates: Vec<Arc<fugue_txpool::PooledTx>>,
+        candidates: Vec<Arc<PooledTx>>,
         until: Instant,
     ) -> Result<BuiltPayload, String> {
         let limits = self.limits(until);

@@ -37,6 +37,10 @@ impl Orphans {
         }
         // A block in memory takes about twice its RLP.
         let bytes = 2 * block.block().length();
+        // Others do not make room for what finds none.
+        if bytes > self.bytes_max || self.blocks_max == 0 {
+            return;
+        }
         while self.order.len() >= self.blocks_max
             || self.bytes.saturating_add(bytes) > self.bytes_max
         {

@@ -5,7 +5,9 @@ use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, AccountDiff, StateError, StateView};
 use fugue_storage::BlockRecord;
 use fugue_txpool::{Advanced, HeadUpdate, MinedTx, Pool, PoolHead};
-use fugue_types::{Address, AddressMap, B256, HashSet, Header, Transaction, TransactionTrait as _};
+use fugue_types::{
+    Address, AddressMap, B256, Bytes, HashSet, Header, Transaction, TransactionTrait as _, U256,
+};
 use fugue_validation::{child_base_fee, child_excess_blob_gas};
 use std::sync::Arc;
 
@@ -69,7 +71,48 @@ pub(crate) fn advance(
         returned: &returned,
         changed: &accounts,
     };
-    view.with_state(head.number, |state| pool.advance(update, state))
+    // Most moves of the head bring nothing back, and then no state is read.
+    Ok(Some(pool.advance(update, &LazyState { view, number: head.number })))
+}
+
+/// A state that is put together for each read.
+struct LazyState<'v> {
+    view: &'v ChainView,
+    number: u64,
+}
+
+impl LazyState<'_> {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&dyn StateView) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let unavailable = |error: String| StateError::Unavailable(error);
+        let done = self.view.with_state(self.number, read);
+        let done = done.map_err(|error| unavailable(error.to_string()))?;
+        done.unwrap_or_else(|| Err(unavailable(format!("block {} is gone", self.number))))
+    }
+}
+
+impl StateView for LazyState<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.read(|state| state.account(address))
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.read(|state| state.slot(address, slot))
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.read(|state| state.has_storage(address))
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.read(|state| state.code(code_hash))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.read(|state| state.block_hash(number))
+    }
 }
 
 /// Accounts that are not the same after the blocks that joined as after those that left.

@@ -11,10 +11,10 @@ use super::{
 use crate::{Chain, ChainView, Head, ImportError, Place, tree::Invalid, view::Marks};
 use alloy_rlp::Decodable;
 use fugue_storage::{Journal, Snapshot};
-use fugue_types::{B256, Block, SealedBlock};
+use fugue_types::{B256, B256Map, Block, SealedBlock};
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// First byte of a payload of the journal: a block in RLP follows.
@@ -22,6 +22,8 @@ const ENTRY_BLOCK: u8 = 0;
 /// First byte of a payload of the journal: head, safe and finalized hash follow.
 const ENTRY_FORKCHOICE: u8 = 1;
 
+/// Bytes that the journal may grow by before what is forgotten is left out of it.
+const JOURNAL_SLACK_BYTES: u64 = 64 << 20;
 /// Between two looks at a batch that is on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between two looks at nothing.
@@ -96,6 +98,8 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     options: EngineOptions,
     journal: Option<Journal>,
+    /// Bytes of the journal when it was last rewritten.
+    rewritten: u64,
     orphans: Orphans,
     /// Blocks that were imported and may have children among the orphans.
     parents: Vec<B256>,
@@ -126,6 +130,7 @@ impl Worker {
             shared,
             options,
             journal: None,
+            rewritten: 0,
             orphans,
             parents: Vec::new(),
             forkchoice: Forkchoice::default(),
@@ -138,34 +143,14 @@ impl Worker {
     /// Imports what the journal holds, and follows the fork choice that it ends with. A block that
     /// cannot be imported is left out, with all that builds on it: the consensus client has it.
     pub(crate) fn replay_journal(&mut self) -> Result<(), ImportError> {
-        let Some(path) = &self.options.journal else {
-            self.publish()?;
-            return Ok(());
-        };
+        let Some(path) = &self.options.journal else { return self.publish() };
         let (journal, entries) = Journal::open(path)?;
-        let mut last = None;
-        for entry in entries {
-            match entry.split_first() {
-                Some((&ENTRY_BLOCK, mut rlp)) => {
-                    if let Ok(block) = Block::decode(&mut rlp) {
-                        match self.chain.import(SealedBlock::seal(block)) {
-                            Ok(_)
-                            | Err(
-                                ImportError::UnknownParent { .. }
-                                | ImportError::Invalid { .. }
-                                | ImportError::TooDeep { .. }
-                                | ImportError::BranchTooLong { .. },
-                            ) => {}
-                            Err(broken) => return Err(broken),
-                        }
-                    }
-                }
-                Some((&ENTRY_FORKCHOICE, hashes)) => last = forkchoice_of(hashes).or(last),
-                _ => {}
-            }
+        let (blocks, last) = read_entries(entries);
+        // 1. The chain of the head, so that nothing beside it takes its room.
+        let chosen = last.map_or(B256::ZERO, |state| state.head);
+        for block in path_to(chosen, &blocks) {
+            self.replay(block)?;
         }
-        // A verdict of an earlier program does not bind this one.
-        self.chain.tree.forget_all_invalid();
         if let Some(state) = last
             && self.chain.set_head(state.head)?.is_some()
         {
@@ -173,11 +158,30 @@ impl Worker {
             self.finalized = self.on_chain(state.finalized)?;
             self.forkchoice = state;
         }
+        // 2. What is beside it.
+        for block in blocks {
+            self.replay(block)?;
+        }
+        // A verdict of an earlier program does not bind this one.
+        self.chain.tree.forget_all_invalid();
         self.journal = Some(journal);
         self.rewrite_journal()?;
-        self.move_pool(self.chain.durable());
         self.publish()?;
+        self.move_pool(self.chain.durable());
         Ok(())
+    }
+
+    fn replay(&mut self, block: SealedBlock) -> Result<(), ImportError> {
+        match self.chain.import(block) {
+            Ok(_)
+            | Err(
+                ImportError::UnknownParent { .. }
+                | ImportError::Invalid { .. }
+                | ImportError::TooDeep { .. }
+                | ImportError::BranchTooLong { .. },
+            ) => Ok(()),
+            Err(broken) => Err(broken),
+        }
     }
 
     /// A block of the head's chain; `None` for zero, or if it is not there.
@@ -224,7 +228,7 @@ impl Worker {
     pub(crate) fn look_at_store(&mut self) {
         if self.is_persisting() {
             if let Err(error) = self.settle(false) {
-                self.fail(&error);
+                self.end_work(&error);
             }
             self.tell();
         }
@@ -244,11 +248,27 @@ impl Worker {
         false
     }
 
-    /// Makes the chain of the head durable.
+    /// Makes the chain of the head durable. A branch that leaves the durable chain stays in the
+    /// journal: the consensus layer may yet come back from it.
     pub(crate) fn stop(mut self) -> Result<Head, ImportError> {
-        self.chain.flush()?;
+        if self.is_persisting() {
+            self.look_at_store_to_the_end();
+        }
+        if let Some(failure) = self.status.failed.take() {
+            return Err(ImportError::Internal(failure));
+        }
+        let (below, _) = self.chain.tree.path_to(self.chain.head().hash);
+        if self.journal.is_none() || below == self.chain.durable().hash {
+            self.chain.flush()?;
+        }
         self.rewrite_journal()?;
         Ok(self.chain.head())
+    }
+
+    fn look_at_store_to_the_end(&mut self) {
+        if let Err(error) = self.settle(true) {
+            self.end_work(&error);
+        }
     }
 
     fn working(&self) -> Result<(), EngineError> {
@@ -264,8 +284,13 @@ impl Worker {
     /// ahead of what can be kept.
     fn fail(&mut self, error: &ImportError) {
         if matches!(error, ImportError::Storage(error) if !error.is_refusal()) {
-            self.status.failed.get_or_insert_with(|| error.to_string());
+            self.end_work(error);
         }
+    }
+
+    /// Nothing is imported any more: a batch did not become durable, whatever the reason.
+    fn end_work(&mut self, error: &ImportError) {
+        self.status.failed.get_or_insert_with(|| error.to_string());
     }
 
     fn broken(&mut self, error: ImportError) -> EngineError {
@@ -328,11 +353,15 @@ impl Worker {
         if self.chain.persisting.as_ref().is_some_and(|batch| batch.replaces)
             && let Err(error) = self.settle(true)
         {
-            return Err(self.broken(error));
+            self.end_work(&error);
         }
         self.working()?;
         if let Some(invalid) = self.chain.tree.invalid(state.head) {
             return Ok(ForkchoiceVerdict::Invalid(refusal(invalid)));
+        }
+        // Blocks that wait to be imported beside the chain may be what is wanted now.
+        if self.orphans.contains(state.head) {
+            while self.connect_next() {}
         }
         match self.is_known(state.head) {
             Ok(true) => {}
@@ -380,7 +409,7 @@ impl Worker {
         let before = self.chain.head();
         let common = lineage.fork_with(&self.chain, before)?;
         let (depth, max) = (before.number.saturating_sub(common), self.options.reorg_depth_max);
-        if depth > max {
+        if depth > max || (before.hash != state.head && !lineage.can_be_built_on()) {
             return Err(Moving::Refused(EngineError::TooDeep { depth, max }));
         }
         // 7. All of it at once.
@@ -390,15 +419,21 @@ impl Worker {
         }
         self.safe = safe;
         self.finalized = finalized;
+        self.status.last_forkchoice = Some(Instant::now());
         if self.forkchoice != state {
             self.forkchoice = state;
             self.journal_forkchoice(true)?;
         }
+        self.publish()?;
         if before.hash != state.head {
             self.move_pool(before);
         }
-        self.persist_if_full()?;
-        self.publish()?;
+        // What becomes of a batch is no answer to this fork choice, which stands.
+        match self.persist_if_full() {
+            Ok(true) => self.publish()?,
+            Ok(false) => {}
+            Err(error) => self.end_work(&error),
+        }
         Ok(Some(()))
     }
 
@@ -406,7 +441,6 @@ impl Worker {
     fn move_pool(&mut self, before: Head) {
         // The pool is a guess of what comes next: a block that cannot be read any more is no reason
         // to refuse the fork choice.
-        let _ = self.publish();
         let view = self.shared.view.read().clone();
         let _ = pool::advance(&self.shared.pool, &self.chain, &view, before);
     }
@@ -429,16 +463,18 @@ impl Worker {
         Ok(id)
     }
 
-    /// Sends a batch on its way if one is full; waits for an earlier one where there is no room.
-    fn persist_if_full(&mut self) -> Result<(), ImportError> {
+    /// Sends a batch on its way if one is full; waits for an earlier one where there is no room,
+    /// and says whether one has arrived.
+    fn persist_if_full(&mut self) -> Result<bool, ImportError> {
         if !self.chain.is_batch_full() {
-            return Ok(());
+            return Ok(false);
         }
-        if self.chain.settle(true)?.is_some() {
+        let has_arrived = self.chain.settle(true)?.is_some();
+        if has_arrived {
             self.moved_up()?;
         }
         self.chain.persist()?;
-        Ok(())
+        Ok(has_arrived)
     }
 
     /// Takes note of a batch that has arrived; waits for it if told so.
@@ -452,6 +488,15 @@ impl Worker {
 
     fn moved_up(&mut self) -> Result<(), ImportError> {
         self.snapshot = Arc::new(self.chain.store().snapshot()?);
+        // What another branch took the place of is imported again beside the chain: the consensus
+        // layer may come back to it, and does not send again what it was told is valid.
+        for block in std::mem::take(&mut self.chain.abandoned) {
+            let parent = block.block().header.parent_hash;
+            if self.is_known(parent)? {
+                self.parents.push(parent);
+            }
+            self.orphans.insert(block);
+        }
         self.rewrite_journal()
     }
 
@@ -459,7 +504,12 @@ impl Worker {
         let (Some(journal), Some(record)) = (&mut self.journal, self.chain.tree.get(hash)) else {
             return Ok(());
         };
-        Ok(journal.append(&block_entry(record.block.block()))?)
+        journal.append(&block_entry(record.block.block()))?;
+        let grown = journal.bytes().saturating_sub(self.rewritten);
+        if grown > self.rewritten.saturating_add(JOURNAL_SLACK_BYTES) {
+            self.rewrite_journal()?;
+        }
+        Ok(())
     }
 
     fn journal_forkchoice(&mut self, syncs: bool) -> Result<(), ImportError> {
@@ -480,7 +530,9 @@ impl Worker {
         let mut entries: Vec<_> =
             records.into_iter().map(|record| block_entry(record.block.block())).collect();
         entries.push(forkchoice_entry(&self.forkchoice));
-        Ok(journal.replace(entries.iter().map(Vec::as_slice))?)
+        journal.replace(entries.iter().map(Vec::as_slice))?;
+        self.rewritten = journal.bytes();
+        Ok(())
     }
 
     /// Hands a view of the chain to readers.
@@ -546,6 +598,33 @@ fn block_entry(block: &Block) -> Vec<u8> {
 fn forkchoice_entry(state: &Forkchoice) -> Vec<u8> {
     let Forkchoice { head, safe, finalized } = state;
     [&[ENTRY_FORKCHOICE][..], head.as_slice(), safe.as_slice(), finalized.as_slice()].concat()
+}
+
+/// The blocks of a journal, in their order, and the newest fork choice.
+fn read_entries(entries: Vec<Vec<u8>>) -> (Vec<SealedBlock>, Option<Forkchoice>) {
+    let (mut blocks, mut last) = (Vec::new(), None);
+    for entry in entries {
+        match entry.split_first() {
+            Some((&ENTRY_BLOCK, mut rlp)) => {
+                blocks.extend(Block::decode(&mut rlp).ok().map(SealedBlock::seal));
+            }
+            Some((&ENTRY_FORKCHOICE, hashes)) => last = forkchoice_of(hashes).or(last),
+            _ => {}
+        }
+    }
+    (blocks, last)
+}
+
+/// The blocks up to this one among `blocks`, lowest first.
+fn path_to(hash: B256, blocks: &[SealedBlock]) -> Vec<SealedBlock> {
+    let known: B256Map<&SealedBlock> = blocks.iter().map(|block| (block.hash(), block)).collect();
+    let (mut path, mut at) = (Vec::new(), hash);
+    while let Some(block) = known.get(&at) {
+        path.push((*block).clone());
+        at = block.block().header.parent_hash;
+    }
+    path.reverse();
+    path
 }
 
 fn forkchoice_of(hashes: &[u8]) -> Option<Forkchoice> {

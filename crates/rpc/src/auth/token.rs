@@ -3,8 +3,7 @@
 
 use super::JwtSecret;
 use crate::guard::{GuardLayer, Refused};
-use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
-use jsonrpsee::server::HttpRequest;
+use http::{HeaderMap, StatusCode, Uri, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind, get_current_timestamp};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -62,8 +61,8 @@ impl Verifier {
 
     /// Lets only requests through that are signed with the secret.
     pub(crate) fn into_layer(self) -> GuardLayer {
-        GuardLayer::new(Arc::new(move |request: &HttpRequest| {
-            self.check(request.headers(), get_current_timestamp()).map_err(|why| Refused {
+        GuardLayer::new(Arc::new(move |headers: &HeaderMap, _: &Uri| {
+            self.check(headers, get_current_timestamp()).map_err(|why| Refused {
                 status: StatusCode::UNAUTHORIZED,
                 reason: why.to_string(),
             })

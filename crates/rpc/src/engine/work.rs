@@ -22,8 +22,9 @@ impl<T> Waited<'_, T> {
     }
 }
 
-/// Asks the engine, before anything is waited for: questions of one connection are asked in the
-/// order in which they came.
+/// Asks the engine, before anything is waited for: questions of one HTTP connection are asked in
+/// the order in which they came. Those of a WebSocket, each of which is read in a task of its own,
+/// are so only if the caller waits for each answer.
 pub(super) async fn ask<T: Send + 'static>(
     question: impl FnOnce(Reply<Result<T, EngineError>>) + Send,
 ) -> Result<T, Failure> {

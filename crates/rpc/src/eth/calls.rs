@@ -6,7 +6,9 @@ use crate::eth::{
         Args, address, bytes, field, hash, list, object, quantity, quantity_u64, quantity_u128,
     },
     block_ref::{BlockRef, block_ref},
-    error, json, revert,
+    error, json,
+    patience::PatientView,
+    revert,
 };
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use fugue_chainspec::Rules;
@@ -87,7 +89,9 @@ fn at_block<T>(
     let found = view.header(number).map_err(error::of_chain)?;
     let (_, header) = found.ok_or_else(error::block_not_found)?;
     let rules = view.spec().rules(&header);
-    let done = view.with_state(number, |state| run(&rules, &header, state));
+    let patience = &context.patience;
+    let done =
+        view.with_state(number, |state| run(&rules, &header, &PatientView { state, patience }));
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)
 }
 

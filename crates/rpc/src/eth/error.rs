@@ -1,5 +1,6 @@
 //! The errors that the methods answer with, and their codes.
 
+use crate::eth::patience::GIVEN_UP;
 use fugue_chain::{ImportError, StorageError};
 use fugue_evm::CallError;
 use fugue_state::StateError;
@@ -34,10 +35,10 @@ pub(crate) fn refused(message: impl Into<String>) -> ErrorObjectOwned {
     with_code(REFUSED, message)
 }
 
-/// We are broken; the operator is told as well.
+/// We are broken. The operator is told why; the caller is not, as the cause may name files.
 pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
-    tracing::error!(%cause, "a request was not answered");
-    with_code(INTERNAL, format!("internal error: {cause}"))
+    tracing::error!(target: "fugue::rpc", %cause, "a request was not answered");
+    with_code(INTERNAL, "internal error")
 }
 
 /// The block that a state was asked for is not in the chain.
@@ -65,9 +66,12 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
     }
 }
 
-/// The state did not answer.
+/// The state did not answer, perhaps because the call was given up.
 pub(crate) fn of_state(error: StateError) -> ErrorObjectOwned {
-    internal(error)
+    match error {
+        StateError::Unavailable(reason) if reason.starts_with(GIVEN_UP) => refused(reason),
+        other => internal(other),
+    }
 }
 
 /// A message did not run. Lack of funds is said in the words that wallets look for.
@@ -104,6 +108,12 @@ mod tests {
         assert_eq!(error.code(), PRUNED);
         assert!(error.message().contains("state of block 5"), "{}", error.message());
         assert!(error.message().ends_with("block 9"), "{}", error.message());
+    }
+
+    #[test]
+    fn an_internal_error_does_not_say_its_cause() {
+        let error = internal("cannot open /home/someone/node/mdbx.dat");
+        assert_eq!((error.code(), error.message()), (INTERNAL, "internal error"));
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
     let mut rewards = Vec::new();
     let mut last = None;
     for number in oldest..=newest {
+        context.patience.check()?;
         let header = header(&view, number)?;
         let params = view.spec().rules(&header).blob_params;
         history.base_fee_per_gas.push(header.base_fee_per_gas.unwrap_or_default().into());
@@ -200,6 +201,7 @@ fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128, ErrorObjec
     let mut samples = Vec::new();
     let oldest = head.number.saturating_sub(SUGGESTION_BLOCKS.saturating_sub(1));
     for number in oldest..=head.number {
+        context.patience.check()?;
         let viewed = view.block(number).map_err(error::of_chain)?;
         samples.extend(lowest_tips(&viewed.ok_or_else(error::block_not_found)?));
     }

@@ -22,6 +22,9 @@ const TOPICS_MAX: usize = 4;
 /// Addresses, and values of one topic, of a filter.
 const TERMS_MAX: usize = 1_000;
 
+/// Bytes of a log in memory and in an answer beside its data, about: address, topics, and place.
+const LOG_BYTES: usize = 300;
+
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Where {
@@ -55,10 +58,21 @@ pub(crate) fn logs(context: &Context, mut args: Args) -> Answer {
     args.end()?;
     let view = context.view();
     let (from, to) = range(&view, &place, context.limits.log_blocks_max)?;
-    let logs_max = context.limits.logs_max;
+    let (logs_max, bytes_max) = (context.limits.logs_max, context.limits.log_bytes_max);
     let mut found = Vec::new();
+    let mut bytes = 0_usize;
     for number in from..=to {
+        context.patience.check()?;
+        let before = found.len();
         of_block(&view, number, &filter, &mut found)?;
+        let added = found.get(before..).unwrap_or_default();
+        bytes = bytes.saturating_add(weight(added));
+        if bytes > bytes_max && from != to {
+            return Err(invalid_params(format!(
+                "query exceeds max result size {bytes_max} bytes, retry with the range {from}-{}",
+                number.saturating_sub(1).max(from)
+            )));
+        }
         if found.len() > logs_max && from != to {
             return Err(invalid_params(format!(
                 "query exceeds max results {logs_max}, retry with the range {from}-{}",
@@ -67,6 +81,12 @@ pub(crate) fn logs(context: &Context, mut args: Args) -> Answer {
         }
     }
     json(&found)
+}
+
+/// Bytes of these logs, about.
+fn weight(logs: &[WireLog]) -> usize {
+    let bytes = logs.iter().map(|log| log.data().data.len().saturating_add(LOG_BYTES));
+    bytes.fold(0, usize::saturating_add)
 }
 
 /// The numbers of the first and the last block.
@@ -259,6 +279,14 @@ mod tests {
         );
         assert_eq!(place(object!({ "blockHash": topic(3) })), Ok(Where::Block(topic(3))));
         assert!(place(object!({ "blockHash": topic(3), "toBlock": "0x1" })).is_err());
+    }
+
+    #[test]
+    fn logs_weigh_what_their_data_does_and_more() {
+        let inner = Log::new_unchecked(HERE, Vec::new(), Bytes::from(vec![0; 1_000]));
+        let heavy = WireLog { inner, ..WireLog::default() };
+        assert_eq!(weight(&[heavy, WireLog::default()]), 1_000 + 2 * LOG_BYTES);
+        assert_eq!(weight(&[]), 0);
     }
 
     #[test]

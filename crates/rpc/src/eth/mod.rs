@@ -7,6 +7,9 @@
 //! request -> Args -> immediate method ------------------------------> JSON
 //!                 -> permit -> thread -> reading method over a view -> JSON
 //! ```
+//! Those that run code need a permit of a smaller class first, so that they leave room for the
+//! others. All are given up when they take too long, or when nobody waits for them any more.
+//!
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
 
@@ -14,10 +17,11 @@ mod args;
 mod block_ref;
 mod blocks;
 mod calls;
-mod error;
+pub(crate) mod error;
 mod fees;
 mod logs;
 mod node;
+mod patience;
 mod pool;
 mod revert;
 mod state;
@@ -35,9 +39,19 @@ use jsonrpsee::{
     core::{JsonRawValue, RegisterMethodError, to_json_raw_value},
     types::{ErrorObjectOwned, Params},
 };
+use patience::{Patience, PatientView, Waiting};
 use serde::Serialize;
-use std::sync::{Arc, Mutex};
-use tokio::sync::Semaphore;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// What callers may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +60,22 @@ pub struct Limits {
     pub call_gas_max: u64,
     /// Logs in an answer of `eth_getLogs` over more than one block.
     pub logs_max: usize,
+    /// Bytes of the logs in such an answer, as the chain has them: less than half of the answer.
+    pub log_bytes_max: usize,
     /// Blocks that `eth_getLogs` looks through.
     pub log_blocks_max: u64,
     /// Blocks in an answer of `eth_feeHistory`.
     pub fee_blocks_max: u64,
     /// Requests that read the store or run code at the same time, at least one; more wait.
     pub reading_calls_max: usize,
+    /// Those of them that run code, at least one; more wait.
+    pub executing_calls_max: usize,
+    /// Requests that wait or run; more are refused.
+    pub waiting_calls_max: usize,
+    /// How long a request may wait for its turn, and again how long it may then take.
+    pub call_time_max: Duration,
+    /// Bytes of transactions of which `txpool_content` tells.
+    pub pool_bytes_max: usize,
     /// Transactions that are sent here are local: they give way last, and survive a restart.
     pub are_sent_local: bool,
 }
@@ -61,23 +85,39 @@ impl Default for Limits {
         Self {
             call_gas_max: 50_000_000,
             logs_max: 20_000,
+            log_bytes_max: 10 * 1024 * 1024,
             log_blocks_max: 10_000,
             fee_blocks_max: 1_024,
             reading_calls_max: 64,
+            executing_calls_max: half_of_the_cores(),
+            waiting_calls_max: 1_024,
+            call_time_max: Duration::from_secs(5),
+            pool_bytes_max: 8 * 1024 * 1024,
             are_sent_local: true,
         }
     }
 }
 
-/// What the methods work with.
+/// At least one.
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+/// What the methods work with. Copies share all but their patience.
+#[derive(Clone)]
 pub(crate) struct Context {
     engine: Engine,
     limits: Limits,
     /// Codes that calls have run.
-    codes: CodeCache,
+    codes: Arc<CodeCache>,
     reading_calls: Arc<Semaphore>,
+    executing_calls: Arc<Semaphore>,
+    /// Requests that wait or run.
+    waiting_calls: Arc<AtomicUsize>,
     /// The tip that was suggested last, and for which head.
-    tip: Mutex<Option<(B256, u128)>>,
+    tip: Arc<Mutex<Option<(B256, u128)>>>,
+    /// Of the call that this copy is for.
+    patience: Patience,
 }
 
 /// What a method gives.
@@ -98,12 +138,14 @@ const IMMEDIATE: &[(&str, Method)] = &[
     ("web3_sha3", node::sha3),
 ];
 
-/// Methods that read the store, run code, or take long.
+/// Methods that run code.
+const EXECUTING: &[(&str, Method)] =
+    &[("eth_call", calls::call), ("eth_estimateGas", calls::estimate_gas)];
+
+/// Methods that read the store or take long.
 const READING: &[(&str, Method)] = &[
     ("eth_baseFee", fees::base_fee),
     ("eth_blobBaseFee", fees::blob_base_fee),
-    ("eth_call", calls::call),
-    ("eth_estimateGas", calls::estimate_gas),
     ("eth_feeHistory", fees::fee_history),
     ("eth_gasPrice", fees::gas_price),
     ("eth_getBalance", state::balance),
@@ -127,44 +169,92 @@ const READING: &[(&str, Method)] = &[
     ("txpool_status", pool::status),
 ];
 
+/// What a method needs a permit for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Reading,
+    Executing,
+}
+
 /// The methods over a chain.
 ///
 /// # Errors
 /// Only if two methods had one name.
-pub(crate) fn module(
-    engine: Engine,
-    limits: Limits,
-) -> Result<RpcModule<Context>, RegisterMethodError> {
-    let mut module = RpcModule::new(Context {
-        engine,
-        limits,
-        codes: CodeCache::new(),
-        reading_calls: Arc::new(Semaphore::new(limits.reading_calls_max.max(1))),
-        tip: Mutex::new(None),
-    });
+pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
+    let mut module = RpcModule::new(context);
     for &(name, method) in IMMEDIATE {
         module.register_method(name, move |params, context, _| -> Answer {
             method(context, Args::new(&params)?)
         })?;
     }
-    for &(name, method) in READING {
-        module.register_async_method(name, move |params, context, _| {
-            on_a_thread(params, context, method)
-        })?;
+    for (class, methods) in [(Class::Reading, READING), (Class::Executing, EXECUTING)] {
+        for &(name, method) in methods {
+            module.register_async_method(name, move |params, context, _| {
+                on_a_thread(params, context, class, method)
+            })?;
+        }
     }
     Ok(module)
 }
 
-/// Waits for a permit, and runs the method where it may block.
-async fn on_a_thread(params: Params<'static>, context: Arc<Context>, method: Method) -> Answer {
-    let permit = context.reading_calls.clone().acquire_owned().await;
-    let permit = permit.map_err(|_| error::internal("the server has stopped"))?;
+/// Waits for permits, and runs the method where it may block.
+async fn on_a_thread(
+    params: Params<'static>,
+    context: Arc<Context>,
+    class: Class,
+    method: Method,
+) -> Answer {
+    let Limits { waiting_calls_max, call_time_max, .. } = context.limits;
+    let counted = Counted::new(&context.waiting_calls, waiting_calls_max).ok_or_else(|| {
+        error::refused(format!("{waiting_calls_max} calls wait already, the most: ask later"))
+    })?;
+    let permits = timeout(call_time_max, permits(&context, class)).await.map_err(|_| {
+        let seconds = call_time_max.as_secs_f64();
+        error::refused(format!("the node is busy: the call had no turn within {seconds} s"))
+    })?;
+    let permits = permits.map_err(|_| error::internal("the server has stopped"))?;
+    // Dropped with this future when the caller hangs up.
+    let waiting = Waiting(Arc::default());
+    let patience = Patience::new(call_time_max, Arc::clone(&waiting.0));
+    let context = Context { patience, ..Context::clone(&context) };
     let run = tokio::task::spawn_blocking(move || {
         let answer = Args::new(&params).and_then(|args| method(&context, args));
-        drop(permit);
+        drop((permits, counted));
         answer
     });
-    run.await.unwrap_or_else(|failure| Err(error::internal(failure)))
+    let answer = run.await.unwrap_or_else(|failure| Err(error::internal(failure)));
+    drop(waiting);
+    answer
+}
+
+/// What a method of this class holds while it runs. Whoever waits for the smaller class does not
+/// hold what others could use.
+async fn permits(
+    context: &Context,
+    class: Class,
+) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), AcquireError> {
+    let executing = match class {
+        Class::Executing => Some(Arc::clone(&context.executing_calls).acquire_owned().await?),
+        Class::Reading => None,
+    };
+    Ok((executing, Arc::clone(&context.reading_calls).acquire_owned().await?))
+}
+
+/// One of the requests that wait or run.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// `None` if there are `max` already.
+    fn new(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let counted = Self(Arc::clone(count));
+        (counted.0.fetch_add(1, Ordering::Relaxed) < max).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The answer with this value.
@@ -173,6 +263,26 @@ fn json<T: Serialize + ?Sized>(value: &T) -> Answer {
 }
 
 impl Context {
+    /// Of a node; its copies share their limits.
+    pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
+        Self {
+            engine,
+            limits,
+            codes: Arc::new(CodeCache::new()),
+            reading_calls: Arc::new(Semaphore::new(limits.reading_calls_max.max(1))),
+            executing_calls: Arc::new(Semaphore::new(limits.executing_calls_max.max(1))),
+            waiting_calls: Arc::default(),
+            tip: Arc::default(),
+            patience: Patience::default(),
+        }
+    }
+
+    /// With another origin of the transactions that are sent.
+    pub(crate) fn with_sent_local(mut self, are_sent_local: bool) -> Self {
+        self.limits.are_sent_local = are_sent_local;
+        self
+    }
+
     /// The chain at the latest fork choice.
     fn view(&self) -> Arc<ChainView> {
         self.engine.view()
@@ -186,7 +296,25 @@ impl Context {
     ) -> Result<T, ErrorObjectOwned> {
         let view = self.view();
         let number = block.number_with_state(&view)?;
-        let read = view.with_state(number, read).map_err(error::of_chain)?;
+        let patience = &self.patience;
+        let read = view.with_state(number, |state| read(&PatientView { state, patience }));
+        let read = read.map_err(error::of_chain)?;
         read.ok_or_else(error::block_not_found)?.map_err(error::of_state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_calls_wait_than_may() {
+        let count = Arc::default();
+        let first = Counted::new(&count, 2);
+        let second = Counted::new(&count, 2);
+        assert!(first.is_some() && second.is_some());
+        assert!(Counted::new(&count, 2).is_none());
+        drop(first);
+        assert!(Counted::new(&count, 2).is_some());
     }
 }

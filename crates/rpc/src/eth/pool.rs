@@ -11,6 +11,9 @@ use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Bytes of a transaction in an answer beside its data, about.
+const TX_BYTES: usize = 500;
+
 /// `txpool_status`.
 pub(crate) fn status(context: &Context, args: Args) -> Answer {
     args.end()?;
@@ -22,6 +25,16 @@ pub(crate) fn status(context: &Context, args: Args) -> Answer {
 /// `txpool_content`.
 pub(crate) fn content(context: &Context, args: Args) -> Answer {
     args.end()?;
+    let status = context.engine.pool().status();
+    let max = context.limits.pool_bytes_max;
+    let counts = [status.pending, status.queued].map(|count| count.saturating_mul(TX_BYTES));
+    let parts = [status.pending_bytes, status.queued_bytes, counts[0], counts[1]];
+    if parts.into_iter().fold(0, usize::saturating_add) > max {
+        return Err(error::refused(format!(
+            "the pool is too large to be told of at once, {max} bytes are the most: use \
+             txpool_contentFrom"
+        )));
+    }
     let content = context.engine.pool().content();
     let (pending, queued) = (by_sender(&content.pending)?, by_sender(&content.queued)?);
     json(&object!({ "pending": pending, "queued": queued }))
@@ -31,11 +44,8 @@ pub(crate) fn content(context: &Context, args: Args) -> Answer {
 pub(crate) fn content_from(context: &Context, mut args: Args) -> Answer {
     let sender = args.required("address", address)?;
     args.end()?;
-    let content = context.engine.pool().content();
-    let of_sender = |part: &BTreeMap<Address, Vec<Arc<PooledTx>>>| {
-        part.get(&sender).map_or(Ok(Value::Object(Map::new())), |txs| by_nonce(txs))
-    };
-    let (pending, queued) = (of_sender(&content.pending)?, of_sender(&content.queued)?);
+    let [pending, queued] = context.engine.pool().content_of(sender);
+    let (pending, queued) = (by_nonce(&pending)?, by_nonce(&queued)?);
     json(&object!({ "pending": pending, "queued": queued }))
 }
 

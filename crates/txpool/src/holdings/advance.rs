@@ -5,6 +5,7 @@
 //! costs nothing.
 
 use super::Holdings;
+use crate::Origin;
 use crate::{LOCAL_SENDER_TXS_MAX, PoolHead, PoolOptions, PooledTx, SidecarForm};
 use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, Transaction};
@@ -12,6 +13,9 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 
 /// Accounts of the last move of the head that are remembered. If it changed more, none is.
 const CHANGED_MAX: usize = 1 << 16;
+
+/// Local transactions of blocks that are remembered, should their block leave the chain.
+const MINED_LOCAL_MAX: usize = 4_096;
 
 /// A transaction of a block that came into the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,11 @@ impl Holdings {
             if let Some(taken) = self.take(&tx.hash) {
                 advanced.mined += 1;
                 touched.insert(taken.tx.sender);
+                if taken.tx.origin == Origin::Local {
+                    self.mined_local.push_back(tx.hash);
+                    let surplus = self.mined_local.len().saturating_sub(MINED_LOCAL_MAX);
+                    self.mined_local.drain(..surplus);
+                }
                 self.blobs.keep_mined(taken.tx);
             }
             if let Some(sender) = self.senders.get_mut(&tx.sender) {

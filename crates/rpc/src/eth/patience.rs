@@ -1,0 +1,159 @@
+//! How long a call may take, and whether anyone still waits for it.
+//!
+//! Code that is run asks the state all the time, so the view that it reads looks at the clock; what
+//! walks over blocks looks between two of them.
+
+use crate::eth::error;
+use fugue_state::{Account, StateError, StateView};
+use fugue_types::{Address, B256, Bytes, U256};
+use jsonrpsee::types::ErrorObjectOwned;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How an error begins that says that a call was given up. Callers find it by this, too.
+pub(crate) const GIVEN_UP: &str = "the call was given up: ";
+
+/// When a call is given up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patience {
+    /// When it must have ended, and how long it may take in all; `None` is never.
+    end: Option<(Instant, Duration)>,
+    /// Nobody waits for it any more.
+    is_gone: Arc<AtomicBool>,
+}
+
+impl Patience {
+    /// For a call that begins at this moment.
+    pub(crate) fn new(time_max: Duration, is_gone: Arc<AtomicBool>) -> Self {
+        let end = Instant::now().checked_add(time_max).map(|end| (end, time_max));
+        Self { end, is_gone }
+    }
+
+    /// Why the call is given up, if it is.
+    fn reason(&self) -> Option<String> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Some(format!("{GIVEN_UP}the caller has gone"));
+        }
+        let (_, time_max) = self.end.filter(|(end, _)| *end <= Instant::now())?;
+        Some(format!("{GIVEN_UP}it took longer than {} s", time_max.as_secs_f64()))
+    }
+
+    /// # Errors
+    /// If the call is to be given up.
+    pub(crate) fn check(&self) -> Result<(), ErrorObjectOwned> {
+        self.reason().map_or(Ok(()), |reason| Err(error::refused(reason)))
+    }
+
+    fn check_state(&self) -> Result<(), StateError> {
+        self.reason().map_or(Ok(()), |reason| Err(StateError::Unavailable(reason)))
+    }
+}
+
+/// Says that the caller has gone when it is dropped.
+pub(crate) struct Waiting(pub(crate) Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A state that answers while the call is not given up.
+pub(crate) struct PatientView<'a> {
+    pub(crate) state: &'a dyn StateView,
+    pub(crate) patience: &'a Patience,
+}
+
+impl StateView for PatientView<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.patience.check_state()?;
+        self.state.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.patience.check_state()?;
+        self.state.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.patience.check_state()?;
+        self.state.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.patience.check_state()?;
+        self.state.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.patience.check_state()?;
+        self.state.block_hash(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A state without anything.
+    struct Nothing;
+
+    impl StateView for Nothing {
+        fn account(&self, _: Address) -> Result<Option<Account>, StateError> {
+            Ok(None)
+        }
+
+        fn slot(&self, _: Address, _: U256) -> Result<U256, StateError> {
+            Ok(U256::ZERO)
+        }
+
+        fn has_storage(&self, _: Address) -> Result<bool, StateError> {
+            Ok(false)
+        }
+
+        fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+            Err(StateError::CodeMissing(code_hash))
+        }
+
+        fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+            Err(StateError::BlockHashMissing(number))
+        }
+    }
+
+    fn read(patience: &Patience) -> Result<Option<Account>, StateError> {
+        PatientView { state: &Nothing, patience }.account(Address::ZERO)
+    }
+
+    #[test]
+    fn a_view_answers_until_the_call_has_taken_too_long() {
+        assert_eq!(read(&Patience::default()), Ok(None));
+        assert_eq!(read(&Patience::new(HOUR, Arc::default())), Ok(None));
+        let over = Patience::new(Duration::ZERO, Arc::default());
+        let error = read(&over).unwrap_err();
+        let told = error::of_state(error);
+        assert_eq!(
+            (told.code(), told.message()),
+            (error::REFUSED, over.reason().unwrap().as_str())
+        );
+        assert!(told.message().ends_with("longer than 0 s"), "{}", told.message());
+        assert!(over.check().is_err());
+    }
+
+    #[test]
+    fn a_view_answers_until_the_caller_has_gone() {
+        let is_gone = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting(Arc::clone(&is_gone));
+        let patience = Patience::new(HOUR, is_gone);
+        assert_eq!(read(&patience), Ok(None));
+        drop(waiting);
+        assert!(read(&patience).is_err());
+        assert!(patience.check().unwrap_err().message().ends_with("the caller has gone"));
+    }
+}

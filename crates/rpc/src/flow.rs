@@ -1,0 +1,396 @@
+//! How much one connection may have under way: calls, and answers that are not sent yet.
+//!
+//! The server spawns a task for each message of a WebSocket, and keeps answers for a peer that does
+//! not read them. So each connection counts its calls and the bytes of its answers, and no more is
+//! read from a WebSocket until they are fewer:
+//!
+//! ```text
+//! socket -> [gate] -> message -> turn -> call -> answer -> bytes owed -> socket -> bytes sent
+//!             ^------- closed while too many calls, too many bytes owed, or not writable
+//! ```
+//! An HTTP connection has no gate, as its one answer is sent before its next request is read, and
+//! as HTTP/2 must read to be allowed to write. What all connections owe together is bounded too:
+//! above that, calls are refused.
+
+use jsonrpsee::{
+    core::server::BatchResponseBuilder,
+    server::middleware::rpc::{
+        Batch, BatchEntry, MethodResponse, Notification, Request, RpcServiceT,
+    },
+    types::{ErrorObjectOwned, Id},
+};
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::{Layer, Service};
+
+/// The server has too much to do. Source: EIP-1474, "Limit exceeded".
+const LIMIT_EXCEEDED: i32 = -32005;
+
+/// What connections may have under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlowLimits {
+    /// Messages of one connection that are worked on at the same time; a batch is one.
+    pub(crate) calls_max: usize,
+    /// Bytes of answers of one WebSocket that are not sent, above which no more is read from it.
+    pub(crate) unsent_bytes_max: u64,
+    /// The same for all connections of a server, above which calls are refused.
+    pub(crate) all_unsent_bytes_max: u64,
+    /// Bytes of all answers to a batch.
+    pub(crate) batch_bytes_max: usize,
+}
+
+/// One connection.
+pub(crate) struct Flow {
+    limits: FlowLimits,
+    turns: Arc<Semaphore>,
+    /// Bytes that all connections of the server owe.
+    all_unsent: Arc<AtomicU64>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    is_websocket: bool,
+    is_blocked: bool,
+    calls: usize,
+    unsent_bytes: u64,
+    /// Whoever waits to read.
+    reader: Option<Waker>,
+}
+
+impl Flow {
+    pub(crate) fn new(limits: FlowLimits, all_unsent: Arc<AtomicU64>) -> Arc<Self> {
+        let turns = Arc::new(Semaphore::new(limits.calls_max));
+        Arc::new(Self { limits, turns, all_unsent, counts: Mutex::default() })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the counts, and lets a reader look at them anew.
+    fn change(&self, change: impl FnOnce(&mut Counts)) {
+        let reader = {
+            let mut counts = self.counts();
+            change(&mut counts);
+            counts.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Ready if more may be read.
+    pub(crate) fn poll_gate(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let limits = self.limits;
+        let mut counts = self.counts();
+        let is_full = counts.is_blocked
+            || counts.calls >= limits.calls_max
+            || counts.unsent_bytes > limits.unsent_bytes_max;
+        if counts.is_websocket && is_full {
+            counts.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// So many bytes were written.
+    pub(crate) fn sent(&self, bytes: u64) {
+        let mut paid = 0;
+        self.change(|counts| {
+            // Headers and frames were written that nobody owed.
+            paid = counts.unsent_bytes.min(bytes);
+            counts.unsent_bytes = counts.unsent_bytes.saturating_sub(paid);
+            counts.is_blocked = false;
+        });
+        self.all_unsent.fetch_sub(paid, Ordering::Relaxed);
+    }
+
+    /// The peer takes no more for the moment.
+    pub(crate) fn blocked(&self) {
+        self.counts().is_blocked = true;
+    }
+
+    fn owe(&self, bytes: u64) {
+        self.all_unsent.fetch_add(bytes, Ordering::Relaxed);
+        let mut counts = self.counts();
+        counts.unsent_bytes = counts.unsent_bytes.saturating_add(bytes);
+    }
+
+    /// Counts a message from here on.
+    fn enter(self: &Arc<Self>) -> Entered {
+        self.change(|counts| counts.calls = counts.calls.saturating_add(1));
+        Entered(Arc::clone(self))
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        let unsent = self.counts().unsent_bytes;
+        self.all_unsent.fetch_sub(unsent, Ordering::Relaxed);
+    }
+}
+
+/// A message that is counted.
+struct Entered(Arc<Flow>);
+
+impl Entered {
+    /// Waits until few enough messages of the connection are worked on.
+    ///
+    /// # Errors
+    /// If the server owes too much already.
+    async fn turn(self) -> Result<Turn, ErrorObjectOwned> {
+        let max = self.0.limits.all_unsent_bytes_max;
+        if self.0.all_unsent.load(Ordering::Relaxed) > max {
+            let reason = format!("{max} bytes of answers wait to be sent, the most: ask later");
+            return Err(ErrorObjectOwned::owned(LIMIT_EXCEEDED, reason, None::<()>));
+        }
+        let permit = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|_| {
+            ErrorObjectOwned::owned(LIMIT_EXCEEDED, "the server has stopped", None::<()>)
+        })?;
+        Ok(Turn { entered: self, _permit: permit })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.change(|counts| counts.calls = counts.calls.saturating_sub(1));
+    }
+}
+
+/// A message that is worked on.
+struct Turn {
+    entered: Entered,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Ends it. What is sent from elsewhere, or not at all, is not owed.
+    fn end(self, answer: &MethodResponse) {
+        if answer.is_method_call() || answer.is_batch() {
+            self.entered.0.owe(answer.as_json().get().len() as u64);
+        }
+    }
+}
+
+/// Puts the bounds of a connection before its methods.
+#[derive(Clone)]
+pub(crate) struct FlowLayer(Arc<Flow>);
+
+impl FlowLayer {
+    pub(crate) fn new(flow: Arc<Flow>) -> Self {
+        Self(flow)
+    }
+}
+
+impl<S> Layer<S> for FlowLayer {
+    type Service = Bounded<S>;
+
+    fn layer(&self, inner: S) -> Bounded<S> {
+        Bounded { inner, flow: Arc::clone(&self.0) }
+    }
+}
+
+/// Methods within the bounds of a connection.
+#[derive(Clone)]
+pub(crate) struct Bounded<S> {
+    inner: S,
+    flow: Arc<Flow>,
+}
+
+impl<S> RpcServiceT for Bounded<S>
+where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(
+        &self,
+        request: Request<'a>,
+    ) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+        let entered = self.flow.enter();
+        let inner = self.inner.clone();
+        async move {
+            let turn = match entered.turn().await {
+                Ok(turn) => turn,
+                Err(refusal) => return MethodResponse::error(request.id, refusal),
+            };
+            let answer = inner.call(request).await;
+            turn.end(&answer);
+            answer
+        }
+    }
+
+    /// As the server itself answers a batch, but with a bound of its own for the answers together.
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+        let bytes_max = self.flow.limits.batch_bytes_max;
+        let entered = self.flow.enter();
+        let inner = self.inner.clone();
+        async move {
+            let turn = match entered.turn().await {
+                Ok(turn) => turn,
+                Err(refusal) => return MethodResponse::error(Id::Null, refusal),
+            };
+            let mut answers = BatchResponseBuilder::new_with_limit(bytes_max);
+            let mut has_notification = false;
+            for entry in batch {
+                let answer = match entry {
+                    Ok(BatchEntry::Call(request)) => inner.call(request).await,
+                    Ok(BatchEntry::Notification(notification)) => {
+                        has_notification = true;
+                        inner.notification(notification).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        let (error, id) = error.into_parts();
+                        MethodResponse::error(id, error)
+                    }
+                };
+                if let Err(too_large) = answers.append(answer) {
+                    turn.end(&too_large);
+                    return too_large;
+                }
+            }
+            let answer = if answers.is_empty() && has_notification {
+                MethodResponse::notification()
+            } else {
+                MethodResponse::from_batch(answers.finish())
+            };
+            turn.end(&answer);
+            answer
+        }
+    }
+
+    fn notification<'a>(
+        &self,
+        notification: Notification<'a>,
+    ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
+        self.inner.notification(notification)
+    }
+}
+
+/// Notes whether the connection becomes a WebSocket.
+#[derive(Clone)]
+pub(crate) struct NoteUpgrade<S> {
+    inner: S,
+    flow: Arc<Flow>,
+}
+
+impl<S> NoteUpgrade<S> {
+    pub(crate) fn new(inner: S, flow: Arc<Flow>) -> Self {
+        Self { inner, flow }
+    }
+}
+
+impl<S, B> Service<http::Request<B>> for NoteUpgrade<S>
+where
+    S: Service<http::Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> S::Future {
+        if jsonrpsee::server::ws::is_upgrade_request(&request) {
+            self.flow.change(|counts| counts.is_websocket = true);
+        }
+        self.inner.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: FlowLimits = FlowLimits {
+        calls_max: 2,
+        unsent_bytes_max: 10,
+        all_unsent_bytes_max: 100,
+        batch_bytes_max: 50,
+    };
+
+    fn flow(is_websocket: bool) -> (Arc<Flow>, Arc<AtomicU64>) {
+        let all_unsent = Arc::new(AtomicU64::new(0));
+        let flow = Flow::new(LIMITS, Arc::clone(&all_unsent));
+        flow.change(|counts| counts.is_websocket = is_websocket);
+        (flow, all_unsent)
+    }
+
+    fn is_open(flow: &Flow) -> bool {
+        flow.poll_gate(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn no_more_is_read_while_as_many_calls_are_under_way_as_may_be() {
+        let (flow, _) = flow(true);
+        let first = flow.enter();
+        assert!(is_open(&flow));
+        let second = flow.enter();
+        assert!(!is_open(&flow));
+        drop(first);
+        assert!(is_open(&flow));
+        drop(second);
+    }
+
+    #[test]
+    fn no_more_is_read_while_too_much_is_owed() {
+        let (flow, all_unsent) = flow(true);
+        flow.owe(11);
+        assert!(!is_open(&flow));
+        flow.sent(1);
+        assert!(is_open(&flow));
+        flow.blocked();
+        assert!(!is_open(&flow));
+        // More is sent than answers: their frames.
+        flow.sent(20);
+        assert!(is_open(&flow));
+        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
+        flow.owe(7);
+        drop(flow);
+        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn an_http_connection_has_no_gate() {
+        let (flow, _) = flow(false);
+        flow.owe(11);
+        flow.blocked();
+        assert!(is_open(&flow));
+    }
+
+    #[tokio::test]
+    async fn calls_are_refused_while_the_server_owes_too_much() {
+        let (flow, all_unsent) = flow(true);
+        let turn = flow.enter().turn().await.unwrap();
+        turn.end(&MethodResponse::error(Id::Null, refusal()));
+        assert!(all_unsent.load(Ordering::Relaxed) > 0);
+        all_unsent.store(101, Ordering::Relaxed);
+        let refused = flow.enter().turn().await.err().unwrap();
+        assert_eq!(refused.code(), LIMIT_EXCEEDED);
+        assert!(refused.message().contains("100 bytes"), "{}", refused.message());
+    }
+
+    fn refusal() -> ErrorObjectOwned {
+        ErrorObjectOwned::owned(LIMIT_EXCEEDED, "refused", None::<()>)
+    }
+}

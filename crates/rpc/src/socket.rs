@@ -1,0 +1,275 @@
+//! Accepting connections: a bounded number of them, none of which may be idle for long.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | accepting | at the start of a server | connections | at its stop |
+//! | a connection | accepted | answers | at the end of the accepting |
+//! | a WebSocket | upgraded, by jsonrpsee | answers | at the stop of the server |
+
+use crate::flow::{Flow, FlowLimits};
+use jsonrpsee::server::StopHandle;
+use std::{
+    future::Future,
+    io::{self, ErrorKind, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::AtomicU64},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// After a connection could not be accepted, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a server takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketLimits {
+    /// Sockets at a time; others wait at the system.
+    pub(crate) sockets_max: usize,
+    /// How long a socket may neither be read nor written.
+    pub(crate) idle_max: Duration,
+    pub(crate) flow: FlowLimits,
+}
+
+/// Serves one connection to its end.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Accepts connections until the server stops, and waits for those that it has.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    limits: SocketLimits,
+    stop: StopHandle,
+    serve: impl Fn(IdleStream<TcpStream>, Arc<Flow>) -> Serving + Send + 'static,
+) {
+    let sockets = Arc::new(Semaphore::new(limits.sockets_max));
+    let all_unsent = Arc::new(AtomicU64::new(0));
+    let mut connections = JoinSet::new();
+    let stopped = stop.shutdown();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            Some(_) = connections.join_next() => {}
+            accepted = next(&listener, &sockets) => match accepted {
+                Ok((stream, permit)) => {
+                    // Without it, small answers are late; they are not wrong.
+                    let _ = stream.set_nodelay(true);
+                    let flow = Flow::new(limits.flow, Arc::clone(&all_unsent));
+                    let stream =
+                        IdleStream::new(stream, limits.idle_max, Arc::clone(&flow), permit);
+                    connections.spawn(serve(stream, flow));
+                }
+                Err(error) => {
+                    tracing::debug!(target: "fugue::rpc", %error, "connection not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection, once there is room for it.
+async fn next(
+    listener: &TcpListener,
+    sockets: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(sockets).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+/// A stream that fails once nothing was read or written for too long, and from which nothing is
+/// read while its connection has too much under way.
+pub(crate) struct IdleStream<S> {
+    stream: S,
+    idle_max: Duration,
+    last: Instant,
+    /// One for each half, as they may belong to two tasks.
+    reading: Pin<Box<Sleep>>,
+    writing: Pin<Box<Sleep>>,
+    flow: Arc<Flow>,
+    /// Its place among the sockets of the server.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> IdleStream<S> {
+    fn new(stream: S, idle_max: Duration, flow: Arc<Flow>, permit: OwnedSemaphorePermit) -> Self {
+        let last = Instant::now();
+        let timer = || Box::pin(sleep_until(last + idle_max));
+        let (reading, writing) = (timer(), timer());
+        Self { stream, idle_max, last, reading, writing, flow, _permit: permit }
+    }
+
+    /// What a write gave, or an error if it was waited for too long.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(count)) => {
+                self.last = Instant::now();
+                self.flow.sent(count as u64);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.flow.blocked();
+                poll_idle(&mut self.writing, self.last, self.idle_max, cx).map(Err)
+            }
+        }
+    }
+}
+
+/// Ready once nothing has happened since `last` for as long as may be.
+fn poll_idle(
+    timer: &mut Pin<Box<Sleep>>,
+    last: Instant,
+    idle_max: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<io::Error> {
+    loop {
+        ready!(timer.as_mut().poll(cx));
+        let until = last + idle_max;
+        if until <= Instant::now() {
+            return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "the connection is idle"));
+        }
+        timer.as_mut().reset(until);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for IdleStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.flow.poll_gate(cx).is_ready()
+            && let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer)
+        {
+            this.last = Instant::now();
+            return Poll::Ready(read);
+        }
+        poll_idle(&mut this.reading, this.last, this.idle_max, cx).map(Err)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleStream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.written(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonrpsee::server::stop_channel;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        sync::mpsc,
+    };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const FLOW: FlowLimits = FlowLimits {
+        calls_max: 4,
+        unsent_bytes_max: 100,
+        all_unsent_bytes_max: 100,
+        batch_bytes_max: 100,
+    };
+
+    fn idle(stream: DuplexStream, idle_max: Duration) -> IdleStream<DuplexStream> {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        IdleStream::new(stream, idle_max, Flow::new(FLOW, Arc::default()), permit)
+    }
+
+    #[tokio::test]
+    async fn an_idle_stream_fails_for_whoever_reads_and_whoever_writes() {
+        let (ours, _theirs) = duplex(4);
+        let mut stream = idle(ours, Duration::ZERO);
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let error = stream.write_all(b"more than fits").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_used_carries_what_is_sent() {
+        let (ours, mut theirs) = duplex(16);
+        let mut stream = idle(ours, HOUR);
+        theirs.write_all(b"ask").await.unwrap();
+        let mut asked = [0; 3];
+        stream.read_exact(&mut asked).await.unwrap();
+        stream.write_all(&asked).await.unwrap();
+        let mut answered = [0; 3];
+        theirs.read_exact(&mut answered).await.unwrap();
+        assert_eq!(&answered, b"ask");
+    }
+
+    #[tokio::test]
+    async fn no_more_sockets_are_open_than_may_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, handle) = stop_channel();
+        let limits = SocketLimits { sockets_max: 1, idle_max: HOUR, flow: FLOW };
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
+        let serve = move |mut stream: IdleStream<TcpStream>, _: Arc<Flow>| -> Serving {
+            let (sender, open) = (sender.clone(), Arc::clone(&counted));
+            Box::pin(async move {
+                sender.send(open.fetch_add(1, Ordering::SeqCst)).unwrap();
+                // Until the peer hangs up.
+                let _ = stream.read_u8().await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+        let accepting = tokio::spawn(accept(listener, limits, stop, serve));
+        let first = TcpStream::connect(address).await.unwrap();
+        let second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(receiver.recv().await, Some(0));
+        drop(first);
+        // The second was not accepted beside the first.
+        assert_eq!(receiver.recv().await, Some(0));
+        drop(second);
+        handle.stop().unwrap();
+        accepting.await.unwrap();
+    }
+}
