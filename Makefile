@@ -4,6 +4,10 @@
 DATA := $(or $(FUGUE_DATA),$(wildcard ../shared/data))
 BUNDLES := $(or $(wildcard $(DATA)/mainnet-blocks/blocks),testdata/bundles)
 FIXTURES := $(wildcard $(DATA)/ef-tests/*.tar.zst) $(wildcard $(DATA)/eest/*/*.tar.zst)
+# Those that are sent through the Engine API, too.
+ENGINE_FIXTURES := $(wildcard $(DATA)/eest/stable-*/blockchain_tests*.tar.zst $(DATA)/eest/bal-*/*.tar.zst) \
+	$(wildcard $(DATA)/ef-tests/BlockchainTests.tar.zst $(DATA)/ef-tests/legacy-Cancun-BlockchainTests.tar.zst) \
+	$(wildcard $(DATA)/rpc-compat)
 FUGUE := $(or $(CARGO_TARGET_DIR),target)/release/fugue
 NEXTEST_VERSION := 0.9.143
 
@@ -15,7 +19,7 @@ help:
 	@echo "make build     build the program: $(FUGUE)"
 	@echo "make test      run all tests, make spec among them"
 	@echo "make check     formatting and lints"
-	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes"
+	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
 	@echo "make e2e       run real consensus clients against the program (needs Node 20 and Python 3.11)"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
@@ -65,6 +69,7 @@ ifeq ($(strip $(FIXTURES)),)
 	@test -z "$(CI)" || { echo "CI insists on them"; exit 1; }
 else
 	$(FUGUE) spectest --mode both --threads 2 $(FIXTURES)
+	$(FUGUE) spectest --engine --mode occ --threads 2 $(ENGINE_FIXTURES)
 endif
 
 .PHONY: soak

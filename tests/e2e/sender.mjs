@@ -65,9 +65,9 @@ export class Sender {
       for (const tx of this.sent) {
         if (offered.has(tx.hash)) continue;
         const hash = await rpc(url, "eth_sendRawTransaction", [tx.raw]).catch((error) => {
-          // After a reorg or a restart the node may have it, in its pool or in its chain.
-          const known = tx.again && /already|known|nonce/i.test(error.message);
-          if (known) return tx.hash;
+          // The node may have it: from a block that left its chain, or after a restart.
+          const known = /already known/i.test(error.message);
+          if (known || (tx.again && /nonce/i.test(error.message))) return tx.hash;
           // A node that went away may have taken it before it could say so.
           tx.again = true;
           error.message += ` for ${tx.hash}, type ${tx.type}`;
