@@ -80,12 +80,12 @@ fn check_folder(folder: &Path) {
 }
 
 #[test]
-fn generated_blocks_execute_equally_in_both_modes() {
+fn f1_generated_blocks_execute_equally_in_both_modes() {
     check_folder(&generated());
 }
 
 #[test]
-fn recorded_blocks_execute_equally_in_both_modes() {
+fn f1_recorded_blocks_execute_equally_in_both_modes() {
     if let Some(folder) = recorded("mainnet-blocks/blocks") {
         check_folder(&folder);
     }

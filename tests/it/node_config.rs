@@ -146,7 +146,9 @@ fn a_fault_of_the_file_is_told_with_its_line() {
     let files = Files::new("[authrpc]\nprot = 1\n");
     let path = files.settings();
     let node = fugue(&["node", "--datadir", "data", "--config", text(&path)]);
-    Ran::of(node).ends(2).says("fugue.toml:2: unknown key \"authrpc.prot\"");
+    Ran::in_time("a node with a bad file", node)
+        .ends(2)
+        .says("fugue.toml:2: unknown key \"authrpc.prot\"");
 }
 
 #[test]

@@ -794,7 +794,7 @@ fn e26_bodies_come_in_order_with_null_for_what_is_missing_and_end_at_the_head() 
 }
 
 #[test]
-fn e27_blobs_are_answered_by_the_rules_of_each_version() {
+fn e27_f17_blobs_are_answered_by_the_rules_of_each_version() {
     for fork in [Fork::Prague, Fork::Osaka, Fork::Amsterdam] {
         let (wire, sidecar) = (Wire::new(fork), sidecar(fork));
         wire.follow(1..=2);
@@ -975,7 +975,7 @@ fn e30_each_version_builds_and_gives_payloads_of_its_forks_alone() {
 }
 
 #[test]
-fn e30_forks_change_with_the_second() {
+fn e30_f26_forks_change_with_the_second() {
     let times = [
         ("shanghaiTime", 100),
         ("cancunTime", 200),
@@ -1073,7 +1073,7 @@ fn e32_the_same_payload_at_the_same_time_is_executed_once() {
 }
 
 #[test]
-fn e33_callers_that_go_away_do_not_keep_others_waiting() {
+fn e33_f9_callers_that_go_away_do_not_keep_others_waiting() {
     let wire = Wire::new(Fork::Prague);
     wire.follow(1..=3);
     let hashes = vec![wire.chain.hash(2); 1_024];

@@ -58,11 +58,14 @@ impl Loader<'_> {
     fn run(&self, is_over: &AtomicBool) -> u64 {
         let mut connection = self.engine.connect();
         let mut count = 0;
-        while !is_over.load(Ordering::Relaxed) {
+        // Once in any case, however late this thread begins.
+        loop {
             self.send(&mut connection, count);
             count += 1;
+            if is_over.load(Ordering::Relaxed) {
+                return count;
+            }
         }
-        count
     }
 
     /// Sends a request, and looks at its answer.

@@ -231,6 +231,10 @@ fn attend(
     } else {
         None
     };
+    if metrics.is_some() {
+        // Whoever asks once the node is ready is not told zeros.
+        metrics::report(&engine.status(), &engine.pool().status(), Instant::now());
+    }
     info!("ready");
     let metrics = metrics.map(|(_, handle)| handle);
     let watched = runtimes.rpc.block_on(watch(engine, metrics, ended));

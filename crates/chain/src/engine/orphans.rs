@@ -97,6 +97,8 @@ mod tests {
         let numbers: Vec<_> = numbers.map(|block| block.block().header.number).collect();
         assert_eq!(numbers, [1, 2]);
         assert_eq!(orphans.len(), 1);
+        assert!(orphans.take_child(B256::repeat_byte(2)).is_some());
+        assert_eq!((orphans.len(), orphans.bytes), (0, 0));
     }
 
     #[test]

@@ -162,7 +162,7 @@ fn a_diff_spans_all_transactions_of_the_journal() {
 }
 
 #[test]
-fn a_destroyed_account_is_gone_and_comes_back_without_its_storage() {
+fn f4_a_destroyed_account_is_gone_and_comes_back_without_its_storage() {
     // SELFDESTRUCT(CALLER)
     let state = with_contract(&alloy_primitives::hex!("33ff"), &[(0, 7)]);
     let destroy = tx(0, TxKind::Call(CONTRACT), 0, &[]);

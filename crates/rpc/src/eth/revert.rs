@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn data_of_another_form_has_no_reason() {
+    fn f3_data_of_another_form_has_no_reason() {
         for data in [
             Bytes::new(),
             Bytes::from_static(&[1, 2, 3, 4, 5]),
