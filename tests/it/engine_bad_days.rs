@@ -327,7 +327,8 @@ fn f8_a_journal_that_is_cut_anywhere_in_its_last_entry_lacks_just_that() {
         let first = last_entry(&journal);
         // Every byte of its head, its last ones, and some between: the journal itself is tested at
         // every byte.
-        let is_tried = |end: &usize| end - first <= 16 || journal.len() - end <= 4 || end % 13 == 0;
+        let is_tried =
+            |end: &usize| end - first <= 16 || journal.len() - end <= 4 || end.is_multiple_of(13);
         for end in (first..=journal.len()).filter(is_tried) {
             let told = format!("{end} of {} bytes", journal.len());
             std::fs::write(folder.journal(), &journal[..end]).expect("room");
