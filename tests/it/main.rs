@@ -20,6 +20,7 @@ mod import_faults;
 mod import_support;
 mod node_config;
 mod node_life;
+mod node_support;
 mod replay_cli;
 mod witness_replay;
 

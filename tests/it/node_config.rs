@@ -3,29 +3,17 @@
 
 use crate::{
     import_support::{DESTRUCTIVE, MODERN, Place, Ran, text},
-    support::{in_time, program, root},
+    node_support::{Running, fugue},
+    support::root,
 };
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::Command,
 };
 use tempfile::TempDir;
-
-/// The program, without settings of whoever runs the tests.
-fn fugue(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FUGUE_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments);
-    command
-}
 
 /// A folder with a file of settings.
 struct Files(TempDir);
@@ -256,80 +244,20 @@ fn completions_and_manual_know_the_flags() {
     }
 }
 
-/// A node that runs. It is killed when this is dropped.
-struct Node {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    /// What it said when it was ready, by message.
-    said: BTreeMap<String, Value>,
+/// Begins a node that tells metrics, and waits until it is ready.
+fn start(mut command: Command, flags: &[&str]) -> Running {
+    command.args(["--metrics", "127.0.0.1:0"]).args(flags);
+    Running::spawn(command)
 }
 
-impl Node {
-    /// Begins a node, and waits until it is ready.
-    fn start(flags: &[&str]) -> Self {
-        Self::start_as(fugue(&["node"]), flags)
-    }
-
-    fn start_as(mut command: Command, flags: &[&str]) -> Self {
-        command.args(["--threads", "2", "--log.format", "json", "--authrpc.port", "0"]);
-        command.args(["--metrics", "127.0.0.1:0", "--ipcdisable"]).args(flags);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let node = Self { child, stderr, said: BTreeMap::new() };
-        in_time("a node starts", move || node.until("ready"))
-    }
-
-    fn until(mut self, message: &str) -> Self {
-        loop {
-            let mut line = String::new();
-            let bytes = self.stderr.read_line(&mut line).expect("UTF-8");
-            assert!(bytes > 0, "the node ended: {:?}", self.said);
-            let value: Value = serde_json::from_str(&line)
-                .unwrap_or_else(|error| panic!("{error}: {line} after {:?}", self.said));
-            let said = value["message"].as_str().expect("a message").to_owned();
-            let is_last = said == message;
-            self.said.insert(said, value);
-            if is_last {
-                return self;
-            }
-        }
-    }
-
-    /// Where it listens, by the message that says so.
-    fn address(&self, message: &str) -> &str {
-        self.said[message]["address"].as_str().unwrap_or_else(|| panic!("{:?}", self.said))
-    }
-
-    /// Asks for a path at the address for metrics: the answer with its head.
-    fn get(&self, path: &str) -> String {
-        let address = self.address("metrics at /metrics, /health and /ready");
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    }
-
-    /// Sends a signal, and gives the exit code and what was said.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status().expect("kill is there");
-        assert!(sent.success(), "{signal} was not sent");
-        in_time("a node stops", move || {
-            let mut rest = String::new();
-            self.stderr.read_to_string(&mut rest).expect("UTF-8");
-            (self.child.wait().expect("it has ended").code(), rest)
-        })
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Asks a node for a path at the address for metrics: the answer with its head.
+fn get(node: &Running, path: &str) -> String {
+    let address = node.address("metrics at /metrics, /health and /ready");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 #[test]
@@ -338,7 +266,7 @@ fn a_node_tells_of_itself_and_stops_when_it_is_told_to() {
     let genesis = place.path("genesis.json");
     let datadir = place.path("data");
     let own = ["--datadir", text(&datadir), "--chain", text(&genesis)];
-    let node = Node::start(&[&own[..], &["--http", "--http.port", "0"]].concat());
+    let node = start(fugue(&["node"]), &[&own[..], &["--http", "--http.port", "0"]].concat());
     let hash = MODERN.hash(0).to_string();
     assert_eq!(node.said["head"]["number"], 0, "{:?}", node.said);
     assert_eq!(node.said["fugue"]["genesis"], hash, "{:?}", node.said);
@@ -348,11 +276,11 @@ fn a_node_tells_of_itself_and_stops_when_it_is_told_to() {
             .unwrap_or_else(|error| panic!("{server}: {error}"));
     }
 
-    assert!(node.get("/health").starts_with("HTTP/1.1 200 OK\r\n"));
-    let ready = node.get("/ready");
+    assert!(get(&node, "/health").starts_with("HTTP/1.1 200 OK\r\n"));
+    let ready = get(&node, "/ready");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(ready.ends_with("\r\n\r\nno fork choice of a consensus client yet\n"), "{ready}");
-    let metrics = node.get("/metrics");
+    let metrics = get(&node, "/metrics");
     for line in [
         "fugue_head_number 0",
         "fugue_healthy 1",
@@ -382,7 +310,7 @@ fn a_node_tells_of_itself_and_stops_when_it_is_told_to() {
     let wrong = ["node", "--datadir", text(&datadir), "--chain", text(&another), "--ipcdisable"];
     let wrong = Ran::in_time("a node of another chain", fugue(&wrong)).ends(2);
     wrong.says(&format!("the data is of the chain with genesis {hash}"));
-    let (code, rest) = Node::start(&own).end("-INT");
+    let (code, rest) = start(fugue(&["node"]), &own).end("-INT");
     assert_eq!(code, Some(0), "{rest}");
 }
 
@@ -391,7 +319,7 @@ fn a_node_for_development_has_its_own_chain_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = fugue(&["node", "--dev", "--dev.block-time", "1"]);
     command.env("TMPDIR", folder.path());
-    let node = Node::start_as(command, &[]);
+    let node = start(command, &[]);
     assert_eq!(node.said["fugue"]["chain_id"], 1_337, "{:?}", node.said);
     assert!(node.said.contains_key("account with funds"), "{:?}", node.said);
     let warning = "everybody knows the keys of these accounts: they are for this chain alone";
@@ -401,8 +329,8 @@ fn a_node_for_development_has_its_own_chain_and_leaves_nothing() {
     assert!(own.to_string_lossy().starts_with("fugue-dev-"), "{own:?}");
     assert!(left.next().is_none(), "one folder for the chain");
     // It has no consensus client, and needs none.
-    assert!(node.get("/ready").starts_with("HTTP/1.1 200 OK\r\n"));
-    let node = in_time("a block", move || node.until("block"));
+    assert!(get(&node, "/ready").starts_with("HTTP/1.1 200 OK\r\n"));
+    let node = node.after("block");
     let (code, rest) = node.end("-INT");
     assert_eq!(code, Some(0), "{rest}");
     assert_eq!(folder.path().read_dir().expect("a folder").count(), 0, "it is left");

@@ -314,8 +314,13 @@ impl Chain {
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
         match &self.work {
             Some(work) => Ok(work.snapshot.clone()),
-            None => Ok(Arc::new(self.store.snapshot_for(self.executor.threads() + 1)?)),
+            None => self.new_snapshot(),
         }
+    }
+
+    /// The store as it is now, for the threads of an import.
+    pub(crate) fn new_snapshot(&self) -> Result<Arc<Snapshot>, ImportError> {
+        Ok(Arc::new(self.store.snapshot_for(self.executor.threads() + 1)?))
     }
 
     fn known(&self, hash: B256, header: &Header) -> Result<Option<Imported>, ImportError> {
@@ -560,8 +565,8 @@ impl Chain {
 
     /// The state after a block, built anew.
     pub(crate) fn work_after(&self, hash: B256) -> Result<Work, ImportError> {
-        let Self { store, tree, executor, .. } = self;
-        Work::after(hash, store, tree, executor.pool(), executor.threads() + 1)
+        let (below, path) = self.tree.path_to(hash);
+        Work::above(below, &path, self.new_snapshot()?, self.executor.pool())
     }
 
     /// Counts the blocks of the head's chain that are not durable.

@@ -185,7 +185,7 @@ impl Chain {
             self.cache.clear();
         }
         pruned?;
-        let snapshot = Arc::new(self.store.snapshot_for(self.executor.threads() + 1)?);
+        let snapshot = self.new_snapshot()?;
         self.tree.settle(&blocks, self.head.number, &snapshot)?;
         self.count_pending();
         if let Some(work) = work.filter(|_| extends) {

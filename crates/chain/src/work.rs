@@ -6,11 +6,10 @@ use crate::{
     cache::StateCache,
     chain::header_of,
     proven::ProvenState,
-    tree::Tree,
     warm::{Watched, warm},
 };
 use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
-use fugue_storage::{BlockRecord, CheckedNodes, Snapshot, Store};
+use fugue_storage::{BlockRecord, CheckedNodes, Snapshot};
 use fugue_trie::{HashedDiff, StateTrie, TrieSource};
 use fugue_types::{Address, B256, Bytes, U256};
 use rayon::ThreadPool;
@@ -41,18 +40,6 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// The state after a block of the tree or of the store.
-    pub(crate) fn after(
-        at: B256,
-        store: &Store,
-        tree: &Tree,
-        pool: Option<&ThreadPool>,
-        threads: usize,
-    ) -> Result<Self, ImportError> {
-        let (below, path) = tree.path_to(at);
-        Self::above(below, &path, Arc::new(store.snapshot_for(threads)?), pool)
-    }
-
     /// The state after the last block of a path, the first of which is a child of the durable block
     /// `below`.
     pub(crate) fn above(
@@ -74,34 +61,23 @@ impl Work {
             if is_on_head { StateTrie::new(header.state_root) } else { snapshot.tries_at(base)? };
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
         let mut work = Self { at: below, snapshot, base, base_hash: below, layer, tries, hashes };
-        work.extend(path, pool)?;
-        Ok(work)
-    }
-
-    /// The state becomes that after the last of these blocks, which follow.
-    pub(crate) fn extend(
-        &mut self,
-        path: &[Arc<BlockRecord>],
-        pool: Option<&ThreadPool>,
-    ) -> Result<(), ImportError> {
-        let Some(last) = path.last() else { return Ok(()) };
+        let Some(last) = path.last() else { return Ok(work) };
         let mut changes = Layer::default();
         for record in path {
             changes.push(&record.diff)?;
-            self.advance(record.block.block().header.number, record.block.hash(), &record.diff)?;
+            work.advance(record.block.block().header.number, record.block.hash(), &record.diff)?;
         }
         let diff = HashedDiff::from(&changes.into_diff());
         // All blocks at once. On the durable head the root of the last vouches for what was read.
-        let (as_read, checked) = (&*self.snapshot, CheckedNodes(&self.snapshot));
-        let is_on_head = self.base == as_read.meta().head.number;
+        let (as_read, checked) = (&*work.snapshot, CheckedNodes(&work.snapshot));
         let source: &dyn TrieSource = if is_on_head { as_read } else { &checked };
-        self.tries.apply(source, &diff, pool)?;
+        work.tries.apply(source, &diff, pool)?;
         let header = &last.block.block().header;
-        if self.tries.root() != header.state_root {
+        if work.tries.root() != header.state_root {
             let message = format!("the tries of block {} do not come out", header.number);
             return Err(ImportError::Internal(message));
         }
-        Ok(())
+        Ok(work)
     }
 
     /// The state becomes that after the next block, to whose diff the tries were brought already.

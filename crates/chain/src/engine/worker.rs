@@ -251,8 +251,8 @@ impl Worker {
     /// Makes the chain of the head durable. A branch that leaves the durable chain stays in the
     /// journal: the consensus layer may yet come back from it.
     pub(crate) fn stop(mut self) -> Result<Head, ImportError> {
-        if self.is_persisting() {
-            self.look_at_store_to_the_end();
+        if let Err(error) = self.settle(true) {
+            self.end_work(&error);
         }
         if let Some(failure) = self.status.failed.take() {
             return Err(ImportError::Internal(failure));
@@ -263,12 +263,6 @@ impl Worker {
         }
         self.rewrite_journal()?;
         Ok(self.chain.head())
-    }
-
-    fn look_at_store_to_the_end(&mut self) {
-        if let Err(error) = self.settle(true) {
-            self.end_work(&error);
-        }
     }
 
     fn working(&self) -> Result<(), EngineError> {
