@@ -114,7 +114,9 @@ impl Ground<'_> {
 
 fn candidates(block: &RecoveredBlock) -> Vec<Candidate> {
     let pairs = block.block().body.transactions.iter().zip(block.senders());
-    pairs.map(|(tx, sender)| Candidate { tx: tx.clone(), sender: *sender }).collect()
+    pairs
+        .map(|(tx, sender)| Candidate { tx: tx.clone(), sender: *sender, footprint: None })
+        .collect()
 }
 
 /// Calls `check` with every generated block, ready to run, and its name.
@@ -263,7 +265,7 @@ fn call(from: Wallet, nonce: u64, gas_limit: u64, to: Address) -> Candidate {
         value: U256::from(1),
         input: Bytes::new(),
     });
-    Candidate { tx, sender: from.address() }
+    Candidate { tx, sender: from.address(), footprint: None }
 }
 
 /// To the sender itself, so that no account comes into being.
@@ -285,7 +287,7 @@ fn with_blobs(from: Wallet, nonce: u64, blobs: usize) -> Candidate {
         max_fee_per_blob_gas: GAS_PRICE,
         ..TxEip4844::default()
     });
-    Candidate { tx, sender: from.address() }
+    Candidate { tx, sender: from.address(), footprint: None }
 }
 
 #[test]

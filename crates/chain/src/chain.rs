@@ -4,6 +4,7 @@ use crate::{
     ChainOptions, Genesis, Head, HeadRule, ImportError, InvalidReason, Preparer,
     cache::StateCache,
     error::Fault,
+    footprints::Footprints,
     persist::Persisting,
     tree::{Invalid, Tree, weight},
     work::Work,
@@ -11,7 +12,7 @@ use crate::{
 use alloy_consensus::proofs::calculate_ommers_root;
 use alloy_rlp::EMPTY_LIST_CODE;
 use fugue_chainspec::{ChainSpec, Rules};
-use fugue_executor::{Execution, Executor, Mode, PreparedBlock, Scope};
+use fugue_executor::{Execution, Executor, Location, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
@@ -73,6 +74,8 @@ pub struct Imported {
     pub gas_used: u64,
     /// Transactions that it has.
     pub tx_count: usize,
+    /// Those of them that were run before, and ordered by what they read and wrote then.
+    pub foreseen: usize,
     /// Where it stands.
     pub place: Place,
     /// The parallel run gave another outcome, and the sequential one stands. A defect of ours.
@@ -87,6 +90,8 @@ pub struct Chain {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) store: Arc<Store>,
     pub(crate) executor: Arc<Executor>,
+    /// Of transactions that were run before; whoever does that puts them here.
+    pub(crate) footprints: Arc<Footprints>,
     pub(crate) options: ChainOptions,
     pub(crate) tree: Tree,
     pub(crate) head: Head,
@@ -194,6 +199,7 @@ impl Chain {
             spec: Arc::new(spec),
             store: Arc::new(store),
             executor,
+            footprints: Arc::default(),
             options,
             tree: Tree::default(),
             head,
@@ -283,9 +289,10 @@ impl Chain {
 
     fn import_judged(
         &mut self,
-        prepared: PreparedBlock,
+        mut prepared: PreparedBlock,
         parent: Parent,
     ) -> Result<Imported, ImportError> {
+        let foreseen = self.foresee(&mut prepared);
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);
         let refused = Invalid::child_of(&parent.header, block.header.parent_hash);
@@ -307,7 +314,31 @@ impl Chain {
             HeadRule::Heaviest if self.is_batch_full() => self.flush()?,
             HeadRule::Heaviest | HeadRule::Forkchoice => None,
         };
-        Ok(Imported { number, hash, gas_used, tx_count, place, parallel_differed, durable })
+        Ok(Imported {
+            number,
+            hash,
+            gas_used,
+            tx_count,
+            foreseen,
+            place,
+            parallel_differed,
+            durable,
+        })
+    }
+
+    /// Lets transactions wait for those whose writes they are likely to read. Gives the number of
+    /// transactions of which anything is known.
+    fn foresee(&self, prepared: &mut PreparedBlock) -> usize {
+        if self.options.mode == Mode::Seq {
+            return 0;
+        }
+        let txs = &prepared.block().block().body.transactions;
+        let footprints = self.footprints.of(txs.iter().map(|tx| tx.hash()));
+        let known = footprints.iter().flatten().count();
+        if known > 0 {
+            prepared.foresee(&footprints);
+        }
+        known
     }
 
     /// The store at its head: the snapshot that is at hand, if there is one.
@@ -330,6 +361,7 @@ impl Chain {
             hash,
             gas_used: header.gas_used,
             tx_count: 0,
+            foreseen: 0,
             place: Place::Known,
             parallel_differed: false,
             durable: None,
@@ -529,6 +561,14 @@ impl Chain {
         work.advance(header.number, prepared.block().hash(), &outcome.diff)?;
         let access_list = outcome.access_list.map(|list| alloy_rlp::encode(list).into());
         Ok(Executed { diff: outcome.diff, receipts, access_list, storage_roots })
+    }
+
+    /// Brings into memory what the next block is likely to need.
+    pub(crate) fn warm(&mut self, keys: &[Location]) {
+        let (head, branches_max) = (self.head.hash, self.options.branches_max);
+        if let Some(work) = self.work.as_mut().filter(|work| work.at == head) {
+            work.warm(&self.cache, keys, branches_max);
+        }
     }
 
     /// Puts an executed block into the tree, and follows the heaviest chain: by total difficulty,

@@ -10,19 +10,21 @@
 //! exactly once. A block is called invalid only by [`Chain::import`], after a sequential run on a
 //! proven state; whatever else goes wrong is an [`EngineError`].
 
+mod ahead;
 mod answer;
 mod blocks;
 mod builder;
+mod ground;
 mod local;
 mod orphans;
 mod pool;
 mod worker;
 
-use crate::{Chain, ChainView, Head, ImportError, Times};
+use crate::{Chain, ChainView, Head, ImportError, Times, footprints::Footprints};
 use alloy_rlp::Encodable;
 use builder::{Builder, Builds};
 use fugue_chainspec::ChainSpec;
-use fugue_executor::{Executor, Mode};
+use fugue_executor::{Executor, Location, Mode};
 use fugue_txpool::{Added, Origin, Pool};
 use fugue_types::{B256, Bytes, SealedBlock};
 use local::LocalTxs;
@@ -30,8 +32,8 @@ use parking_lot::{Mutex, RwLock};
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -125,12 +127,16 @@ pub struct EngineStatus {
     pub invalid: usize,
     /// Blocks that were imported.
     pub imported: u64,
+    /// Transactions of theirs that were run before, and ordered by what they read and wrote then.
+    pub foreseen: u64,
     /// Blocks whose parallel run gave another outcome than the sequential one. Defects of ours.
     pub parallel_differed: u64,
     /// Times that the head left its chain.
     pub reorganisations: u64,
     /// Blocks that were built.
     pub built: u64,
+    /// Transactions of the pool that were run on the state of the head, or of the one before.
+    pub preexecuted: usize,
     /// What each step took, summed up.
     pub times: Times,
     /// The newest fork choice named a head that is not known.
@@ -152,12 +158,32 @@ struct Shared {
     local: LocalTxs,
     /// Bytes of blocks in calls that wait.
     call_bytes: AtomicUsize,
+    /// What transactions of the pool read and write.
+    footprints: Arc<Footprints>,
+    /// A call is being answered: who looks ahead stands back.
+    is_busy: AtomicBool,
+    /// The chain's thread has keys that it is to bring into memory.
+    is_warming: AtomicBool,
+    /// For those who must not keep the chain's thread from ending.
+    calls: Weak<SyncSender<Command>>,
+}
+
+impl Shared {
+    /// Names to the chain's thread what the next block is likely to read.
+    fn name_keys(&self, keys: Vec<Location>) {
+        self.is_warming.store(true, Ordering::Release);
+        let is_sent =
+            self.calls.upgrade().is_some_and(|calls| calls.try_send(Command::Warm(keys)).is_ok());
+        if !is_sent {
+            self.is_warming.store(false, Ordering::Release);
+        }
+    }
 }
 
 /// The handle of an engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    calls: SyncSender<Command>,
+    calls: Arc<SyncSender<Command>>,
     shared: Arc<Shared>,
     calls_max: usize,
     call_bytes_max: usize,
@@ -167,7 +193,7 @@ pub struct Engine {
 /// dropped.
 #[derive(Debug)]
 pub struct EngineThread {
-    calls: SyncSender<Command>,
+    calls: Arc<SyncSender<Command>>,
     chain: JoinHandle<Result<Head, ImportError>>,
     builder: JoinHandle<()>,
     shared: Arc<Shared>,
@@ -185,6 +211,7 @@ impl Engine {
     ) -> Result<(Self, EngineThread), ImportError> {
         let no_thread = |error: std::io::Error| ImportError::Internal(error.to_string());
         let (calls, queue) = sync_channel(options.calls_max.max(1));
+        let calls = Arc::new(calls);
         let executor = Executor::new(options.build_threads)
             .map_err(|error| ImportError::Internal(error.to_string()))?;
         let (builds, jobs) = Builds::new();
@@ -197,6 +224,10 @@ impl Engine {
             builds,
             local: LocalTxs::default(),
             call_bytes: AtomicUsize::new(0),
+            footprints: chain.footprints.clone(),
+            is_busy: AtomicBool::new(false),
+            is_warming: AtomicBool::new(false),
+            calls: Arc::downgrade(&calls),
         });
         let (calls_max, call_bytes_max) = (options.calls_max, options.call_bytes_max);
         let local_txs = options.local_txs.clone();
@@ -271,8 +302,10 @@ impl Engine {
     /// # Errors
     /// [`SubmitError`].
     pub fn submit(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError> {
-        let Shared { local, pool, .. } = &*self.shared;
-        local.submit(encoded, origin, pool, &self.view())
+        let Shared { local, pool, builds, .. } = &*self.shared;
+        let added = local.submit(encoded, origin, pool, &self.view())?;
+        builds.stir();
+        Ok(added)
     }
 
     fn call(&self, command: Command) {
@@ -315,7 +348,8 @@ impl Engine {
 
     /// What the engine tells of itself.
     pub fn status(&self) -> EngineStatus {
-        self.shared.status.lock().clone()
+        let preexecuted = self.shared.footprints.len();
+        EngineStatus { preexecuted, ..self.shared.status.lock().clone() }
     }
 }
 

@@ -14,6 +14,7 @@ mod cache;
 mod chain;
 mod engine;
 mod error;
+mod footprints;
 mod genesis;
 mod judge;
 mod options;

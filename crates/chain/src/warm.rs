@@ -8,6 +8,7 @@
 //! Nothing depends on it: a key that is passed over, or that cannot be read, is read when the root
 //! is computed.
 
+use fugue_executor::Location;
 use fugue_state::{Account, StateError, StateView};
 use fugue_trie::{Batch, StateTrie, TrieSource};
 use fugue_types::{Address, B256, Bytes, U256};
@@ -21,18 +22,15 @@ const KEYS_MAX: usize = 4_096;
 /// Keys that are hashed together.
 const TOGETHER_MAX: usize = 64;
 
-/// An account, or a slot of it.
-pub(crate) type Key = (Address, Option<U256>);
-
 /// A view that tells what is read of it.
 pub(crate) struct Watched<'v> {
     view: &'v dyn StateView,
-    keys: SyncSender<Key>,
+    keys: SyncSender<Location>,
 }
 
 impl<'v> Watched<'v> {
     /// The view, and where its keys come out until it is dropped.
-    pub(crate) fn new(view: &'v dyn StateView) -> (Self, Receiver<Key>) {
+    pub(crate) fn new(view: &'v dyn StateView) -> (Self, Receiver<Location>) {
         let (keys, receiver) = sync_channel(KEYS_MAX);
         (Self { view, keys }, receiver)
     }
@@ -66,34 +64,39 @@ impl StateView for Watched<'_> {
 pub(crate) fn warm(
     tries: &mut StateTrie,
     source: &dyn TrieSource,
-    keys: Receiver<Key>,
+    keys: Receiver<Location>,
     is_over: &AtomicBool,
 ) {
-    let mut batch = Batch::default();
     while let Ok(first) = keys.recv() {
-        let together: Vec<Key> =
+        let together: Vec<Location> =
             std::iter::once(first).chain(keys.try_iter().take(TOGETHER_MAX - 1)).collect();
-        let mut hashed: Vec<(B256, Option<B256>)> = Vec::with_capacity(together.len());
-        for (index, (address, slot)) in together.iter().enumerate() {
-            batch.push(address.as_slice(), (index, false));
-            if let Some(slot) = slot {
-                batch.push(&slot.to_be_bytes::<32>(), (index, true));
-            }
-            hashed.push((B256::ZERO, slot.map(|_| B256::ZERO)));
-        }
-        batch.hash(|(index, is_slot), hash| {
-            let (owner, slot) = &mut hashed[*index];
-            if *is_slot {
-                *slot = Some(hash);
-            } else {
-                *owner = hash;
-            }
-        });
-        for (owner, slot) in hashed {
+        for (owner, slot) in hashed(&together) {
             // After an error too: computing the root will come upon it again, and say it.
             if is_over.load(Ordering::Relaxed) || tries.warm(source, owner, slot).is_err() {
                 return;
             }
         }
     }
+}
+
+/// Keys as the tries know them.
+pub(crate) fn hashed(keys: &[Location]) -> Vec<(B256, Option<B256>)> {
+    let mut batch = Batch::default();
+    let mut hashed: Vec<(B256, Option<B256>)> = Vec::with_capacity(keys.len());
+    for (index, (address, slot)) in keys.iter().enumerate() {
+        batch.push(address.as_slice(), (index, false));
+        if let Some(slot) = slot {
+            batch.push(&slot.to_be_bytes::<32>(), (index, true));
+        }
+        hashed.push((B256::ZERO, slot.map(|_| B256::ZERO)));
+    }
+    batch.hash(|(index, is_slot), hash| {
+        let (owner, slot) = &mut hashed[*index];
+        if *is_slot {
+            *slot = Some(hash);
+        } else {
+            *owner = hash;
+        }
+    });
+    hashed
 }

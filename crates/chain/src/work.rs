@@ -6,8 +6,9 @@ use crate::{
     cache::StateCache,
     chain::header_of,
     proven::ProvenState,
-    warm::{Watched, warm},
+    warm::{Watched, hashed, warm},
 };
+use fugue_executor::Location;
 use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, Snapshot};
 use fugue_trie::{HashedDiff, StateTrie, TrieSource};
@@ -138,6 +139,26 @@ impl Work {
             is_over.store(true, Ordering::Relaxed);
             done
         }))
+    }
+
+    /// Brings into memory what a block will need that reads these, and may change them. Nothing
+    /// depends on it: what cannot be read is passed over.
+    pub(crate) fn warm(&mut self, cache: &StateCache, keys: &[Location], branches_max: usize) {
+        if self.base != self.snapshot.meta().head.number || self.tries.branches() > branches_max {
+            return;
+        }
+        let read = |view: &dyn StateView| {
+            for (address, slot) in keys {
+                let _ = match slot {
+                    Some(slot) => view.slot(*address, *slot).map(drop),
+                    None => view.account(*address).map(drop),
+                };
+            }
+        };
+        let _ = self.with_view(cache, None, read);
+        for (owner, slot) in hashed(keys) {
+            let _ = self.tries.warm(&*self.snapshot, owner, slot);
+        }
     }
 
     /// As [`Work::with_view`], with a view that damage of the store cannot change.

@@ -18,12 +18,12 @@
 
 mod filling;
 
-use crate::{BlockError, BlockOutcome, Report, frame};
+use crate::{BlockError, BlockOutcome, Footprint, Report, frame};
 use fugue_chainspec::Rules;
 use fugue_evm::{CodeCache, FeePayment, InvalidTx, Kernel, PreparedTx, ViewReader};
 use fugue_state::{Overlay, StateView};
 use fugue_types::{Address, Header, Transaction, U256, Withdrawals};
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 pub(crate) use filling::{Filled, Filling};
 
@@ -34,6 +34,9 @@ pub struct Candidate {
     pub tx: Transaction,
     /// Its sender, recovered from its signature by the rules of the block.
     pub sender: Address,
+    /// What it read and wrote when it was run before, if it was. Only the order depends on it in
+    /// which candidates run ahead of their turn.
+    pub footprint: Option<Arc<Footprint>>,
 }
 
 /// A block to be.
@@ -121,7 +124,7 @@ pub(crate) struct Job<'b> {
     /// The candidates, as a block carries them and as they run.
     pub(crate) transactions: &'b [Transaction],
     pub(crate) txs: &'b [PreparedTx],
-    /// For each candidate the nearest earlier one whose nonce it builds upon.
+    /// For each candidate the nearest earlier one without which it is not worth running.
     pub(crate) predecessors: &'b [Option<usize>],
 }
 

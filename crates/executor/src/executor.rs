@@ -1,8 +1,9 @@
 //! The executor: its threads, its code cache, and the choice of the mode.
 
 use crate::{
-    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, PreparedBlock,
+    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, PreparedBlock,
     build::{self, Job},
+    footprint,
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -10,8 +11,8 @@ use crate::{
 use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
 use fugue_scheduler::Stats;
-use fugue_state::StateView;
-use fugue_types::{B256, Bytes, CheckedBlock, RecoveredBlock};
+use fugue_state::{Layer, StateView};
+use fugue_types::{Address, B256, Bytes, CheckedBlock, Header, RecoveredBlock, Transaction};
 use parking_lot::Mutex;
 use std::{fmt, str::FromStr};
 
@@ -212,10 +213,14 @@ impl Executor {
         view: &dyn StateView,
         limits: &BuildLimits,
     ) -> Result<Built, BlockError> {
-        let pairs = candidates.into_iter().map(|Candidate { tx, sender }| (tx, sender));
+        let mut footprints = Vec::with_capacity(candidates.len());
+        let pairs = candidates.into_iter().map(|Candidate { tx, sender, footprint }| {
+            footprints.push(footprint);
+            (tx, sender)
+        });
         let (transactions, senders): (Vec<_>, Vec<_>) = pairs.unzip();
         let txs = prepare_txs(&transactions, &senders, self.pool_for(transactions.len()))?;
-        let predecessors = predecessors(&txs);
+        let predecessors = predecessors(&txs, &footprints);
         let Draft { header, withdrawals } = *draft;
         let job = Job {
             header,
@@ -237,6 +242,28 @@ impl Executor {
             },
         };
         Ok(filled.into_built(transactions, senders, report))
+    }
+
+    /// Runs transactions one after the other on the state before a block that may have them, on the
+    /// caller's thread, and tells what each read and wrote: `None` for one that is refused, and
+    /// then nothing of it is left. `layer` holds what was done before on that state, and is added
+    /// to. It ends early if `goes_on` says no before a transaction.
+    ///
+    /// The block is not opened, and no fees are paid: what comes out is a guess.
+    ///
+    /// # Errors
+    /// If a transaction is of an unknown type, or the layer is not one of that state; the layer is
+    /// then void.
+    pub fn preexecute<'t>(
+        &self,
+        header: &Header,
+        rules: &Rules,
+        view: &dyn StateView,
+        layer: &mut Layer,
+        txs: impl IntoIterator<Item = (&'t Transaction, Address)>,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<Vec<Option<Footprint>>, BlockError> {
+        footprint::preexecute(header, rules, &self.codes, view, layer, txs, goes_on)
     }
 
     /// What a parallel run borrows.

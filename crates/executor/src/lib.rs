@@ -7,13 +7,15 @@
 //! The path: [`Executor::prepare`] recovers senders and authorities, [`Executor::execute`] opens
 //! the block (system calls), runs its transactions in the chosen [`Mode`], closes it (withdrawals,
 //! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
-//! candidates, of which it takes into the block what fits.
+//! candidates, of which it takes into the block what fits. [`Executor::preexecute`] runs
+//! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
 
 mod access_list;
 mod build;
 mod divergence;
 mod error;
 mod executor;
+mod footprint;
 mod frame;
 mod occ;
 mod outcome;
@@ -26,5 +28,6 @@ pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};
+pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;

@@ -1,18 +1,19 @@
 //! From a checked block to one that can be executed: senders, authorities, order per sender.
 
-use crate::{BlockError, InvalidBlock};
+use crate::{BlockError, Footprint, InvalidBlock, Location};
 use alloy_consensus::transaction::SignerRecoverable;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{PreparedTx, TxEncodingError};
-use fugue_types::{Address, AddressMap, CheckedBlock, RecoveredBlock, Transaction};
+use fugue_types::{Address, CheckedBlock, HashMap, RecoveredBlock, Transaction};
 use rayon::{ThreadPool, prelude::*};
+use std::sync::Arc;
 
 /// A block with everything that is computed once and not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedBlock {
     pub(crate) block: RecoveredBlock,
     pub(crate) txs: Vec<PreparedTx>,
-    /// For each transaction the nearest earlier one whose nonce it builds upon.
+    /// For each transaction the nearest earlier one without which it is not worth running.
     pub(crate) predecessors: Vec<Option<usize>>,
 }
 
@@ -45,8 +46,14 @@ impl PreparedBlock {
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
         let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
-        let predecessors = predecessors(&txs);
+        let predecessors = predecessors(&txs, &[]);
         Ok(Self { block, txs, predecessors })
+    }
+
+    /// Lets transactions wait for those whose writes they are likely to read. `footprints` has one
+    /// for each transaction that was run before.
+    pub fn foresee(&mut self, footprints: &[Option<Arc<Footprint>>]) {
+        self.predecessors = predecessors(&self.txs, footprints);
     }
 
     /// The block and its senders.
@@ -79,16 +86,27 @@ pub(crate) fn prepare_txs(
     }
 }
 
-/// For each transaction the nearest earlier one whose nonce it builds upon.
-pub(crate) fn predecessors(txs: &[PreparedTx]) -> Vec<Option<usize>> {
-    let mut last_of: AddressMap<usize> = AddressMap::default();
+/// For each transaction the nearest earlier one without which it is not worth running: whose nonce
+/// it builds upon, or, as far as footprints tell, whose writes it reads.
+pub(crate) fn predecessors(
+    txs: &[PreparedTx],
+    footprints: &[Option<Arc<Footprint>>],
+) -> Vec<Option<usize>> {
+    let mut last_writer: HashMap<Location, usize> = HashMap::default();
     let mut predecessors = Vec::with_capacity(txs.len());
     for (index, tx) in txs.iter().enumerate() {
-        predecessors.push(last_of.insert(tx.sender(), index));
-        // An authorization counts up its authority's nonce as a transaction does.
-        for authority in tx.authorities().filter(|authority| *authority != tx.sender()) {
-            last_of.insert(authority, index);
+        let sender = (tx.sender(), None);
+        let mut latest = last_writer.get(&sender).copied();
+        if let Some(Some(footprint)) = footprints.get(index) {
+            for read in footprint.reads() {
+                latest = latest.max(last_writer.get(read).copied());
+            }
+            last_writer.extend(footprint.writes().iter().map(|write| (*write, index)));
         }
+        predecessors.push(latest);
+        last_writer.insert(sender, index);
+        // An authorization counts up its authority's nonce as a transaction does.
+        last_writer.extend(tx.authorities().map(|authority| ((authority, None), index)));
     }
     predecessors
 }

@@ -82,6 +82,27 @@ impl StateDiff {
         self
     }
 
+    /// The way back, without codes. `None` where that is not known: of an account whose storage
+    /// went, the slots are not listed.
+    pub fn reversed(&self) -> Option<Self> {
+        let reverse = |change: &AccountDiff| {
+            let AccountDiff { address, before, after, wiped, slots } = change;
+            if *wiped || (before.is_some() && after.is_none()) {
+                return None;
+            }
+            let slots = slots.iter().map(|slot| SlotDiff {
+                slot: slot.slot,
+                before: slot.after,
+                after: slot.before,
+            });
+            let slots = if before.is_some() { slots.collect() } else { Vec::new() };
+            let (before, after) = (*after, *before);
+            Some(AccountDiff { address: *address, before, after, wiped: false, slots })
+        };
+        let accounts = self.accounts.iter().map(reverse).collect::<Option<_>>()?;
+        Some(Self { accounts, codes: Vec::new() })
+    }
+
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()

@@ -124,7 +124,17 @@ impl Layer {
 impl<'v> Overlay<'v> {
     /// Nothing has changed yet.
     pub fn new(parent: &'v dyn StateView) -> Self {
-        Self { parent, layer: Layer::default() }
+        Self::over(parent, Layer::default())
+    }
+
+    /// What the layer holds has changed.
+    pub fn over(parent: &'v dyn StateView, layer: Layer) -> Self {
+        Self { parent, layer }
+    }
+
+    /// What has changed, taken off the parent.
+    pub fn into_layer(self) -> Layer {
+        self.layer
     }
 
     /// Whether no diff has changed anything.

@@ -281,6 +281,11 @@ impl StateTrie {
         trie.warm(source, &Nibbles::unpack(slot), &self.made)
     }
 
+    /// Branches in memory, at most.
+    pub fn branches(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// Branches that changed since the last call.
     pub fn take_updates(&mut self) -> TrieUpdate {
         let accounts = self.accounts.take_updates();

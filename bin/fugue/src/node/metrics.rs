@@ -64,6 +64,11 @@ const METRICS: &[Metric] = &[
     ),
     metric("fugue_healthy", Kind::Gauge, "0 once the engine has failed, else 1"),
     metric("fugue_blocks_imported_total", Kind::Counter, "blocks that were imported"),
+    metric(
+        "fugue_transactions_foreseen_total",
+        Kind::Counter,
+        "imported transactions that were run ahead, and ordered by what they read and wrote",
+    ),
     metric("fugue_reorganisations_total", Kind::Counter, "times that the head left its chain"),
     metric(
         "fugue_parallel_differed_total",
@@ -113,6 +118,11 @@ const METRICS: &[Metric] = &[
         "transactions in the pool, by kind: pending, queued, blob",
     ),
     labelled("fugue_pool_bytes", Kind::Gauge, "bytes that they take, by kind"),
+    metric(
+        "fugue_pool_preexecuted",
+        Kind::Gauge,
+        "transactions of the pool that were run ahead, on the state of the head or the one before",
+    ),
     // The builder.
     metric("fugue_payloads_built_total", Kind::Counter, "payloads that were built"),
     // The process.
@@ -185,9 +195,11 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
         orphans,
         invalid,
         imported,
+        foreseen,
         parallel_differed,
         reorganisations,
         built,
+        preexecuted,
         times,
         is_syncing,
         last_forkchoice,
@@ -202,6 +214,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     gauge!("fugue_forkchoice_age_seconds").set(silence.as_secs_f64());
     count("fugue_healthy", u64::from(failed.is_none()));
     counter!("fugue_blocks_imported_total").absolute(*imported);
+    counter!("fugue_transactions_foreseen_total").absolute(*foreseen);
     counter!("fugue_reorganisations_total").absolute(*reorganisations);
     counter!("fugue_parallel_differed_total").absolute(*parallel_differed);
     size("fugue_orphan_blocks", *orphans);
@@ -219,6 +232,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     counter!("fugue_persist_milliseconds_total").absolute(milliseconds(times.durable));
     counter!("fugue_persist_wait_milliseconds_total").absolute(milliseconds(times.waited));
     counter!("fugue_payloads_built_total").absolute(*built);
+    size("fugue_pool_preexecuted", *preexecuted);
     report_pool(pool);
 }
 

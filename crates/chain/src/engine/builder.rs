@@ -4,14 +4,16 @@
 //! begun: imports go on meanwhile. A newer build ends the one before; what that has stays to be
 //! asked for, until [`BUILDS_MAX`] newer ones have begun.
 
-use super::{BuildAttributes, BuiltPayload, EngineError, EngineOptions, PayloadId, Reply, Shared};
-use crate::{ChainView, Head, cache::StateCache, work::Work};
+use super::{
+    BuildAttributes, BuiltPayload, EngineError, EngineOptions, PayloadId, Reply, Shared,
+    ahead::Ahead, ground::Ground,
+};
+use crate::{ChainView, Head, ImportError};
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, proofs};
 use alloy_rlp::Encodable;
 use fugue_chainspec::{Fork, Rules};
 use fugue_executor::{BuildLimits, Built, Candidate, Draft, Executor, Mode};
 use fugue_state::StateView;
-use fugue_trie::{HashedDiff, StateTrie};
 use fugue_txpool::{PooledTx, SidecarForm};
 use fugue_types::{
     B256, Block, BlockBody, Bytes, Header, SealedBlock, U256, Withdrawals, keccak256,
@@ -148,6 +150,8 @@ pub(crate) struct Builds {
     queue: Mutex<Option<SyncSender<Arc<Job>>>>,
     /// Wakes the thread between two tries: there is a newer job, or the payload was asked for.
     woken: Condvar,
+    /// Wakes it while nothing is to be built: there may be something to look ahead at, or to build.
+    stirred: Condvar,
     wake: Mutex<()>,
     built: AtomicU64,
 }
@@ -159,6 +163,7 @@ impl Builds {
             jobs: Mutex::default(),
             queue: Mutex::new(Some(queue)),
             woken: Condvar::new(),
+            stirred: Condvar::new(),
             wake: Mutex::new(()),
             built: AtomicU64::new(0),
         };
@@ -220,6 +225,13 @@ impl Builds {
     fn wake(&self) {
         let _wake = self.wake.lock();
         self.woken.notify_all();
+        self.stirred.notify_all();
+    }
+
+    /// Something has changed that is worth a look ahead.
+    pub(crate) fn stir(&self) {
+        let _wake = self.wake.lock();
+        self.stirred.notify_all();
     }
 }
 
@@ -233,6 +245,8 @@ pub(crate) struct Builder {
     is_empty_first: bool,
     gas_limit: u64,
     extra_data: Bytes,
+    ahead: Ahead,
+    ground: Option<Ground>,
 }
 
 impl Builder {
@@ -246,35 +260,88 @@ impl Builder {
             is_empty_first: options.builds_empty_first,
             gas_limit: options.gas_limit,
             extra_data: options.extra_data.clone(),
+            ahead: Ahead::default(),
+            ground: None,
         }
     }
 
-    /// Builds what comes until no more comes.
-    pub(crate) fn run(self, jobs: &Receiver<Arc<Job>>) {
-        let mut next = jobs.recv().ok();
-        while let Some(job) = next {
+    /// Builds what comes until no more comes, and looks ahead meanwhile.
+    pub(crate) fn run(mut self, jobs: &Receiver<Arc<Job>>) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| self.wait(jobs)) {
             // A panic must not take the builder, and with it all later proposals, away.
             let build = || self.build(&job, jobs);
             match std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)) {
-                Ok(newer) => next = newer.or_else(|| jobs.recv().ok()),
-                Err(_) => {
-                    job.put(Err("the builder panicked".to_owned()));
-                    next = jobs.recv().ok();
-                }
+                Ok(newer) => next = newer,
+                Err(_) => job.put(Err("the builder panicked".to_owned())),
             }
         }
     }
 
+    /// Looks ahead until there is a job; `None` if there will be none.
+    fn wait(&mut self, jobs: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
+        let shared = self.shared.clone();
+        loop {
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if self.ahead.patience(&shared) == Some(Duration::ZERO) {
+                self.look_ahead();
+                continue;
+            }
+            // As in `improve`: what comes from here on either is seen, or wakes.
+            let mut wake = shared.builds.wake.lock();
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            match self.ahead.patience(&shared) {
+                Some(Duration::ZERO) => {}
+                Some(patience) => drop(shared.builds.stirred.wait_for(&mut wake, patience)),
+                None => shared.builds.stirred.wait(&mut wake),
+            }
+        }
+    }
+
+    fn look_ahead(&mut self) {
+        let (shared, executor) = (&*self.shared, &self.executor);
+        let (ahead, mut ground) = (&mut self.ahead, self.ground.take());
+        let go_on = || {
+            ahead.go_on(shared, executor, &mut ground);
+            ground
+        };
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(go_on)) {
+            Ok(ground) => self.ground = ground,
+            Err(_) => self.ahead.give_up(),
+        }
+    }
+
     /// Makes a job better and better; gives a newer one that came meanwhile.
-    fn build(&self, job: &Job, jobs: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
+    fn build(&mut self, job: &Job, jobs: &Receiver<Arc<Job>>) -> Option<Arc<Job>> {
         let until = Instant::now() + self.time;
-        let mut site = match Site::open(self, job) {
+        let ground = self.ground.take();
+        let mut site = match Site::open(self, job, ground) {
             Ok(site) => site,
             Err(error) => {
                 job.put(Err(error));
                 return None;
             }
         };
+        let newer = self.improve(&mut site, until, job, jobs);
+        self.ground = site.ground;
+        newer
+    }
+
+    fn improve(
+        &self,
+        site: &mut Site<'_>,
+        until: Instant,
+        job: &Job,
+        jobs: &Receiver<Arc<Job>>,
+    ) -> Option<Arc<Job>> {
         // The pool at the time of the newest try.
         let mut seen = None;
         let built = if self.is_empty_first {
@@ -337,14 +404,14 @@ struct Site<'b> {
     header: Header,
     withdrawals: Option<Withdrawals>,
     rules: Rules,
-    work: Work,
-    /// The tries after the parent.
-    tries: StateTrie,
-    cache: StateCache,
+    head: Head,
+    view: Arc<ChainView>,
+    /// `None` after a failure.
+    ground: Option<Ground>,
 }
 
 impl<'b> Site<'b> {
-    fn open(builder: &'b Builder, job: &Job) -> Result<Self, String> {
+    fn open(builder: &'b Builder, job: &Job, earlier: Option<Ground>) -> Result<Self, String> {
         let Job { view, head, parent, attributes, .. } = job;
         let view = view.lock().take().ok_or("the build has begun before")?;
         let spec = &builder.shared.spec;
@@ -370,13 +437,21 @@ impl<'b> Site<'b> {
             slot_number: attributes.slot_number,
             ..Header::default()
         };
-        let (snapshot, below, path) = view.path_to(head.hash);
         let pool = builder.executor.pool();
-        let work =
-            Work::above(below, &path, snapshot.clone(), pool).map_err(|it| it.to_string())?;
-        let tries = work.tries.clone();
-        let cache = StateCache::new();
-        Ok(Self { builder, header, withdrawals, rules, work, tries, cache })
+        let ground = Ground::at(*head, &view, earlier, pool).map_err(|it| it.to_string())?;
+        Ok(Self { builder, header, withdrawals, rules, head: *head, view, ground: Some(ground) })
+    }
+
+    /// The state of the parent, its tries as they are after it.
+    fn take_ground(&mut self) -> Result<Ground, ImportError> {
+        let Self { builder, head, view, ground, .. } = self;
+        let pool = builder.executor.pool();
+        if let Some(mut ground) = ground.take()
+            && ground.take_back(pool)?
+        {
+            return Ok(ground);
+        }
+        Ground::at(*head, view, None, pool)
     }
 
     fn limits(&self, until: Instant) -> BuildLimits {
@@ -409,27 +484,28 @@ impl<'b> Site<'b> {
         until: Instant,
     ) -> Result<BuiltPayload, String> {
         let limits = self.limits(until);
-        let Self { builder, header, withdrawals, rules, work, tries, cache } = self;
+        let mut ground = self.take_ground().map_err(|error| error.to_string())?;
+        let Self { builder, header, withdrawals, rules, .. } = self;
         let draft = Draft { header, withdrawals: withdrawals.as_ref() };
-        let tried = candidates
-            .iter()
-            .map(|pooled| Candidate { tx: pooled.tx.clone(), sender: pooled.sender });
+        let footprints = builder.shared.footprints.of(candidates.iter().map(|pooled| &pooled.hash));
+        let tried = candidates.iter().zip(footprints).map(|(pooled, footprint)| {
+            let (tx, sender) = (pooled.tx.clone(), pooled.sender);
+            Candidate { tx, sender, footprint }
+        });
         let tried: Vec<_> = tried.collect();
         let (executor, mode) = (&builder.executor, builder.mode);
         let call = |view: &dyn StateView| executor.build(mode, &draft, tried, rules, view, &limits);
-        let built = work.with_view(cache, None, call).map_err(|error| error.to_string())?;
+        let built = ground.with_view(call).map_err(|error| error.to_string())?;
         let Built { transactions, senders: _, taken, refused: _, outcome, fees, report: _ } =
             built.map_err(|error| error.to_string())?;
 
-        let mut tries = tries.clone();
-        let hashed = HashedDiff::from(&outcome.diff);
-        tries
-            .apply(&*work.snapshot, &hashed, executor.pool())
-            .map_err(|error| error.to_string())?;
+        let state_root =
+            ground.root_after(&outcome.diff, executor.pool()).map_err(|error| error.to_string())?;
+        self.ground = Some(ground);
         let receipts = outcome.receipts();
         let access_list = outcome.access_list.map(|list| Bytes::from(alloy_rlp::encode(list)));
         let header = Header {
-            state_root: tries.root(),
+            state_root,
             transactions_root: proofs::calculate_transaction_root(&transactions),
             receipts_root: receipts_root(&receipts),
             logs_bloom: logs_bloom(&receipts),

@@ -35,6 +35,28 @@ pub fn pool_head(spec: &ChainSpec, hash: B256, header: &Header) -> PoolHead {
     }
 }
 
+/// Seconds between two blocks, about. Source: consensus specification, `SECONDS_PER_SLOT`.
+const SLOT_SECONDS: u64 = 12;
+
+/// The header of the next block, as far as it can be told before there are attributes.
+pub(crate) fn next_header(spec: &ChainSpec, hash: B256, parent: &Header) -> Header {
+    let (number, timestamp) =
+        (parent.number.saturating_add(1), parent.timestamp.saturating_add(SLOT_SECONDS));
+    let rules = spec.rules_at(number, timestamp);
+    Header {
+        parent_hash: hash,
+        number,
+        timestamp,
+        gas_limit: parent.gas_limit,
+        mix_hash: parent.mix_hash,
+        base_fee_per_gas: rules
+            .has(Fork::London)
+            .then(|| child_base_fee(parent, &spec.rules(parent))),
+        excess_blob_gas: rules.blob_params.map(|params| child_excess_blob_gas(&params, parent)),
+        ..Header::default()
+    }
+}
+
 /// The head moved from `before` to that of the view. `None` if the view cannot tell what the pool
 /// must know: its guesses are then those of an older head.
 pub(crate) fn advance(

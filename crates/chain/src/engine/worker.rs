@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{Chain, ChainView, Head, ImportError, Place, tree::Invalid, view::Marks};
 use alloy_rlp::Decodable;
+use fugue_executor::Location;
 use fugue_storage::{Journal, Snapshot};
 use fugue_types::{B256, B256Map, Block, SealedBlock};
 use std::{
@@ -69,6 +70,8 @@ pub(crate) enum Command {
         hash: B256,
         caller: Caller<bool>,
     },
+    /// Keys that are to be brought into memory.
+    Warm(Vec<Location>),
     Stop,
 }
 
@@ -79,7 +82,7 @@ impl Command {
             Self::NewPayload { caller, .. } => caller.answer(Err(error)),
             Self::Forkchoice { caller, .. } => caller.answer(Err(error)),
             Self::Reconsider { caller, .. } => caller.answer(Err(error)),
-            Self::Stop => {}
+            Self::Warm(_) | Self::Stop => {}
         }
     }
 
@@ -193,8 +196,10 @@ impl Worker {
     }
 
     pub(crate) fn act(&mut self, command: Command) {
-        self.shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
+        let shared = self.shared.clone();
+        shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
         self.look_at_store();
+        shared.is_busy.store(true, Ordering::Release);
         match command {
             Command::NewPayload { block, bytes: _, caller } => {
                 let verdict = self.new_payload(*block);
@@ -211,8 +216,14 @@ impl Worker {
                 self.tell();
                 caller.answer(Ok(was_known));
             }
+            Command::Warm(keys) => {
+                self.chain.warm(&keys);
+                shared.is_warming.store(false, Ordering::Release);
+            }
             Command::Stop => {}
         }
+        shared.is_busy.store(false, Ordering::Release);
+        shared.builds.stir();
     }
 
     const fn is_persisting(&self) -> bool {
@@ -313,6 +324,7 @@ impl Worker {
             Ok(imported) => {
                 if imported.place != Place::Known {
                     self.status.imported += 1;
+                    self.status.foreseen += imported.foreseen as u64;
                     self.status.parallel_differed += u64::from(imported.parallel_differed);
                     self.journal_block(hash).map_err(|error| self.broken(error))?;
                     self.publish().map_err(|error| self.broken(error))?;
@@ -558,6 +570,7 @@ impl Worker {
             orphans: self.orphans.len(),
             invalid: self.chain.tree.invalid_count(),
             built: self.shared.builds.count(),
+            preexecuted: 0,
             times: self.chain.times(),
             ..self.status.clone()
         };

@@ -1,0 +1,35 @@
+//! What is known of how transactions will conflict, before their block comes.
+
+use fugue_executor::Footprint;
+use fugue_types::{B256, B256Map};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// Footprints of transactions of the pool, by hash. Who looks ahead bounds them.
+#[derive(Debug, Default)]
+pub(crate) struct Footprints(RwLock<B256Map<Arc<Footprint>>>);
+
+impl Footprints {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// One for each hash, where it is known.
+    pub(crate) fn of<'t>(
+        &self,
+        hashes: impl Iterator<Item = &'t B256>,
+    ) -> Vec<Option<Arc<Footprint>>> {
+        let known = self.0.read();
+        hashes.map(|hash| known.get(hash).cloned()).collect()
+    }
+
+    pub(crate) fn retain(&self, is_kept: impl Fn(&B256) -> bool) {
+        self.0.write().retain(|hash, _| is_kept(hash));
+    }
+
+    pub(crate) fn insert(&self, found: impl Iterator<Item = (B256, Footprint)>) {
+        let found = found.map(|(hash, footprint)| (hash, Arc::new(footprint)));
+        self.0.write().extend(found);
+    }
+}
