@@ -57,6 +57,8 @@ use tokio::runtime::Runtime;
 const SERVER_THREADS: usize = 2;
 /// Threads that read the store beside those of the executor.
 const READERS: usize = 4;
+/// How long a build waits for the pool's transactions to be run ahead, at most.
+const RUN_AHEAD_MAX: Duration = Duration::from_secs(2);
 /// File in the data folder with the blocks that are not durable.
 const JOURNAL: &str = "journal";
 
@@ -306,7 +308,9 @@ impl Bench<'_> {
                     Err(broken) => return Err(usage(broken)),
                 }
             }
-            build.pooled += host.engine().pool().status().pending;
+            let pooled = host.engine().pool().status().pending;
+            wait_until_run_ahead(host, pooled);
+            build.pooled += pooled;
             let (time, txs) = build_one(host, &block, call.versions)?;
             build.times.push(time);
             build.built += txs;
@@ -324,6 +328,15 @@ struct Call {
     versions: Versions,
     params: Box<RawValue>,
     hash: B256,
+}
+
+/// Waits until the transactions of the pool were run on the state of the head, for which a node has
+/// the seconds between two blocks.
+fn wait_until_run_ahead(host: &EngineHost, pooled: usize) {
+    let started = Instant::now();
+    while host.engine().status().preexecuted < pooled && started.elapsed() < RUN_AHEAD_MAX {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Has a block built in place of this one. Gives how long that took, and how many transactions it
