@@ -228,7 +228,9 @@ fn payloads_are_timed_over_http_and_blocks_are_built_of_the_pool() {
         assert_eq!(run["head"]["number"], 4);
         assert_eq!(run["head"]["hash"], both["runs"][0]["head"]["hash"]);
         assert_eq!(run["parallelDiffered"], 0);
-        for part in ["newPayload", "recover", "execute", "root", "forkchoice", "both"] {
+        let measured =
+            ["newPayload", "decode", "recover", "execute", "root", "insert", "forkchoice", "both"];
+        for part in measured {
             check_spread(run, &format!("/{part}"), f64::MIN_POSITIVE);
         }
         for part in ["rest", "wait"] {
@@ -254,7 +256,7 @@ fn times_of_payloads_are_a_text_without_an_option() {
         assert!(done.stdout.contains(needle), "{needle}: {done:?}");
     }
     let rows = done.stdout.lines().filter(|line| line.starts_with("occ  "));
-    assert_eq!(rows.count(), 8, "{done:?}");
+    assert_eq!(rows.count(), 10, "{done:?}");
     is_empty(&folder.path().join("within"));
 }
 

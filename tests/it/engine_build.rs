@@ -93,7 +93,7 @@ fn account(node: &Node, address: Address) -> Account {
 }
 
 fn call(from: Wallet, nonce: u64, tip: u64, to: Address) -> PooledTransaction {
-    let tx = from.eip1559(TxEip1559 {
+    pooled(from.eip1559(TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
         gas_limit: 500_000,
@@ -101,7 +101,11 @@ fn call(from: Wallet, nonce: u64, tip: u64, to: Address) -> PooledTransaction {
         max_priority_fee_per_gas: gwei(tip),
         to: TxKind::Call(to),
         ..TxEip1559::default()
-    });
+    }))
+}
+
+/// A call as the pool takes it.
+fn pooled(tx: Transaction) -> PooledTransaction {
     match tx {
         Transaction::Eip1559(signed) => PooledTransaction::Eip1559(signed),
         other => panic!("{other:?}"),
@@ -185,6 +189,42 @@ fn what_is_built_is_what_was_asked_for_and_a_good_block_on_every_fork() {
         let bad = changed(block, |header| header.gas_used += 1);
         let verdict = node.new_payload(&bad);
         assert!(matches!(verdict, Ok(PayloadVerdict::Invalid(_))), "{fork}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_block_is_the_same_whether_the_pool_knows_its_senders_or_not() {
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let site = Site::new(fork);
+        let (head, deployer) = (site.chain.head(), site.deployer.address());
+        let number = head.number + 1;
+        let nodes = [(); 3].map(|()| site.node(&Setup::new(LARGE), head.number));
+        let [all, some, none] = &nodes;
+        // 1. All of its transactions are in the pool.
+        let filled = site.fill(all);
+        let payload = all.build(choice(head.hash), &attributes_on(site.header(head.number)));
+        let block = std::slice::from_ref(&payload.block);
+        assert_eq!(hashes(&payload), filled, "{fork}");
+        all.follow(block);
+        // 2. Those of one sender are.
+        let viewed = all.view().block(number).expect("a good store").expect("the head");
+        let signed = viewed.body.transactions.iter().zip(&viewed.senders);
+        let own = signed.filter(|(_, sender)| **sender == deployer);
+        let own: Vec<B256> = own.map(|(tx, _)| add(some, pooled(tx.clone()))).collect();
+        assert!(!own.is_empty() && own.len() < filled.len(), "{fork}: {own:?}");
+        some.follow(block);
+        // 3. None is, but another one of the same sender and nonce.
+        let nonce = account(none, deployer).nonce;
+        let other = add(none, call(site.deployer, nonce, 7, site.tiny.counter));
+        assert!(!filled.contains(&other), "{fork}");
+        none.follow(block);
+
+        let known = nodes.each_ref().map(|node| node.status().known_senders);
+        let expected = [filled.len(), own.len(), 0].map(|count| count as u64);
+        assert_eq!(known, expected, "{fork}");
+        let seen = |node: &Node| (node.view().block(number), node.view().receipts(number));
+        assert_eq!(seen(some), seen(all), "{fork}");
+        assert_eq!(seen(none), seen(all), "{fork}");
     }
 }
 

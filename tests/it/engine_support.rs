@@ -198,7 +198,8 @@ impl Drop for Node {
     fn drop(&mut self) {
         // A test that has failed leaves its engine to the end of the process.
         if !std::thread::panicking() && self.thread.is_some() {
-            self.end().ok();
+            let ended = self.end();
+            assert!(ended.is_ok(), "the engine did not end well: {ended:?}");
         }
     }
 }
@@ -269,7 +270,7 @@ impl Node {
         block: &SealedBlock,
     ) -> Asked<Result<PayloadVerdict, EngineError>> {
         let block = block.clone();
-        Asked::of(|reply| self.engine.new_payload(block, reply))
+        Asked::of(|reply| self.engine.new_payload(block, Duration::ZERO, reply))
     }
 
     pub(crate) fn forkchoice(&self, state: Forkchoice) -> Result<ForkchoiceVerdict, EngineError> {

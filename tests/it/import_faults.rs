@@ -218,14 +218,21 @@ fn parallel_execution_does_not_take_a_failure_for_an_invalid_block() {
     let plan = Plan::new();
     let operations = count(&plan);
     let executor = executor(2);
+    let (mut tried, mut failed) = (0, 0);
     for n in (0..operations).step_by(PARALLEL_EVERY) {
         let (told, faults) = (format!("operation {n} of {operations}"), Faults::at(n));
         let store = Store::memory(faults.clone());
         let ended = plan.import(store, Mode::Occ, &executor, &told);
-        if faults.operations() <= n {
-            assert_eq!(ended.failure, None, "{told}");
+        tried += 1;
+        if ended.failure.is_some() {
+            failed += 1;
+            assert!(faults.operations() > n, "{told}: {ended:?}");
+        } else {
+            assert_eq!(ended.durable, Some(plan.long.head()), "{told}");
         }
     }
+    // A parallel run may read less often.
+    assert!(failed * 2 > tried, "{failed} of {tried} failed");
 }
 
 #[test]

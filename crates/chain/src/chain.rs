@@ -6,6 +6,7 @@ use crate::{
     error::Fault,
     footprints::Footprints,
     persist::Persisting,
+    times::Times,
     tree::{Invalid, Tree, weight},
     work::Work,
 };
@@ -16,6 +17,7 @@ use fugue_executor::{Execution, Executor, Location, Mode, PreparedBlock, Scope};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
+use fugue_txpool::Pool;
 use fugue_types::{
     B256, Block, Bytes, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
 };
@@ -23,11 +25,7 @@ use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
     check_outcome,
 };
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 /// Transactions of a block from which it is worth waking a thread that reads trie nodes ahead.
 const WARM_TXS_MIN: usize = 16;
@@ -48,21 +46,6 @@ pub enum Place {
     Side,
 }
 
-/// What each step of imports took, summed up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Checking bodies and recovering senders, where the import did it.
-    pub prepared: Duration,
-    /// Executing: from a prepared block to its outcome.
-    pub executed: Duration,
-    /// Computing roots.
-    pub rooted: Duration,
-    /// Making durable, wherever that was done.
-    pub durable: Duration,
-    /// Waiting for blocks to become durable, because there was no room for more that are not.
-    pub waited: Duration,
-}
-
 /// An imported block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
@@ -76,6 +59,8 @@ pub struct Imported {
     pub tx_count: usize,
     /// Those of them that were run before, and ordered by what they read and wrote then.
     pub foreseen: usize,
+    /// Senders that were known, and not recovered.
+    pub known_senders: usize,
     /// Where it stands.
     pub place: Place,
     /// The parallel run gave another outcome, and the sequential one stands. A defect of ours.
@@ -92,6 +77,8 @@ pub struct Chain {
     pub(crate) executor: Arc<Executor>,
     /// Of transactions that were run before; whoever does that puts them here.
     pub(crate) footprints: Arc<Footprints>,
+    /// Has recovered the senders of what it holds; `None` without an engine.
+    pub(crate) pool: Option<Arc<Pool>>,
     pub(crate) options: ChainOptions,
     pub(crate) tree: Tree,
     pub(crate) head: Head,
@@ -105,7 +92,8 @@ pub struct Chain {
     pub(crate) pending_bytes: usize,
     /// The batch that is becoming durable.
     pub(crate) persisting: Option<Persisting>,
-    /// Blocks that were durable until the last batch took their place, lowest first.
+    /// Blocks that were durable until the last batch took their place, and what was above them,
+    /// lowest first.
     pub(crate) abandoned: Vec<SealedBlock>,
     pub(crate) times: Times,
 }
@@ -200,6 +188,7 @@ impl Chain {
             store: Arc::new(store),
             executor,
             footprints: Arc::default(),
+            pool: None,
             options,
             tree: Tree::default(),
             head,
@@ -237,7 +226,8 @@ impl Chain {
 
     /// What prepares blocks for this chain, on other threads.
     pub fn preparer(&self) -> Preparer {
-        Preparer { spec: self.spec.clone(), executor: self.executor.clone() }
+        let (spec, executor) = (self.spec.clone(), self.executor.clone());
+        Preparer { spec, executor, pool: self.pool.clone() }
     }
 
     /// Imports a block whose parent is known.
@@ -245,11 +235,26 @@ impl Chain {
     /// # Errors
     /// [`ImportError`]; only [`ImportError::Invalid`] says something about the block.
     pub fn import(&mut self, block: SealedBlock) -> Result<Imported, ImportError> {
+        match self.connect(block)? {
+            Ok(imported) => Ok(imported),
+            Err(orphan) => Err(unknown_parent(&orphan.block().header, orphan.hash())),
+        }
+    }
+
+    /// As [`Chain::import`], but gives a block back whose parent is not known.
+    pub(crate) fn connect(
+        &mut self,
+        block: SealedBlock,
+    ) -> Result<Result<Imported, SealedBlock>, ImportError> {
         let hash = block.hash();
         if let Some(known) = self.known(hash, &block.block().header)? {
-            return Ok(known);
+            return Ok(Ok(known));
         }
-        let parent = self.judge(block.block(), hash)?;
+        let parent = match self.judge(block.block(), hash) {
+            Ok(parent) => parent,
+            Err(ImportError::UnknownParent { .. }) => return Ok(Err(block)),
+            Err(error) => return Err(error),
+        };
         let started = Instant::now();
         let parent_hash = block.block().header.parent_hash;
         let prepared = self.preparer().judge(block).map_err(|refused| {
@@ -262,7 +267,7 @@ impl Chain {
             refused.error
         })?;
         self.times.prepared += started.elapsed();
-        self.import_judged(prepared, parent)
+        self.import_judged(prepared, parent).map(Ok)
     }
 
     /// As [`Chain::import`], for a block that [`Preparer::prepare`] has prepared.
@@ -295,6 +300,7 @@ impl Chain {
         let foreseen = self.foresee(&mut prepared);
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);
+        let known_senders = prepared.known_senders();
         let refused = Invalid::child_of(&parent.header, block.header.parent_hash);
         let (record, parallel_differed) = match self.execute(prepared, parent) {
             Ok(done) => done,
@@ -309,7 +315,9 @@ impl Chain {
             }
         };
         let tx_count = record.receipts.len();
+        let started = Instant::now();
         let place = self.place(record)?;
+        self.times.inserted += started.elapsed();
         let durable = match self.options.head_rule {
             HeadRule::Heaviest if self.is_batch_full() => self.flush()?,
             HeadRule::Heaviest | HeadRule::Forkchoice => None,
@@ -320,6 +328,7 @@ impl Chain {
             gas_used,
             tx_count,
             foreseen,
+            known_senders,
             place,
             parallel_differed,
             durable,
@@ -362,6 +371,7 @@ impl Chain {
             gas_used: header.gas_used,
             tx_count: 0,
             foreseen: 0,
+            known_senders: 0,
             place: Place::Known,
             parallel_differed: false,
             durable: None,
@@ -542,6 +552,7 @@ impl Chain {
         let found = work.tries.root();
         self.times.rooted += started.elapsed();
 
+        let started = Instant::now();
         let facts = OutcomeFacts {
             gas_used: outcome.gas_used,
             blob_gas_used: outcome.blob_gas_used,
@@ -560,6 +571,7 @@ impl Chain {
         }
         work.advance(header.number, prepared.block().hash(), &outcome.diff)?;
         let access_list = outcome.access_list.map(|list| alloy_rlp::encode(list).into());
+        self.times.inserted += started.elapsed();
         Ok(Executed { diff: outcome.diff, receipts, access_list, storage_roots })
     }
 

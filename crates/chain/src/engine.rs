@@ -131,6 +131,8 @@ pub struct EngineStatus {
     pub foreseen: u64,
     /// Blocks whose parallel run gave another outcome than the sequential one. Defects of ours.
     pub parallel_differed: u64,
+    /// Transactions of imported blocks whose senders the pool knew: they were not recovered.
+    pub known_senders: u64,
     /// Times that the head left its chain.
     pub reorganisations: u64,
     /// Blocks that were built.
@@ -255,10 +257,12 @@ impl Engine {
         Ok((engine, EngineThread { calls, chain, builder, shared }))
     }
 
-    /// Judges a block and puts it beside the chain.
+    /// Judges a block and puts it beside the chain. `decoded` is what it took to make the block of
+    /// a call, for [`Times`].
     pub fn new_payload(
         &self,
         block: SealedBlock,
+        decoded: Duration,
         reply: Reply<Result<PayloadVerdict, EngineError>>,
     ) {
         // A block in memory takes about twice its RLP.
@@ -269,7 +273,7 @@ impl Engine {
             return reply(Err(EngineError::Busy(self.calls_max)));
         }
         let (block, caller) = (Box::new(block), Caller::new(reply));
-        self.call(Command::NewPayload { block, bytes, caller });
+        self.call(Command::NewPayload { block, bytes, decoded, caller });
     }
 
     /// Follows a fork choice, and begins to build on its head if attributes are given. Attributes

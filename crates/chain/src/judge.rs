@@ -6,7 +6,8 @@ use alloy_consensus::proofs::{
 };
 use fugue_chainspec::ChainSpec;
 use fugue_executor::{Executor, PreparedBlock};
-use fugue_types::{Block, SealedBlock};
+use fugue_txpool::Pool;
+use fugue_types::{Address, B256, Block, SealedBlock, Transaction};
 use fugue_validation::{Ommers, check_block};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub struct Preparer {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) executor: Arc<Executor>,
+    /// Has recovered the senders of what it holds.
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 impl Preparer {
@@ -35,10 +38,19 @@ impl Preparer {
             let is_whole = has_body_of_header(block.block());
             RefusedBlock { error: Fault::from(mismatch).of_block(number, hash), is_whole }
         })?;
-        self.executor.prepare(checked, &rules).map_err(|error| RefusedBlock {
+        let known = self.known_senders(&checked.block().body.transactions);
+        self.executor.prepare_knowing(checked, &rules, &known).map_err(|error| RefusedBlock {
             error: Fault::from(error).of_block(number, hash),
             is_whole: true,
         })
+    }
+
+    /// The senders that the pool knows. A hash covers the signature, so what the pool has recovered
+    /// is what the block's transaction would give.
+    fn known_senders(&self, txs: &[Transaction]) -> Vec<Option<Address>> {
+        let Some(pool) = &self.pool else { return Vec::new() };
+        let hashes: Vec<B256> = txs.iter().map(|tx| *tx.hash()).collect();
+        pool.senders_of(&hashes)
     }
 }
 

@@ -20,12 +20,13 @@ mod judge;
 mod options;
 mod persist;
 mod proven;
+mod times;
 mod tree;
 mod view;
 mod warm;
 mod work;
 
-pub use chain::{Chain, Imported, Place, Times};
+pub use chain::{Chain, Imported, Place};
 pub use engine::{
     BuildAttributes, BuiltPayload, Engine, EngineError, EngineOptions, EngineStatus, EngineThread,
     Forkchoice, ForkchoiceVerdict, PayloadId, PayloadVerdict, Refusal, Reply, SubmitError,
@@ -36,4 +37,5 @@ pub use fugue_storage::{Head, Retention, StorageError};
 pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
 pub use options::{ChainOptions, HeadRule};
+pub use times::Times;
 pub use view::{ChainView, ViewedBlock};

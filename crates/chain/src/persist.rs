@@ -186,7 +186,7 @@ impl Chain {
         }
         pruned?;
         let snapshot = self.new_snapshot()?;
-        self.tree.settle(&blocks, self.head.number, &snapshot)?;
+        let unrooted = self.tree.settle(&blocks, self.head.number, &snapshot)?;
         self.count_pending();
         if let Some(work) = work.filter(|_| extends) {
             let (below, above): (B256, _) = self.tree.path_to(work.at);
@@ -196,6 +196,11 @@ impl Chain {
             }
         }
         self.abandoned = std::mem::take(&mut persisting.abandoned);
+        if !self.abandoned.is_empty() {
+            // What was above them, and not durable yet, goes with them.
+            let above = unrooted.iter().map(|record| record.block.block().clone());
+            self.abandoned.extend(above.map(SealedBlock::seal));
+        }
         self.times.durable += took + started.elapsed();
         Ok(Some(self.durable))
     }

@@ -57,10 +57,10 @@ impl Tree {
         self.blocks.insert(hash, (record, bytes));
     }
 
-    fn remove(&mut self, hash: B256) {
-        if let Some((_, bytes)) = self.blocks.remove(&hash) {
-            self.bytes -= bytes;
-        }
+    fn remove(&mut self, hash: B256) -> Option<Arc<BlockRecord>> {
+        let (record, bytes) = self.blocks.remove(&hash)?;
+        self.bytes -= bytes;
+        Some(record)
     }
 
     pub(crate) fn invalid(&self, hash: B256) -> Option<&Invalid> {
@@ -130,13 +130,13 @@ impl Tree {
     }
 
     /// Forgets blocks that became durable, branches that end far below the head, and what builds on
-    /// nothing that is known.
+    /// nothing that is known any more; gives the last of these, lowest first.
     pub(crate) fn settle(
         &mut self,
         durable: &[Arc<BlockRecord>],
         head: u64,
         store: &Snapshot,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Vec<Arc<BlockRecord>>, StorageError> {
         for record in durable {
             self.remove(record.block.hash());
         }
@@ -157,13 +157,16 @@ impl Tree {
                 near.extend([*hash, *parent]);
             }
         }
+        let mut unrooted = Vec::new();
         for (_, hash, parent) in order {
             let is_rooted = self.blocks.contains_key(&parent) || store.number(parent)?.is_some();
-            if !near.contains(&hash) || !is_rooted {
+            if !near.contains(&hash) {
                 self.remove(hash);
+            } else if !is_rooted {
+                unrooted.extend(self.remove(hash));
             }
         }
-        Ok(())
+        Ok(unrooted)
     }
 
     /// Forgets everything.

@@ -132,8 +132,23 @@ impl Executor {
     /// # Errors
     /// [`crate::InvalidBlock::Signature`].
     pub fn prepare(&self, block: CheckedBlock, rules: &Rules) -> Result<PreparedBlock, BlockError> {
+        self.prepare_knowing(block, rules, &[])
+    }
+
+    /// As [`Executor::prepare`], where some senders are known: `known` has one entry for each
+    /// transaction, in block order. What is `None`, or missing at the end, is recovered; what is
+    /// there must be what the signature gives.
+    ///
+    /// # Errors
+    /// As [`Executor::prepare`].
+    pub fn prepare_knowing(
+        &self,
+        block: CheckedBlock,
+        rules: &Rules,
+        known: &[Option<Address>],
+    ) -> Result<PreparedBlock, BlockError> {
         let pool = self.pool_for(block.block().body.transactions.len());
-        PreparedBlock::recover(block, rules, pool)
+        PreparedBlock::recover(block, rules, known, pool)
     }
 
     /// Prepares a block whose senders are known.

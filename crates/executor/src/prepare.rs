@@ -1,12 +1,15 @@
 //! From a checked block to one that can be executed: senders, authorities, order per sender.
 
 use crate::{BlockError, Footprint, InvalidBlock, Location};
-use alloy_consensus::transaction::SignerRecoverable;
+use alloy_consensus::{crypto::SECP256K1N_HALF, transaction::SignerRecoverable};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{PreparedTx, TxEncodingError};
 use fugue_types::{Address, CheckedBlock, HashMap, RecoveredBlock, Transaction};
 use rayon::{ThreadPool, prelude::*};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// A block with everything that is computed once and not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,18 +18,29 @@ pub struct PreparedBlock {
     pub(crate) txs: Vec<PreparedTx>,
     /// For each transaction the nearest earlier one without which it is not worth running.
     pub(crate) predecessors: Vec<Option<usize>>,
+    known_senders: usize,
 }
 
 impl PreparedBlock {
-    /// Recovers senders, then prepares; on the pool, or on the caller's thread alone.
+    /// Recovers the senders that are not known, then prepares; on the pool, or on the caller's
+    /// thread alone.
     pub(crate) fn recover(
         block: CheckedBlock,
         rules: &Rules,
+        known: &[Option<Address>],
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
         let is_homestead = rules.has(Fork::Homestead);
-        let recover = |(index, tx): (usize, &Transaction)| {
-            // Source: EIP-2: a high s is refused from Homestead on.
+        let recovered = AtomicUsize::new(0);
+        let recover = |(index, tx): (usize, &Transaction)| -> Result<Address, BlockError> {
+            // Source: EIP-2: a high s is refused from Homestead on, whoever knows its sender.
+            let is_high = is_homestead && tx.signature().s() > SECP256K1N_HALF;
+            if let Some(Some(sender)) = known.get(index)
+                && !is_high
+            {
+                return Ok(*sender);
+            }
+            recovered.fetch_add(1, Ordering::Relaxed);
             let sender =
                 if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() };
             sender.map_err(|_| InvalidBlock::Signature { index, hash: *tx.hash() }.into())
@@ -37,7 +51,9 @@ impl PreparedBlock {
             }),
             None => txs.iter().enumerate().map(recover).collect(),
         })?;
-        Self::new(block, pool)
+        let prepared = Self::new(block, pool)?;
+        let known_senders = prepared.senders().len().saturating_sub(recovered.into_inner());
+        Ok(Self { known_senders, ..prepared })
     }
 
     /// Prepares a block whose senders are known.
@@ -47,7 +63,8 @@ impl PreparedBlock {
     ) -> Result<Self, BlockError> {
         let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
         let predecessors = predecessors(&txs, &[]);
-        Ok(Self { block, txs, predecessors })
+        let known_senders = block.senders().len();
+        Ok(Self { block, txs, predecessors, known_senders })
     }
 
     /// Lets transactions wait for those whose writes they are likely to read. `footprints` has one
@@ -69,6 +86,11 @@ impl PreparedBlock {
     /// One sender for each transaction, in block order.
     pub fn senders(&self) -> &[Address] {
         self.block.senders()
+    }
+
+    /// How many of them were known, and not recovered.
+    pub const fn known_senders(&self) -> usize {
+        self.known_senders
     }
 }
 
@@ -109,4 +131,77 @@ pub(crate) fn predecessors(
         last_writer.extend(tx.authorities().map(|authority| ((authority, None), index)));
     }
     predecessors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{Signed, TxLegacy};
+    use fugue_chainspec::ChainSpec;
+    use fugue_types::{Block, BlockBody, Header, SealedBlock};
+    use std::convert::Infallible;
+
+    /// The least `s`, and the highest, in hexadecimal.
+    const LOW: &str = "1";
+    const HIGH: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140";
+
+    /// A transaction with this `s`, and an `r` to which there is a point of the curve.
+    fn tx(nonce: u64, s: &str) -> Transaction {
+        let r = "1";
+        let signature = format!("{r:0>64}{s:0>64}1b").parse().unwrap();
+        let tx = TxLegacy { nonce, ..TxLegacy::default() };
+        Transaction::Legacy(Signed::new_unhashed(tx, signature))
+    }
+
+    /// The senders, and how many of them were known.
+    fn prepare(
+        fork: Fork,
+        txs: &[Transaction],
+        known: &[Option<Address>],
+    ) -> Result<(Vec<Address>, usize), BlockError> {
+        let header = Header::default();
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let (transactions, ommers) = (txs.to_vec(), Vec::new());
+        let body = BlockBody { transactions, ommers, withdrawals: None };
+        let sealed = SealedBlock::seal(Block { header, body });
+        let checked = sealed.check(|_| Ok::<_, Infallible>(())).unwrap();
+        let prepared = PreparedBlock::recover(checked, &rules, known, None)?;
+        Ok((prepared.senders().to_vec(), prepared.known_senders()))
+    }
+
+    #[test]
+    fn senders_that_are_known_are_taken_and_the_others_recovered() {
+        let txs = [tx(0, LOW), tx(1, LOW), tx(2, LOW)];
+        let (recovered, count) = prepare(Fork::Prague, &txs, &[]).unwrap();
+        assert_eq!(count, 0);
+        // It is not looked at: no signature here gives it.
+        let told = Address::repeat_byte(7);
+        assert!(!recovered.contains(&told));
+        for known in [
+            [None, None, None],
+            [None, Some(told), None],
+            [Some(told), None, Some(told)],
+            [Some(told), Some(told), Some(told)],
+        ] {
+            let expected = known.iter().zip(&recovered).map(|(known, own)| known.unwrap_or(*own));
+            let expected = (expected.collect(), known.iter().flatten().count());
+            assert_eq!(prepare(Fork::Prague, &txs, &known), Ok(expected));
+        }
+        let expected = vec![told, recovered[1], recovered[2]];
+        assert_eq!(prepare(Fork::Prague, &txs, &[Some(told)]), Ok((expected, 1)));
+    }
+
+    #[test]
+    fn a_high_s_is_refused_from_homestead_on_whoever_knows_its_sender() {
+        let txs = [tx(0, HIGH)];
+        let told = Address::repeat_byte(7);
+        let error = InvalidBlock::Signature { index: 0, hash: *txs[0].hash() };
+        for known in [&[Some(told)][..], &[]] {
+            let refused = prepare(Fork::Homestead, &txs, known);
+            assert_eq!(refused, Err(error.clone().into()));
+        }
+        assert_eq!(prepare(Fork::Frontier, &txs, &[Some(told)]), Ok((vec![told], 1)));
+        let (_, count) = prepare(Fork::Frontier, &txs, &[]).unwrap();
+        assert_eq!(count, 0);
+    }
 }

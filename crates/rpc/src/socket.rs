@@ -201,7 +201,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for IdleStream<S> {
 mod tests {
     use super::*;
     use jsonrpsee::server::stop_channel;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        future::poll_fn,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         sync::mpsc,
@@ -228,6 +231,57 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         let error = stream.write_all(b"more than fits").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    /// As if both timers had gone off, and nothing had happened for twice as long as may be.
+    async fn let_time_pass(stream: &mut IdleStream<DuplexStream>) {
+        stream.last = Instant::now() - 2 * stream.idle_max;
+        let until = stream.last + stream.idle_max;
+        for timer in [&mut stream.reading, &mut stream.writing] {
+            timer.as_mut().reset(until);
+            timer.as_mut().await;
+        }
+    }
+
+    /// What it gives at once to read a byte, and then to write one: `None` where it waits.
+    async fn poll_both(
+        stream: &mut IdleStream<DuplexStream>,
+    ) -> [Option<Result<usize, ErrorKind>>; 2] {
+        poll_fn(|cx| {
+            let mut byte = [0];
+            let mut buffer = ReadBuf::new(&mut byte);
+            let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+            let read = read.map_ok(|()| buffer.filled().len());
+            let written = Pin::new(&mut *stream).poll_write(cx, b"x");
+            Poll::Ready([read, written].map(|polled| match polled {
+                Poll::Ready(done) => Some(done.map_err(|error| error.kind())),
+                Poll::Pending => None,
+            }))
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn traffic_of_either_half_postpones_the_end_of_both() {
+        let (ours, mut theirs) = duplex(1);
+        let mut stream = idle(ours, HOUR);
+        stream.write_all(b"x").await.unwrap();
+        // 1. There is nothing to read, and no room to write, and that for too long.
+        let_time_pass(&mut stream).await;
+        assert_eq!(poll_both(&mut stream).await, [Some(Err(ErrorKind::TimedOut)); 2]);
+        // 2. A byte is read: the half that writes waits on, and so does the next read.
+        let_time_pass(&mut stream).await;
+        theirs.write_all(b"a").await.unwrap();
+        assert_eq!(poll_both(&mut stream).await, [Some(Ok(1)), None]);
+        assert_eq!(poll_both(&mut stream).await, [None, None]);
+        // 3. A byte is written: the half that reads waits on.
+        let_time_pass(&mut stream).await;
+        theirs.read_u8().await.unwrap();
+        stream.write_all(b"y").await.unwrap();
+        assert_eq!(poll_both(&mut stream).await, [None, None]);
+        // 4. And then there is an end again.
+        let_time_pass(&mut stream).await;
+        assert_eq!(poll_both(&mut stream).await, [Some(Err(ErrorKind::TimedOut)); 2]);
     }
 
     #[tokio::test]

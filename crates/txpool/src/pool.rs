@@ -207,6 +207,16 @@ impl Pool {
         self.holdings.read().get(hash).cloned()
     }
 
+    /// Who sent the transactions with these hashes, in their order; `None` for those that are not
+    /// here.
+    ///
+    /// A hash covers the signature, and only what the fork of the head allows is taken in: from
+    /// Homestead on no signature with a high `s` (EIP-2).
+    pub fn senders_of(&self, hashes: &[B256]) -> Vec<Option<Address>> {
+        let holdings = self.holdings.read();
+        hashes.iter().map(|hash| holdings.get(hash).map(|tx| tx.sender)).collect()
+    }
+
     /// The blob with this versioned hash: of the pool, or of a transaction that was mined lately.
     pub fn blob(&self, versioned_hash: &B256) -> Option<PooledBlob> {
         self.holdings.read().blob(versioned_hash)

@@ -7,9 +7,11 @@
 //! | name | time |
 //! | --- | --- |
 //! | `newPayload`, `forkchoice`, `both` | from the call, whose JSON is ready, to the answer |
+//! | `decode` | from the parameters of the call to a block whose hash is compared |
 //! | `recover` | checking the body and recovering senders |
 //! | `execute`, `root` | as P and R of `bench import` |
-//! | `rest` | what is left of newPayload: HTTP, JSON, decoding, hashing, journal, tree |
+//! | `insert` | comparing with the header, tree, journal, and a view for readers |
+//! | `rest` | what is left of newPayload: HTTP, JSON-RPC, the queue, judging the header |
 //! | `wait` | waiting, in either call, for blocks to become durable: no room for more |
 //!
 //! Senders are recovered within, as a node must. Then, on another data folder, blocks are built:
@@ -97,9 +99,11 @@ struct Waits {
     new_payload: Vec<Duration>,
     forkchoice: Vec<Duration>,
     both: Vec<Duration>,
+    decode: Vec<Duration>,
     recover: Vec<Duration>,
     execute: Vec<Duration>,
     root: Vec<Duration>,
+    insert: Vec<Duration>,
     rest: Vec<Duration>,
     wait: Vec<Duration>,
 }
@@ -390,29 +394,46 @@ impl Waits {
     /// Adds a block. `times` are those of the chain before its payload, after it, and in the end.
     fn add(&mut self, new_payload: Duration, forkchoice: Duration, times: [Times; 3]) {
         let [before, between, after] = times;
-        let recover = between.prepared.saturating_sub(before.prepared);
-        let execute = between.executed.saturating_sub(before.executed);
-        let root = between.rooted.saturating_sub(before.rooted);
-        let waited_within = between.waited.saturating_sub(before.waited);
-        let told = recover + execute + root + waited_within;
+        let within = |time: fn(&Times) -> Duration| time(&between).saturating_sub(time(&before));
+        let decode = within(|times| times.decoded);
+        let recover = within(|times| times.prepared);
+        let execute = within(|times| times.executed);
+        let root = within(|times| times.rooted);
+        let insert = within(|times| times.inserted);
+        let told = decode + recover + execute + root + insert + within(|times| times.waited);
         self.new_payload.push(new_payload);
         self.forkchoice.push(forkchoice);
         self.both.push(new_payload + forkchoice);
+        self.decode.push(decode);
         self.recover.push(recover);
         self.execute.push(execute);
         self.root.push(root);
+        self.insert.push(insert);
         self.rest.push(new_payload.saturating_sub(told));
         self.wait.push(after.waited.saturating_sub(before.waited));
     }
 
     /// Each with its name.
-    fn parts(&self) -> [(&'static str, Spread); 8] {
-        let Self { new_payload, forkchoice, both, recover, execute, root, rest, wait } = self;
+    fn parts(&self) -> [(&'static str, Spread); 10] {
+        let Self {
+            new_payload,
+            forkchoice,
+            both,
+            decode,
+            recover,
+            execute,
+            root,
+            insert,
+            rest,
+            wait,
+        } = self;
         [
             ("newPayload", new_payload),
+            ("decode", decode),
             ("recover", recover),
             ("execute", execute),
             ("root", root),
+            ("insert", insert),
             ("rest", rest),
             ("forkchoice", forkchoice),
             ("both", both),
@@ -429,26 +450,30 @@ mod tests {
     #[test]
     fn the_rest_of_a_call_is_what_the_chain_does_not_tell_of() {
         let ms = Duration::from_millis;
-        let before = Times { prepared: ms(5), ..Times::default() };
+        let before = Times { prepared: ms(5), inserted: ms(9), ..Times::default() };
         let between = Times {
+            decoded: ms(4),
             prepared: ms(6),
             executed: ms(20),
             rooted: ms(3),
+            inserted: ms(11),
             durable: ms(50),
             waited: ms(2),
         };
         let after = Times { waited: ms(7), ..between };
         let mut waits = Waits::default();
-        waits.add(ms(30), ms(10), [before, between, after]);
+        waits.add(ms(36), ms(10), [before, between, after]);
         let parts = waits.parts().map(|(name, spread)| (name, spread.p50.as_millis()));
         let expected = [
-            ("newPayload", 30),
+            ("newPayload", 36),
+            ("decode", 4),
             ("recover", 1),
             ("execute", 20),
             ("root", 3),
+            ("insert", 2),
             ("rest", 4),
             ("forkchoice", 10),
-            ("both", 40),
+            ("both", 46),
             ("wait", 7),
         ];
         assert_eq!(parts, expected);

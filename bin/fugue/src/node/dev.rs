@@ -238,7 +238,7 @@ fn make_block(engine: &Engine) -> Result<Made, String> {
         tx_count: block.block().body.transactions.len(),
         gas_used: block.block().header.gas_used,
     };
-    match answer(|reply| engine.new_payload(block, reply))? {
+    match answer(|reply| engine.new_payload(block, Duration::ZERO, reply))? {
         PayloadVerdict::Valid => {}
         other => return Err(format!("what was built is not valid: {other:?}")),
     }

@@ -69,6 +69,11 @@ const METRICS: &[Metric] = &[
         Kind::Counter,
         "imported transactions that were run ahead, and ordered by what they read and wrote",
     ),
+    metric(
+        "fugue_known_senders_total",
+        Kind::Counter,
+        "transactions of imported blocks whose senders the pool knew",
+    ),
     metric("fugue_reorganisations_total", Kind::Counter, "times that the head left its chain"),
     metric(
         "fugue_parallel_differed_total",
@@ -97,7 +102,7 @@ const METRICS: &[Metric] = &[
     labelled(
         "fugue_phase_milliseconds_total",
         Kind::Counter,
-        "what the phases of imports took, by phase: prepare, execute, root",
+        "what the phases of imports took, by phase: decode, prepare, execute, root, insert",
     ),
     // Persistence.
     metric("fugue_durable_number", Kind::Gauge, "number of the newest durable block"),
@@ -197,6 +202,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
         imported,
         foreseen,
         parallel_differed,
+        known_senders,
         reorganisations,
         built,
         preexecuted,
@@ -215,13 +221,18 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     count("fugue_healthy", u64::from(failed.is_none()));
     counter!("fugue_blocks_imported_total").absolute(*imported);
     counter!("fugue_transactions_foreseen_total").absolute(*foreseen);
+    counter!("fugue_known_senders_total").absolute(*known_senders);
     counter!("fugue_reorganisations_total").absolute(*reorganisations);
     counter!("fugue_parallel_differed_total").absolute(*parallel_differed);
     size("fugue_orphan_blocks", *orphans);
     size("fugue_invalid_blocks", *invalid);
-    for (phase, time) in
-        [("prepare", times.prepared), ("execute", times.executed), ("root", times.rooted)]
-    {
+    for (phase, time) in [
+        ("decode", times.decoded),
+        ("prepare", times.prepared),
+        ("execute", times.executed),
+        ("root", times.rooted),
+        ("insert", times.inserted),
+    ] {
         counter!("fugue_phase_milliseconds_total", "phase" => phase).absolute(milliseconds(time));
     }
     count("fugue_durable_number", durable.number);
@@ -296,7 +307,16 @@ mod tests {
         let recorder = recorder().expect("buckets");
         metrics::with_local_recorder(&recorder, || {
             describe("hoodi");
-            let times = fugue_chain::Times::default();
+            let ms = Duration::from_millis;
+            let times = fugue_chain::Times {
+                decoded: ms(1),
+                prepared: ms(2),
+                executed: ms(3),
+                rooted: ms(4),
+                inserted: ms(5),
+                durable: ms(6),
+                waited: ms(7),
+            };
             let engine = EngineStatus { imported: 3, times, ..EngineStatus::default() };
             let pool = PoolStatus { pending: 5, blobs: 2, ..PoolStatus::default() };
             report(&engine, &pool, Instant::now());
@@ -328,7 +348,13 @@ mod tests {
         for line in [
             "fugue_blocks_imported_total 3",
             "fugue_pool_transactions{kind=\"pending\"} 3",
-            "fugue_phase_milliseconds_total{phase=\"root\"} 0",
+            "fugue_phase_milliseconds_total{phase=\"decode\"} 1",
+            "fugue_phase_milliseconds_total{phase=\"prepare\"} 2",
+            "fugue_phase_milliseconds_total{phase=\"execute\"} 3",
+            "fugue_phase_milliseconds_total{phase=\"root\"} 4",
+            "fugue_phase_milliseconds_total{phase=\"insert\"} 5",
+            "fugue_persist_milliseconds_total 6",
+            "fugue_persist_wait_milliseconds_total 7",
             "fugue_process_cpu_milliseconds_total 1500",
             "fugue_rpc_refused_total{reason=\"host\"} 2",
             "# TYPE fugue_persist_wait_milliseconds_total counter",

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     NewPayload {
         block: Box<SealedBlock>,
         bytes: usize,
+        /// What making the block of the call took.
+        decoded: Duration,
         caller: Caller<PayloadVerdict>,
     },
     Forkchoice {
@@ -124,7 +126,8 @@ pub(crate) fn first_view(chain: &Chain) -> Result<ChainView, ImportError> {
 }
 
 impl Worker {
-    pub(crate) fn new(chain: Chain, shared: Arc<Shared>, options: EngineOptions) -> Self {
+    pub(crate) fn new(mut chain: Chain, shared: Arc<Shared>, options: EngineOptions) -> Self {
+        chain.pool = Some(shared.pool.clone());
         let view = shared.view.read().clone();
         let orphans = Orphans::new(options.orphans_max, options.orphan_bytes_max);
         Self {
@@ -201,7 +204,8 @@ impl Worker {
         self.look_at_store();
         shared.is_busy.store(true, Ordering::Release);
         match command {
-            Command::NewPayload { block, bytes: _, caller } => {
+            Command::NewPayload { block, bytes: _, decoded, caller } => {
+                self.chain.times.decoded += decoded;
                 let verdict = self.new_payload(*block);
                 self.tell();
                 caller.answer(verdict);
@@ -250,7 +254,10 @@ impl Worker {
         while let Some(parent) = self.parents.last() {
             if let Some(block) = self.orphans.take_child(*parent) {
                 // Whoever sent it was told that it is not known yet, and will ask again.
-                let _ = self.new_payload(block);
+                if self.new_payload(block) == Ok(PayloadVerdict::Syncing) {
+                    // The parent is forgotten already, and its children wait again.
+                    self.parents.pop();
+                }
                 self.tell();
                 return true;
             }
@@ -305,39 +312,34 @@ impl Worker {
 
     fn new_payload(&mut self, block: SealedBlock) -> Result<PayloadVerdict, EngineError> {
         self.working()?;
-        let (hash, parent) = (block.hash(), block.block().header.parent_hash);
+        let hash = block.hash();
         if let Some(invalid) = self.chain.tree.invalid(hash) {
             return Ok(PayloadVerdict::Invalid(refusal(invalid)));
         }
-        let known = self.is_known(hash).and_then(|block| Ok((block, self.is_known(parent)?)));
-        match known {
-            Ok((true, _)) => return Ok(PayloadVerdict::Valid),
-            Ok((_, true)) => {}
-            Ok(_) if self.chain.tree.invalid(parent).is_some() => {}
-            Ok(_) => {
-                self.orphans.insert(block);
-                return Ok(PayloadVerdict::Syncing);
-            }
-            Err(error) => return Err(self.broken(error)),
-        }
-        match self.chain.import(block) {
-            Ok(imported) => {
+        match self.chain.connect(block) {
+            Ok(Ok(imported)) => {
                 if imported.place != Place::Known {
                     self.status.imported += 1;
                     self.status.foreseen += imported.foreseen as u64;
                     self.status.parallel_differed += u64::from(imported.parallel_differed);
+                    self.status.known_senders += imported.known_senders as u64;
+                    let started = Instant::now();
                     self.journal_block(hash).map_err(|error| self.broken(error))?;
                     self.publish().map_err(|error| self.broken(error))?;
+                    self.chain.times.inserted += started.elapsed();
                     self.parents.push(hash);
                 }
                 Ok(PayloadVerdict::Valid)
+            }
+            Ok(Err(orphan)) => {
+                self.orphans.insert(orphan);
+                Ok(PayloadVerdict::Syncing)
             }
             Err(ImportError::Invalid { reason, .. }) => {
                 let known = self.chain.tree.invalid(hash).map(refusal);
                 let unknown = || Refusal { latest_valid: None, reason: reason.to_string() };
                 Ok(PayloadVerdict::Invalid(known.unwrap_or_else(unknown)))
             }
-            Err(ImportError::UnknownParent { .. }) => Ok(PayloadVerdict::Syncing),
             Err(ImportError::TooDeep { .. } | ImportError::BranchTooLong { .. }) => {
                 Ok(PayloadVerdict::Accepted)
             }

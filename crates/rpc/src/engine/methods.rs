@@ -195,7 +195,8 @@ async fn new_payload(
     let status = match call.into_block() {
         Err(unfit) => PayloadStatus::of_unfit(&unfit, version),
         Ok(block) => {
-            let verdict = ask(|reply| api.engine.new_payload(block, reply)).await?;
+            let decoded = started.elapsed();
+            let verdict = ask(|reply| api.engine.new_payload(block, decoded, reply)).await?;
             PayloadStatus::of_verdict(verdict, hash)
         }
     };

@@ -124,6 +124,25 @@ fn every_type_is_taken_and_given_back() {
 }
 
 #[test]
+fn senders_are_told_by_the_hash_of_the_signed_transaction() {
+    let mut subject = subject();
+    // The same but for the signature; the last one waits.
+    let hashes = [0, 1].map(|index| subject.transfer(index, 0, 100, 2).unwrap());
+    let queued = subject.transfer(1, 5, 100, 2).unwrap();
+    let blob = subject.add(blobs(2, 0)).unwrap().hash;
+    let absent = *wallet(3).transfer(0, 100, 2).hash();
+    let address = |index| Some(wallet(index).address);
+    let asked = [hashes[1], absent, queued, hashes[0], blob, B256::ZERO];
+    let expected = [address(1), None, address(1), address(0), address(2), None];
+    assert_eq!(subject.pool.senders_of(&asked), expected);
+    assert!(subject.pool.senders_of(&[]).is_empty());
+    // Of what was mined nothing is known any more.
+    let mined = [subject.mined(hashes[0])];
+    subject.advance(&mined, &[], &[(0, 1, RICH)]);
+    assert_eq!(subject.pool.senders_of(&hashes), [None, address(1)]);
+}
+
+#[test]
 fn a_known_transaction_is_rejected() {
     let subject = subject();
     subject.transfer(0, 0, 100, 2).unwrap();

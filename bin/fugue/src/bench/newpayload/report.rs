@@ -174,9 +174,10 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(
             f,
-            "of {blocks} blocks, as the client waits; recover, execute, root and rest are parts of \
-             newPayload, wait is in either call; build: from forkchoice to getPayload; ratio: of \
-             p50 to P alone, sequential, in memory\n"
+            "of {blocks} blocks, as the client waits; decode, recover, execute, root, insert and \
+             rest are parts of newPayload, wait is in either call, for blocks to become durable; \
+             build: from forkchoice to getPayload; ratio: of p50 to P alone, sequential, in \
+             memory\n"
         )?;
         for run in &self.runs {
             self.notes(f, run)?;
