@@ -7,10 +7,15 @@ use alloy_rlp::Encodable;
 use fugue_archive::BundleReader;
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_executor::{
-    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Executor, Mode, Refusal, Scope,
-    first_divergence,
+    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Executor, Footprint, Mode,
+    Refusal, Scope, first_divergence,
 };
-use fugue_state::{Account, MemoryAccount, MemoryState, StateError, StateView};
+use fugue_scheduler::Stats;
+use fugue_state::{
+    Account, AccountDiff, Layer, MemoryAccount, MemoryState, SlotDiff, StateDiff, StateError,
+    StateView,
+};
+use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, CheckedBlock, Header, RecoveredBlock, SealedBlock,
     TxKind, U256, b256, keccak256,
@@ -18,7 +23,10 @@ use fugue_types::{
 use fugue_workload::{Rng, Wallet, place_system_contracts};
 use std::{
     convert::Infallible,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -484,4 +492,168 @@ fn a_parallel_run_that_breaks_is_told_and_filled_again() {
         assert!(built.report.fallback.is_some());
         assert_eq!(Built { report: expected.report.clone(), ..built }, expected);
     }
+}
+
+/// A contract that counts its calls in slot 0.
+const COUNTER: Address = Address::repeat_byte(0xc0);
+
+/// Two calls of each wallet to a contract that counts them.
+fn counting<const N: usize>(scene: &mut Scene, wallets: &[Wallet; N]) -> Vec<Candidate> {
+    // PUSH1 0 SLOAD PUSH1 1 ADD PUSH1 0 SSTORE
+    scene.place(COUNTER, Bytes::from_static(&[0x60, 0, 0x54, 0x60, 1, 1, 0x60, 0, 0x55]));
+    let calls = |nonce| wallets.iter().map(move |from| call(*from, nonce, 100_000, COUNTER));
+    (0..2).flat_map(calls).collect()
+}
+
+/// Runs them one after the other before any block has them, in the given order.
+fn preexecute(
+    ground: &Ground<'_>,
+    executor: &Executor,
+    layer: &mut Layer,
+    candidates: &[Candidate],
+) -> Vec<Option<Footprint>> {
+    let Ground { draft, rules, view } = ground;
+    let txs = candidates.iter().map(|candidate| (&candidate.tx, candidate.sender));
+    let found = executor.preexecute(draft.header, rules, *view, layer, txs, || true);
+    found.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Candidates with what they did when they were run before.
+fn with(candidates: Vec<Candidate>, footprints: Vec<Option<Footprint>>) -> Vec<Candidate> {
+    let pairs = candidates.into_iter().zip(footprints);
+    pairs
+        .map(|(candidate, footprint)| Candidate { footprint: footprint.map(Arc::new), ..candidate })
+        .collect()
+}
+
+#[test]
+fn a_footprint_tells_what_was_read_and_written_after_those_before() {
+    let wallets = wallets::<3>();
+    let mut scene = Scene::new(Fork::Osaka, ROOMY, &wallets);
+    let candidates = counting(&mut scene, &wallets);
+    let ground = scene.ground(&scene.state);
+    let executor = &scene.executors[0];
+    let mut layer = Layer::default();
+    // The nonces of the second half follow those of the first, in a run of its own.
+    let mut found = preexecute(&ground, executor, &mut layer, &candidates[..3]);
+    found.extend(preexecute(&ground, executor, &mut layer, &candidates[3..]));
+    let slot = (COUNTER, Some(U256::ZERO));
+    for (candidate, footprint) in candidates.iter().zip(&found) {
+        let footprint = footprint.as_ref().expect("it is good at its turn");
+        let sender = (candidate.sender, None);
+        for locations in [footprint.reads(), footprint.writes()] {
+            assert!([slot, sender, (COUNTER, None)].iter().all(|one| locations.contains(one)));
+            assert!(!locations.contains(&(AUTHOR, None)), "fees are not paid");
+        }
+        assert!(footprint.gas_used() > TRANSFER_GAS);
+    }
+    let counted = layer.over(&scene.state).slot(COUNTER, U256::ZERO);
+    assert_eq!(counted, Ok(U256::from(candidates.len())));
+
+    // Once more they are refused, and nothing is left of them.
+    let again = preexecute(&ground, executor, &mut layer, &candidates);
+    assert!(again.iter().all(Option::is_none));
+    let counted = layer.over(&scene.state).slot(COUNTER, U256::ZERO);
+    assert_eq!(counted, Ok(U256::from(candidates.len())));
+
+    let txs = candidates.iter().map(|candidate| (&candidate.tx, candidate.sender));
+    let (mut left, mut layer) = (2, Layer::default());
+    let goes_on = || {
+        left -= 1;
+        left >= 0
+    };
+    let Ground { draft, rules, view } = ground;
+    let some = executor.preexecute(draft.header, rules, view, &mut layer, txs, goes_on);
+    assert_eq!(some.expect("good transactions").len(), 2);
+}
+
+#[test]
+fn who_is_known_to_wait_runs_once() {
+    let wallets = wallets::<16>();
+    let mut scene = Scene::new(Fork::Osaka, ROOMY, &wallets);
+    let candidates = counting(&mut scene, &wallets);
+    let ground = scene.ground(&scene.state);
+    let footprints = preexecute(&ground, &scene.executors[0], &mut Layer::default(), &candidates);
+    let candidates = with(candidates, footprints.clone());
+    let expected = scene.fill(&candidates, &NO_LIMITS);
+    assert_eq!(expected.taken.len(), candidates.len());
+    for executor in &scene.executors {
+        let built = ground.build(executor, Mode::Occ, &candidates, &NO_LIMITS);
+        let Stats { runs, rerun_txs, blocked_runs, head_reruns, .. } =
+            built.expect("it was filled before").report.stats;
+        let counts = (runs, rerun_txs, blocked_runs, head_reruns);
+        assert_eq!(counts, (candidates.len(), 0, 0, 0), "{} threads", executor.threads());
+    }
+}
+
+#[test]
+fn footprints_that_are_wrong_change_no_answer() {
+    let executors = executors();
+    let mut differed = 0;
+    for_each_block(&executors[0], |name, case| {
+        let ground = ground(case);
+        let candidates = candidates(case.block.block());
+        let right = preexecute(&ground, &executors[0], &mut Layer::default(), &candidates);
+        let mut wrong = right.clone();
+        let third = wrong.len() / 3;
+        wrong.rotate_left(third);
+        differed += usize::from(wrong != right);
+        for footprints in [right, wrong] {
+            let footprints: Vec<_> = footprints.into_iter().map(|one| one.map(Arc::new)).collect();
+            let mut block = case.block.clone();
+            block.foresee(&footprints);
+            let execute = |executor: &Executor, mode, block| {
+                let (rules, view) = (&case.rules, &case.view);
+                executor.execute(mode, block, rules, view, Scope::Block)
+            };
+            let expected = execute(&executors[0], Mode::Seq, &case.block).map(|it| it.outcome);
+            for executor in &executors {
+                let found = execute(executor, Mode::Occ, &block).map(|it| it.outcome);
+                assert!(found == expected, "{name}, {} threads", executor.threads());
+            }
+        }
+    });
+    assert!(differed > 10, "{differed}");
+}
+
+#[test]
+fn a_change_of_the_tries_can_be_taken_back() {
+    let executor = Executor::new(1).expect("a thread");
+    let (mut back, mut stuck) = (0, 0);
+    for_each_block(&executor, |name, case| {
+        let genesis = case.view.accounts.iter().map(|(address, found)| AccountDiff {
+            address: *address,
+            before: None,
+            after: Some(found.account),
+            wiped: false,
+            slots: (found.slots.iter())
+                .map(|(slot, after)| SlotDiff { slot: *slot, before: U256::ZERO, after: *after })
+                .collect(),
+        });
+        let genesis = StateDiff { accounts: genesis.collect(), codes: Vec::new() }.canonical();
+        let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
+        let mut apply = |diff: &StateDiff| {
+            tries.apply(&NoSource, &HashedDiff::from(diff), None).expect("tries in memory");
+            tries.root()
+        };
+        let before = apply(&genesis);
+        let (rules, view) = (&case.rules, &case.view);
+        let executed = executor.execute(Mode::Seq, &case.block, rules, view, Scope::Block);
+        let diff = executed.expect("a good block").outcome.diff;
+        let after = apply(&diff);
+        let Some(reversed) = diff.reversed() else {
+            stuck += 1;
+            assert!(
+                diff.accounts
+                    .iter()
+                    .any(|change| change.before.is_some()
+                        && (change.wiped || change.after.is_none()))
+            );
+            return;
+        };
+        back += 1;
+        assert_eq!(apply(&reversed), before, "{name}");
+        assert_eq!(apply(&diff), after, "{name}");
+    });
+    assert!(back >= 10 && stuck >= 1, "{back} {stuck}");
 }

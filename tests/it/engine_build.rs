@@ -229,6 +229,41 @@ fn a_block_is_the_same_whether_the_pool_knows_its_senders_or_not() {
 }
 
 #[test]
+fn the_pool_is_run_ahead_on_every_head_and_no_answer_depends_on_it() {
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let site = Site::new(fork);
+        let mut setup = Setup::new(LARGE);
+        (setup.chain.mode, setup.chain.threads) = (Mode::Occ, 2);
+        let head = site.chain.head().number;
+        let nodes = [site.node(&setup, head), site.node(&setup, head)];
+        let [ahead, other] = &nodes;
+        let mut parent = site.chain.block(head).clone();
+        let mut count = 0;
+        for _ in 0..3 {
+            let filled = site.fill(ahead);
+            let all = filled.len();
+            ahead.until("running the pool ahead", move |status| status.preexecuted == all);
+            let payload =
+                ahead.build(choice(parent.hash()), &attributes_on(&parent.block().header));
+            assert_eq!(hashes(&payload), filled, "{fork}");
+            parent = payload.block.clone();
+            for node in &nodes {
+                node.follow(std::slice::from_ref(&parent));
+            }
+            count += all as u64;
+            assert_eq!(ahead.status().foreseen, count, "{fork}");
+            let number = parent.block().header.number;
+            let seen = |node: &Node| (node.view().block(number), node.view().receipts(number));
+            assert_eq!(seen(ahead), seen(other), "{fork}");
+            // They have left the pool with the block.
+            ahead.until("forgetting", |status| status.preexecuted == 0);
+        }
+        assert_eq!(other.status().foreseen, 0, "{fork}");
+        assert_eq!(ahead.status().parallel_differed, 0, "{fork}");
+    }
+}
+
+#[test]
 fn blocks_that_are_built_one_on_another_are_good_for_other_nodes_and_for_the_store() {
     for fork in [Fork::Shanghai, Fork::Amsterdam] {
         let site = Site::new(fork);

@@ -10,7 +10,8 @@ use fugue_state::{MemoryState, StateView};
 use fugue_storage::{Access, Snapshot, Store, StoreOptions, Verified};
 use fugue_types::{Address, B256, ReceiptEnvelope, SealedBlock, U256};
 use fugue_workload::{
-    BLOCK_GAS_LIMIT, BlockPlan, Call, Forge, Grant, Props, Rng, Scenario, Script, Tiny, bytecode,
+    BLOCK_GAS_LIMIT, BlockPlan, Call, Forge, Grant, Market, MarketSize, Props, Rng, Scenario,
+    Script, Tiny, bytecode,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -121,6 +122,22 @@ impl TestChain {
         });
         let blocks = forged.collect();
         Self { json, genesis, first, blocks }
+    }
+
+    /// So many blocks of a market, and the state after the last one.
+    pub(crate) fn of_market(seed: u64, size: &MarketSize, blocks: usize) -> (Self, MemoryState) {
+        let mut market = Market::new(seed, size);
+        let mut json = market.genesis_json();
+        json["alloc"] = alloc(&market.genesis_state()).into();
+        let json = json.to_string().into_bytes();
+        let genesis = Genesis::from_json(&json).expect("a good genesis file");
+        let header = genesis.header(B256::ZERO);
+        let forge = Forge::new(genesis.chain.clone(), genesis.state.clone(), header, 1);
+        let mut forge = forge.expect("a thread");
+        let first = genesis.block(forge.head().state_root);
+        let forged = (0..blocks).map(|_| forge.add(&market.next_block()).expect("a good block"));
+        let blocks = forged.map(|forged| forged.block).collect();
+        (Self { json, genesis, first, blocks }, forge.state().clone())
     }
 
     /// The block with this number.
@@ -250,22 +267,27 @@ fn genesis_json(scenario: &Scenario) -> Value {
             config.insert(name.to_owned(), 0.into());
         }
     }
-    let alloc = scenario.genesis.accounts.iter().map(|(address, found)| {
-        let slots = found.slots.iter().map(|(slot, value)| (format!("{slot:#x}"), json!(value)));
-        let storage: Map<String, Value> = slots.collect();
-        let account = found.account;
-        let code = scenario.genesis.codes.get(&account.code_hash).cloned().unwrap_or_default();
-        let account = json!({
-            "balance": account.balance, "nonce": account.nonce, "code": code, "storage": storage,
-        });
-        (address.to_string(), account)
-    });
-    let alloc: Map<String, Value> = alloc.collect();
+    let alloc = alloc(&scenario.genesis);
     let difficulty = if scenario.fork >= Fork::Paris { 0 } else { DIFFICULTY };
     json!({
         "config": config, "timestamp": GENESIS_TIME, "gasLimit": BLOCK_GAS_LIMIT,
         "difficulty": difficulty, "coinbase": AUTHOR, "alloc": alloc,
     })
+}
+
+/// The accounts of a genesis.
+fn alloc(state: &MemoryState) -> Map<String, Value> {
+    let accounts = state.accounts.iter().map(|(address, found)| {
+        let slots = found.slots.iter().map(|(slot, value)| (format!("{slot:#x}"), json!(value)));
+        let storage: Map<String, Value> = slots.collect();
+        let account = found.account;
+        let code = state.codes.get(&account.code_hash).cloned().unwrap_or_default();
+        let account = json!({
+            "balance": account.balance, "nonce": account.nonce, "code": code, "storage": storage,
+        });
+        (address.to_string(), account)
+    });
+    accounts.collect()
 }
 
 /// A chain executed one transaction after the other on maps in memory.

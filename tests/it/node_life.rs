@@ -3,10 +3,8 @@
 
 use crate::{
     import_support::{DESTRUCTIVE, Datadir, MODERN, Place, Ran, Recipe, text},
-    node_support::{Running, fugue},
-    rules_support::{
-        Endpoint, SECRET, WireChain, bearer, choice_of, head, quantity, request, valid,
-    },
+    node_support::{Running, Site, fugue},
+    rules_support::{Endpoint, WireChain, bearer, head, quantity, request, valid},
 };
 use alloy_consensus::TxEip1559;
 use alloy_eips::Encodable2718;
@@ -14,72 +12,16 @@ use fugue_chainspec::Fork;
 use fugue_types::{Address, B256, Bytes, TxKind, U256, b256};
 use fugue_workload::{Wallet, gwei};
 use serde_json::{Value, json};
-use std::{
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 /// The chain id of the dev chain.
 const DEV_CHAIN_ID: u64 = 1_337;
 /// The first key of the mnemonic `test test test test test test test test test test test junk`.
 const DEV_KEY: B256 = b256!("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
 
-/// A folder with a genesis file, a secret, and a data folder of that chain.
-struct Site {
-    place: Place,
-    chain: WireChain,
-}
-
-impl Site {
-    fn new(recipe: &Recipe) -> Self {
-        let chain = WireChain::of_recipe(recipe);
-        let place = Place::new(&chain.chain);
-        let digits: String = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
-        place.write("jwt.hex", digits.as_bytes());
-        Self { place, chain }
-    }
-
-    fn datadir(&self) -> PathBuf {
-        self.place.path("data")
-    }
-
-    fn start(&self, more: &[&str]) -> Running {
-        let (datadir, genesis, secret) =
-            (self.datadir(), self.place.path("genesis.json"), self.place.path("jwt.hex"));
-        let own = ["--datadir", text(&datadir), "--chain", text(&genesis)];
-        let secret = ["--authrpc.jwtsecret", text(&secret)];
-        Running::start(&[&own[..], &secret, more].concat())
-    }
-
-    /// The blocks come, and each becomes the head.
-    fn follow(&self, engine: Endpoint, numbers: RangeInclusive<u64>) {
-        let method = format!("engine_forkchoiceUpdatedV{}", self.chain.versions.forkchoice);
-        let mut connection = engine.connect();
-        for number in numbers {
-            let (hash, params) = (self.chain.hash(number), self.chain.params(number));
-            let status = engine.call_over(&mut connection, &self.chain.new_payload(), &params);
-            assert_eq!(status, Ok(valid(hash)), "block {number}");
-            let params = json!([choice_of(hash), null]);
-            let updated = engine.call_over(&mut connection, &method, &params);
-            let updated = updated.unwrap_or_else(|error| panic!("block {number}: {error:?}"));
-            assert_eq!(updated["payloadStatus"], valid(hash), "block {number}");
-        }
-    }
-
-    /// The head is the block with this number.
-    #[track_caller]
-    fn assert_head(&self, engine: Endpoint, number: u64) {
-        let found = engine.call("eth_getBlockByNumber", &json!(["latest", false]));
-        let found = found.unwrap_or_else(|error| panic!("{error:?}"));
-        let (found, hash) = (found["number"].clone(), found["hash"].clone());
-        let expected = (json!(quantity(number)), json!(self.chain.hash(number)));
-        assert_eq!((found, hash), expected);
-    }
-}
-
 #[test]
 fn a_node_that_is_killed_among_payloads_goes_on_from_its_head() {
-    let site = Site::new(&Recipe::new(0x11fe, Fork::Osaka, 55, 2));
+    let site = Site::new(WireChain::of_recipe(&Recipe::new(0x11fe, Fork::Osaka, 55, 2)));
     let last = site.chain.last();
     let mut head_number = 0;
     // A batch is full after 32 blocks.
@@ -115,7 +57,7 @@ fn a_node_that_is_killed_among_payloads_goes_on_from_its_head() {
 
 #[test]
 fn a_node_ends_in_time_whatever_its_callers_have_under_way() {
-    let site = Site::new(&Recipe::new(0x11ff, Fork::Osaka, 5, 2));
+    let site = Site::new(WireChain::of_recipe(&Recipe::new(0x11ff, Fork::Osaka, 5, 2)));
     let node = site.start(&["--http", "--http.port", "0"]);
     let (engine, public) = (node.engine(), node.public());
     site.follow(engine, 1..=3);

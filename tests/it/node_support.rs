@@ -1,14 +1,16 @@
-//! What the tests of `fugue node` share: the program without settings of others, and a node that
-//! runs.
+//! What the tests of `fugue node` share: the program without settings of others, a node that runs,
+//! and a folder with a chain for it.
 
 use crate::{
-    rules_support::Endpoint,
+    import_support::{Place, text},
+    rules_support::{Endpoint, SECRET, WireChain, choice_of, quantity, valid},
     support::{in_time, program},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},
+    ops::RangeInclusive,
     process::{Child, ChildStderr, Command, Stdio},
 };
 
@@ -78,7 +80,7 @@ impl Running {
         said.unwrap_or_else(|| panic!("no {message}: {:?}", self.said))
     }
 
-    /// The Engine API. The secret must be [`SECRET`](crate::rules_support::SECRET).
+    /// The Engine API. The secret must be [`SECRET`].
     pub(crate) fn engine(&self) -> Endpoint {
         Endpoint::of_engine(self.address("Engine API").parse().expect("an address"))
     }
@@ -86,6 +88,19 @@ impl Running {
     /// What is for everyone, with `--http`.
     pub(crate) fn public(&self) -> Endpoint {
         Endpoint::of_public(self.address("HTTP").parse().expect("an address"))
+    }
+
+    /// The same over WebSocket, with `--ws`.
+    pub(crate) fn websocket(&self) -> Endpoint {
+        Endpoint::of_public(self.address("WebSocket").parse().expect("an address"))
+    }
+
+    /// Bytes of memory that it has, pages of the database's file included. Only Linux tells.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let rest = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1_024)
     }
 
     /// Sends a signal, and waits for the end. Gives the exit code, and what was said.
@@ -133,5 +148,53 @@ impl Drop for Running {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A folder with a genesis file, a secret, and a data folder of that chain.
+pub(crate) struct Site {
+    pub(crate) place: Place,
+    pub(crate) chain: WireChain,
+}
+
+impl Site {
+    pub(crate) fn new(chain: WireChain) -> Self {
+        let place = Place::new(&chain.chain);
+        let digits: String = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
+        place.write("jwt.hex", digits.as_bytes());
+        Self { place, chain }
+    }
+
+    pub(crate) fn start(&self, more: &[&str]) -> Running {
+        let [datadir, genesis, secret] =
+            ["data", "genesis.json", "jwt.hex"].map(|name| self.place.path(name));
+        let own = ["--datadir", text(&datadir), "--chain", text(&genesis)];
+        let secret = ["--authrpc.jwtsecret", text(&secret)];
+        Running::start(&[&own[..], &secret, more].concat())
+    }
+
+    /// The blocks come, and each becomes the head.
+    pub(crate) fn follow(&self, engine: Endpoint, numbers: RangeInclusive<u64>) {
+        let method = format!("engine_forkchoiceUpdatedV{}", self.chain.versions.forkchoice);
+        let mut connection = engine.connect();
+        for number in numbers {
+            let (hash, params) = (self.chain.hash(number), self.chain.params(number));
+            let status = engine.call_over(&mut connection, &self.chain.new_payload(), &params);
+            assert_eq!(status, Ok(valid(hash)), "block {number}");
+            let params = json!([choice_of(hash), null]);
+            let updated = engine.call_over(&mut connection, &method, &params);
+            let updated = updated.unwrap_or_else(|error| panic!("block {number}: {error:?}"));
+            assert_eq!(updated["payloadStatus"], valid(hash), "block {number}");
+        }
+    }
+
+    /// The head is the block with this number.
+    #[track_caller]
+    pub(crate) fn assert_head(&self, engine: Endpoint, number: u64) {
+        let found = engine.call("eth_getBlockByNumber", &json!(["latest", false]));
+        let found = found.unwrap_or_else(|error| panic!("{error:?}"));
+        let (found, hash) = (found["number"].clone(), found["hash"].clone());
+        let expected = (json!(quantity(number)), json!(self.chain.hash(number)));
+        assert_eq!((found, hash), expected);
     }
 }

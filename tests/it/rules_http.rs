@@ -136,17 +136,8 @@ fn e1_a_token_is_good_for_a_minute_both_ways() {
 fn e1_a_websocket_needs_a_token_for_its_handshake_alone() {
     let wire = Wire::new(Fork::Paris);
     let upgrade = |authorization: &str| {
-        let headers = [
-            ("connection", "Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("authorization", authorization),
-        ];
         let mut connection = wire.engine.connect();
-        connection.write(head("GET", &headers, 0).as_bytes());
-        let (status, _) = connection.read_head();
-        (status, connection)
+        (connection.upgrade(&[("authorization", authorization)]), connection)
     };
     let other = token(Algorithm::HS256, &[1; 32], &json!({ "iat": get_current_timestamp() }));
     for bad in ["Bearer".to_owned(), format!("Bearer {other}")] {
@@ -155,19 +146,8 @@ fn e1_a_websocket_needs_a_token_for_its_handshake_alone() {
     let (status, mut connection) = upgrade(bearer().as_str());
     assert_eq!(status, 101);
     let text = request("eth_chainId", &json!([]));
-    let length = u8::try_from(text.len()).expect("a short text");
-    assert!(length < 126, "{text}");
     for _ in 0..2 {
-        // One frame of text; masked, as those of callers are, with a mask that changes nothing.
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
-        frame.extend(text.bytes());
-        connection.write(&frame);
-        let mut begin = [0_u8; 2];
-        connection.read_exact(&mut begin);
-        assert!(begin[0] == 0x81 && begin[1] < 126, "{begin:?}");
-        let mut answer = vec![0; usize::from(begin[1])];
-        connection.read_exact(&mut answer);
-        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        let answer: Value = serde_json::from_str(&connection.exchange(&text)).expect("JSON");
         assert_eq!(answer["result"], json!(quantity(CHAIN_ID)), "{answer}");
     }
 }

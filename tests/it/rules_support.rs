@@ -23,15 +23,16 @@ use fugue_rpc::{
     PublicServerOptions, RpcModule, RunningServer, Transport, engine_module, public_module,
     start_engine_server, start_public_server,
 };
+use fugue_state::MemoryState;
 use fugue_types::{
     Address, B256, Block, Bytes, Requests, SealedBlock, TransactionTrait as _, Withdrawal,
 };
-use fugue_workload::{BLOCK_GAS_LIMIT, Script, Wallet};
+use fugue_workload::{BLOCK_GAS_LIMIT, Market, MarketSize, Script, Wallet};
 use jsonwebtoken::{Algorithm, EncodingKey, encode, get_current_timestamp};
 use serde_json::{Value, json};
 use std::{
     convert::Infallible,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     ops::RangeInclusive,
     time::Duration,
@@ -51,6 +52,10 @@ const APIS: [&str; 5] = ["eth", "net", "web3", "txpool", "fugue"];
 const LARGE: usize = 1_000;
 /// Longest that an answer may take; what is answered at all is answered in a fraction of it.
 const HANG: Duration = Duration::from_secs(60);
+/// Kinds of frames of a WebSocket. Source: RFC 6455, section 5.2.
+const TEXT: u8 = 0x1;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xa;
 /// Of the chains that [`WireChain::new`] makes.
 const SEED: u64 = 0x31e;
 
@@ -146,7 +151,7 @@ impl Connection {
     }
 
     /// Waits for the head of an answer. Gives its status, and the bytes of its body, if it says so.
-    pub(crate) fn read_head(&mut self) -> (u16, Option<usize>) {
+    fn read_head(&mut self) -> (u16, Option<usize>) {
         let first = self.line();
         let status = first.split(' ').nth(1).and_then(|word| word.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status in {first:?}"));
@@ -163,8 +168,60 @@ impl Connection {
         }
     }
 
-    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
+    fn read_exact(&mut self, bytes: &mut [u8]) {
         self.0.read_exact(bytes).expect("the server answers");
+    }
+
+    /// Waits until the server ends the connection, whatever it says before.
+    pub(crate) fn read_to_end(mut self) {
+        match self.0.read_to_end(&mut Vec::new()) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+        }
+    }
+
+    /// Asks for a WebSocket, with these headers beside those for that. Gives the status of the
+    /// answer.
+    pub(crate) fn upgrade(&mut self, headers: &[(&str, &str)]) -> u16 {
+        let own = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        self.write(head("GET", &[&own[..], headers].concat(), 0).as_bytes());
+        self.read_head().0
+    }
+
+    /// Sends a text over a WebSocket, and waits for one; both are shorter than 126 bytes.
+    pub(crate) fn exchange(&mut self, text: &str) -> String {
+        self.write_frame(TEXT, text.as_bytes());
+        loop {
+            let (kind, bytes) = self.read_frame();
+            match kind {
+                TEXT => return String::from_utf8(bytes).expect("UTF-8"),
+                PING => self.write_frame(PONG, &bytes),
+                _ => panic!("a frame of kind {kind}: {bytes:?}"),
+            }
+        }
+    }
+
+    /// One frame; masked, as those of callers are, with a mask that changes nothing.
+    fn write_frame(&mut self, kind: u8, bytes: &[u8]) {
+        let length = u8::try_from(bytes.len()).expect("a short frame");
+        assert!(length < 126, "{length} bytes");
+        let mut frame = vec![0x80 | kind, 0x80 | length, 0, 0, 0, 0];
+        frame.extend(bytes);
+        self.write(&frame);
+    }
+
+    fn read_frame(&mut self) -> (u8, Vec<u8>) {
+        let mut begin = [0_u8; 2];
+        self.read_exact(&mut begin);
+        assert!(begin[0] & 0x80 != 0 && begin[1] < 126, "{begin:?}");
+        let mut bytes = vec![0; usize::from(begin[1])];
+        self.read_exact(&mut bytes);
+        (begin[0] & 0xf, bytes)
     }
 
     fn line(&mut self) -> String {
@@ -274,7 +331,7 @@ pub(crate) struct WireChain {
     pub(crate) versions: Versions,
     /// Sends nothing after the first block.
     pub(crate) deployer: Wallet,
-    /// Of each block but the genesis.
+    /// Of each block but the genesis; nothing where there is nothing to say of any.
     beside: Vec<Beside>,
 }
 
@@ -292,6 +349,13 @@ impl WireChain {
         assert!(chain.genesis.state.accounts.contains_key(&address), "{address}");
         let beside = beside(&chain);
         Self { chain, versions: Versions::of(recipe.fork), deployer, beside }
+    }
+
+    /// So many blocks of a market, none of which has requests, and the state after the last one.
+    pub(crate) fn of_market(seed: u64, size: &MarketSize, blocks: usize) -> (Self, MemoryState) {
+        let (chain, state) = TestChain::of_market(seed, size, blocks);
+        let versions = Versions::of(Market::FORK);
+        (Self { chain, versions, deployer: Wallet::derive(seed, 0), beside: Vec::new() }, state)
     }
 
     /// A chain of Paris without blocks, on which forks come so many seconds after the genesis.

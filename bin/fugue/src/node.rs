@@ -8,17 +8,20 @@
 //! | `fugue-dev` ([`dev`]) | everything is served, with `--dev` | blocks | [`attend`] |
 //! | a watch for signals | the runtimes are there | the first, then the end | [`watch`] |
 //!
-//! The Engine API has a runtime of its own, so that public calls never keep it waiting. The thread
-//! of the caller waits for a signal or a failure, then ends everything in the opposite order.
+//! The Engine API has a runtime of its own, and the threads of the other one give way to everything
+//! else ([`priority`]), so that public calls do not keep it waiting. The thread of the caller waits
+//! for a signal or a failure, then ends everything in the opposite order.
 //!
 //! Exit codes: 0 after a signal, with all of the chain durable; 2 for bad settings, and also for a
 //! database or a disk that fails, at the start or later; 130 or 143 after a second signal.
 
 mod dev;
+mod files;
 mod log;
 mod metrics;
 mod observe;
 mod options;
+mod priority;
 mod process;
 mod servers;
 
@@ -46,7 +49,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
-    runtime::Runtime,
+    runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch::{Receiver, channel},
     time::{MissedTickBehavior, interval},
@@ -77,6 +80,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes: 0 after SIGINT or SIGTERM; 2 fo
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     options.check()?;
     log::begin(&options.log)?;
+    files::raise_limit(servers::sockets_max(options));
     let folder = Folder::new(options)?;
     let runtimes = Runtimes::new()?;
     // The start may take long, by its journal: a signal is heard from here on.
@@ -309,10 +313,10 @@ struct Runtimes {
 
 impl Runtimes {
     fn new() -> Result<Self, UsageError> {
-        Ok(Self {
-            engine: runtime("fugue-engine", ENGINE_THREADS)?,
-            rpc: runtime("fugue-rpc", RPC_THREADS)?,
-        })
+        let engine = runtime("fugue-engine", ENGINE_THREADS).build().map_err(usage)?;
+        // Its threads for blocking work, too, where public calls read the store and run code.
+        let rpc = runtime("fugue-rpc", RPC_THREADS).on_thread_start(priority::give_way).build();
+        Ok(Self { engine, rpc: rpc.map_err(usage)? })
     }
 
     /// Ends both; what is being answered has a little time.
@@ -322,13 +326,10 @@ impl Runtimes {
     }
 }
 
-fn runtime(name: &str, threads: usize) -> Result<Runtime, UsageError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .thread_name(name)
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .map_err(usage)
+fn runtime(name: &str, threads: usize) -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.thread_name(name).worker_threads(threads).enable_all();
+    builder
 }
 
 /// A signal that ends the node.

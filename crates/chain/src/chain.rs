@@ -297,7 +297,10 @@ impl Chain {
         mut prepared: PreparedBlock,
         parent: Parent,
     ) -> Result<Imported, ImportError> {
-        let foreseen = self.foresee(&mut prepared);
+        let foreseen = match self.options.mode {
+            Mode::Seq => 0,
+            Mode::Occ => self.footprints.order(&mut prepared),
+        };
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);
         let known_senders = prepared.known_senders();
@@ -333,21 +336,6 @@ impl Chain {
             parallel_differed,
             durable,
         })
-    }
-
-    /// Lets transactions wait for those whose writes they are likely to read. Gives the number of
-    /// transactions of which anything is known.
-    fn foresee(&self, prepared: &mut PreparedBlock) -> usize {
-        if self.options.mode == Mode::Seq {
-            return 0;
-        }
-        let txs = &prepared.block().block().body.transactions;
-        let footprints = self.footprints.of(txs.iter().map(|tx| tx.hash()));
-        let known = footprints.iter().flatten().count();
-        if known > 0 {
-            prepared.foresee(&footprints);
-        }
-        known
     }
 
     /// The store at its head: the snapshot that is at hand, if there is one.

@@ -1,6 +1,6 @@
 //! What is known of how transactions will conflict, before their block comes.
 
-use fugue_executor::Footprint;
+use fugue_executor::{Footprint, PreparedBlock};
 use fugue_types::{B256, B256Map};
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -22,6 +22,18 @@ impl Footprints {
     ) -> Vec<Option<Arc<Footprint>>> {
         let known = self.0.read();
         hashes.map(|hash| known.get(hash).cloned()).collect()
+    }
+
+    /// Lets transactions of a block wait for those whose writes they are likely to read. Gives the
+    /// number of transactions of which anything is known.
+    pub(crate) fn order(&self, block: &mut PreparedBlock) -> usize {
+        let txs = &block.block().block().body.transactions;
+        let footprints = self.of(txs.iter().map(|tx| tx.hash()));
+        let known = footprints.iter().flatten().count();
+        if known > 0 {
+            block.foresee(&footprints);
+        }
+        known
     }
 
     pub(crate) fn retain(&self, is_kept: impl Fn(&B256) -> bool) {

@@ -2,11 +2,12 @@
 
 use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, Layer, StateError, StateView};
+use fugue_state::{Account, AccountDiff, StateError, StateView};
 use fugue_storage::{BlockRecord, Snapshot};
-use fugue_types::{Address, B256, B256Map, BlockBody, Bytes, Header, ReceiptEnvelope, U256};
-use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
+use fugue_types::{
+    Address, B256, B256Map, BlockBody, Bytes, HashSet, Header, ReceiptEnvelope, U256,
+};
+use std::sync::Arc;
 
 /// A block with who sent its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,6 @@ pub struct ChainView {
     above: Vec<Arc<BlockRecord>>,
     /// All blocks that are not durable.
     blocks: B256Map<Arc<BlockRecord>>,
-    /// What they change; made when it is first asked for.
-    layer: OnceLock<Layer>,
-    making: Mutex<()>,
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
@@ -61,8 +59,7 @@ impl ChainView {
         marks: Marks,
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
-        let (layer, making) = (OnceLock::new(), Mutex::new(()));
-        Self { spec, snapshot, base, above, blocks, layer, making, head, safe, finalized }
+        Self { spec, snapshot, base, above, blocks, head, safe, finalized }
     }
 
     /// The rules of the chain.
@@ -222,31 +219,9 @@ impl ChainView {
             return Ok(Some(call(&self.snapshot.state_at(number)?)));
         }
         let below = self.snapshot.state_at(self.base)?;
-        let made;
-        let layer = if number == self.head.number {
-            // Whoever comes first makes it, and the others wait.
-            let making = self.making.lock();
-            if self.layer.get().is_none() {
-                let layer = self.layer_up_to(number)?;
-                let _ = self.layer.set(layer);
-            }
-            drop(making);
-            self.layer.get().ok_or_else(|| ImportError::Internal("no layer".to_owned()))?
-        } else {
-            made = self.layer_up_to(number)?;
-            &made
-        };
-        let state = layer.over(&below);
-        Ok(Some(call(&WithHashes { state: &state, view: self })))
-    }
-
-    fn layer_up_to(&self, number: u64) -> Result<Layer, ImportError> {
-        let mut layer = Layer::default();
-        let records = self.above.iter();
-        for record in records.take_while(|record| record.block.block().header.number <= number) {
-            layer.push(&record.diff)?;
-        }
-        Ok(layer)
+        let count = usize::try_from(number - self.base).unwrap_or(usize::MAX);
+        let above = &self.above[..count.min(self.above.len())];
+        Ok(Some(call(&StateAbove { above, below: &below })))
     }
 
     /// What a build on a block needs: the snapshot, and the blocks above it up to that one.
@@ -272,33 +247,82 @@ fn viewed(record: &BlockRecord) -> ViewedBlock {
     }
 }
 
-/// A state that knows the hashes of blocks that are not durable.
-struct WithHashes<'v> {
-    state: &'v dyn StateView,
-    view: &'v ChainView,
+/// The state after a few blocks that are not durable, over a durable one. Their changes are looked
+/// through from the newest on: putting them together would take longer than most who read a state
+/// have to do.
+struct StateAbove<'v> {
+    /// Lowest first, and each the child of the one before.
+    above: &'v [Arc<BlockRecord>],
+    below: &'v dyn StateView,
 }
 
-impl StateView for WithHashes<'_> {
+impl StateAbove<'_> {
+    /// How the account was changed, the newest change first.
+    fn changes(&self, address: Address) -> impl Iterator<Item = &AccountDiff> {
+        self.above.iter().rev().filter_map(move |record| {
+            let accounts = &record.diff.accounts;
+            let found = accounts.binary_search_by_key(&address, |change| change.address);
+            found.ok().map(|index| &accounts[index])
+        })
+    }
+}
+
+/// Nothing is left of what the account stored before.
+const fn ends_storage(change: &AccountDiff) -> bool {
+    change.wiped || change.after.is_none()
+}
+
+impl StateView for StateAbove<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.state.account(address)
+        match self.changes(address).next() {
+            Some(change) => Ok(change.after),
+            None => self.below.account(address),
+        }
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
+        for change in self.changes(address) {
+            if let Ok(index) = change.slots.binary_search_by_key(&slot, |found| found.slot) {
+                return Ok(change.slots[index].after);
+            }
+            if ends_storage(change) {
+                return Ok(U256::ZERO);
+            }
+        }
+        self.below.slot(address, slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
+        let mut newer: HashSet<U256> = HashSet::default();
+        for change in self.changes(address) {
+            for slot in &change.slots {
+                if newer.insert(slot.slot) && !slot.after.is_zero() {
+                    return Ok(true);
+                }
+            }
+            if ends_storage(change) {
+                return Ok(false);
+            }
+        }
+        // As `LayerView::has_storage` does, this passes over what was emptied since.
+        self.below.has_storage(address)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
+        for record in self.above.iter().rev() {
+            let codes = &record.diff.codes;
+            if let Ok(index) = codes.binary_search_by_key(&code_hash, |(hash, _)| *hash) {
+                return Ok(codes[index].1.clone());
+            }
+        }
+        self.below.code(code_hash)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        match self.view.record(number) {
+        let known = self.above.iter().find(|one| one.block.block().header.number == number);
+        match known {
             Some(record) => Ok(record.block.hash()),
-            None => self.state.block_hash(number),
+            None => self.below.block_hash(number),
         }
     }
 }

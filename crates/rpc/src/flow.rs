@@ -12,6 +12,7 @@
 //! as HTTP/2 must read to be allowed to write. What all connections owe together is bounded too:
 //! above that, calls are refused.
 
+use crate::eth::patience::Patience;
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
     server::middleware::rpc::{
@@ -26,6 +27,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
@@ -44,6 +46,8 @@ pub(crate) struct FlowLimits {
     pub(crate) all_unsent_bytes_max: u64,
     /// Bytes of all answers to a batch.
     pub(crate) batch_bytes_max: usize,
+    /// How long calls of a batch are begun, from its turn on; further ones are given up.
+    pub(crate) batch_time_max: Duration,
 }
 
 /// One connection.
@@ -237,9 +241,10 @@ where
         }
     }
 
-    /// As the server itself answers a batch, but with a bound of its own for the answers together.
+    /// As the server itself answers a batch, but with bounds of its own for the answers together,
+    /// and for the time of the batch.
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
-        let bytes_max = self.flow.limits.batch_bytes_max;
+        let FlowLimits { batch_bytes_max, batch_time_max, .. } = self.flow.limits;
         let entered = self.flow.enter();
         let inner = self.inner.clone();
         async move {
@@ -247,11 +252,15 @@ where
                 Ok(turn) => turn,
                 Err(refusal) => return MethodResponse::error(Id::Null, refusal),
             };
-            let mut answers = BatchResponseBuilder::new_with_limit(bytes_max);
+            let patience = Patience::new(batch_time_max, Arc::default());
+            let mut answers = BatchResponseBuilder::new_with_limit(batch_bytes_max);
             let mut has_notification = false;
             for entry in batch {
                 let answer = match entry {
-                    Ok(BatchEntry::Call(request)) => inner.call(request).await,
+                    Ok(BatchEntry::Call(request)) => match patience.check() {
+                        Ok(()) => inner.call(request).await,
+                        Err(given_up) => MethodResponse::error(request.id, given_up),
+                    },
                     Ok(BatchEntry::Notification(notification)) => {
                         has_notification = true;
                         inner.notification(notification).await;
@@ -321,12 +330,17 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eth::error;
+    use serde_json::{Value, json};
+    use std::future::ready;
 
+    const HOUR: Duration = Duration::from_secs(3600);
     const LIMITS: FlowLimits = FlowLimits {
         calls_max: 2,
         unsent_bytes_max: 10,
         all_unsent_bytes_max: 100,
-        batch_bytes_max: 50,
+        batch_bytes_max: 1_000,
+        batch_time_max: HOUR,
     };
 
     fn flow(is_websocket: bool) -> (Arc<Flow>, Arc<AtomicU64>) {
@@ -392,5 +406,58 @@ mod tests {
 
     fn refusal() -> ErrorObjectOwned {
         ErrorObjectOwned::owned(LIMIT_EXCEEDED, "refused", None::<()>)
+    }
+
+    /// Counts its calls, and answers them with an error.
+    #[derive(Clone, Default)]
+    struct Counting(Arc<AtomicU64>);
+
+    impl RpcServiceT for Counting {
+        type MethodResponse = MethodResponse;
+        type NotificationResponse = MethodResponse;
+        type BatchResponse = MethodResponse;
+
+        fn call<'a>(
+            &self,
+            request: Request<'a>,
+        ) -> impl Future<Output = MethodResponse> + Send + 'a {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            ready(MethodResponse::error(request.id, refusal()))
+        }
+
+        fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+            ready(MethodResponse::error(Id::Null, refusal()))
+        }
+
+        fn notification<'a>(
+            &self,
+            _: Notification<'a>,
+        ) -> impl Future<Output = MethodResponse> + Send + 'a {
+            ready(MethodResponse::notification())
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
+        let over = "the call was given up: it took longer than 0 s";
+        for (batch_time_max, code, message, begun) in
+            [(HOUR, LIMIT_EXCEEDED, "refused", 2), (Duration::ZERO, error::REFUSED, over, 0)]
+        {
+            let limits = FlowLimits { batch_time_max, ..LIMITS };
+            let inner = Counting::default();
+            let bounded = FlowLayer::new(Flow::new(limits, Arc::default())).layer(inner.clone());
+            let call = |id| Ok(BatchEntry::Call(Request::borrowed("any", None, Id::Number(id))));
+            let answer = bounded.batch(Batch::from(vec![call(1), call(2)])).await;
+            let answer: Value = serde_json::from_str(answer.as_json().get()).unwrap();
+            let told = json!({ "code": code, "message": message });
+            assert_eq!(
+                answer,
+                json!([
+                    { "jsonrpc": "2.0", "id": 1, "error": told },
+                    { "jsonrpc": "2.0", "id": 2, "error": told },
+                ])
+            );
+            assert_eq!(inner.0.load(Ordering::Relaxed), begun);
+        }
     }
 }

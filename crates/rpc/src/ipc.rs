@@ -13,9 +13,12 @@
 
 mod frame;
 
-use crate::server::ServerError;
+use crate::{eth::patience::Patience, server::ServerError};
 use frame::Framer;
-use jsonrpsee::Methods;
+use jsonrpsee::{
+    MethodResponse, Methods,
+    types::{ErrorObjectOwned, Request},
+};
 use serde::Deserialize;
 use serde_json::{
     json,
@@ -26,6 +29,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -43,6 +47,8 @@ pub const IPC_BATCH_MAX: usize = 2_000;
 pub const IPC_BATCH_BYTES_MAX: usize = 250_000_000;
 /// Connections at a time.
 pub const IPC_CONNECTIONS_MAX: usize = 64;
+/// How long calls of a batch are begun; further ones are given up.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(60);
 /// Answers and notifications that wait to be written, for each connection and each subscription.
 const WAITING_MAX: usize = 256;
 /// Bytes that are read at once.
@@ -184,7 +190,8 @@ async fn serve(stream: UnixStream, methods: Methods) {
     let (mut reader, writer) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let writing = tokio::spawn(write(writer, receiver));
-    let mut caller = Caller { methods, sender, subscriptions: JoinSet::new() };
+    let subscriptions = JoinSet::new();
+    let mut caller = Caller { methods, sender, subscriptions, batch_time_max: BATCH_TIME_MAX };
     let mut framer = Framer::new(IPC_MESSAGE_BYTES_MAX);
     let mut read = vec![0; READ_BYTES];
     'connection: while let Ok(count @ 1..) = reader.read(&mut read).await {
@@ -222,6 +229,7 @@ struct Caller {
     methods: Methods,
     sender: mpsc::Sender<Box<RawValue>>,
     subscriptions: JoinSet<()>,
+    batch_time_max: Duration,
 }
 
 /// What tells a notification from a request.
@@ -264,10 +272,15 @@ impl Caller {
         if calls.is_empty() || calls.len() > IPC_BATCH_MAX {
             return Some(failed(INVALID_REQUEST));
         }
+        let patience = Patience::new(self.batch_time_max, Arc::default());
         let mut answers = Vec::with_capacity(calls.len());
         let mut bytes = 0_usize;
         for call in calls {
-            let Some(answer) = self.call(call.get()).await else { continue };
+            let answer = match patience.check() {
+                Ok(()) => self.call(call.get()).await,
+                Err(given_up) => refuse(call.get(), given_up),
+            };
+            let Some(answer) = answer else { continue };
             bytes = bytes.saturating_add(answer.get().len());
             if bytes > IPC_BATCH_BYTES_MAX {
                 return Some(failed(BATCH_TOO_LARGE));
@@ -280,11 +293,7 @@ impl Caller {
     /// `None` for a notification, which is not answered.
     async fn call(&mut self, text: &str) -> Option<Box<RawValue>> {
         let Ok((answer, mut news)) = self.methods.raw_json_request(text, WAITING_MAX).await else {
-            return match serde_json::from_str::<Shape<'_>>(text) {
-                Ok(Shape { id: None, method: Some(_) }) => None,
-                Ok(_) => Some(failed(INVALID_REQUEST)),
-                Err(_) => Some(failed(PARSE_ERROR)),
-            };
+            return no_request(text);
         };
         // Only a subscription keeps the channel open.
         let first = match news.try_recv() {
@@ -311,6 +320,23 @@ impl Caller {
     }
 }
 
+/// The answer to a call that is not begun.
+fn refuse(text: &str, error: ErrorObjectOwned) -> Option<Box<RawValue>> {
+    match serde_json::from_str::<Request<'_>>(text) {
+        Ok(request) => Some(MethodResponse::error(request.id, error).into_json()),
+        Err(_) => no_request(text),
+    }
+}
+
+/// The answer to what is no request; `None` to a notification.
+fn no_request(text: &str) -> Option<Box<RawValue>> {
+    match serde_json::from_str::<Shape<'_>>(text) {
+        Ok(Shape { id: None, method: Some(_) }) => None,
+        Ok(_) => Some(failed(INVALID_REQUEST)),
+        Err(_) => Some(failed(PARSE_ERROR)),
+    }
+}
+
 /// The answer to what is not a call.
 fn failed((code, message): (i32, &str)) -> Box<RawValue> {
     let answer = json!({
@@ -322,6 +348,7 @@ fn failed((code, message): (i32, &str)) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eth::error;
     use jsonrpsee::RpcModule;
     use serde_json::Value;
     use tokio::io::{AsyncBufReadExt, BufReader};
@@ -368,6 +395,23 @@ mod tests {
         let path = server.path().to_owned();
         server.stop().await;
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
+        let (sender, _receiver) = mpsc::channel(1);
+        let (subscriptions, batch_time_max) = (JoinSet::new(), Duration::ZERO);
+        let mut caller = Caller { methods: methods(), sender, subscriptions, batch_time_max };
+        let call = r#"{"jsonrpc":"2.0","id":7,"method":"test_echo","params":[7]}"#;
+        let note = r#"{"jsonrpc":"2.0","method":"test_echo","params":[9]}"#;
+        let answers = caller.batch(&format!("[{call},{note},{{}},{call}]")).await.unwrap();
+        let answers: Value = serde_json::from_str(answers.get()).unwrap();
+        let message = "the call was given up: it took longer than 0 s";
+        let told = json!({ "code": error::REFUSED, "message": message });
+        let told = json!({ "jsonrpc": "2.0", "id": 7, "error": told });
+        assert_eq!((&answers[0], &answers[2]), (&told, &told), "{answers}");
+        assert_eq!(answers[1]["error"]["code"], -32600);
+        assert_eq!(answers.as_array().map(Vec::len), Some(3));
     }
 
     #[tokio::test]

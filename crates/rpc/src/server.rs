@@ -10,6 +10,7 @@
 use crate::{
     auth::{JwtSecret, Verifier},
     flow::{Flow, FlowLayer, FlowLimits, NoteUpgrade},
+    guard::GuardLayer,
     hosts::{ANY, Hosts, Origins},
     socket::{IdleStream, Serving, SocketLimits, accept},
 };
@@ -61,6 +62,8 @@ const ENGINE_FLOW: FlowLimits = FlowLimits {
     unsent_bytes_max: 256 * 1024 * 1024,
     all_unsent_bytes_max: 1024 * 1024 * 1024,
     batch_bytes_max: ENGINE_RESPONSE_BYTES_MAX as usize,
+    // Over HTTP its connection is idle meanwhile, and ends then.
+    batch_time_max: ENGINE_IDLE_MAX,
 };
 /// How long a server that stops waits for calls and connections, before it drops them.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
@@ -76,6 +79,8 @@ pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
     // open where the operator has said nothing.
     sockets_max: 256,
     batch_bytes_max: 25_000_000,
+    // As long as a single call may wait for its turn and then take.
+    batch_time_max: Duration::from_secs(10),
     calls_max: 32,
     unsent_bytes_max: 32 * 1024 * 1024,
     all_unsent_bytes_max: 1024 * 1024 * 1024,
@@ -188,6 +193,8 @@ pub struct PublicLimits {
     pub sockets_max: usize,
     /// Bytes of all answers to a batch together.
     pub batch_bytes_max: usize,
+    /// How long calls of a batch are begun; further ones are given up.
+    pub batch_time_max: Duration,
     /// Messages of one connection that are worked on at the same time; more wait.
     pub calls_max: usize,
     /// Bytes of answers of one WebSocket that are not sent, above which no more is read from it.
@@ -212,18 +219,27 @@ impl RunningServer {
 
     /// Answers what was asked, and ends; what takes longer than a few seconds is dropped.
     pub async fn stop(self) {
-        let Self { local_addr, handle, mut accepting } = self;
+        let local_addr = self.local_addr;
+        if !self.stop_within(STOP_PATIENCE).await {
+            tracing::warn!(target: "fugue::rpc", %local_addr, "connections are dropped");
+        }
+    }
+
+    /// Says whether everything has ended by itself within this time; else the rest is dropped.
+    async fn stop_within(self, patience: Duration) -> bool {
+        let Self { local_addr: _, handle, mut accepting } = self;
         // An error says that it has ended already.
         let _ = handle.stop();
-        let ended = timeout(STOP_PATIENCE, async {
+        let ended = timeout(patience, async {
             // An error says that it panicked; its connections are gone then.
             let _ = (&mut accepting).await;
             handle.stopped().await;
         });
-        if ended.await.is_err() {
-            tracing::warn!(target: "fugue::rpc", %local_addr, "connections are dropped");
+        let has_ended = ended.await.is_ok();
+        if !has_ended {
             accepting.abort();
         }
+        has_ended
     }
 }
 
@@ -234,6 +250,7 @@ impl PublicLimits {
             unsent_bytes_max: self.unsent_bytes_max,
             all_unsent_bytes_max: self.all_unsent_bytes_max,
             batch_bytes_max: self.batch_bytes_max,
+            batch_time_max: self.batch_time_max,
         };
         SocketLimits { sockets_max: self.sockets_max, idle_max: PUBLIC_IDLE_MAX, flow }
     }
@@ -271,15 +288,42 @@ pub async fn start_engine_server(
         .set_message_buffer_capacity(WAITING_ANSWERS_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(ENGINE_BATCH_MAX))
         .build();
-    let layers = ServiceBuilder::new()
-        .layer(Hosts::new(&vhosts).into_layer())
-        .layer(Verifier::new(&secret).into_layer());
-    let limits = SocketLimits {
+    let sockets = SocketLimits {
         sockets_max: ENGINE_SOCKETS_MAX,
         idle_max: ENGINE_IDLE_MAX,
         flow: ENGINE_FLOW,
     };
-    let methods: Methods = methods.into();
+    let guards = [Hosts::new(&vhosts).into_layer(), Verifier::new(&secret).into_layer()];
+    start(listen, Plan { config, sockets, guards, cors: None }, methods.into()).await
+}
+
+/// Starts a public server, on the current runtime.
+///
+/// # Errors
+/// [`ServerError::Taken`], [`ServerError::Listen`], [`ServerError::Origin`].
+pub async fn start_public_server(
+    options: PublicServerOptions,
+    methods: impl Into<Methods>,
+) -> Result<RunningServer, ServerError> {
+    let PublicServerOptions { listen, transport, vhosts, origins, limits } = options;
+    let config = public_config(transport, limits).build();
+    let guards = [Hosts::new(&vhosts).into_layer(), Origins::new(&origins).into_layer()];
+    let plan = Plan { config, sockets: limits.sockets(), guards, cors: cors(&origins)? };
+    start(listen, plan, methods.into()).await
+}
+
+/// In what servers differ.
+struct Plan {
+    config: ServerConfig,
+    sockets: SocketLimits,
+    /// From the outside in: what one of them refuses, the next one does not see.
+    guards: [GuardLayer; 2],
+    cors: Option<CorsLayer>,
+}
+
+async fn start(listen: Listen, plan: Plan, methods: Methods) -> Result<RunningServer, ServerError> {
+    let Plan { config, sockets, guards: [outer, inner], cors } = plan;
+    let layers = ServiceBuilder::new().layer(outer).layer(inner).option_layer(cors);
     let services = Server::builder().set_config(config).set_http_middleware(layers);
     let services = services.to_service_builder();
     let (stop, handle) = stop_channel();
@@ -293,41 +337,7 @@ pub async fn start_engine_server(
         Box::pin(async move { ended(served.await) })
     };
     let (listener, local_addr) = listen.bind().await?;
-    let accepting = tokio::spawn(accept(listener, limits, stop, serve));
-    Ok(RunningServer { local_addr, handle, accepting })
-}
-
-/// Starts a public server, on the current runtime.
-///
-/// # Errors
-/// [`ServerError::Taken`], [`ServerError::Listen`], [`ServerError::Origin`].
-pub async fn start_public_server(
-    options: PublicServerOptions,
-    methods: impl Into<Methods>,
-) -> Result<RunningServer, ServerError> {
-    let PublicServerOptions { listen, transport, vhosts, origins, limits } = options;
-    let layers = ServiceBuilder::new()
-        .layer(Hosts::new(&vhosts).into_layer())
-        .layer(Origins::new(&origins).into_layer())
-        .option_layer(cors(&origins)?);
-    let methods: Methods = methods.into();
-    let services = Server::builder()
-        .set_config(public_config(transport, limits).build())
-        .set_http_middleware(layers)
-        .to_service_builder();
-    let (stop, handle) = stop_channel();
-    let stopped = stop.clone();
-    // As for the engine; what differs is the type of the layers.
-    let serve = move |stream: IdleStream<TcpStream>, flow: Arc<Flow>| -> Serving {
-        let rpc = RpcServiceBuilder::new().layer(FlowLayer::new(Arc::clone(&flow)));
-        let service = services.clone().set_rpc_middleware(rpc);
-        let service = service.build(methods.clone(), stopped.clone());
-        let service = NoteUpgrade::new(service, flow);
-        let served = serve_with_graceful_shutdown(stream, service, stopped.clone().shutdown());
-        Box::pin(async move { ended(served.await) })
-    };
-    let (listener, local_addr) = listen.bind().await?;
-    let accepting = tokio::spawn(accept(listener, limits.sockets(), stop, serve));
+    let accepting = tokio::spawn(accept(listener, sockets, stop, serve));
     Ok(RunningServer { local_addr, handle, accepting })
 }
 
@@ -348,6 +358,7 @@ fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuil
         // Those of the sockets.
         sockets_max: _,
         batch_bytes_max: _,
+        batch_time_max: _,
         calls_max: _,
         unsent_bytes_max: _,
         all_unsent_bytes_max: _,
@@ -392,8 +403,12 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, ServerError> {
 mod tests {
     use super::*;
     use jsonrpsee::RpcModule;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const FLAG: &str = "--test.port";
+    /// Longest that a server may take to stop where nothing is under way: many times what it takes,
+    /// and less than the 30 s after which a connection without a request ends by itself.
+    const HANG: Duration = Duration::from_secs(20);
 
     fn anywhere() -> Listen {
         Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), flag: FLAG }
@@ -431,11 +446,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_stops_beside_a_connection_that_asks_for_nothing() {
+    async fn a_server_that_stops_ends_connections_that_ask_for_nothing() {
         let server = start_engine_server(options(anywhere()), RpcModule::new(())).await.unwrap();
-        let idle = TcpStream::connect(server.local_addr()).await.unwrap();
-        server.stop().await;
-        drop(idle);
+        let silent = TcpStream::connect(server.local_addr()).await.unwrap();
+        let mut kept = TcpStream::connect(server.local_addr()).await.unwrap();
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        kept.read_exact(&mut answer).await.unwrap();
+        // The second one is answered, so both were accepted.
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        assert!(server.stop_within(HANG).await, "connections had to be dropped");
+        drop((silent, kept));
     }
 
     #[test]

@@ -216,6 +216,7 @@ mod tests {
         unsent_bytes_max: 100,
         all_unsent_bytes_max: 100,
         batch_bytes_max: 100,
+        batch_time_max: HOUR,
     };
 
     fn idle(stream: DuplexStream, idle_max: Duration) -> IdleStream<DuplexStream> {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// Connections at once, at most: a further one waits.
-const CONNECTIONS_MAX: usize = 32;
+pub(super) const CONNECTIONS_MAX: usize = 32;
 /// Bytes of the head of a request.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// Longest that a connection takes.
@@ -114,7 +114,8 @@ async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> 
     };
     let Answer { status, kind, body } = answer;
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

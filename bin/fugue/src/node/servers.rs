@@ -2,15 +2,15 @@
 //! machine.
 
 use super::{
-    Runtimes,
+    Runtimes, observe,
     options::{Api, Options},
 };
 use crate::{UsageError, datadir::usage};
 use fugue_chain::Engine;
 use fugue_rpc::{
-    ClientVersion, EngineServerOptions, EthLimits, Listen, ListenSocket, PUBLIC_LIMITS, PublicApi,
-    PublicServerOptions, RpcModule, RunningIpc, RunningServer, Transport, start_engine_server,
-    start_ipc_server, start_public_server,
+    ClientVersion, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits, IPC_CONNECTIONS_MAX, Listen,
+    ListenSocket, PUBLIC_LIMITS, PublicApi, PublicServerOptions, RpcModule, RunningIpc,
+    RunningServer, Transport, start_engine_server, start_ipc_server, start_public_server,
 };
 use std::path::Path;
 use tokio::task::JoinSet;
@@ -104,6 +104,14 @@ impl Servers {
     }
 }
 
+/// Sockets of all servers together, that of metrics among them, at most.
+pub(super) fn sockets_max(options: &Options) -> usize {
+    let public = public(options).into_iter().map(|(server, ..)| server.limits.sockets_max);
+    let ipc = if options.ipc.is_off { 0 } else { IPC_CONNECTIONS_MAX };
+    let metrics = options.metrics.map_or(0, |_| observe::CONNECTIONS_MAX);
+    ENGINE_SOCKETS_MAX + public.sum::<usize>() + ipc + metrics
+}
+
 /// The public servers: one where HTTP and WebSocket have the same address.
 fn public(options: &Options) -> Vec<(PublicServerOptions, &[Api], &'static str)> {
     let Options { http, ws, .. } = options;
@@ -154,5 +162,34 @@ fn client() -> ClientVersion {
         name: "Fugue".to_owned(),
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         commit: format!("0x{}", env!("FUGUE_COMMIT")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::files;
+    use clap::Parser;
+
+    /// Files that a process may usually have open where nobody has said anything.
+    const FILES_USUAL: u64 = 1_024;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn sockets(arguments: &[&str]) -> usize {
+        sockets_max(&Cli::parse_from([&["node"][..], arguments].concat()).options)
+    }
+
+    #[test]
+    fn all_servers_together_take_fewer_files_than_a_process_usually_may_have() {
+        assert_eq!(sockets(&["--ipcdisable"]), ENGINE_SOCKETS_MAX);
+        let one = sockets(&["--http", "--ws", "--ws.port", "8545"]);
+        assert_eq!(one, sockets(&["--http"]));
+        let all = sockets(&["--http", "--ws", "--metrics", "127.0.0.1:9001"]);
+        assert!(all > one && files::needed(all) <= FILES_USUAL, "{all}");
     }
 }

@@ -21,7 +21,7 @@ pub(crate) mod error;
 mod fees;
 mod logs;
 mod node;
-mod patience;
+pub(crate) mod patience;
 mod pool;
 mod revert;
 mod state;
@@ -42,6 +42,7 @@ use jsonrpsee::{
 use patience::{Patience, PatientView, Waiting};
 use serde::Serialize;
 use std::{
+    num::NonZero,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -88,7 +89,7 @@ impl Default for Limits {
             log_bytes_max: 10 * 1024 * 1024,
             log_blocks_max: 10_000,
             fee_blocks_max: 1_024,
-            reading_calls_max: 64,
+            reading_calls_max: reading_calls_max(),
             executing_calls_max: half_of_the_cores(),
             waiting_calls_max: 1_024,
             call_time_max: Duration::from_secs(5),
@@ -98,9 +99,18 @@ impl Default for Limits {
     }
 }
 
+/// Enough to keep a disk busy beside the cores: each has a thread, and the memory of one.
+fn reading_calls_max() -> usize {
+    (4 * cores()).clamp(16, 64)
+}
+
 /// At least one.
 fn half_of_the_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+    (cores() / 2).max(1)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// What the methods work with. Copies share all but their patience.

@@ -1,4 +1,4 @@
-//! How long a call may take, and whether anyone still waits for it.
+//! How long a call or a batch of calls may take, and whether anyone still waits for it.
 //!
 //! Code that is run asks the state all the time, so the view that it reads looks at the clock; what
 //! walks over blocks looks between two of them.
@@ -28,7 +28,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For a call that begins at this moment.
+    /// For a call that begins at this moment, or a batch.
     pub(crate) fn new(time_max: Duration, is_gone: Arc<AtomicBool>) -> Self {
         let end = Instant::now().checked_add(time_max).map(|end| (end, time_max));
         Self { end, is_gone }
