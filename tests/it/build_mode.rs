@@ -11,10 +11,7 @@ use fugue_executor::{
     Refusal, Scope, first_divergence,
 };
 use fugue_scheduler::Stats;
-use fugue_state::{
-    Account, AccountDiff, Layer, MemoryAccount, MemoryState, SlotDiff, StateDiff, StateError,
-    StateView,
-};
+use fugue_state::{Account, Layer, MemoryAccount, MemoryState, StateDiff, StateError, StateView};
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, CheckedBlock, Header, RecoveredBlock, SealedBlock,
@@ -621,22 +618,12 @@ fn a_change_of_the_tries_can_be_taken_back() {
     let executor = Executor::new(1).expect("a thread");
     let (mut back, mut stuck) = (0, 0);
     for_each_block(&executor, |name, case| {
-        let genesis = case.view.accounts.iter().map(|(address, found)| AccountDiff {
-            address: *address,
-            before: None,
-            after: Some(found.account),
-            wiped: false,
-            slots: (found.slots.iter())
-                .map(|(slot, after)| SlotDiff { slot: *slot, before: U256::ZERO, after: *after })
-                .collect(),
-        });
-        let genesis = StateDiff { accounts: genesis.collect(), codes: Vec::new() }.canonical();
         let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
         let mut apply = |diff: &StateDiff| {
             tries.apply(&NoSource, &HashedDiff::from(diff), None).expect("tries in memory");
             tries.root()
         };
-        let before = apply(&genesis);
+        let before = apply(&case.view.diff_from_nothing());
         let (rules, view) = (&case.rules, &case.view);
         let executed = executor.execute(Mode::Seq, &case.block, rules, view, Scope::Block);
         let diff = executed.expect("a good block").outcome.diff;

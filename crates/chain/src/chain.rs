@@ -14,7 +14,7 @@ use alloy_consensus::proofs::calculate_ommers_root;
 use alloy_rlp::EMPTY_LIST_CODE;
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Location, Mode, PreparedBlock, Scope};
-use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateView};
+use fugue_state::{StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_txpool::Pool;
@@ -127,7 +127,7 @@ impl Chain {
     /// # Errors
     /// [`ImportError::Storage`]; with `OtherChain` if the store has another chain.
     pub fn init(store: &Store, genesis: &Genesis) -> Result<Head, ImportError> {
-        let diff = diff_of_genesis(genesis);
+        let diff = genesis.state.diff_from_nothing();
         let mut tries = StateTrie::new(fugue_trie::EMPTY_ROOT_HASH);
         let storage_roots = tries.apply(&fugue_trie::NoSource, &HashedDiff::from(&diff), None)?;
         let block = genesis.block(tries.root());
@@ -679,24 +679,4 @@ pub(crate) fn header_of(
 const fn unknown_parent(header: &Header, hash: B256) -> ImportError {
     let Header { number, parent_hash: parent, .. } = *header;
     ImportError::UnknownParent { number, hash, parent }
-}
-
-/// The change from nothing to the state of a genesis.
-fn diff_of_genesis(genesis: &Genesis) -> StateDiff {
-    let accounts = genesis.state.accounts.iter().map(|(address, found)| {
-        let slots = found.slots.iter().map(|(slot, value)| SlotDiff {
-            slot: *slot,
-            before: U256::ZERO,
-            after: *value,
-        });
-        AccountDiff {
-            address: *address,
-            before: None,
-            after: Some(found.account),
-            wiped: false,
-            slots: slots.collect(),
-        }
-    });
-    let codes = genesis.state.codes.iter().map(|(hash, code)| (*hash, code.clone()));
-    StateDiff { accounts: accounts.collect(), codes: codes.collect() }.canonical()
 }

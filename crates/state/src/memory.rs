@@ -1,7 +1,7 @@
 //! A whole world state in memory: fixtures, bundles, generated chains, and the naive oracle of
 //! state roots.
 
-use crate::{Account, DiffError, StateDiff, StateError, StateView};
+use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount, root};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
 
@@ -58,6 +58,26 @@ impl MemoryState {
             }
         }
         Ok(())
+    }
+
+    /// The change from nothing to this state.
+    pub fn diff_from_nothing(&self) -> StateDiff {
+        let accounts = self.accounts.iter().map(|(address, found)| {
+            let slots = found.slots.iter().map(|(slot, value)| SlotDiff {
+                slot: *slot,
+                before: U256::ZERO,
+                after: *value,
+            });
+            AccountDiff {
+                address: *address,
+                before: None,
+                after: Some(found.account),
+                wiped: false,
+                slots: slots.collect(),
+            }
+        });
+        let codes = self.codes.iter().map(|(hash, code)| (*hash, code.clone()));
+        StateDiff { accounts: accounts.collect(), codes: codes.collect() }.canonical()
     }
 
     /// State root by building the whole trie anew: cost grows with the state, not with a change.
