@@ -239,6 +239,7 @@ fn payloads_are_timed_over_http_and_blocks_are_built_of_the_pool() {
     }
     for build in both["builds"].as_array().expect("builds") {
         check_spread(build, "", f64::MIN_POSITIVE);
+        check_spread(build, "/foreseen", f64::MIN_POSITIVE);
         assert!(number(build, "/ratioToSeq") > 0.0);
         assert_eq!(build["blocks"], 2);
         let counts = ["refused", "pooled", "txs"].map(|field| number(build, &format!("/{field}")));

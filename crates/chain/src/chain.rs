@@ -563,11 +563,11 @@ impl Chain {
         Ok(Executed { diff: outcome.diff, receipts, access_list, storage_roots })
     }
 
-    /// Brings into memory what the next block is likely to need.
-    pub(crate) fn warm(&mut self, keys: &[Location]) {
-        let (head, branches_max) = (self.head.hash, self.options.branches_max);
+    /// Brings into memory what the next block is likely to need, while `goes_on` says so.
+    pub(crate) fn warm(&mut self, keys: &[Location], goes_on: impl Fn() -> bool) {
+        let (head, branches_max) = (self.head.hash, 2 * self.options.branches_max);
         if let Some(work) = self.work.as_mut().filter(|work| work.at == head) {
-            work.warm(&self.cache, keys, branches_max);
+            work.warm(&self.cache, keys, branches_max, goes_on);
         }
     }
 

@@ -3,8 +3,11 @@
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
 //! | `fugue-chain` ([`worker`]) | the engine starts | verdicts, views | `EngineThread::stop` |
-//! | `fugue-build` ([`builder`]) | the engine starts | built payloads | `EngineThread::stop` |
+//! | `fugue-build` ([`builder`]) | the engine starts | payloads, guesses | `EngineThread::stop` |
 //! | `fugue-persist` (`crate::persist`) | a batch is full | a durable batch | by `fugue-chain` |
+//!
+//! While nothing is to be built, `fugue-build` looks [`ahead`]: its guesses are footprints, and
+//! keys that it names to `fugue-chain`. Nobody waits for them.
 //!
 //! One thread owns the [`Chain`]; readers have the newest [`ChainView`]. Every call is answered
 //! exactly once. A block is called invalid only by [`Chain::import`], after a sequential run on a
@@ -33,7 +36,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -139,6 +142,8 @@ pub struct EngineStatus {
     pub built: u64,
     /// Transactions of the pool that were run on the state of the head, or of the one before.
     pub preexecuted: usize,
+    /// Times that running them came upon an error. Defects of ours, or of the store.
+    pub ahead_failures: u64,
     /// What each step took, summed up.
     pub times: Times,
     /// The newest fork choice named a head that is not known.
@@ -162,8 +167,10 @@ struct Shared {
     call_bytes: AtomicUsize,
     /// What transactions of the pool read and write.
     footprints: Arc<Footprints>,
-    /// A call is being answered: who looks ahead stands back.
-    is_busy: AtomicBool,
+    /// Calls that wait or are being answered: who looks ahead stands back.
+    open_calls: AtomicUsize,
+    /// Times that looking ahead came upon an error. Defects of ours, or of the store.
+    ahead_failures: AtomicU64,
     /// The chain's thread has keys that it is to bring into memory.
     is_warming: AtomicBool,
     /// For those who must not keep the chain's thread from ending.
@@ -171,6 +178,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whether a call waits or is being answered.
+    fn is_called(&self) -> bool {
+        self.open_calls.load(Ordering::Acquire) > 0
+    }
+
     /// Names to the chain's thread what the next block is likely to read.
     fn name_keys(&self, keys: Vec<Location>) {
         self.is_warming.store(true, Ordering::Release);
@@ -212,7 +224,8 @@ impl Engine {
         options: EngineOptions,
     ) -> Result<(Self, EngineThread), ImportError> {
         let no_thread = |error: std::io::Error| ImportError::Internal(error.to_string());
-        let (calls, queue) = sync_channel(options.calls_max.max(1));
+        // One place more, for keys: these take none from a call.
+        let (calls, queue) = sync_channel(options.calls_max.max(1).saturating_add(1));
         let calls = Arc::new(calls);
         let executor = Executor::new(options.build_threads)
             .map_err(|error| ImportError::Internal(error.to_string()))?;
@@ -227,7 +240,8 @@ impl Engine {
             local: LocalTxs::default(),
             call_bytes: AtomicUsize::new(0),
             footprints: chain.footprints.clone(),
-            is_busy: AtomicBool::new(false),
+            open_calls: AtomicUsize::new(0),
+            ahead_failures: AtomicU64::new(0),
             is_warming: AtomicBool::new(false),
             calls: Arc::downgrade(&calls),
         });
@@ -313,7 +327,14 @@ impl Engine {
     }
 
     fn call(&self, command: Command) {
-        match self.calls.try_send(command) {
+        let open = self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
+        // One is being answered, and does not wait.
+        let sent = if open > self.calls_max.max(1) {
+            Err(TrySendError::Full(command))
+        } else {
+            self.calls.try_send(command)
+        };
+        match sent {
             Ok(()) => {}
             Err(TrySendError::Full(command)) => {
                 self.forget(&command);
@@ -328,6 +349,7 @@ impl Engine {
 
     fn forget(&self, command: &Command) {
         self.shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
+        self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// The chain as it was at the newest fork choice.
@@ -352,8 +374,10 @@ impl Engine {
 
     /// What the engine tells of itself.
     pub fn status(&self) -> EngineStatus {
-        let preexecuted = self.shared.footprints.len();
-        EngineStatus { preexecuted, ..self.shared.status.lock().clone() }
+        let Shared { footprints, builds, ahead_failures, status, .. } = &*self.shared;
+        let (preexecuted, built) = (footprints.len(), builds.count());
+        let ahead_failures = ahead_failures.load(Ordering::Relaxed);
+        EngineStatus { preexecuted, built, ahead_failures, ..status.lock().clone() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of how transactions will conflict, before their block comes.
 
 use fugue_executor::{Footprint, PreparedBlock};
-use fugue_types::{B256, B256Map};
+use fugue_types::{B256, B256Map, HashSet};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -36,8 +36,9 @@ impl Footprints {
         known
     }
 
-    pub(crate) fn retain(&self, is_kept: impl Fn(&B256) -> bool) {
-        self.0.write().retain(|hash, _| is_kept(hash));
+    /// Forgets all others.
+    pub(crate) fn keep(&self, kept: &HashSet<B256>) {
+        self.0.write().retain(|hash, _| kept.contains(hash));
     }
 
     pub(crate) fn insert(&self, found: impl Iterator<Item = (B256, Footprint)>) {

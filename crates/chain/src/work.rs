@@ -141,14 +141,21 @@ impl Work {
         }))
     }
 
-    /// Brings into memory what a block will need that reads these, and may change them. Nothing
+    /// Brings into memory what a block will need that reads these, and may change them; of the
+    /// tries up to so many branches. Ends early if `goes_on` says no before one of them. Nothing
     /// depends on it: what cannot be read is passed over.
-    pub(crate) fn warm(&mut self, cache: &StateCache, keys: &[Location], branches_max: usize) {
-        if self.base != self.snapshot.meta().head.number || self.tries.branches() > branches_max {
+    pub(crate) fn warm(
+        &mut self,
+        cache: &StateCache,
+        keys: &[Location],
+        branches_max: usize,
+        goes_on: impl Fn() -> bool,
+    ) {
+        if self.base != self.snapshot.meta().head.number {
             return;
         }
         let read = |view: &dyn StateView| {
-            for (address, slot) in keys {
+            for (address, slot) in keys.iter().take_while(|_| goes_on()) {
                 let _ = match slot {
                     Some(slot) => view.slot(*address, *slot).map(drop),
                     None => view.account(*address).map(drop),
@@ -157,6 +164,9 @@ impl Work {
         };
         let _ = self.with_view(cache, None, read);
         for (owner, slot) in hashed(keys) {
+            if !goes_on() || self.tries.branches() > branches_max {
+                return;
+            }
             let _ = self.tries.warm(&*self.snapshot, owner, slot);
         }
     }

@@ -14,7 +14,14 @@ use crate::{
 use fugue_state::{Account, StateView};
 use fugue_types::{Address, AddressMap, B256, HashSet, TransactionTrait};
 use parking_lot::RwLock;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Is told of every transaction that became executable.
 pub type Observer = dyn Fn(&Arc<PooledTx>) + Send + Sync;
@@ -49,12 +56,14 @@ pub struct PoolContent {
 pub struct Pool {
     options: PoolOptions,
     holdings: RwLock<Holdings>,
+    /// Of the holdings, to be read without waiting for them.
+    version: AtomicU64,
     observer: RwLock<Option<Arc<Observer>>>,
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { options, holdings: _, observer: _ } = self;
+        let Self { options, holdings: _, version: _, observer: _ } = self;
         let status = self.status();
         f.debug_struct("Pool").field("options", options).field("status", &status).finish()
     }
@@ -64,7 +73,7 @@ impl Pool {
     /// An empty pool.
     pub fn new(options: PoolOptions, head: PoolHead) -> Self {
         let holdings = RwLock::new(Holdings::new(head));
-        Self { options, holdings, observer: RwLock::new(None) }
+        Self { options, holdings, version: AtomicU64::new(0), observer: RwLock::new(None) }
     }
 
     /// The bounds.
@@ -132,6 +141,7 @@ impl Pool {
                 return Err(PoolError::HeadMoved);
             }
             let added = holdings.admit(tx, facts, &self.options);
+            self.version.store(holdings.version(), Ordering::Release);
             (added, holdings.take_log())
         };
         self.announce(&log);
@@ -151,6 +161,7 @@ impl Pool {
         let (mut advanced, log) = {
             let mut holdings = self.holdings.write();
             let advanced = holdings.advance(moved, &self.options);
+            self.version.store(holdings.version(), Ordering::Release);
             (advanced, holdings.take_log())
         };
         self.announce(&log);
@@ -190,6 +201,7 @@ impl Pool {
     pub fn remove(&self, hash: &B256) -> bool {
         let mut holdings = self.holdings.write();
         let was_there = holdings.remove(hash, &self.options);
+        self.version.store(holdings.version(), Ordering::Release);
         holdings.take_log();
         was_there
     }
@@ -208,12 +220,13 @@ impl Pool {
     }
 
     /// Who sent the transactions with these hashes, in their order; `None` for those that are not
-    /// here.
+    /// here. Empty while somebody changes the pool: nobody has to wait for it.
     ///
     /// A hash covers the signature, and only what the fork of the head allows is taken in: from
     /// Homestead on no signature with a high `s` (EIP-2).
     pub fn senders_of(&self, hashes: &[B256]) -> Vec<Option<Address>> {
-        let holdings = self.holdings.read();
+        // Whoever changes the pool may have to wait for a core.
+        let Some(holdings) = self.holdings.try_read() else { return Vec::new() };
         hashes.iter().map(|hash| holdings.get(hash).map(|tx| tx.sender)).collect()
     }
 
@@ -277,7 +290,7 @@ impl Pool {
 
     /// A number that changes whenever the executable transactions change.
     pub fn version(&self) -> u64 {
-        self.holdings.read().version()
+        self.version.load(Ordering::Acquire)
     }
 
     /// `observer` is told of every transaction that becomes executable, on the thread that made it

@@ -17,7 +17,9 @@
 //! Senders are recovered within, as a node must. Then, on another data folder, blocks are built:
 //! the transactions of a block of the workload are put into the pool, and it is measured how long
 //! it takes from `engine_forkchoiceUpdated` with attributes to the answer of `engine_getPayload`.
-//! No empty payload is made before, so that the payload holds what the pool holds.
+//! No empty payload is made before, so that the payload holds what the pool holds, and the build
+//! begins when the pool was run ahead. Then the block itself is sent: `newPayload` of transactions
+//! that are known is called `foreseen`.
 
 mod report;
 
@@ -127,6 +129,8 @@ struct Build {
     mode: Mode,
     /// Of each block.
     times: Vec<Duration>,
+    /// Of `newPayload` of the block of the workload then, whose transactions were run ahead.
+    foreseen: Vec<Duration>,
     /// Transactions that the pool did not take.
     refused: usize,
     /// Transactions that it had when the builds began.
@@ -224,7 +228,7 @@ impl Bench<'_> {
         for (index, block) in self.workload.blocks().enumerate() {
             let block = block?;
             let call = self.call(host, index, &block)?;
-            self.send(host, call, Some(&mut waits))?;
+            self.send(host, call, &mut waits)?;
             progress.step(&block.block().header.number.to_string());
         }
         progress.finish();
@@ -252,12 +256,7 @@ impl Bench<'_> {
     }
 
     /// Sends a block, makes it the head, and takes the time.
-    fn send(
-        &self,
-        host: &mut EngineHost,
-        call: Call,
-        waits: Option<&mut Waits>,
-    ) -> Result<(), UsageError> {
+    fn send(&self, host: &mut EngineHost, call: Call, waits: &mut Waits) -> Result<(), UsageError> {
         let Call { versions, params, hash } = call;
         host.client().refresh()?;
         let before = host.engine().status().times;
@@ -274,9 +273,7 @@ impl Bench<'_> {
         if !followed.payload_status.is_valid(hash) {
             return Err(UsageError(format!("block {hash}: forkchoice answers {followed:?}")));
         }
-        if let Some(waits) = waits {
-            waits.add(new_payload, forkchoice, [before, between, host.engine().status().times]);
-        }
+        waits.add(new_payload, forkchoice, [before, between, host.engine().status().times]);
         Ok(())
     }
 
@@ -301,7 +298,9 @@ impl Bench<'_> {
             Mode::Occ => "blocks built (occ)",
         };
         let progress = Progress::new(noun, count);
-        let mut build = Build { mode, times: Vec::new(), refused: 0, pooled: 0, built: 0 };
+        let (times, foreseen) = (Vec::new(), Vec::new());
+        let mut build = Build { mode, times, foreseen, refused: 0, pooled: 0, built: 0 };
+        let mut waits = Waits::default();
         for (index, block) in self.workload.blocks().take(count).enumerate() {
             let block = block?;
             let call = self.call(host, index, &block)?;
@@ -319,10 +318,11 @@ impl Bench<'_> {
             build.times.push(time);
             build.built += txs;
             // The next one is built upon the block of the workload.
-            self.send(host, call, None)?;
+            self.send(host, call, &mut waits)?;
             progress.step(&block.block().header.number.to_string());
         }
         progress.finish();
+        build.foreseen = waits.new_payload;
         Ok(build)
     }
 }

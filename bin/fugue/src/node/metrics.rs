@@ -128,6 +128,11 @@ const METRICS: &[Metric] = &[
         Kind::Gauge,
         "transactions of the pool that were run ahead, on the state of the head or the one before",
     ),
+    metric(
+        "fugue_preexecution_failures_total",
+        Kind::Counter,
+        "times that running them ahead came upon an error",
+    ),
     // The builder.
     metric("fugue_payloads_built_total", Kind::Counter, "payloads that were built"),
     // The process.
@@ -206,6 +211,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
         reorganisations,
         built,
         preexecuted,
+        ahead_failures,
         times,
         is_syncing,
         last_forkchoice,
@@ -244,6 +250,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     counter!("fugue_persist_wait_milliseconds_total").absolute(milliseconds(times.waited));
     counter!("fugue_payloads_built_total").absolute(*built);
     size("fugue_pool_preexecuted", *preexecuted);
+    counter!("fugue_preexecution_failures_total").absolute(*ahead_failures);
     report_pool(pool);
 }
 

@@ -5,15 +5,18 @@
 //! 1. each transaction's footprint tells which of the others it is to wait for,
 //! 2. what it read is in memory, also where the chain's thread imports, which is told the keys.
 //!
-//! Nothing depends on it. It stands back while a call is being answered, and ends for a head once
-//! [`TXS_MAX`] transactions or [`BLOCKS_MAX`] blocks' worth of gas were run.
+//! Nothing depends on it. It stands back while the engine has a call to answer, and while a build
+//! is made better; it passes over transactions above [`TX_GAS_MAX`], and ends for a head once
+//! [`TXS_MAX`] transactions or [`BLOCKS_MAX`] blocks' worth of gas were run: what comes later, or
+//! in place of one that was run, waits for the next head.
 
 use super::{Shared, ground::Ground, pool::next_header};
 use crate::{ChainView, Head, ImportError};
+use fugue_chainspec::Rules;
 use fugue_executor::{Executor, Location};
 use fugue_state::Layer;
 use fugue_txpool::PooledTx;
-use fugue_types::{B256, HashSet, Header};
+use fugue_types::{B256, HashSet, Header, TransactionTrait as _};
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
@@ -24,9 +27,11 @@ use std::{
 const TXS_MAX: usize = 4_096;
 /// Blocks whose gas limit they may use up together.
 const BLOCKS_MAX: u64 = 2;
-/// Keys of one head that are named to the chain's thread, at most.
+/// Gas limit above which a transaction is not run: a build that begins meanwhile waits for its end.
+const TX_GAS_MAX: u64 = 8_000_000;
+/// Keys of one head that are brought into memory, at most.
 const KEYS_MAX: usize = 65_536;
-/// Keys that are named at a time: the chain's thread is at them for a millisecond or two.
+/// Keys that are at a time, here and by the chain's thread, which stops for any call.
 const KEYS_TOGETHER: usize = 64;
 /// After so long, others are looked at; a transaction that has begun is run to its end.
 const SLICE: Duration = Duration::from_millis(2);
@@ -38,8 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Ahead {
     /// On whose state.
     head: Head,
-    /// The next block's header, about.
+    /// The next block's header, about, and its rules.
     header: Header,
+    rules: Option<Rules>,
     gas_left: u64,
     /// What those did that were run.
     layer: Layer,
@@ -48,23 +54,32 @@ pub(crate) struct Ahead {
     /// The pool when it was looked at last.
     seen: Option<(u64, Instant)>,
     queue: VecDeque<Arc<PooledTx>>,
-    /// Keys that were or will be named.
+    /// What was read.
     keys: HashSet<Location>,
-    unnamed: VecDeque<Location>,
+    /// Of these, what is to be brought into memory here, and then by the chain's thread.
+    cold: VecDeque<Location>,
+    unnamed: Vec<Location>,
 }
 
 impl Ahead {
-    /// How long there is nothing to do, if nothing happens; `None` if there will not be.
-    pub(crate) fn patience(&self, shared: &Shared) -> Option<Duration> {
-        if shared.is_busy.load(Ordering::Acquire) {
+    /// How long there is nothing to do, if nothing happens; `None` for as long as nothing does.
+    pub(crate) fn patience(&self, shared: &Shared, ground: Option<&Ground>) -> Option<Duration> {
+        if shared.is_called() {
             return None;
         }
+        let view = shared.view.read();
+        let is_left = ground.is_some_and(|ground| ground.is_left_by(&view));
         let names = !self.unnamed.is_empty() && !shared.is_warming.load(Ordering::Acquire);
-        if names || !self.queue.is_empty() {
+        if is_left || names || !self.cold.is_empty() || !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
+        self.until_look(shared, view.head())
+    }
+
+    /// How long until head and pool are looked at; `None` if they are what they were.
+    fn until_look(&self, shared: &Shared, head: Head) -> Option<Duration> {
         let Some((version, looked)) = self.seen else { return Some(Duration::ZERO) };
-        let is_new = shared.pool.version() != version || shared.view.read().head() != self.head;
+        let is_new = shared.pool.version() != version || head != self.head;
         is_new.then(|| LOOK_EVERY.saturating_sub(looked.elapsed()))
     }
 
@@ -77,15 +92,20 @@ impl Ahead {
     ) {
         if self.step(shared, executor, ground).is_err() {
             *ground = None;
-            self.give_up();
+            self.give_up(shared);
         }
-        self.name_keys(shared);
+        if !self.unnamed.is_empty() && !shared.is_warming.load(Ordering::Acquire) {
+            let count = self.unnamed.len().min(KEYS_TOGETHER);
+            shared.name_keys(self.unnamed.drain(..count).collect());
+        }
     }
 
-    /// Nothing depends on it: until something is new, that is all for this head.
-    pub(crate) fn give_up(&mut self) {
-        let seen = self.seen.or_else(|| Some((0, Instant::now())));
-        *self = Self { head: self.head, seen, ..Self::default() };
+    /// Nothing depends on it: until something is new, that is all.
+    pub(crate) fn give_up(&mut self, shared: &Shared) {
+        shared.ahead_failures.fetch_add(1, Ordering::Relaxed);
+        let seen = Some((shared.pool.version(), Instant::now()));
+        let head = shared.view.read().head();
+        *self = Self { head, seen, ..Self::default() };
     }
 
     fn step(
@@ -95,10 +115,18 @@ impl Ahead {
         ground: &mut Option<Ground>,
     ) -> Result<(), ImportError> {
         let view = shared.view.read().clone();
-        if self.queue.is_empty() || view.head() != self.head {
+        // What it stands on cannot be reused by the store.
+        ground.take_if(|ground| ground.is_left_by(&view));
+        if self.until_look(shared, view.head()) == Some(Duration::ZERO) {
             self.look(shared, &view)?;
         }
-        if self.queue.is_empty() {
+        let is_current = view.head() == self.head;
+        let Some(rules) = self.rules.filter(|_| is_current) else {
+            self.queue.clear();
+            self.cold.clear();
+            return Ok(());
+        };
+        if self.queue.is_empty() && self.cold.is_empty() {
             return Ok(());
         }
         let pool = executor.pool();
@@ -108,25 +136,28 @@ impl Ahead {
         };
         let ground = ground.insert(here);
         let started = Instant::now();
-        let goes_on = || !shared.is_busy.load(Ordering::Acquire) && started.elapsed() < SLICE;
-        let rules = shared.spec.rules(&self.header);
+        let goes_on = || !shared.is_called() && started.elapsed() < SLICE;
+        if !self.cold.is_empty() {
+            let count = self.cold.len().min(KEYS_TOGETHER);
+            let keys: Vec<_> = self.cold.drain(..count).collect();
+            ground.warm(&keys, goes_on);
+            self.unnamed.extend(keys);
+            return Ok(());
+        }
         let txs = self.queue.iter().map(|pooled| (&pooled.tx, pooled.sender));
         let (header, layer) = (&self.header, &mut self.layer);
         let found = ground
             .with_view(|state| executor.preexecute(header, &rules, state, layer, txs, goes_on))?;
         let found = found.map_err(|error| ImportError::Internal(error.to_string()))?;
 
-        let mut fresh = Vec::new();
         for footprint in found.iter().flatten() {
             self.gas_left = self.gas_left.saturating_sub(footprint.gas_used());
             for key in footprint.reads() {
                 if self.keys.len() < KEYS_MAX && self.keys.insert(*key) {
-                    fresh.push(*key);
+                    self.cold.push_back(*key);
                 }
             }
         }
-        ground.warm(&fresh);
-        self.unnamed.extend(fresh);
         let hashes: Vec<B256> = self.queue.drain(..found.len()).map(|pooled| pooled.hash).collect();
         self.done.extend(&hashes);
         let found = hashes.into_iter().zip(found);
@@ -142,36 +173,34 @@ impl Ahead {
         let Shared { pool, spec, footprints, .. } = shared;
         let version = pool.version();
         let head = view.head();
-        if head != self.head || self.seen.is_none() {
+        if head != self.head || self.rules.is_none() {
             let (hash, parent) = view
                 .header(head.number)?
                 .ok_or_else(|| ImportError::Internal("the head has no header".to_owned()))?;
             let header = next_header(spec, hash, &parent);
+            let rules = Some(spec.rules(&header));
             let gas_left = BLOCKS_MAX.saturating_mul(header.gas_limit);
-            *self = Self { head, header, gas_left, ..Self::default() };
-            footprints.retain(|hash| pool.get(hash).is_some());
+            // What was run on an older head is forgotten: so the footprints stay few.
+            let mut kept = std::mem::take(&mut self.done);
+            kept.retain(|hash| pool.get(hash).is_some());
+            footprints.keep(&kept);
+            *self = Self { head, header, rules, gas_left, ..Self::default() };
         }
         self.seen = Some((version, Instant::now()));
         let room = TXS_MAX.saturating_sub(self.done.len());
         if self.gas_left == 0 || room == 0 {
             return Ok(());
         }
-        let blob_fee = spec
-            .rules(&self.header)
-            .blob_params
+        let blob_fee = self
+            .rules
+            .and_then(|rules| rules.blob_params)
             .zip(self.header.excess_blob_gas)
             .map(|(params, excess)| params.calc_blob_fee(excess));
         let best = pool.best(self.header.base_fee_per_gas.unwrap_or_default(), blob_fee);
-        self.queue = best.filter(|pooled| !self.done.contains(&pooled.hash)).take(room).collect();
+        let is_to_run = |pooled: &Arc<PooledTx>| {
+            pooled.tx.gas_limit() <= TX_GAS_MAX && !self.done.contains(&pooled.hash)
+        };
+        self.queue = best.filter(is_to_run).take(room).collect();
         Ok(())
-    }
-
-    /// Names keys to the chain's thread, unless it is at earlier ones.
-    fn name_keys(&mut self, shared: &Shared) {
-        if self.unnamed.is_empty() || shared.is_warming.load(Ordering::Acquire) {
-            return;
-        }
-        let count = self.unnamed.len().min(KEYS_TOGETHER);
-        shared.name_keys(self.unnamed.drain(..count).collect());
     }
 }

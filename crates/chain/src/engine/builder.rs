@@ -287,7 +287,7 @@ impl Builder {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
             }
-            if self.ahead.patience(&shared) == Some(Duration::ZERO) {
+            if self.ahead.patience(&shared, self.ground.as_ref()) == Some(Duration::ZERO) {
                 self.look_ahead();
                 continue;
             }
@@ -298,9 +298,9 @@ impl Builder {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
             }
-            match self.ahead.patience(&shared) {
+            match self.ahead.patience(&shared, self.ground.as_ref()) {
                 Some(Duration::ZERO) => {}
-                Some(patience) => drop(shared.builds.stirred.wait_for(&mut wake, patience)),
+                Some(patience) => _ = shared.builds.stirred.wait_for(&mut wake, patience),
                 None => shared.builds.stirred.wait(&mut wake),
             }
         }
@@ -315,7 +315,7 @@ impl Builder {
         };
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(go_on)) {
             Ok(ground) => self.ground = ground,
-            Err(_) => self.ahead.give_up(),
+            Err(_) => self.ahead.give_up(&self.shared),
         }
     }
 
@@ -447,7 +447,7 @@ impl<'b> Site<'b> {
         let Self { builder, head, view, ground, .. } = self;
         let pool = builder.executor.pool();
         if let Some(mut ground) = ground.take()
-            && ground.take_back(pool)?
+            && ground.take_back(pool).is_ok()
         {
             return Ok(ground);
         }

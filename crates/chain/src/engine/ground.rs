@@ -9,7 +9,7 @@ use fugue_types::B256;
 use rayon::ThreadPool;
 use std::sync::Arc;
 
-/// Branches of the tries above which the ground is left and made anew; 900 bytes each.
+/// Branches of the tries that stay in memory from one head to the next, about; 900 bytes each.
 const BRANCHES_MAX: usize = 100_000;
 
 /// The state after a block, where others can be built.
@@ -17,8 +17,8 @@ const BRANCHES_MAX: usize = 100_000;
 pub(crate) struct Ground {
     work: Work,
     cache: StateCache,
-    /// What a root was computed of last, and the root of the state: the tries are taken back before
-    /// they are used again.
+    /// The way back from what a root was computed of last, and the root of the state: the tries are
+    /// taken back before they are used again.
     tried: Option<(StateDiff, B256)>,
 }
 
@@ -31,38 +31,52 @@ impl Ground {
         earlier: Option<Self>,
         pool: Option<&ThreadPool>,
     ) -> Result<Self, ImportError> {
-        let (snapshot, below, path) = view.path_to(head.hash);
-        if let Some(mut ground) = earlier
-            && Arc::ptr_eq(&ground.work.snapshot, snapshot)
-            && ground.is_worth_keeping()
-        {
-            let at = ground.work.at;
-            let known = path.iter().position(|record| record.block.hash() == at);
-            let first = known.map_or_else(|| (at == below).then_some(0), |index| Some(index + 1));
-            if let Some(first) = first
-                && ground.take_back(pool)?
-            {
-                for record in &path[first..] {
-                    let header = &record.block.block().header;
-                    ground.apply(&record.diff, header.state_root, pool)?;
-                    ground.work.advance(header.number, record.block.hash(), &record.diff)?;
-                }
-                return Ok(ground);
-            }
+        // If it does not come out, the earlier one is of no use, and that is all.
+        let extended = earlier.map(|ground| ground.extend(head, view, pool));
+        if let Some(Ok(Some(ground))) = extended {
+            return Ok(ground);
         }
+        let (snapshot, below, path) = view.path_to(head.hash);
         let work = Work::above(below, &path, snapshot.clone(), pool)?;
         Ok(Self { work, cache: StateCache::new(), tried: None })
+    }
+
+    /// The ground of a block, of that of an ancestor; `None` if it is that of no ancestor.
+    fn extend(
+        mut self,
+        head: Head,
+        view: &ChainView,
+        pool: Option<&ThreadPool>,
+    ) -> Result<Option<Self>, ImportError> {
+        let Work { at, base, snapshot, .. } = &self.work;
+        // Above a block that is not the durable head, the store may no longer have what it had.
+        if self.is_left_by(view) || *base != snapshot.meta().head.number {
+            return Ok(None);
+        }
+        let (_, below, path) = view.path_to(head.hash);
+        let known = path.iter().position(|record| record.block.hash() == *at);
+        let first = known.map_or_else(|| (*at == below).then_some(0), |index| Some(index + 1));
+        let Some(first) = first else { return Ok(None) };
+        self.take_back(pool)?;
+        if self.work.tries.branches() > BRANCHES_MAX {
+            self.work.tries.prune(BRANCHES_MAX);
+        }
+        for record in &path[first..] {
+            let header = &record.block.block().header;
+            self.apply(&record.diff, header.state_root, pool)?;
+            self.work.advance(header.number, record.block.hash(), &record.diff)?;
+        }
+        Ok(Some(self))
+    }
+
+    /// Whether the view is over a newer state of the store.
+    pub(crate) fn is_left_by(&self, view: &ChainView) -> bool {
+        !Arc::ptr_eq(&self.work.snapshot, view.snapshot())
     }
 
     /// The block whose state it is.
     pub(crate) const fn hash(&self) -> B256 {
         self.work.at
-    }
-
-    /// Above a block that is not the durable head, the store may no longer have what it had.
-    fn is_worth_keeping(&self) -> bool {
-        let Work { base, snapshot, tries, .. } = &self.work;
-        *base == snapshot.meta().head.number && tries.branches() <= BRANCHES_MAX
     }
 
     /// Calls with the state as a view.
@@ -80,17 +94,24 @@ impl Ground {
         diff: &StateDiff,
         pool: Option<&ThreadPool>,
     ) -> Result<B256, ImportError> {
-        self.tried = Some((diff.clone(), self.work.tries.root()));
-        self.work.tries.apply(&*self.work.snapshot, &HashedDiff::from(diff), pool)?;
-        Ok(self.work.tries.root())
+        let Work { tries, snapshot, .. } = &mut self.work;
+        let hashed = HashedDiff::from(diff);
+        let Some(back) = diff.reversed() else {
+            let mut tries = tries.clone();
+            tries.apply(&**snapshot, &hashed, pool)?;
+            return Ok(tries.root());
+        };
+        self.tried = Some((back, tries.root()));
+        tries.apply(&**snapshot, &hashed, pool)?;
+        Ok(tries.root())
     }
 
-    /// Takes the tries back to the state; `false` if there is no way back.
-    pub(crate) fn take_back(&mut self, pool: Option<&ThreadPool>) -> Result<bool, ImportError> {
-        let Some((tried, root)) = self.tried.take() else { return Ok(true) };
-        let Some(back) = tried.reversed() else { return Ok(false) };
-        self.apply(&back, root, pool)?;
-        Ok(true)
+    /// Takes the tries back to the state.
+    pub(crate) fn take_back(&mut self, pool: Option<&ThreadPool>) -> Result<(), ImportError> {
+        match self.tried.take() {
+            Some((back, root)) => self.apply(&back, root, pool),
+            None => Ok(()),
+        }
     }
 
     fn apply(
@@ -107,8 +128,8 @@ impl Ground {
         Ok(())
     }
 
-    /// Brings into memory what a block will need that reads these.
-    pub(crate) fn warm(&mut self, keys: &[Location]) {
-        self.work.warm(&self.cache, keys, BRANCHES_MAX);
+    /// Brings into memory what a block will need that reads these. Ends early if `goes_on` says no.
+    pub(crate) fn warm(&mut self, keys: &[Location], goes_on: impl Fn() -> bool) {
+        self.work.warm(&self.cache, keys, 2 * BRANCHES_MAX, goes_on);
     }
 }

@@ -202,7 +202,7 @@ impl Worker {
         let shared = self.shared.clone();
         shared.call_bytes.fetch_sub(command.bytes(), Ordering::Relaxed);
         self.look_at_store();
-        shared.is_busy.store(true, Ordering::Release);
+        let is_call = !matches!(command, Command::Warm(_));
         match command {
             Command::NewPayload { block, bytes: _, decoded, caller } => {
                 self.chain.times.decoded += decoded;
@@ -221,12 +221,12 @@ impl Worker {
                 caller.answer(Ok(was_known));
             }
             Command::Warm(keys) => {
-                self.chain.warm(&keys);
+                self.chain.warm(&keys, || !shared.is_called());
                 shared.is_warming.store(false, Ordering::Release);
             }
             Command::Stop => {}
         }
-        shared.is_busy.store(false, Ordering::Release);
+        shared.open_calls.fetch_sub(usize::from(is_call), Ordering::AcqRel);
         shared.builds.stir();
     }
 
@@ -254,7 +254,10 @@ impl Worker {
         while let Some(parent) = self.parents.last() {
             if let Some(block) = self.orphans.take_child(*parent) {
                 // Whoever sent it was told that it is not known yet, and will ask again.
-                if self.new_payload(block) == Ok(PayloadVerdict::Syncing) {
+                self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
+                let verdict = self.new_payload(block);
+                self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
+                if verdict == Ok(PayloadVerdict::Syncing) {
                     // The parent is forgotten already, and its children wait again.
                     self.parents.pop();
                 }
@@ -571,8 +574,6 @@ impl Worker {
             is_persisting: self.chain.persisting.is_some(),
             orphans: self.orphans.len(),
             invalid: self.chain.tree.invalid_count(),
-            built: self.shared.builds.count(),
-            preexecuted: 0,
             times: self.chain.times(),
             ..self.status.clone()
         };

@@ -49,10 +49,10 @@ impl Report<'_> {
         ratio(spread.p50, self.executed().p50)
     }
 
-    /// The same, of the blocks that were built.
-    fn build_to_alone(&self, build: &Build) -> Option<f64> {
-        let executed = self.alone.executed.get(..build.times.len()).unwrap_or_default();
-        ratio(Spread::of(&build.times).p50, Spread::of(executed).p50)
+    /// The same, of as many of the first blocks.
+    fn first_to_alone(&self, times: &[Duration]) -> Option<f64> {
+        let executed = self.alone.executed.get(..times.len()).unwrap_or_default();
+        ratio(Spread::of(times).p50, Spread::of(executed).p50)
     }
 
     /// How many times the sequential build in the middle.
@@ -78,13 +78,16 @@ impl Report<'_> {
         };
         let build = |build: &Build| {
             let mut object = Spread::of(&build.times).to_json();
+            let mut foreseen = Spread::of(&build.foreseen).to_json();
+            foreseen["ratio"] = json!(self.first_to_alone(&build.foreseen));
             for (name, value) in [
                 ("mode", json!(build.mode.to_string())),
                 ("blocks", json!(build.times.len())),
                 ("refused", json!(build.refused)),
                 ("pooled", json!(build.pooled)),
                 ("txs", json!(build.built)),
-                ("ratio", json!(self.build_to_alone(build))),
+                ("ratio", json!(self.first_to_alone(&build.times))),
+                ("foreseen", foreseen),
                 ("ratioToSeq", json!(self.build_to_seq(build))),
             ] {
                 object[name] = value;
@@ -138,7 +141,7 @@ impl Report<'_> {
     }
 
     fn built(&self, f: &mut fmt::Formatter<'_>, build: &Build) -> fmt::Result {
-        let Build { mode, times, refused, pooled, built } = build;
+        let Build { mode, times, foreseen: _, refused, pooled, built } = build;
         let whole = if pooled == built { "all" } else { "NOT ALL" };
         writeln!(
             f,
@@ -170,13 +173,18 @@ impl fmt::Display for Report<'_> {
         }
         for build in &self.builds {
             let spread = Spread::of(&build.times);
-            Self::row(f, &build.mode.to_string(), "build", spread, self.build_to_alone(build))?;
+            let mode = build.mode.to_string();
+            Self::row(f, &mode, "build", spread, self.first_to_alone(&build.times))?;
+            let (spread, ratio) =
+                (Spread::of(&build.foreseen), self.first_to_alone(&build.foreseen));
+            Self::row(f, &mode, "foreseen", spread, ratio)?;
         }
         writeln!(
             f,
             "of {blocks} blocks, as the client waits; decode, recover, execute, root, insert and \
              rest are parts of newPayload, wait is in either call, for blocks to become durable; \
-             build: from forkchoice to getPayload; ratio: of p50 to P alone, sequential, in \
+             build: from forkchoice to getPayload; foreseen: newPayload of a block whose transactions \
+             were in the pool and run ahead; ratio: of p50 to P alone, sequential, in \
              memory\n"
         )?;
         for run in &self.runs {
