@@ -183,8 +183,8 @@ impl fmt::Display for Report<'_> {
             f,
             "of {blocks} blocks, as the client waits; decode, recover, execute, root, insert and \
              rest are parts of newPayload, wait is in either call, for blocks to become durable; \
-             build: from forkchoice to getPayload; foreseen: newPayload of a block whose transactions \
-             were in the pool and run ahead; ratio: of p50 to P alone, sequential, in \
+             build: from forkchoice to getPayload; foreseen: newPayload of a block whose \
+             transactions were in the pool and run ahead; ratio: of p50 to P alone, sequential, in \
              memory\n"
         )?;
         for run in &self.runs {
