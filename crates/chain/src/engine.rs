@@ -21,6 +21,8 @@ mod ground;
 mod local;
 mod orphans;
 mod pool;
+#[cfg(test)]
+mod samples;
 mod worker;
 
 use crate::{Chain, ChainView, Head, ImportError, Times, footprints::Footprints};

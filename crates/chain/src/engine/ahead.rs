@@ -204,3 +204,33 @@ impl Ahead {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::samples::{World, raise};
+
+    #[test]
+    fn a_ground_that_the_store_has_left_is_let_go_though_there_is_nothing_to_run() {
+        let world = World::new();
+        let old = world.snapshot();
+        let one = world.genesis.child(raise(&world.genesis.state));
+        let shared = world.shared(&old, &one);
+        let executor = Executor::new(1).expect("a thread");
+        let (mut ahead, mut ground) = (Ahead::default(), Some(world.ground(&old, &one)));
+        // 1. Head and pool are looked at. Then there is nothing to do, and the ground stays.
+        ahead.go_on(&shared, &executor, &mut ground);
+        assert!(ground.is_some());
+        assert_eq!(ahead.patience(&shared, ground.as_ref()), None);
+        // 2. The head becomes durable. It is still the head, and the pool is still empty.
+        world.commit(&one);
+        *shared.view.write() = Arc::new(world.view(&world.snapshot(), &one));
+        assert_eq!(ahead.patience(&shared, ground.as_ref()), Some(Duration::ZERO));
+        ahead.go_on(&shared, &executor, &mut ground);
+        assert!(ground.is_none());
+        assert_eq!(Arc::strong_count(&old), 1, "others have the old state");
+        // 3. And there is nothing to do again.
+        assert_eq!(ahead.patience(&shared, ground.as_ref()), None);
+        assert_eq!(shared.ahead_failures.load(Ordering::Relaxed), 0);
+    }
+}

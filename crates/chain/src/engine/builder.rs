@@ -532,3 +532,6 @@ impl<'b> Site<'b> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

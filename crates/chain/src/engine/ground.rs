@@ -133,3 +133,6 @@ impl Ground {
         self.work.warm(&self.cache, keys, 2 * BRANCHES_MAX, goes_on);
     }
 }
+
+#[cfg(test)]
+mod tests;

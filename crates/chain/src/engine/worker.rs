@@ -246,6 +246,8 @@ impl Worker {
                 self.end_work(&error);
             }
             self.tell();
+            // Whoever stands on the older state of the store is to leave it.
+            self.shared.builds.stir();
         }
     }
 
@@ -257,6 +259,7 @@ impl Worker {
                 self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
                 let verdict = self.new_payload(block);
                 self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
+                self.shared.builds.stir();
                 if verdict == Ok(PayloadVerdict::Syncing) {
                     // The parent is forgotten already, and its children wait again.
                     self.parents.pop();
