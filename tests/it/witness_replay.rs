@@ -3,9 +3,9 @@
 use crate::support::{Case, Done, bundle_files, finish, generated, recorded, replay, small_bundle};
 use fugue_archive::{Bundle, BundleReader, WITNESS_FORMAT};
 use fugue_executor::Executor;
-use fugue_state::{AccountDiff, MemoryState, SlotDiff, StateDiff};
+use fugue_state::MemoryState;
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
-use fugue_types::{B256, Bytes, SealedBlock, U256, keccak256};
+use fugue_types::{B256, Bytes, SealedBlock, keccak256};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -46,21 +46,10 @@ fn case(bundle: &Bundle) -> Case {
 
 /// The tries of a whole state.
 fn tries(state: &MemoryState) -> StateTrie {
-    let accounts = state.accounts.iter().map(|(address, found)| {
-        let slots = found.slots.iter();
-        let slots =
-            slots.map(|(slot, after)| SlotDiff { slot: *slot, before: U256::ZERO, after: *after });
-        AccountDiff {
-            address: *address,
-            before: None,
-            after: Some(found.account),
-            wiped: false,
-            slots: slots.collect(),
-        }
-    });
-    let whole = StateDiff { accounts: accounts.collect(), codes: Vec::new() }.canonical();
     let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
-    tries.apply(&NoSource, &HashedDiff::from(&whole), None).expect("nothing is blinded");
+    tries
+        .apply(&NoSource, &HashedDiff::from(&state.diff_from_nothing()), None)
+        .expect("nothing is blinded");
     assert_eq!(tries.root(), state.root(), "the root of the tries, then a naive one");
     tries
 }

@@ -10,7 +10,11 @@
 //! [`TXS_MAX`] transactions or [`BLOCKS_MAX`] blocks' worth of gas were run: what comes later, or
 //! in place of one that was run, waits for the next head.
 
-use super::{Shared, ground::Ground, pool::next_header};
+use super::{
+    Shared,
+    ground::Ground,
+    pool::{best_for, next_header},
+};
 use crate::{ChainView, Head, ImportError};
 use fugue_chainspec::Rules;
 use fugue_executor::{Executor, Location};
@@ -191,12 +195,8 @@ impl Ahead {
         if self.gas_left == 0 || room == 0 {
             return Ok(());
         }
-        let blob_fee = self
-            .rules
-            .and_then(|rules| rules.blob_params)
-            .zip(self.header.excess_blob_gas)
-            .map(|(params, excess)| params.calc_blob_fee(excess));
-        let best = pool.best(self.header.base_fee_per_gas.unwrap_or_default(), blob_fee);
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let best = best_for(pool, &self.header, rules);
         let is_to_run = |pooled: &Arc<PooledTx>| {
             pooled.tx.gas_limit() <= TX_GAS_MAX && !self.done.contains(&pooled.hash)
         };

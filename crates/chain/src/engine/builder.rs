@@ -6,7 +6,7 @@
 
 use super::{
     BuildAttributes, BuiltPayload, EngineError, EngineOptions, PayloadId, Reply, Shared,
-    ahead::Ahead, ground::Ground,
+    ahead::Ahead, ground::Ground, pool::best_for,
 };
 use crate::{ChainView, Head, ImportError};
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, proofs};
@@ -461,13 +461,7 @@ impl<'b> Site<'b> {
     }
 
     fn build_from_pool(&mut self, until: Instant) -> Result<BuiltPayload, String> {
-        let pool = &self.builder.shared.pool;
-        let blob_fee = self
-            .rules
-            .blob_params
-            .zip(self.header.excess_blob_gas)
-            .map(|(params, excess)| params.calc_blob_fee(excess));
-        let best = pool.best(self.header.base_fee_per_gas.unwrap_or_default(), blob_fee);
+        let best = best_for(&self.builder.shared.pool, &self.header, &self.rules);
         // At a fork the pool may still have blobs with the proofs of the time before.
         let form = SidecarForm::at(&self.rules);
         let is_of_fork = |tx: &Arc<PooledTx>| {

@@ -1,10 +1,10 @@
 //! What the pool of transactions is told when the head moves.
 
 use crate::{Chain, ChainView, Head, ImportError};
-use fugue_chainspec::{ChainSpec, Fork};
+use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_state::{Account, AccountDiff, StateError, StateView};
 use fugue_storage::BlockRecord;
-use fugue_txpool::{Advanced, HeadUpdate, MinedTx, Pool, PoolHead};
+use fugue_txpool::{Advanced, Best, HeadUpdate, MinedTx, Pool, PoolHead};
 use fugue_types::{
     Address, AddressMap, B256, Bytes, HashSet, Header, Transaction, TransactionTrait as _, U256,
 };
@@ -55,6 +55,15 @@ pub(crate) fn next_header(spec: &ChainSpec, hash: B256, parent: &Header) -> Head
         excess_blob_gas: rules.blob_params.map(|params| child_excess_blob_gas(&params, parent)),
         ..Header::default()
     }
+}
+
+/// Executable transactions for a block with this header, in the order in which it takes them.
+pub(crate) fn best_for(pool: &Pool, header: &Header, rules: &Rules) -> Best {
+    let blob_fee = rules
+        .blob_params
+        .zip(header.excess_blob_gas)
+        .map(|(params, excess)| params.calc_blob_fee(excess));
+    pool.best(header.base_fee_per_gas.unwrap_or_default(), blob_fee)
 }
 
 /// The head moved from `before` to that of the view. `None` if the view cannot tell what the pool
