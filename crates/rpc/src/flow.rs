@@ -12,7 +12,7 @@
 //! as HTTP/2 must read to be allowed to write. What all connections owe together is bounded too:
 //! above that, calls are refused.
 
-use crate::eth::patience::Patience;
+use crate::public::patience::Patience;
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
     server::middleware::rpc::{
@@ -330,7 +330,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eth::error;
+    use crate::public::error;
     use serde_json::{Value, json};
     use std::future::ready;
 

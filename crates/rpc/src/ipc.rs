@@ -13,7 +13,7 @@
 
 mod frame;
 
-use crate::{eth::patience::Patience, server::ServerError};
+use crate::{public::patience::Patience, server::ServerError};
 use frame::Framer;
 use jsonrpsee::{
     MethodResponse, Methods,
@@ -348,7 +348,7 @@ fn failed((code, message): (i32, &str)) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eth::error;
+    use crate::public::error;
     use jsonrpsee::RpcModule;
     use serde_json::Value;
     use tokio::io::{AsyncBufReadExt, BufReader};

@@ -9,25 +9,25 @@
 
 mod auth;
 mod engine;
-mod eth;
 mod flow;
 mod guard;
 mod hosts;
 mod ipc;
 mod module;
 mod own;
+mod public;
 mod server;
 mod socket;
 
 pub use auth::{JwtSecret, SecretError};
 pub use engine::ClientVersion;
-pub use eth::Limits as EthLimits;
 pub use ipc::{
     IPC_BATCH_BYTES_MAX, IPC_BATCH_MAX, IPC_CONNECTIONS_MAX, IPC_MESSAGE_BYTES_MAX, ListenSocket,
     RunningIpc, start_ipc_server,
 };
 pub use jsonrpsee::RpcModule;
 pub use module::{ModuleError, PublicApi, engine_module, public_module};
+pub use public::Limits as EthLimits;
 pub use server::{
     ENGINE_BATCH_MAX, ENGINE_BODY_BYTES_MAX, ENGINE_CONNECTIONS_MAX, ENGINE_RESPONSE_BYTES_MAX,
     ENGINE_SOCKETS_MAX, EngineServerOptions, Listen, PUBLIC_LIMITS, PublicLimits,

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{self, ClientVersion},
-    eth, own,
+    own, public,
 };
 use fugue_chain::Engine;
 use jsonrpsee::{RpcModule, core::RegisterMethodError};
@@ -44,10 +44,10 @@ pub enum ModuleError {
 pub fn engine_module(
     engine: Engine,
     client: ClientVersion,
-    limits: eth::Limits,
+    limits: public::Limits,
 ) -> Result<RpcModule<()>, ModuleError> {
-    let context = eth::Context::new(engine.clone(), limits);
-    let mut eth = eth::module(context)?.remove_context();
+    let context = public::Context::new(engine.clone(), limits);
+    let mut eth = public::module(context)?.remove_context();
     keep(&mut eth, |name| BESIDE_ENGINE.contains(&name));
     let mut module = engine::module(engine.clone(), client)?;
     module.merge(eth)?;
@@ -62,7 +62,7 @@ pub fn engine_module(
 /// [`ModuleError`].
 pub fn public_module(
     engine: Engine,
-    limits: eth::Limits,
+    limits: public::Limits,
     apis: &[String],
 ) -> Result<RpcModule<()>, ModuleError> {
     PublicApi::new(engine, limits).module(apis, limits.are_sent_local)
@@ -72,13 +72,13 @@ pub fn public_module(
 #[derive(Clone)]
 pub struct PublicApi {
     engine: Engine,
-    context: eth::Context,
+    context: public::Context,
 }
 
 impl PublicApi {
     /// For the servers of one node.
-    pub fn new(engine: Engine, limits: eth::Limits) -> Self {
-        Self { context: eth::Context::new(engine.clone(), limits), engine }
+    pub fn new(engine: Engine, limits: public::Limits) -> Self {
+        Self { context: public::Context::new(engine.clone(), limits), engine }
     }
 
     /// The methods of one server: those of the APIs `apis`. `are_sent_local` says what the
@@ -92,7 +92,7 @@ impl PublicApi {
         are_sent_local: bool,
     ) -> Result<RpcModule<()>, ModuleError> {
         let context = self.context.clone().with_sent_local(are_sent_local);
-        let mut module = eth::module(context)?.remove_context();
+        let mut module = public::module(context)?.remove_context();
         module.merge(own::module(self.engine.clone())?)?;
         keep_apis(&mut module, apis)?;
         Ok(module)

@@ -1,6 +1,6 @@
 //! Methods of Fugue's own, for whoever runs the node.
 
-use crate::eth::error;
+use crate::public::error;
 use fugue_chain::{Engine, EngineError};
 use fugue_types::B256;
 use jsonrpsee::{RpcModule, core::RegisterMethodError, types::ErrorObjectOwned};

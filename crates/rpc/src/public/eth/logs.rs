@@ -3,7 +3,7 @@
 //! A block whose bloom says that it has no such log is passed over, a receipt likewise. The blooms
 //! err on one side only: what they let through is compared log by log.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{Args, address, field, hash, list, object},
     block_ref::{BlockRef, number_or_tag},
@@ -220,7 +220,7 @@ fn one_or_more<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eth::block_ref::Tag;
+    use crate::public::block_ref::Tag;
     use fugue_types::{Bytes, Eip658Value, Receipt};
     use serde_json::json as object;
 

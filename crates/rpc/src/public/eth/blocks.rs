@@ -1,6 +1,6 @@
 //! Blocks, their receipts, and how many transactions they have.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{Args, boolean, hash},
     block_ref::{BlockRef, block_ref, number_or_tag},

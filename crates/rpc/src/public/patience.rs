@@ -3,7 +3,7 @@
 //! Code that is run asks the state all the time, so the view that it reads looks at the clock; what
 //! walks over blocks looks between two of them.
 
-use crate::eth::error;
+use crate::public::error;
 use fugue_state::{Account, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, U256};
 use jsonrpsee::types::ErrorObjectOwned;

@@ -1,6 +1,6 @@
 //! What gas costs, and what to offer for it.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{Args, count, list},
     block_ref::number_or_tag,

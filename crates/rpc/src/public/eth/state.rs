@@ -1,6 +1,6 @@
 //! Accounts and their storage after a block.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{Args, address, slot},
     block_ref::{BlockRef, Tag, block_ref},

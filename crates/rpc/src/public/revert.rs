@@ -1,6 +1,6 @@
 //! What a revert says: the reason that Solidity encodes, in words.
 
-use crate::eth::error::refused;
+use crate::public::error::refused;
 use fugue_evm::CallOutcome;
 use fugue_types::{Bytes, TxStatus, U256};
 use jsonrpsee::types::ErrorObjectOwned;

@@ -1,4 +1,4 @@
-//! The methods that wallets, explorers and tools call: eth, net, web3, txpool.
+//! The methods that wallets, explorers and tools call, a room for each namespace.
 //!
 //! Each method is a function from the context and its arguments to JSON. Those that read the store
 //! or run code work on threads for that, a bounded number at a time; the others answer at once:
@@ -15,17 +15,13 @@
 
 mod args;
 mod block_ref;
-mod blocks;
-mod calls;
 pub(crate) mod error;
-mod fees;
-mod logs;
-mod node;
+mod eth;
+mod net;
 pub(crate) mod patience;
-mod pool;
 mod revert;
-mod state;
-mod transactions;
+mod txpool;
+mod web3;
 mod wire;
 
 use args::Args;
@@ -135,54 +131,20 @@ type Answer = Result<Box<JsonRawValue>, ErrorObjectOwned>;
 /// A method.
 type Method = fn(&Context, Args) -> Answer;
 
-/// Methods that answer from memory.
-const IMMEDIATE: &[(&str, Method)] = &[
-    ("eth_accounts", node::accounts),
-    ("eth_blockNumber", node::block_number),
-    ("eth_chainId", node::chain_id),
-    ("eth_syncing", node::syncing),
-    ("net_listening", node::net_listening),
-    ("net_peerCount", node::net_peer_count),
-    ("net_version", node::net_version),
-    ("web3_clientVersion", node::client_version),
-    ("web3_sha3", node::sha3),
-];
+/// Methods by name, and what each needs to run.
+type Table = &'static [(&'static str, Class, Method)];
 
-/// Methods that run code.
-const EXECUTING: &[(&str, Method)] =
-    &[("eth_call", calls::call), ("eth_estimateGas", calls::estimate_gas)];
+/// All methods. Which of them a server has is said by what is before the `_` of their names.
+const METHODS: &[Table] = &[eth::METHODS, net::METHODS, txpool::METHODS, web3::METHODS];
 
-/// Methods that read the store or take long.
-const READING: &[(&str, Method)] = &[
-    ("eth_baseFee", fees::base_fee),
-    ("eth_blobBaseFee", fees::blob_base_fee),
-    ("eth_feeHistory", fees::fee_history),
-    ("eth_gasPrice", fees::gas_price),
-    ("eth_getBalance", state::balance),
-    ("eth_getBlockByHash", blocks::block_by_hash),
-    ("eth_getBlockByNumber", blocks::block_by_number),
-    ("eth_getBlockReceipts", blocks::block_receipts),
-    ("eth_getBlockTransactionCountByHash", blocks::transaction_count_by_hash),
-    ("eth_getBlockTransactionCountByNumber", blocks::transaction_count_by_number),
-    ("eth_getCode", state::code),
-    ("eth_getLogs", logs::logs),
-    ("eth_getStorageAt", state::storage_at),
-    ("eth_getTransactionByBlockHashAndIndex", transactions::by_block_hash_and_index),
-    ("eth_getTransactionByBlockNumberAndIndex", transactions::by_block_number_and_index),
-    ("eth_getTransactionByHash", transactions::by_hash),
-    ("eth_getTransactionCount", state::transaction_count),
-    ("eth_getTransactionReceipt", transactions::receipt),
-    ("eth_maxPriorityFeePerGas", fees::max_priority_fee),
-    ("eth_sendRawTransaction", transactions::send_raw),
-    ("txpool_content", pool::content),
-    ("txpool_contentFrom", pool::content_from),
-    ("txpool_status", pool::status),
-];
-
-/// What a method needs a permit for.
+/// What a method needs to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
+    /// Nothing: it answers from memory, at once.
+    Immediate,
+    /// A thread, since it reads the store or takes long.
     Reading,
+    /// The same, and a permit of those that run code.
     Executing,
 }
 
@@ -192,13 +154,12 @@ enum Class {
 /// Only if two methods had one name.
 pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
     let mut module = RpcModule::new(context);
-    for &(name, method) in IMMEDIATE {
-        module.register_method(name, move |params, context, _| -> Answer {
-            method(context, Args::new(&params)?)
-        })?;
-    }
-    for (class, methods) in [(Class::Reading, READING), (Class::Executing, EXECUTING)] {
-        for &(name, method) in methods {
+    for &(name, class, method) in METHODS.iter().copied().flatten() {
+        if class == Class::Immediate {
+            module.register_method(name, move |params, context, _| -> Answer {
+                method(context, Args::new(&params)?)
+            })?;
+        } else {
             module.register_async_method(name, move |params, context, _| {
                 on_a_thread(params, context, class, method)
             })?;
@@ -245,7 +206,7 @@ async fn permits(
 ) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), AcquireError> {
     let executing = match class {
         Class::Executing => Some(Arc::clone(&context.executing_calls).acquire_owned().await?),
-        Class::Reading => None,
+        Class::Reading | Class::Immediate => None,
     };
     Ok((executing, Arc::clone(&context.reading_calls).acquire_owned().await?))
 }

@@ -1,6 +1,6 @@
 //! Messages that are run to see what they do: `eth_call`, `eth_estimateGas`.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{
         Args, address, bytes, field, hash, list, object, quantity, quantity_u64, quantity_u128,

@@ -1,6 +1,6 @@
 //! How a request names a block: by number, hash, tag, or an object of EIP-1898.
 
-use crate::eth::{
+use crate::public::{
     args::{boolean, field, hash, quantity_u64},
     error,
 };

@@ -1,10 +1,12 @@
 //! Transactions of the chain and of the pool, their receipts, and sending one.
 
-use crate::eth::{
+use crate::public::{
     Answer, Context,
     args::{Args, bytes, hash, quantity_u64},
     block_ref::{BlockRef, number_or_tag},
-    blocks, error, json,
+    error,
+    eth::blocks,
+    json,
     wire::{self, Place},
 };
 use fugue_chain::{ChainView, SubmitError, ViewedBlock};

@@ -1,7 +1,7 @@
 //! The transactions that wait for a block.
 
-use crate::eth::{
-    Answer, Context,
+use crate::public::{
+    Answer, Class, Context, Table,
     args::{Args, address},
     error, json, wire,
 };
@@ -11,11 +11,18 @@ use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 use std::{collections::BTreeMap, sync::Arc};
 
+/// The methods of this namespace.
+pub(super) const METHODS: Table = &[
+    ("txpool_content", Class::Reading, content),
+    ("txpool_contentFrom", Class::Reading, content_from),
+    ("txpool_status", Class::Reading, status),
+];
+
 /// Bytes of a transaction in an answer beside its data, about.
 const TX_BYTES: usize = 500;
 
 /// `txpool_status`.
-pub(crate) fn status(context: &Context, args: Args) -> Answer {
+fn status(context: &Context, args: Args) -> Answer {
     args.end()?;
     let status = context.engine.pool().status();
     let (pending, queued) = (U256::from(status.pending), U256::from(status.queued));
@@ -23,7 +30,7 @@ pub(crate) fn status(context: &Context, args: Args) -> Answer {
 }
 
 /// `txpool_content`.
-pub(crate) fn content(context: &Context, args: Args) -> Answer {
+fn content(context: &Context, args: Args) -> Answer {
     args.end()?;
     let status = context.engine.pool().status();
     let max = context.limits.pool_bytes_max;
@@ -41,7 +48,7 @@ pub(crate) fn content(context: &Context, args: Args) -> Answer {
 }
 
 /// `txpool_contentFrom`.
-pub(crate) fn content_from(context: &Context, mut args: Args) -> Answer {
+fn content_from(context: &Context, mut args: Args) -> Answer {
     let sender = args.required("address", address)?;
     args.end()?;
     let [pending, queued] = context.engine.pool().content_of(sender);

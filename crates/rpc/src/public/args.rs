@@ -1,6 +1,6 @@
 //! Arguments of a request, decoded one after the other; what is wrong is said by index and name.
 
-use crate::eth::error::invalid_params;
+use crate::public::error::invalid_params;
 use fugue_types::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! The errors that the methods answer with, and their codes.
 
-use crate::eth::patience::GIVEN_UP;
+use crate::public::patience::GIVEN_UP;
 use fugue_chain::{ImportError, StorageError};
 use fugue_evm::CallError;
 use fugue_state::StateError;
