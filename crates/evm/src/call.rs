@@ -288,11 +288,7 @@ impl Place<'_> {
             blobs.blob_gasprice = 0;
         }
         context.set_tx(request.tx_env(gas, self.rules.chain_id)?);
-        let mut phases = Phases {
-            fees: FeePayment::Direct,
-            fee_due: None.into(),
-            marker: std::marker::PhantomData,
-        };
+        let mut phases = Phases::new(FeePayment::Direct);
         Ok(to_ran(phases.run(&mut machine).map_err(to_error)?))
     }
 }

@@ -85,7 +85,7 @@ impl<'c, R: StateReader> Kernel<'c, R> {
         let database = LoggedDatabase { reader, codes, log: ReadLog::default() };
         Self {
             machine: Machine::new(rules, header, database),
-            phases: Phases { fees, fee_due: None.into(), marker: std::marker::PhantomData },
+            phases: Phases::new(fees),
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
             lists_accesses: rules.has(Fork::Amsterdam),
             system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),

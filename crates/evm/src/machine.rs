@@ -20,6 +20,7 @@ use revm::{
         EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult,
         MainBuilder, evm::FrameInitResult, instructions::EthInstructions, post_execution,
     },
+    inspector::{Inspector, InspectorEvmTr, InspectorHandler},
     interpreter::{
         interpreter::EthInterpreter,
         interpreter_action::{FrameInit, FrameInput},
@@ -27,24 +28,35 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-type Ctx<'c, R> =
+pub(crate) type Ctx<'c, R> =
     Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<LoggedDatabase<'c, R>>, ()>;
 type Instructions<'c, R> = EthInstructions<EthInterpreter, Ctx<'c, R>>;
-type Inner<'c, R> =
-    Evm<Ctx<'c, R>, (), Instructions<'c, R>, EthPrecompiles, EthFrame<EthInterpreter>>;
+type Inner<'c, R, I> =
+    Evm<Ctx<'c, R>, I, Instructions<'c, R>, EthPrecompiles, EthFrame<EthInterpreter>>;
 type DbFault<R> = ReadFault<<R as StateReader>::Error>;
 
-/// The EVM implementation, set up for one block.
-pub(crate) struct Machine<'c, R: StateReader> {
-    pub(crate) inner: Inner<'c, R>,
+/// The EVM implementation, set up for one block. An inspector looks on where there is one.
+pub(crate) struct Machine<'c, R: StateReader, I = ()> {
+    pub(crate) inner: Inner<'c, R, I>,
 }
 
 impl<'c, R: StateReader> Machine<'c, R> {
     pub(crate) fn new(rules: &Rules, header: &Header, database: LoggedDatabase<'c, R>) -> Self {
+        Self::inspected(rules, header, database, ())
+    }
+}
+
+impl<'c, R: StateReader, I> Machine<'c, R, I> {
+    pub(crate) fn inspected(
+        rules: &Rules,
+        header: &Header,
+        database: LoggedDatabase<'c, R>,
+        inspector: I,
+    ) -> Self {
         let cfg = env::cfg(rules);
         let context: Ctx<'c, R> = Context::new(database, cfg.spec);
         let context = context.with_cfg(cfg).with_block(env::block(rules, header));
-        let mut inner = context.build_mainnet();
+        let mut inner = context.build_mainnet_with_inspector(inspector);
         if rules.fork == Fork::Constantinople {
             constantinople::insert_sstore(&mut inner.instruction);
         }
@@ -70,7 +82,7 @@ impl<'c, R: StateReader> Machine<'c, R> {
     }
 }
 
-impl<'c, R: StateReader> EvmTr for Machine<'c, R> {
+impl<'c, R: StateReader, I> EvmTr for Machine<'c, R, I> {
     type Context = Ctx<'c, R>;
     type Instructions = Instructions<'c, R>;
     type Precompiles = EthPrecompiles;
@@ -122,7 +134,26 @@ impl<'c, R: StateReader> EvmTr for Machine<'c, R> {
     }
 }
 
-impl<R: StateReader> Machine<'_, R> {
+type Frames = FrameStack<EthFrame<EthInterpreter>>;
+
+impl<'c, R: StateReader, I: Inspector<Ctx<'c, R>>> InspectorEvmTr for Machine<'c, R, I> {
+    type Inspector = I;
+
+    fn all_inspector(
+        &self,
+    ) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &Frames, &I) {
+        self.inner.all_inspector()
+    }
+
+    fn all_mut_inspector(
+        &mut self,
+    ) -> (&mut Self::Context, &mut Self::Instructions, &mut Self::Precompiles, &mut Frames, &mut I)
+    {
+        self.inner.all_mut_inspector()
+    }
+}
+
+impl<R: StateReader, I> Machine<'_, R, I> {
     fn set_nonce(&mut self, address: Address, nonce: u64) {
         if let Some(account) = self.inner.ctx.journaled_state.inner.state.get_mut(&address) {
             account.info.nonce = nonce;
@@ -131,15 +162,21 @@ impl<R: StateReader> Machine<'_, R> {
 }
 
 /// The phases of a transaction: the EVM implementation's, but for the fee.
-pub(crate) struct Phases<'c, R> {
+pub(crate) struct Phases<'c, R, I = ()> {
     pub(crate) fees: FeePayment,
     /// The fee of the last transaction if it was not paid to the account.
     pub(crate) fee_due: std::cell::Cell<Option<U256>>,
-    pub(crate) marker: std::marker::PhantomData<(&'c (), R)>,
+    pub(crate) marker: std::marker::PhantomData<(&'c (), R, I)>,
 }
 
-impl<'c, R: StateReader> Handler for Phases<'c, R> {
-    type Evm = Machine<'c, R>;
+impl<R, I> Phases<'_, R, I> {
+    pub(crate) const fn new(fees: FeePayment) -> Self {
+        Self { fees, fee_due: std::cell::Cell::new(None), marker: std::marker::PhantomData }
+    }
+}
+
+impl<'c, R: StateReader, I> Handler for Phases<'c, R, I> {
+    type Evm = Machine<'c, R, I>;
     type Error = EVMError<DbFault<R>>;
     type HaltReason = HaltReason;
 
@@ -167,4 +204,8 @@ impl<'c, R: StateReader> Handler for Phases<'c, R> {
         self.fee_due.set(Some(U256::from(tip.wrapping_mul(u128::from(gas_used)))));
         Ok(())
     }
+}
+
+impl<'c, R: StateReader, I: Inspector<Ctx<'c, R>>> InspectorHandler for Phases<'c, R, I> {
+    type IT = EthInterpreter;
 }
