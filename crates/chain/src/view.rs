@@ -2,11 +2,9 @@
 
 use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, AccountDiff, StateError, StateView};
+use fugue_state::{Account, Stack, StateError, StateView};
 use fugue_storage::{BlockRecord, Snapshot};
-use fugue_types::{
-    Address, B256, B256Map, BlockBody, Bytes, HashSet, Header, ReceiptEnvelope, U256,
-};
+use fugue_types::{Address, B256, B256Map, BlockBody, Bytes, Header, ReceiptEnvelope, U256};
 use std::sync::Arc;
 
 /// A block with who sent its transactions.
@@ -221,7 +219,7 @@ impl ChainView {
         let below = self.snapshot.state_at(self.base)?;
         let count = usize::try_from(number - self.base).unwrap_or(usize::MAX);
         let above = &self.above[..count.min(self.above.len())];
-        Ok(Some(call(&StateAbove { above, below: &below })))
+        Ok(Some(call(&StateAbove::new(above, &below))))
     }
 
     /// What a build on a block needs: the snapshot, and the blocks above it up to that one.
@@ -247,82 +245,41 @@ fn viewed(record: &BlockRecord) -> ViewedBlock {
     }
 }
 
-/// The state after a few blocks that are not durable, over a durable one. Their changes are looked
-/// through from the newest on: putting them together would take longer than most who read a state
-/// have to do.
+/// The state after a few blocks that are not durable, over a durable one.
 struct StateAbove<'v> {
     /// Lowest first, and each the child of the one before.
     above: &'v [Arc<BlockRecord>],
-    below: &'v dyn StateView,
+    state: Stack<'v>,
 }
 
-impl StateAbove<'_> {
-    /// How the account was changed, the newest change first.
-    fn changes(&self, address: Address) -> impl Iterator<Item = &AccountDiff> {
-        self.above.iter().rev().filter_map(move |record| {
-            let accounts = &record.diff.accounts;
-            let found = accounts.binary_search_by_key(&address, |change| change.address);
-            found.ok().map(|index| &accounts[index])
-        })
+impl<'v> StateAbove<'v> {
+    fn new(above: &'v [Arc<BlockRecord>], below: &'v dyn StateView) -> Self {
+        Self { above, state: Stack::new(above.iter().map(|record| &record.diff), below) }
     }
-}
-
-/// Nothing is left of what the account stored before.
-const fn ends_storage(change: &AccountDiff) -> bool {
-    change.wiped || change.after.is_none()
 }
 
 impl StateView for StateAbove<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        match self.changes(address).next() {
-            Some(change) => Ok(change.after),
-            None => self.below.account(address),
-        }
+        self.state.account(address)
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        for change in self.changes(address) {
-            if let Ok(index) = change.slots.binary_search_by_key(&slot, |found| found.slot) {
-                return Ok(change.slots[index].after);
-            }
-            if ends_storage(change) {
-                return Ok(U256::ZERO);
-            }
-        }
-        self.below.slot(address, slot)
+        self.state.slot(address, slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        let mut newer: HashSet<U256> = HashSet::default();
-        for change in self.changes(address) {
-            for slot in &change.slots {
-                if newer.insert(slot.slot) && !slot.after.is_zero() {
-                    return Ok(true);
-                }
-            }
-            if ends_storage(change) {
-                return Ok(false);
-            }
-        }
-        // As `LayerView::has_storage` does, this passes over what was emptied since.
-        self.below.has_storage(address)
+        self.state.has_storage(address)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        for record in self.above.iter().rev() {
-            let codes = &record.diff.codes;
-            if let Ok(index) = codes.binary_search_by_key(&code_hash, |(hash, _)| *hash) {
-                return Ok(codes[index].1.clone());
-            }
-        }
-        self.below.code(code_hash)
+        self.state.code(code_hash)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         let known = self.above.iter().find(|one| one.block.block().header.number == number);
         match known {
             Some(record) => Ok(record.block.hash()),
-            None => self.below.block_hash(number),
+            None => self.state.block_hash(number),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
 //! candidates, of which it takes into the block what fits. [`Executor::preexecute`] runs
 //! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
+//! [`Replay`] has the states between the transactions of a block.
 
 mod access_list;
 mod build;
@@ -20,6 +21,7 @@ mod frame;
 mod occ;
 mod outcome;
 mod prepare;
+mod replay;
 mod requests;
 mod sequential;
 mod tally;
@@ -31,3 +33,4 @@ pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};
 pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
+pub use replay::Replay;

@@ -10,7 +10,7 @@ use crate::{
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
 use fugue_state::{Overlay, StateDiff, StateView};
-use fugue_types::Address;
+use fugue_types::{Address, TxResult};
 
 /// How far a block has come.
 pub(crate) struct Progress<'v> {
@@ -95,6 +95,25 @@ pub(crate) fn run(
     run_rest(kernel, tally, notes, prepared, rules, scope)
 }
 
+/// Opens the block and runs its first `count` transactions, each step's changes taken out.
+pub(crate) fn run_steps(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    view: &dyn StateView,
+    codes: &CodeCache,
+    count: usize,
+) -> Result<(Vec<StateDiff>, Vec<TxResult>), BlockError> {
+    let block = prepared.block.block();
+    let reader = ViewReader(Overlay::new(view));
+    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
+    let mut tally = Tally::new(rules, &block.header, prepared.txs.len());
+    let mut notes = Notes { steps: Some(Vec::new()), access_list: None };
+    frame::open(&mut kernel, rules, &block.header)?;
+    take_step(&mut kernel, &mut notes)?;
+    run_some(&mut kernel, &mut tally, &mut notes, prepared, count)?;
+    Ok((notes.steps.unwrap_or_default(), tally.into_outcome().results))
+}
+
 /// Runs what is left of a block that was opened and has come as far as `progress` says.
 pub(crate) fn resume(
     progress: Progress<'_>,
@@ -120,22 +139,33 @@ fn run_rest(
     rules: &Rules,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    let block = prepared.block.block();
-    let txs = block.body.transactions.iter().zip(&prepared.txs).enumerate();
+    run_some(&mut kernel, &mut tally, &mut notes, prepared, usize::MAX)?;
+    finish(kernel, tally, notes, rules, &Frame::of(prepared.block.block()), scope)
+}
+
+/// Runs what is left of the first `count` transactions.
+fn run_some(
+    kernel: &mut OverlayKernel<'_, '_>,
+    tally: &mut Tally,
+    notes: &mut Notes,
+    prepared: &PreparedBlock,
+    count: usize,
+) -> Result<(), BlockError> {
+    let txs = prepared.block.block().body.transactions.iter().zip(&prepared.txs).enumerate();
     // The changes of the whole block gather in the kernel's journal. Only before Byzantium, where
     // its receipt holds the state root after it, and from Amsterdam on, where the access list has a
     // place for it, each transaction's are taken out.
-    for (index, (tx, prepared)) in txs.skip(tally.results().len()) {
+    for (index, (tx, prepared)) in txs.take(count).skip(tally.results().len()) {
         tally.admit(tx)?;
         let executed = kernel
             .transact(prepared)
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         tally.add(tx, executed.result);
         if notes.are_kept() {
-            take_step(&mut kernel, &mut notes)?;
+            take_step(kernel, notes)?;
         }
     }
-    finish(kernel, tally, notes, rules, &Frame::of(block), scope)
+    Ok(())
 }
 
 /// Closes a block whose transactions have run, and gives its outcome.

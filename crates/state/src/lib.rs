@@ -7,10 +7,12 @@ mod account;
 mod diff;
 mod memory;
 mod overlay;
+mod stack;
 mod view;
 
 pub use account::Account;
 pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
 pub use overlay::{Layer, LayerView, Overlay};
+pub use stack::Stack;
 pub use view::{StateError, StateView};
