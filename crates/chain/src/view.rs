@@ -4,8 +4,11 @@ use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Stack, StateError, StateView};
 use fugue_storage::{BlockRecord, Snapshot};
-use fugue_types::{Address, B256, B256Map, BlockBody, Bytes, Header, ReceiptEnvelope, U256};
-use std::sync::Arc;
+use fugue_types::{
+    Address, B256, B256Map, Block, BlockBody, Bytes, Header, ReceiptEnvelope, RecoveredBlock,
+    SealedBlock, SenderCount, U256,
+};
+use std::{convert::Infallible, sync::Arc};
 
 /// A block with who sent its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,22 @@ pub struct ViewedBlock {
     pub body: BlockBody,
     /// One for each transaction.
     pub senders: Vec<Address>,
+}
+
+impl ViewedBlock {
+    /// As it was judged when it was imported.
+    ///
+    /// # Errors
+    /// If the store has lost senders.
+    pub fn into_recovered(self) -> Result<RecoveredBlock, SenderCount> {
+        let Self { hash: _, header, body, senders } = self;
+        let sealed = SealedBlock::seal(Block { header, body });
+        let checked = match sealed.check(|_| Ok::<_, Infallible>(())) {
+            Ok(checked) => checked,
+            Err(never) => match never.1 {},
+        };
+        checked.recover(|_| Ok::<_, SenderCount>(senders))
+    }
 }
 
 /// Head, safe and finalized block, all blocks and states of the head's chain, and the blocks beside

@@ -5,99 +5,17 @@
 //! sender is a person (EIP-3607) is asked for.
 
 use crate::{
-    CodeCache, FeePayment, InvalidTx, ReadLog, ViewReader,
-    database::{LoggedDatabase, ReadFault},
-    machine::{Machine, Phases},
+    BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, FeePayment,
+    InvalidTx, Kernel, StateReader, ViewReader,
 };
-use alloy_consensus::crypto::secp256k1::recover_signer;
 use fugue_chainspec::{Fork, Rules};
-use fugue_state::{StateError, StateView};
-use fugue_types::{Address, B256, Bytes, Header, Log, TxKind, TxStatus, U256};
+use fugue_state::StateView;
+use fugue_types::{Address, Header, U256};
 use revm::{
-    context::{ContextSetters, TxEnv},
-    context_interface::{
-        either::Either,
-        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
-        transaction::{
-            AccessList, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization,
-            TransactionType,
-        },
-    },
-    handler::Handler,
+    context_interface::{result::InvalidTransaction, transaction::AccessList},
     primitives::eip7825::TX_GAS_LIMIT_CAP,
 };
-
-/// What the sender of a message offers for a unit of gas, in wei.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CallPrice {
-    /// Nothing, and none is demanded: the base fee is zero, also for the code that asks for it.
-    #[default]
-    Free,
-    /// One price.
-    Fixed(u128),
-    /// Source: EIP-1559.
-    Dynamic {
-        /// The most, base fee included.
-        max: u128,
-        /// The most above the base fee.
-        tip: u128,
-    },
-}
-
-/// A message that might be sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CallRequest {
-    /// Who sends it.
-    pub from: Address,
-    /// Who gets it; `None` makes a contract of `data`.
-    pub to: Option<Address>,
-    /// The most gas it may use.
-    pub gas: u64,
-    /// What is offered for gas.
-    pub price: CallPrice,
-    /// Wei that go with it.
-    pub value: U256,
-    /// Its input.
-    pub data: Bytes,
-    /// Accounts and slots that are warm from the start (EIP-2930).
-    pub access_list: Option<AccessList>,
-    /// Versioned hashes of blobs (EIP-4844).
-    pub blob_hashes: Vec<B256>,
-    /// The most wei for a unit of blob gas; `None` demands no blob base fee.
-    pub max_fee_per_blob_gas: Option<u128>,
-    /// Delegations that are set first (EIP-7702).
-    pub authorizations: Vec<SignedAuthorization>,
-}
-
-/// What a message did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallOutcome {
-    /// How it ended.
-    pub status: TxStatus,
-    /// Gas that a transaction would have paid for.
-    pub gas_used: u64,
-    /// Return or revert data; for a creation the code.
-    pub output: Bytes,
-    /// Logs in the order of emission.
-    pub logs: Vec<Log>,
-}
-
-/// A message that did not run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// It breaks a rule.
-    #[error(transparent)]
-    Invalid(InvalidTx),
-    /// Blobs and delegations need somebody to send them to.
-    #[error("a message with {0} cannot create a contract")]
-    Creates(&'static str),
-    /// The state was not read. Says nothing about the message.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The EVM implementation gave up; a defect of ours.
-    #[error("EVM: {0}")]
-    Internal(String),
-}
+use revm_inspectors::access_list::AccessListInspector;
 
 /// No gas is enough, or none was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,20 +41,42 @@ const CALL_STIPEND: u64 = 2_300;
 const ESTIMATE_TOLERANCE: u128 = 15;
 /// Runs of the search, which halves what is open each time.
 const SEARCH_RUNS_MAX: usize = 64;
+/// Runs until an access list must be that of the run before it: it is nearly always the second.
+const ACCESS_LIST_RUNS_MAX: usize = 8;
 
-/// Runs a message on the state after the block with this header, as if in that block.
+/// Runs a message.
 ///
 /// # Errors
 /// [`CallError`].
-pub fn call(
-    rules: &Rules,
-    header: &Header,
-    codes: &CodeCache,
-    view: &dyn StateView,
+pub fn call(place: &Place<'_>, request: &CallRequest) -> Result<CallOutcome, CallError> {
+    place.run(request, false)
+}
+
+/// The accounts and slots that a message touches, but for those that are warm in any case, and what
+/// it does when they are its access list (EIP-2930).
+///
+/// # Errors
+/// [`CallError`].
+pub fn access_list(
+    place: &Place<'_>,
     request: &CallRequest,
-) -> Result<CallOutcome, CallError> {
-    let place = Place { rules, header, codes, view };
-    Ok(place.run(request, request.gas, TxGasCap::Lifted)?.outcome)
+) -> Result<(AccessList, CallOutcome), CallError> {
+    let given = request.access_list.clone().unwrap_or_default();
+    let mut list = given.clone();
+    let mut request = request.clone();
+    let mut runs = 0;
+    loop {
+        request.access_list = Some(list.clone());
+        let mut kernel = place.kernel(AccessListInspector::new(given.clone()));
+        let outcome = kernel.send_inspected(&request, checks(false))?;
+        let found = kernel.into_inspector().into_access_list();
+        runs += 1;
+        // What it touches may depend on what is warm, by the gas that is left.
+        if found == list || runs >= ACCESS_LIST_RUNS_MAX {
+            return Ok((list, outcome));
+        }
+        list = found;
+    }
 }
 
 /// The least gas, or little more, with which the message succeeds: at most `request.gas`, what a
@@ -144,14 +84,7 @@ pub fn call(
 ///
 /// # Errors
 /// [`EstimateError`].
-pub fn estimate_gas(
-    rules: &Rules,
-    header: &Header,
-    codes: &CodeCache,
-    view: &dyn StateView,
-    request: &CallRequest,
-) -> Result<u64, EstimateError> {
-    let place = Place { rules, header, codes, view };
+pub fn estimate_gas(place: &Place<'_>, request: &CallRequest) -> Result<u64, EstimateError> {
     let mut highest = place.allowance(request)?;
     if place.is_transfer(request)?
         && highest >= TRANSFER_GAS
@@ -166,11 +99,11 @@ pub fn estimate_gas(
         return Err(if ran.lacked_gas {
             EstimateError::Allowance(highest)
         } else {
-            EstimateError::Failed(ran.outcome)
+            EstimateError::Failed(ran)
         });
     }
 
-    let mut lowest = ran.outcome.gas_used.saturating_sub(1);
+    let mut lowest = ran.gas_used.saturating_sub(1);
     // A frame keeps a 64th of its gas from the frames that it calls, so a message may need more
     // than it uses. Most need no more than this.
     let guess = ran.gas_spent.saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
@@ -193,34 +126,34 @@ pub fn estimate_gas(
     Ok(highest)
 }
 
-/// What EIP-7825 says of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TxGasCap {
-    Kept,
-    Lifted,
-}
-
-/// A block, and the state after it.
+/// Where a message is run: in a block, on a state.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    rules: &'a Rules,
-    header: &'a Header,
-    codes: &'a CodeCache,
-    view: &'a dyn StateView,
+pub struct Place<'a> {
+    /// The rules of the block.
+    pub rules: &'a Rules,
+    /// Its header.
+    pub header: &'a Header,
+    /// Codes that are known.
+    pub codes: &'a CodeCache,
+    /// The state.
+    pub view: &'a dyn StateView,
+    /// What is assumed of the block besides.
+    pub assumed: &'a Assumed,
 }
 
-/// A message that ran.
-struct Ran {
-    outcome: CallOutcome,
-    /// Before refunds.
-    gas_spent: u64,
-    lacked_gas: bool,
-}
-
-impl Ran {
-    const fn is_success(&self) -> bool {
-        self.outcome.status.is_success()
+impl std::fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("rules", self.rules).finish_non_exhaustive()
     }
+}
+
+/// What a question assumes of a block that no header says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assumed {
+    /// Wei for a unit of blob gas.
+    pub blob_base_fee: Option<u128>,
+    /// Precompiled contracts that are elsewhere, or not there.
+    pub precompiles: Vec<(Address, Option<Address>)>,
 }
 
 impl Place<'_> {
@@ -257,8 +190,8 @@ impl Place<'_> {
     }
 
     /// Runs a message with this much gas; `None` if that does not even let it begin.
-    fn attempt(&self, request: &CallRequest, gas: u64) -> Result<Option<Ran>, CallError> {
-        match self.run(request, gas, TxGasCap::Kept) {
+    fn attempt(&self, request: &CallRequest, gas: u64) -> Result<Option<CallOutcome>, CallError> {
+        match self.run(&CallRequest { gas, ..request.clone() }, true) {
             Ok(ran) => Ok(Some(ran)),
             Err(CallError::Invalid(InvalidTx(
                 InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
@@ -268,117 +201,34 @@ impl Place<'_> {
         }
     }
 
-    fn run(&self, request: &CallRequest, gas: u64, cap: TxGasCap) -> Result<Ran, CallError> {
-        let reader = ViewReader(self.view);
-        let database = LoggedDatabase { reader, codes: self.codes, log: ReadLog::default() };
-        let mut machine = Machine::new(self.rules, self.header, database);
-        let context = &mut machine.inner.ctx;
-        context.cfg.disable_nonce_check = true;
-        context.cfg.disable_eip3607 = true;
-        context.cfg.disable_block_gas_limit = true;
-        if cap == TxGasCap::Lifted {
-            context.cfg.tx_gas_limit_cap = Some(u64::MAX);
-        }
-        if request.is_free() {
-            context.block.basefee = 0;
-        }
-        if request.max_fee_per_blob_gas.is_none()
-            && let Some(blobs) = &mut context.block.blob_excess_gas_and_price
-        {
-            blobs.blob_gasprice = 0;
-        }
-        context.set_tx(request.tx_env(gas, self.rules.chain_id)?);
-        let mut phases = Phases::new(FeePayment::Direct);
-        Ok(to_ran(phases.run(&mut machine).map_err(to_error)?))
+    fn run(&self, request: &CallRequest, gas_cap: bool) -> Result<CallOutcome, CallError> {
+        self.kernel(()).send(request, checks(gas_cap))
+    }
+
+    fn kernel<I>(&self, inspector: I) -> Kernel<'_, ViewReader<&dyn StateView>, I> {
+        let Self { rules, header, codes, view, assumed } = *self;
+        let (reader, fees) = (ViewReader(view), FeePayment::Direct);
+        let mut kernel = Kernel::inspected(rules, header, codes, reader, fees, inspector);
+        assumed.lay_on(&mut kernel);
+        kernel
     }
 }
 
-impl CallRequest {
-    /// Whether no base fee is demanded.
-    const fn is_free(&self) -> bool {
-        matches!(
-            self.price,
-            CallPrice::Free | CallPrice::Fixed(0) | CallPrice::Dynamic { max: 0, tip: 0 }
-        )
-    }
-
-    /// As the EVM implementation takes it: of the oldest type of transaction that has its fields.
-    fn tx_env(&self, gas_limit: u64, chain_id: u64) -> Result<TxEnv, CallError> {
-        let (gas_price, tip) = match self.price {
-            CallPrice::Free => (0, None),
-            CallPrice::Fixed(price) => (price, None),
-            CallPrice::Dynamic { max, tip } => (max, Some(tip)),
-        };
-        let tx_type = if !self.authorizations.is_empty() {
-            TransactionType::Eip7702
-        } else if !self.blob_hashes.is_empty() {
-            TransactionType::Eip4844
-        } else if tip.is_some() {
-            TransactionType::Eip1559
-        } else if self.access_list.is_some() {
-            TransactionType::Eip2930
-        } else {
-            TransactionType::Legacy
-        };
-        let needs_tip = matches!(tx_type, TransactionType::Eip7702 | TransactionType::Eip4844);
-        let kind = match (self.to, tx_type) {
-            (Some(to), _) => TxKind::Call(to),
-            (None, TransactionType::Eip7702) => return Err(CallError::Creates("authorizations")),
-            (None, TransactionType::Eip4844) => return Err(CallError::Creates("blobs")),
-            (None, _) => TxKind::Create,
-        };
-        Ok(TxEnv {
-            tx_type: tx_type as u8,
-            caller: self.from,
-            gas_limit,
-            gas_price,
-            kind,
-            value: self.value,
-            data: self.data.clone(),
-            nonce: 0,
-            chain_id: Some(chain_id),
-            access_list: self.access_list.clone().unwrap_or_default(),
-            gas_priority_fee: tip.or_else(|| needs_tip.then_some(gas_price)),
-            blob_hashes: self.blob_hashes.clone(),
-            max_fee_per_blob_gas: self.max_fee_per_blob_gas.unwrap_or_default(),
-            authorization_list: self.authorizations.iter().map(recovered).collect(),
-        })
-    }
+/// What is asked of a message that is a question.
+const fn checks(gas_cap: bool) -> Checks {
+    Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap }
 }
 
-fn recovered(signed: &SignedAuthorization) -> Either<SignedAuthorization, RecoveredAuthorization> {
-    let signature = signed.signature().ok();
-    let authority = signature
-        .and_then(|signature| recover_signer(&signature, signed.signature_hash()).ok())
-        .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
-    Either::Right(RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority))
-}
-
-fn to_error(error: EVMError<ReadFault<StateError>>) -> CallError {
-    match error {
-        EVMError::Transaction(invalid) => CallError::Invalid(InvalidTx(invalid)),
-        EVMError::Database(ReadFault(error)) => CallError::State(error),
-        EVMError::Header(header) => CallError::Internal(header.to_string()),
-        EVMError::Custom(message) => CallError::Internal(message),
-        EVMError::CustomAny(error) => CallError::Internal(error.to_string()),
-    }
-}
-
-fn to_ran(result: ExecutionResult) -> Ran {
-    let gas = *result.gas();
-    let (gas_used, gas_spent) = (gas.tx_gas_used(), gas.total_gas_spent().max(gas.floor_gas()));
-    let mut lacked_gas = false;
-    let (status, logs, output) = match result {
-        ExecutionResult::Success { logs, output, .. } => {
-            (TxStatus::Success, logs, output.into_data())
+impl Assumed {
+    /// Makes an EVM act on it.
+    pub fn lay_on<R: StateReader, I>(&self, kernel: &mut Kernel<'_, R, I>) {
+        for (from, to) in &self.precompiles {
+            kernel.shift_precompile(*from, *to);
         }
-        ExecutionResult::Revert { output, .. } => (TxStatus::Revert, Vec::new(), output),
-        ExecutionResult::Halt { reason, .. } => {
-            lacked_gas = matches!(reason, HaltReason::OutOfGas(_));
-            (TxStatus::Halt(format!("{reason:?}")), Vec::new(), Bytes::new())
+        if let Some(price) = self.blob_base_fee {
+            kernel.set_blob_base_fee(price);
         }
-    };
-    Ran { outcome: CallOutcome { status, gas_used, output, logs }, gas_spent, lacked_gas }
+    }
 }
 
 #[cfg(test)]

@@ -58,16 +58,17 @@ pub enum Fault<E: std::error::Error + 'static> {
 /// processing".
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
-/// One EVM, set up for one block.
-pub struct Kernel<'c, R: StateReader> {
-    machine: Machine<'c, R>,
-    phases: Phases<'c, R>,
+/// One EVM, set up for one block. An inspector looks on where there is one.
+pub struct Kernel<'c, R: StateReader, I = ()> {
+    pub(crate) machine: Machine<'c, R, I>,
+    pub(crate) phases: Phases<'c, R, I>,
+    pub(crate) chain_id: u64,
     clears_empty_accounts: bool,
     lists_accesses: bool,
     system_call_gas: Option<u64>,
 }
 
-impl<R: StateReader> std::fmt::Debug for Kernel<'_, R> {
+impl<R: StateReader, I> std::fmt::Debug for Kernel<'_, R, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kernel").finish_non_exhaustive()
     }
@@ -82,10 +83,24 @@ impl<'c, R: StateReader> Kernel<'c, R> {
         reader: R,
         fees: FeePayment,
     ) -> Self {
+        Self::inspected(rules, header, codes, reader, fees, ())
+    }
+}
+
+impl<'c, R: StateReader, I> Kernel<'c, R, I> {
+    pub(crate) fn inspected(
+        rules: &Rules,
+        header: &Header,
+        codes: &'c CodeCache,
+        reader: R,
+        fees: FeePayment,
+        inspector: I,
+    ) -> Self {
         let database = LoggedDatabase { reader, codes, log: ReadLog::default() };
         Self {
-            machine: Machine::new(rules, header, database),
+            machine: Machine::inspected(rules, header, database, inspector),
             phases: Phases::new(fees),
+            chain_id: rules.chain_id,
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
             lists_accesses: rules.has(Fork::Amsterdam),
             system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),
@@ -100,6 +115,11 @@ impl<'c, R: StateReader> Kernel<'c, R> {
     /// The reader, when the block is done.
     pub fn into_reader(self) -> R {
         self.machine.inner.ctx.journaled_state.database.reader
+    }
+
+    /// The inspector, when there is nothing more to look at.
+    pub(crate) fn into_inspector(self) -> I {
+        self.machine.inner.inspector
     }
 
     /// Runs one transaction. Its changes stay in the journal.

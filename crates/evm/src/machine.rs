@@ -6,6 +6,7 @@ use crate::{
     database::{LoggedDatabase, ReadFault},
     env,
     kernel::FeePayment,
+    precompiled::Precompiled,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::{Address, Header, KECCAK256_EMPTY, U256};
@@ -17,8 +18,8 @@ use revm::{
         result::{EVMError, HaltReason},
     },
     handler::{
-        EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult,
-        MainBuilder, evm::FrameInitResult, instructions::EthInstructions, post_execution,
+        EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult,
+        evm::FrameInitResult, instructions::EthInstructions, post_execution,
     },
     inspector::{Inspector, InspectorEvmTr, InspectorHandler},
     interpreter::{
@@ -32,18 +33,15 @@ pub(crate) type Ctx<'c, R> =
     Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<LoggedDatabase<'c, R>>, ()>;
 type Instructions<'c, R> = EthInstructions<EthInterpreter, Ctx<'c, R>>;
 type Inner<'c, R, I> =
-    Evm<Ctx<'c, R>, I, Instructions<'c, R>, EthPrecompiles, EthFrame<EthInterpreter>>;
+    Evm<Ctx<'c, R>, I, Instructions<'c, R>, Precompiled, EthFrame<EthInterpreter>>;
 type DbFault<R> = ReadFault<<R as StateReader>::Error>;
+
+/// Call frames that have room from the start, as in the EVM implementation's own set-up.
+const FRAMES: usize = 8;
 
 /// The EVM implementation, set up for one block. An inspector looks on where there is one.
 pub(crate) struct Machine<'c, R: StateReader, I = ()> {
     pub(crate) inner: Inner<'c, R, I>,
-}
-
-impl<'c, R: StateReader> Machine<'c, R> {
-    pub(crate) fn new(rules: &Rules, header: &Header, database: LoggedDatabase<'c, R>) -> Self {
-        Self::inspected(rules, header, database, ())
-    }
 }
 
 impl<'c, R: StateReader, I> Machine<'c, R, I> {
@@ -54,12 +52,19 @@ impl<'c, R: StateReader, I> Machine<'c, R, I> {
         inspector: I,
     ) -> Self {
         let cfg = env::cfg(rules);
-        let context: Ctx<'c, R> = Context::new(database, cfg.spec);
-        let context = context.with_cfg(cfg).with_block(env::block(rules, header));
-        let mut inner = context.build_mainnet_with_inspector(inspector);
+        let spec = cfg.spec;
+        let ctx: Ctx<'c, R> = Context::new(database, spec);
+        let mut instruction = EthInstructions::new_mainnet_with_spec(spec);
         if rules.fork == Fork::Constantinople {
-            constantinople::insert_sstore(&mut inner.instruction);
+            constantinople::insert_sstore(&mut instruction);
         }
+        let inner = Evm {
+            ctx: ctx.with_cfg(cfg).with_block(env::block(rules, header)),
+            inspector,
+            instruction,
+            precompiles: Precompiled::new(spec),
+            frame_stack: FrameStack::new_prealloc(FRAMES),
+        };
         Self { inner }
     }
 
@@ -85,7 +90,7 @@ impl<'c, R: StateReader, I> Machine<'c, R, I> {
 impl<'c, R: StateReader, I> EvmTr for Machine<'c, R, I> {
     type Context = Ctx<'c, R>;
     type Instructions = Instructions<'c, R>;
-    type Precompiles = EthPrecompiles;
+    type Precompiles = Precompiled;
     type Frame = EthFrame<EthInterpreter>;
 
     fn all(

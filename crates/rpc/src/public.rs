@@ -18,6 +18,7 @@ mod block_ref;
 pub(crate) mod error;
 mod eth;
 mod net;
+mod overrides;
 pub(crate) mod patience;
 mod revert;
 mod txpool;

@@ -4,6 +4,7 @@
 //! (block hash), and answers with one [`StateDiff`].
 
 mod account;
+mod assumed;
 mod diff;
 mod memory;
 mod overlay;
@@ -11,6 +12,7 @@ mod stack;
 mod view;
 
 pub use account::Account;
+pub use assumed::{AssumedAccount, AssumedStorage, assumed_diff};
 pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
 pub use overlay::{Layer, LayerView, Overlay};

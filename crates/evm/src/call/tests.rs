@@ -3,7 +3,7 @@
 use super::*;
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, MemoryAccount, MemoryState};
-use fugue_types::{KECCAK256_EMPTY, keccak256};
+use fugue_types::{B256, Bytes, KECCAK256_EMPTY, TxStatus, keccak256};
 
 const SENDER: Address = Address::repeat_byte(0xa1);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
@@ -32,7 +32,7 @@ fn request(to: Address) -> CallRequest {
     CallRequest { from: SENDER, to: Some(to), gas: 100_000, ..CallRequest::default() }
 }
 
-fn place<T>(run: impl FnOnce(&Rules, &Header, &CodeCache) -> T) -> T {
+fn at<T>(state: &MemoryState, assumed: &Assumed, run: impl FnOnce(&Place<'_>) -> T) -> T {
     let header = Header {
         number: 1,
         gas_limit: 50_000,
@@ -40,15 +40,16 @@ fn place<T>(run: impl FnOnce(&Rules, &Header, &CodeCache) -> T) -> T {
         ..Header::default()
     };
     let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
-    run(&rules, &header, &CodeCache::new())
+    let codes = CodeCache::new();
+    run(&Place { rules: &rules, header: &header, codes: &codes, view: state, assumed })
 }
 
 fn called(code: &str, request: &CallRequest) -> Result<CallOutcome, CallError> {
-    place(|rules, header, codes| call(rules, header, codes, &state(code), request))
+    at(&state(code), &Assumed::default(), |place| call(place, request))
 }
 
 fn estimated(code: &str, request: &CallRequest) -> Result<u64, EstimateError> {
-    place(|rules, header, codes| estimate_gas(rules, header, codes, &state(code), request))
+    at(&state(code), &Assumed::default(), |place| estimate_gas(place, request))
 }
 
 fn word(value: u64) -> Bytes {
@@ -122,4 +123,46 @@ fn an_estimate_stays_below_what_the_sender_can_pay() {
     let price = CallPrice::Fixed(100);
     let request = CallRequest { price, ..request(CONTRACT) };
     assert_eq!(estimated(STORES, &request), Err(EstimateError::Allowance(10_000)));
+}
+
+#[test]
+fn an_access_list_has_what_is_touched_and_is_not_warm_anyhow() {
+    // Loads slot 7 of itself, and the balance of 0xbb.
+    let code = "60075473bb00000000000000000000000000000000000000315000";
+    let request = request(CONTRACT);
+    let run = |place: &Place<'_>| access_list(place, &request);
+    let (list, outcome) = at(&state(code), &Assumed::default(), run).expect("runs");
+    assert_eq!(outcome.status, TxStatus::Success);
+    let mut other = [0; 20];
+    other[0] = 0xbb;
+    let found: Vec<_> = list.0.iter().map(|item| (item.address, item.storage_keys.len())).collect();
+    assert_eq!(found, [(Address::from(other), 0), (CONTRACT, 1)]);
+}
+
+#[test]
+fn a_precompiled_contract_may_be_elsewhere() {
+    let (identity, elsewhere) = (Address::with_last_byte(4), Address::repeat_byte(0x44));
+    let moved = Assumed { precompiles: vec![(identity, Some(elsewhere))], ..Assumed::default() };
+    let echo = |to, assumed: &Assumed| {
+        let data = Bytes::from_static(&[1, 2, 3]);
+        let request = CallRequest { data, ..request(to) };
+        at(&state(STORES), assumed, |place| call(place, &request)).expect("runs").output
+    };
+    let nothing = Assumed::default();
+    assert_eq!([echo(identity, &nothing).len(), echo(elsewhere, &nothing).len()], [3, 0]);
+    assert_eq!([echo(identity, &moved).len(), echo(elsewhere, &moved).len()], [0, 3]);
+}
+
+#[test]
+fn a_message_may_pay_nothing_and_still_see_the_base_fee() {
+    let state = state(RETURNS_BASE_FEE);
+    let seen = |base_fee| {
+        at(&state, &Assumed::default(), |place| {
+            let checks = Checks { nonce: false, base_fee, gas_cap: false };
+            place.kernel(()).send(&request(CONTRACT), checks)
+        })
+    };
+    assert_eq!(seen(BaseFee::Waived).expect("runs").output, word(BASE_FEE));
+    assert_eq!(seen(BaseFee::Zero).expect("runs").output, word(0));
+    assert!(matches!(seen(BaseFee::Kept), Err(CallError::Invalid(_))));
 }

@@ -3,6 +3,7 @@
 use crate::public::patience::GIVEN_UP;
 use fugue_chain::{ImportError, StorageError};
 use fugue_evm::CallError;
+use fugue_executor::BlockError;
 use fugue_state::StateError;
 use fugue_txpool::PoolError;
 use jsonrpsee::types::ErrorObjectOwned;
@@ -70,6 +71,14 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
 pub(crate) fn of_state(error: StateError) -> ErrorObjectOwned {
     match error {
         StateError::Unavailable(reason) if reason.starts_with(GIVEN_UP) => refused(reason),
+        other => internal(other),
+    }
+}
+
+/// A block of the chain was not run again.
+pub(crate) fn of_replay(error: BlockError) -> ErrorObjectOwned {
+    match error {
+        BlockError::State(error) => of_state(error),
         other => internal(other),
     }
 }

@@ -1,6 +1,7 @@
 //! The `eth` namespace: blocks, transactions, state, logs, fees, and messages that are run.
 
 mod blocks;
+mod call_many;
 mod calls;
 mod fees;
 mod logs;
@@ -17,7 +18,9 @@ pub(super) const METHODS: Table = &[
     ("eth_blobBaseFee", Class::Reading, fees::blob_base_fee),
     ("eth_blockNumber", Class::Immediate, node::block_number),
     ("eth_call", Class::Executing, calls::call),
+    ("eth_callMany", Class::Executing, call_many::call_many),
     ("eth_chainId", Class::Immediate, node::chain_id),
+    ("eth_createAccessList", Class::Executing, calls::create_access_list),
     ("eth_estimateGas", Class::Executing, calls::estimate_gas),
     ("eth_feeHistory", Class::Reading, fees::fee_history),
     ("eth_gasPrice", Class::Reading, fees::gas_price),

@@ -137,7 +137,15 @@ mod tests {
     #[test]
     fn a_halt_is_no_revert() {
         let status = TxStatus::Halt("OutOfGas(Basic)".to_owned());
-        let outcome = CallOutcome { status, gas_used: 1, output: Bytes::new(), logs: Vec::new() };
+        let outcome = CallOutcome {
+            status,
+            gas_used: 1,
+            gas_spent: 1,
+            output: Bytes::new(),
+            logs: Vec::new(),
+            lacked_gas: false,
+            created: None,
+        };
         let error = of_failed(outcome);
         assert_eq!((error.code(), error.message()), (-32000, "out of gas"));
         assert_eq!(halt_reason("InvalidFEOpcode"), "invalid opcode");

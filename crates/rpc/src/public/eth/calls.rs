@@ -1,22 +1,23 @@
-//! Messages that are run to see what they do: `eth_call`, `eth_estimateGas`.
+//! Messages that are run to see what they do.
 
 use crate::public::{
     Answer, Context,
     args::{
-        Args, address, bytes, field, hash, list, object, quantity, quantity_u64, quantity_u128,
+        Args, address, bytes, field, hash, list, object as fields_of, quantity, quantity_u64,
+        quantity_u128,
     },
     block_ref::{BlockRef, block_ref},
     error, json,
+    overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, state_overrides},
     patience::PatientView,
     revert,
 };
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
-use fugue_chainspec::Rules;
-use fugue_evm::{CallPrice, CallRequest, EstimateError};
-use fugue_state::StateView;
+use fugue_evm::{CallPrice, CallRequest, EstimateError, Place};
+use fugue_state::{Stack, StateView, assumed_diff};
 use fugue_types::{Header, TxStatus, U256};
 use jsonrpsee::types::ErrorObjectOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json as object};
 
 /// Blobs of a message: no block has room for more.
 const BLOBS_MAX: usize = 128;
@@ -25,24 +26,30 @@ const GAS_WISH_MIN: u64 = 21_000;
 
 /// A message as a request has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Message {
-    /// Its gas is not set yet.
-    request: CallRequest,
+pub(crate) struct Message {
+    /// Its gas and nonce may not be set yet.
+    pub(crate) request: CallRequest,
     /// The most gas it may use, where the request says so.
-    gas: Option<u64>,
+    pub(crate) gas: Option<u64>,
+    /// Its nonce, where the request says so.
+    pub(crate) nonce: Option<u64>,
+}
+
+/// A message, and where it is run.
+struct Question {
+    message: Message,
+    block: BlockRef,
+    state_overrides: StateOverrides,
+    block_overrides: BlockOverrides,
 }
 
 /// `eth_call`.
-pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
-    let (message, block) = arguments(context, &mut args)?;
-    args.refused("block overrides")?;
-    args.end()?;
-    let Message { mut request, gas } = message;
+pub(crate) fn call(context: &Context, args: Args) -> Answer {
+    let question = question(context, args)?;
     let gas_max = context.limits.call_gas_max;
-    request.gas = gas.map_or(gas_max, |gas| gas.min(gas_max));
-    let outcome = at_block(context, &block, |rules, header, state| {
-        fugue_evm::call(rules, header, &context.codes, state, &request)
-    })?;
+    let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
+    let request = CallRequest { gas, ..question.message.request.clone() };
+    let outcome = question.ask(context, |place| fugue_evm::call(place, &request))?;
     let outcome = outcome.map_err(error::of_call)?;
     match outcome.status {
         TxStatus::Success => json(&outcome.output),
@@ -51,15 +58,13 @@ pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
 }
 
 /// `eth_estimateGas`.
-pub(crate) fn estimate_gas(context: &Context, mut args: Args) -> Answer {
-    let (message, block) = arguments(context, &mut args)?;
-    args.refused("block overrides")?;
-    args.end()?;
-    let Message { mut request, gas } = message;
-    let gas = gas.filter(|gas| *gas >= GAS_WISH_MIN);
-    let estimate = at_block(context, &block, |rules, header, state| {
-        request.gas = gas.unwrap_or(header.gas_limit).min(context.limits.call_gas_max);
-        fugue_evm::estimate_gas(rules, header, &context.codes, state, &request)
+pub(crate) fn estimate_gas(context: &Context, args: Args) -> Answer {
+    let question = question(context, args)?;
+    let gas = question.message.gas.filter(|gas| *gas >= GAS_WISH_MIN);
+    let estimate = question.ask(context, |place| {
+        let gas = gas.unwrap_or(place.header.gas_limit).min(context.limits.call_gas_max);
+        let request = CallRequest { gas, ..question.message.request.clone() };
+        fugue_evm::estimate_gas(place, &request)
     })?;
     match estimate {
         Ok(gas) => json(&U256::from(gas)),
@@ -69,42 +74,75 @@ pub(crate) fn estimate_gas(context: &Context, mut args: Args) -> Answer {
     }
 }
 
-/// A message, a block, and nothing else that would change the answer.
-fn arguments(context: &Context, args: &mut Args) -> Result<(Message, BlockRef), ErrorObjectOwned> {
+/// `eth_createAccessList`. A message that fails has a list as well, and the error beside it.
+pub(crate) fn create_access_list(context: &Context, args: Args) -> Answer {
+    let question = question(context, args)?;
+    let gas_max = context.limits.call_gas_max;
+    let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
+    let request = CallRequest { gas, ..question.message.request.clone() };
+    let found = question.ask(context, |place| fugue_evm::access_list(place, &request))?;
+    let (list, outcome) = found.map_err(error::of_call)?;
+    let mut answer = object!({ "accessList": list, "gasUsed": U256::from(outcome.gas_used) });
+    if !outcome.status.is_success() {
+        answer["error"] = revert::of_failed(outcome).message().into();
+    }
+    json(&answer)
+}
+
+/// A message, a block, and what is assumed of both.
+fn question(context: &Context, mut args: Args) -> Result<Question, ErrorObjectOwned> {
     let chain_id = context.engine.spec().chain_id();
     let message = args.required("transaction", |value| message(value, chain_id))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
-    args.refused("state overrides")?;
-    Ok((message, block))
+    let state_overrides = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    let block_overrides = args.optional("block overrides", block_overrides)?.unwrap_or_default();
+    args.end()?;
+    Ok(Question { message, block, state_overrides, block_overrides })
 }
 
-/// Calls with rules and header of a block, and the state after it.
-fn at_block<T>(
+impl Question {
+    fn ask<T>(
+        &self,
+        context: &Context,
+        ask: impl FnOnce(&Place<'_>) -> T,
+    ) -> Result<T, ErrorObjectOwned> {
+        let Self { message: _, block, state_overrides, block_overrides } = self;
+        at_block(context, block, |mut header, state| {
+            block_overrides.apply(&mut header);
+            let rules = context.engine.spec().rules(&header);
+            let diff = assumed_diff(state, &state_overrides.accounts)?;
+            let assumed = assumed(state_overrides, block_overrides);
+            let (view, codes) = (&Stack::new([&diff], state), &*context.codes);
+            let place = Place { rules: &rules, header: &header, codes, view, assumed: &assumed };
+            Ok(ask(&place))
+        })?
+        .map_err(error::of_state)
+    }
+}
+
+/// Calls with the header of a block, and the state after it.
+pub(crate) fn at_block<T>(
     context: &Context,
     block: &BlockRef,
-    run: impl FnOnce(&Rules, &Header, &dyn StateView) -> T,
+    run: impl FnOnce(Header, &dyn StateView) -> T,
 ) -> Result<T, ErrorObjectOwned> {
     let view = context.view();
     let number = block.number_with_state(&view)?;
     let found = view.header(number).map_err(error::of_chain)?;
     let (_, header) = found.ok_or_else(error::block_not_found)?;
-    let rules = view.spec().rules(&header);
     let patience = &context.patience;
-    let done =
-        view.with_state(number, |state| run(&rules, &header, &PatientView { state, patience }));
+    let done = view.with_state(number, |state| run(header, &PatientView { state, patience }));
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)
 }
 
-/// Source: execution-apis, "GenericTransaction". Type and nonce are read and not needed: the fields
-/// tell the type, and the nonce of a question is not checked.
-fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
-    let fields = object(value)?;
+/// Source: execution-apis, "GenericTransaction". The type is read and not needed: the fields tell it.
+pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
+    let fields = fields_of(value)?;
     if let Some(found) = field(fields, "chainId", quantity)?
         && found != U256::from(chain_id)
     {
         return Err(format!("chainId: this is chain {chain_id}, not {found}"));
     }
-    field(fields, "nonce", quantity_u64)?;
     field(fields, "type", quantity_u64)?;
     let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
     if let (Some(data), Some(input)) = (&data, &input)
@@ -117,6 +155,7 @@ fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
         from: field(fields, "from", address)?.unwrap_or_default(),
         to: field(fields, "to", address)?,
         gas: 0,
+        nonce: 0,
         price: price(fields)?,
         value: field(fields, "value", quantity)?.unwrap_or_default(),
         data: input.or(data).unwrap_or_default(),
@@ -127,7 +166,8 @@ fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
         authorizations: field(fields, "authorizationList", published::<Vec<SignedAuthorization>>)?
             .unwrap_or_default(),
     };
-    Ok(Message { request, gas: field(fields, "gas", quantity_u64)? })
+    let nonce = field(fields, "nonce", quantity_u64)?;
+    Ok(Message { request, gas: field(fields, "gas", quantity_u64)?, nonce })
 }
 
 fn price(fields: &Map<String, Value>) -> Result<CallPrice, String> {
@@ -162,7 +202,7 @@ mod tests {
     #[test]
     fn a_message_has_defaults_for_all_that_is_left_away() {
         let message = message(&object!({}), CHAIN_ID).expect("all is optional");
-        assert_eq!(message, Message { request: CallRequest::default(), gas: None });
+        assert_eq!(message, Message { request: CallRequest::default(), gas: None, nonce: None });
     }
 
     #[test]
@@ -174,8 +214,8 @@ mod tests {
             "chainId": "0x7", "from": null,
             "accessList": [{ "address": to, "storageKeys": [] }],
         });
-        let Message { request, gas } = message(&value, CHAIN_ID).expect("well formed");
-        assert_eq!(gas, Some(100_000));
+        let Message { request, gas, nonce } = message(&value, CHAIN_ID).expect("well formed");
+        assert_eq!((gas, nonce), (Some(100_000), Some(5)));
         assert_eq!(request.to, Some(to));
         assert_eq!(request.price, CallPrice::Dynamic { max: 9, tip: 1 });
         assert_eq!(request.data, Bytes::from_static(&[1, 2]));

@@ -1,0 +1,192 @@
+//! `eth_callMany`: messages one after the other, each on what those before it have left behind.
+
+use crate::public::{
+    Answer, Context,
+    args::{Args, count, field, list, object},
+    block_ref::{BlockRef, block_ref},
+    error,
+    eth::{blocks, calls},
+    json,
+    overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, only, state_overrides},
+    patience::PatientView,
+    revert,
+};
+use fugue_chainspec::Rules;
+use fugue_evm::{BaseFee, CallOutcome, CallRequest, Checks, FeePayment, Kernel, ViewReader};
+use fugue_executor::Replay;
+use fugue_state::{Overlay, StateView, assumed_diff};
+use fugue_types::{Header, TxStatus};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::{Value, json as value};
+
+/// Messages of one request.
+const MESSAGES_MAX: usize = 1_024;
+/// Questions ask for no nonce and no fee.
+const CHECKS: Checks = Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap: false };
+
+/// Messages that are in one block.
+struct Bundle {
+    messages: Vec<calls::Message>,
+    overrides: BlockOverrides,
+}
+
+/// The state that the first message finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Start {
+    block: BlockRef,
+    /// Transactions of the block that have run; all of them if it is `None`.
+    transactions: Option<usize>,
+}
+
+/// `eth_callMany`. Source: Erigon's documentation, "eth_callMany".
+pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
+    let chain_id = context.engine.spec().chain_id();
+    let bundles = args
+        .required("bundles", |value| list(value, MESSAGES_MAX, |value| bundle(value, chain_id)))?;
+    let start = args.optional("simulation context", start)?;
+    let start = start.unwrap_or(Start { block: BlockRef::default(), transactions: None });
+    let state = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    args.end()?;
+    let messages: usize = bundles.iter().map(|bundle| bundle.messages.len()).sum();
+    if messages > MESSAGES_MAX {
+        return Err(error::invalid_params(format!(
+            "invalid argument 0 (bundles): {messages} messages, want at most {MESSAGES_MAX}"
+        )));
+    }
+    let answers =
+        at_start(context, start, |header, view| run(context, header, view, &bundles, &state))??;
+    json(&answers)
+}
+
+fn run(
+    context: &Context,
+    header: &Header,
+    view: &dyn StateView,
+    bundles: &[Bundle],
+    state: &StateOverrides,
+) -> Result<Vec<Vec<Value>>, ErrorObjectOwned> {
+    let mut overlay = Overlay::new(view);
+    let diff = assumed_diff(view, &state.accounts).map_err(error::of_state)?;
+    overlay.push(&diff).map_err(error::internal)?;
+    let mut answers = Vec::with_capacity(bundles.len());
+    let mut gas_left = context.limits.call_gas_max;
+    for Bundle { messages, overrides } in bundles {
+        let mut header = header.clone();
+        overrides.apply(&mut header);
+        let rules: Rules = context.engine.spec().rules(&header);
+        let reader = ViewReader(overlay);
+        let mut kernel = Kernel::new(&rules, &header, &context.codes, reader, FeePayment::Direct);
+        assumed(state, overrides).lay_on(&mut kernel);
+        let mut of_bundle = Vec::with_capacity(messages.len());
+        for message in messages {
+            context.patience.check()?;
+            let gas = message.gas.map_or(gas_left, |gas| gas.min(gas_left));
+            let request = CallRequest { gas, ..message.request.clone() };
+            let sent = kernel.send(&request, CHECKS);
+            gas_left = gas_left.saturating_sub(sent.as_ref().map_or(0, |sent| sent.gas_used));
+            of_bundle.push(match sent {
+                Ok(outcome) => answer(outcome),
+                Err(error) => refused(error::of_call(error))?,
+            });
+        }
+        let (diff, _) = kernel.take();
+        overlay = kernel.into_reader().0;
+        overlay.push(&diff).map_err(error::internal)?;
+        answers.push(of_bundle);
+    }
+    Ok(answers)
+}
+
+fn answer(outcome: CallOutcome) -> Value {
+    match outcome.status {
+        TxStatus::Success => value!({ "value": outcome.output }),
+        TxStatus::Revert | TxStatus::Halt(_) => {
+            value!({ "error": revert::of_failed(outcome).message() })
+        }
+    }
+}
+
+/// A message that was refused is an answer; that the call was given up, or a defect, is none.
+fn refused(error: ErrorObjectOwned) -> Result<Value, ErrorObjectOwned> {
+    let is_of_message = error.code() == error::REFUSED
+        && !error.message().starts_with(crate::public::patience::GIVEN_UP);
+    if is_of_message { Ok(value!({ "error": error.message() })) } else { Err(error) }
+}
+
+/// Calls with the header of the block, and the state where it has come so far.
+fn at_start<T>(
+    context: &Context,
+    start: Start,
+    run: impl FnOnce(&Header, &dyn StateView) -> T,
+) -> Result<T, ErrorObjectOwned> {
+    let Start { block, transactions } = start;
+    let Some(count) = transactions else {
+        return calls::at_block(context, &block, |header, state| run(&header, state));
+    };
+    let view = context.view();
+    block.number_with_state(&view)?;
+    let viewed = blocks::find(&view, &block)?.ok_or_else(error::block_not_found)?;
+    let Some(parent) = viewed.header.number.checked_sub(1) else {
+        return Err(error::refused("the genesis has no transactions"));
+    };
+    if count >= viewed.body.transactions.len() {
+        return calls::at_block(context, &block, |header, state| run(&header, state));
+    }
+    let header = viewed.header.clone();
+    let rules = view.spec().rules(&header);
+    let recovered = viewed.into_recovered().map_err(error::internal)?;
+    let patience = &context.patience;
+    let done = view.with_state(parent, |state| {
+        let state = PatientView { state, patience };
+        let replay = Replay::run(recovered, &rules, &state, &context.codes, count);
+        replay.map(|replay| run(&header, &replay.before(count, &state)))
+    });
+    let done = done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
+    done.map_err(error::of_replay)
+}
+
+fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
+    let fields = object(value)?;
+    only(fields, &["transactions", "blockOverride"])?;
+    let messages = field(fields, "transactions", |value| {
+        list(value, MESSAGES_MAX, |value| calls::message(value, chain_id))
+    })?;
+    let overrides = field(fields, "blockOverride", block_overrides)?.unwrap_or_default();
+    Ok(Bundle { messages: messages.unwrap_or_default(), overrides })
+}
+
+fn start(value: &Value) -> Result<Start, String> {
+    let fields = object(value)?;
+    only(fields, &["blockNumber", "transactionIndex"])?;
+    let index = |value: &Value| match value.as_i64() {
+        // All of them.
+        Some(-1) => Ok(None),
+        _ => count(value).map(|count| usize::try_from(count).ok()),
+    };
+    Ok(Start {
+        block: field(fields, "blockNumber", block_ref)?.unwrap_or_default(),
+        transactions: field(fields, "transactionIndex", index)?.flatten(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_a_block_or_a_transaction_in_it() {
+        let read = |given: Value| start(&given).expect("well formed").transactions;
+        assert_eq!(read(value!({ "blockNumber": "latest" })), None);
+        assert_eq!(read(value!({ "transactionIndex": -1 })), None);
+        assert_eq!(read(value!({ "transactionIndex": "0x2" })), Some(2));
+        assert!(start(&value!({ "transactionIndex": "x" })).is_err());
+        assert!(start(&value!({ "block": "latest" })).is_err());
+    }
+
+    #[test]
+    fn a_bundle_has_messages() {
+        let given = value!({ "transactions": [{}, {}], "blockOverride": { "time": "0x5" } });
+        let bundle = bundle(&given, 1).expect("well formed");
+        assert_eq!((bundle.messages.len(), bundle.overrides.time), (2, Some(5)));
+    }
+}

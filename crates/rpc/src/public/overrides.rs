@@ -1,0 +1,252 @@
+//! What a question assumes of the state, and of the block that its message is run in.
+//!
+//! A field that is not known is refused: to act as if it were not there would be a wrong answer.
+
+use crate::public::args::{
+    address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot,
+};
+use fugue_evm::Assumed;
+use fugue_state::{AssumedAccount, AssumedStorage};
+use fugue_types::{Address, B256, Header, U256};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Accounts of which a question may assume something. A body is bounded in bytes; this bounds how
+/// many accounts are read before anything is run.
+const ACCOUNTS_MAX: usize = 1_024;
+/// Slots of all of them together.
+const SLOTS_MAX: usize = 16_384;
+
+/// What is assumed of the state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StateOverrides {
+    pub(crate) accounts: BTreeMap<Address, AssumedAccount>,
+    /// Where precompiled contracts are moved to.
+    moved: Vec<(Address, Address)>,
+}
+
+/// What is assumed of a block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BlockOverrides {
+    pub(crate) number: Option<u64>,
+    pub(crate) time: Option<u64>,
+    pub(crate) gas_limit: Option<u64>,
+    pub(crate) fee_recipient: Option<Address>,
+    pub(crate) prev_randao: Option<B256>,
+    pub(crate) base_fee: Option<u64>,
+    pub(crate) blob_base_fee: Option<u128>,
+    pub(crate) difficulty: Option<U256>,
+    pub(crate) beacon_root: Option<B256>,
+}
+
+impl StateOverrides {
+    /// Where precompiled contracts are then. One of which anything is assumed is not where it was.
+    pub(crate) fn precompiles(&self) -> Vec<(Address, Option<Address>)> {
+        let moved = self.moved.iter().map(|(from, to)| (*from, Some(*to)));
+        let gone = self.accounts.keys().filter(|address| !self.is_moved(**address));
+        moved.chain(gone.map(|address| (*address, None))).collect()
+    }
+
+    fn is_moved(&self, address: Address) -> bool {
+        self.moved.iter().any(|(from, _)| *from == address)
+    }
+}
+
+impl BlockOverrides {
+    /// The header with what is assumed of it.
+    pub(crate) fn apply(&self, header: &mut Header) {
+        let Self { number, time, gas_limit, fee_recipient, prev_randao, .. } = *self;
+        header.number = number.unwrap_or(header.number);
+        header.timestamp = time.unwrap_or(header.timestamp);
+        header.gas_limit = gas_limit.unwrap_or(header.gas_limit);
+        header.beneficiary = fee_recipient.unwrap_or(header.beneficiary);
+        header.mix_hash = prev_randao.unwrap_or(header.mix_hash);
+        header.base_fee_per_gas = self.base_fee.or(header.base_fee_per_gas);
+        header.difficulty = self.difficulty.unwrap_or(header.difficulty);
+        header.parent_beacon_block_root = self.beacon_root.or(header.parent_beacon_block_root);
+    }
+}
+
+/// What is assumed besides what a header says.
+pub(crate) fn assumed(state: &StateOverrides, block: &BlockOverrides) -> Assumed {
+    Assumed { blob_base_fee: block.blob_base_fee, precompiles: state.precompiles() }
+}
+
+/// Source: geth, "eth_call", state override set.
+pub(crate) fn state_overrides(value: &Value) -> Result<StateOverrides, String> {
+    let accounts = object(value)?;
+    if accounts.len() > ACCOUNTS_MAX {
+        return Err(format!("{} accounts, want at most {ACCOUNTS_MAX}", accounts.len()));
+    }
+    let mut overrides = StateOverrides::default();
+    let mut slots = 0;
+    for (key, value) in accounts {
+        let address = address(&Value::from(key.as_str()))
+            .map_err(|reason| format!("account {key:?}: {reason}"))?;
+        let (account, moved) =
+            account(value, &mut slots).map_err(|reason| format!("account {key}: {reason}"))?;
+        overrides.accounts.insert(address, account);
+        overrides.moved.extend(moved.map(|to| (address, to)));
+    }
+    let taken = overrides.moved.iter().find(|(_, to)| overrides.accounts.contains_key(to));
+    match taken {
+        Some((_, to)) => Err(format!("movePrecompileToAddress: account {to} is overridden, too")),
+        None => Ok(overrides),
+    }
+}
+
+fn account(value: &Value, slots: &mut usize) -> Result<(AssumedAccount, Option<Address>), String> {
+    let fields = object(value)?;
+    only(fields, &["balance", "nonce", "code", "state", "stateDiff", "movePrecompileToAddress"])?;
+    let mut map = |name| field(fields, name, |value| slot_map(value, slots));
+    let storage = match (map("state")?, map("stateDiff")?) {
+        (Some(_), Some(_)) => return Err("state and stateDiff are given".to_owned()),
+        (Some(all), None) => AssumedStorage::All(all),
+        (None, some) => AssumedStorage::Some(some.unwrap_or_default()),
+    };
+    let account = AssumedAccount {
+        balance: field(fields, "balance", quantity)?,
+        nonce: field(fields, "nonce", quantity_u64)?,
+        code: field(fields, "code", bytes)?,
+        storage,
+    };
+    Ok((account, field(fields, "movePrecompileToAddress", address)?))
+}
+
+fn slot_map(value: &Value, count: &mut usize) -> Result<BTreeMap<U256, U256>, String> {
+    let fields = object(value)?;
+    *count = count.saturating_add(fields.len());
+    if *count > SLOTS_MAX {
+        return Err(format!("more than {SLOTS_MAX} slots in all"));
+    }
+    let mut slots = BTreeMap::new();
+    for (key, value) in fields {
+        let named = |reason| format!("slot {key:?}: {reason}");
+        let key = slot(&Value::from(key.as_str())).map_err(named)?;
+        slots.insert(key, slot(value).map_err(named)?);
+    }
+    Ok(slots)
+}
+
+/// Source: geth, "eth_call", block override set, and execution-apis, "BlockOverrides".
+pub(crate) fn block_overrides(value: &Value) -> Result<BlockOverrides, String> {
+    let fields = object(value)?;
+    only(fields, &BLOCK_FIELDS)?;
+    of_block(fields)
+}
+
+/// Fields of a block's overrides, under their names in the specification and in clients.
+pub(crate) const BLOCK_FIELDS: [&str; 12] = [
+    "number",
+    "time",
+    "gasLimit",
+    "feeRecipient",
+    "coinbase",
+    "prevRandao",
+    "random",
+    "baseFeePerGas",
+    "baseFee",
+    "blobBaseFee",
+    "difficulty",
+    "beaconRoot",
+];
+
+pub(crate) fn of_block(fields: &Map<String, Value>) -> Result<BlockOverrides, String> {
+    let base_fee = either(fields, "baseFeePerGas", "baseFee", quantity_u64)?;
+    Ok(BlockOverrides {
+        number: field(fields, "number", quantity_u64)?,
+        time: field(fields, "time", quantity_u64)?,
+        gas_limit: field(fields, "gasLimit", quantity_u64)?,
+        fee_recipient: either(fields, "feeRecipient", "coinbase", address)?,
+        prev_randao: either(fields, "prevRandao", "random", hash)?,
+        base_fee,
+        blob_base_fee: field(fields, "blobBaseFee", quantity_u128)?,
+        difficulty: field(fields, "difficulty", quantity)?,
+        beacon_root: field(fields, "beaconRoot", hash)?,
+    })
+}
+
+/// A field that has two names.
+fn either<T>(
+    fields: &Map<String, Value>,
+    name: &str,
+    other: &str,
+    decode: impl Fn(&Value) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    match (field(fields, name, &decode)?, field(fields, other, &decode)?) {
+        (Some(_), Some(_)) => Err(format!("{name} and {other} are given")),
+        (one, two) => Ok(one.or(two)),
+    }
+}
+
+/// # Errors
+/// If there is another field.
+pub(crate) fn only(fields: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
+    match fields.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(format!("{name}: not supported")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const HERE: Address = Address::repeat_byte(1);
+
+    #[test]
+    fn an_account_is_assumed_field_by_field() {
+        let value = json!({ HERE.to_string(): {
+            "balance": "0x5", "nonce": "0x1", "code": "0x60", "stateDiff": { "0x1": "0x2" },
+        }});
+        let overrides = state_overrides(&value).expect("well formed");
+        let account = &overrides.accounts[&HERE];
+        assert_eq!((account.balance, account.nonce), (Some(U256::from(5)), Some(1)));
+        let slots = BTreeMap::from([(U256::from(1), U256::from(2))]);
+        assert_eq!(account.storage, AssumedStorage::Some(slots));
+        assert_eq!(overrides.precompiles(), [(HERE, None)]);
+    }
+
+    #[test]
+    fn a_precompiled_contract_moves() {
+        let identity = Address::with_last_byte(4);
+        let moves = json!({ identity.to_string(): { "movePrecompileToAddress": HERE } });
+        let overrides = state_overrides(&moves).expect("well formed");
+        assert_eq!(overrides.precompiles(), [(identity, Some(HERE))]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_is_not_known_is_refused() {
+        let identity = Address::with_last_byte(4).to_string();
+        for (wrong, reason) in [
+            (json!({ "0x12": {} }), "an address has 20 bytes"),
+            (json!({ HERE.to_string(): { "state": {}, "stateDiff": {} } }), "are given"),
+            (json!({ HERE.to_string(): { "bal": "0x1" } }), "bal: not supported"),
+            (json!({ HERE.to_string(): { "state": { "0x1": "zz" } } }), "slot \"0x1\""),
+            (
+                json!({ HERE.to_string(): {}, identity: { "movePrecompileToAddress": HERE } }),
+                "is overridden, too",
+            ),
+        ] {
+            let found = state_overrides(&wrong).expect_err("refused");
+            assert!(found.contains(reason), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_assumed_field_by_field() {
+        let value = json!({
+            "number": "0x9", "time": "0x8", "gasLimit": "0x7", "coinbase": HERE,
+            "random": B256::repeat_byte(6), "baseFee": "0x5", "blobBaseFee": "0x4",
+        });
+        let overrides = block_overrides(&value).expect("well formed");
+        let mut header = Header::default();
+        overrides.apply(&mut header);
+        assert_eq!((header.number, header.timestamp, header.gas_limit), (9, 8, 7));
+        assert_eq!((header.beneficiary, header.mix_hash), (HERE, B256::repeat_byte(6)));
+        assert_eq!((header.base_fee_per_gas, overrides.blob_base_fee), (Some(5), Some(4)));
+        assert!(block_overrides(&json!({ "coinbase": HERE, "feeRecipient": HERE })).is_err());
+        assert!(block_overrides(&json!({ "blockHash": {} })).is_err());
+    }
+}
