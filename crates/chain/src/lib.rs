@@ -20,6 +20,7 @@ mod judge;
 mod options;
 mod persist;
 mod proven;
+mod simulate;
 mod times;
 mod tree;
 mod view;
@@ -37,5 +38,9 @@ pub use fugue_storage::{Head, Retention, StorageError};
 pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
 pub use options::{ChainOptions, HeadRule};
+pub use simulate::{
+    SIMULATED_BLOCKS_MAX, SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall,
+    simulate,
+};
 pub use times::Times;
 pub use view::{ChainView, ViewedBlock};

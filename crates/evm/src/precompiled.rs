@@ -12,14 +12,8 @@ use revm::{
 #[derive(Debug)]
 pub(crate) struct Precompiled {
     fork: EthPrecompiles,
-    assumed: Option<Box<Assumed>>,
-}
-
-/// Contracts that are not where the fork has them.
-#[derive(Debug)]
-struct Assumed {
-    contracts: AddressMap<Precompile>,
-    addresses: AddressSet,
+    /// Where the contracts are, if not where the fork has them.
+    assumed: Option<AddressMap<Precompile>>,
 }
 
 impl Precompiled {
@@ -32,7 +26,7 @@ impl Precompiled {
     pub(crate) fn has(&self, address: Address) -> bool {
         match &self.assumed {
             None => self.fork.contains(&address),
-            Some(assumed) => assumed.addresses.contains(&address),
+            Some(assumed) => assumed.contains_key(&address),
         }
     }
 
@@ -42,18 +36,13 @@ impl Precompiled {
         let fork = &self.fork;
         let assumed = self.assumed.get_or_insert_with(|| {
             let all = fork.precompiles.addresses();
-            let contracts = all.filter_map(|address| {
-                fork.precompiles.get(address).map(|contract| (*address, contract.clone()))
-            });
-            let (contracts, addresses) = (contracts.collect(), fork.warm_addresses().clone());
-            Box::new(Assumed { contracts, addresses })
+            let contract = |at| fork.precompiles.get(at).map(|contract| (*at, contract.clone()));
+            all.filter_map(contract).collect()
         });
-        assumed.addresses.remove(&from);
-        if let Some(contract) = assumed.contracts.remove(&from)
+        if let Some(contract) = assumed.remove(&from)
             && let Some(to) = to
         {
-            assumed.addresses.insert(to);
-            assumed.contracts.insert(to, contract);
+            assumed.insert(to, contract);
         }
     }
 }
@@ -71,7 +60,7 @@ impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompile
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
         let Some(assumed) = &self.assumed else { return self.fork.run(context, inputs) };
-        let Some(contract) = assumed.contracts.get(&inputs.bytecode_address) else {
+        let Some(contract) = assumed.get(&inputs.bytecode_address) else {
             return Ok(None);
         };
         let input = inputs.input.as_bytes(context);
@@ -87,11 +76,9 @@ impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompile
         Ok(Some(precompile_output_to_interpreter_result(output, inputs.gas_limit)))
     }
 
+    /// What is warm is a rule of the fork (EIP-2929), wherever its contracts are assumed.
     fn warm_addresses(&self) -> &AddressSet {
-        match &self.assumed {
-            None => self.fork.warm_addresses(),
-            Some(assumed) => &assumed.addresses,
-        }
+        self.fork.warm_addresses()
     }
 
     fn contains(&self, address: &Address) -> bool {

@@ -1,4 +1,4 @@
-//! Transfers of ether as logs, in their place among the logs of the code.
+//! The logs of a message while it runs; transfers of ether too, as logs in their place.
 
 use crate::{
     CallError, CallOutcome, CallRequest, Checks, CodeCache, FeePayment, Kernel, StateReader,
@@ -18,26 +18,35 @@ const EMITTER: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
 /// keccak256 of `Transfer(address,address,uint256)`. Source: ERC-20.
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
-/// Gathers all logs of a message, transfers included. Those of a frame that fails are taken back.
+/// Gathers all logs of a message, those of its transfers if it is told to. Those of a frame that
+/// fails are taken back, but have been counted.
 #[derive(Debug, Default)]
 pub struct TransferLogs {
-    logs: Vec<Log>,
+    has_transfers: bool,
+    /// Each with its number among all logs of the block.
+    logs: Vec<(u64, Log)>,
     /// How many there were when each open frame began.
     frames: Vec<usize>,
+    count: u64,
 }
 
 impl TransferLogs {
     fn begin(&mut self, from: Address, to: Address, value: U256) {
         self.frames.push(self.logs.len());
-        self.add(from, to, value);
+        self.add_transfer(from, to, value);
     }
 
-    fn add(&mut self, from: Address, to: Address, value: U256) {
-        if !value.is_zero() {
+    fn add_transfer(&mut self, from: Address, to: Address, value: U256) {
+        if self.has_transfers && !value.is_zero() {
             let topics = vec![TRANSFER, from.into_word(), to.into_word()];
             let data = value.to_be_bytes::<32>().into();
-            self.logs.push(Log::new_unchecked(EMITTER, topics, data));
+            self.add(Log::new_unchecked(EMITTER, topics, data));
         }
+    }
+
+    fn add(&mut self, log: Log) {
+        self.logs.push((self.count, log));
+        self.count = self.count.saturating_add(1);
     }
 
     fn end(&mut self, has_succeeded: bool) {
@@ -51,7 +60,7 @@ impl TransferLogs {
 
 impl<C: ContextTr> Inspector<C> for TransferLogs {
     fn log(&mut self, _: &mut C, log: Log) {
-        self.logs.push(log);
+        self.add(log);
     }
 
     fn call(&mut self, _: &mut C, inputs: &mut CallInputs) -> Option<CallEnd> {
@@ -77,30 +86,38 @@ impl<C: ContextTr> Inspector<C> for TransferLogs {
     }
 
     fn selfdestruct(&mut self, contract: Address, target: Address, value: U256) {
-        self.add(contract, target, value);
+        self.add_transfer(contract, target, value);
     }
 }
 
 impl<'c, R: StateReader<Error = StateError>> Kernel<'c, R, TransferLogs> {
-    /// Sets up an EVM for the block with this header, whose messages can tell their transfers.
-    pub fn with_transfers(rules: &Rules, header: &Header, codes: &'c CodeCache, reader: R) -> Self {
-        let inspector = TransferLogs::default();
+    /// Sets up an EVM for the block with this header, whose messages tell their logs, and their
+    /// transfers if `has_transfers` says so.
+    pub fn with_logs(
+        rules: &Rules,
+        header: &Header,
+        codes: &'c CodeCache,
+        reader: R,
+        has_transfers: bool,
+    ) -> Self {
+        let inspector = TransferLogs { has_transfers, ..TransferLogs::default() };
         Self::inspected(rules, header, codes, reader, FeePayment::Direct, inspector)
     }
 
-    /// As [`Kernel::send`], with a log for each transfer of ether.
+    /// As [`Kernel::send`], with the logs as they were noted while it ran.
     ///
     /// # Errors
     /// As [`Kernel::send`].
-    pub fn send_with_transfers(
+    pub fn send_with_logs(
         &mut self,
         request: &CallRequest,
         checks: Checks,
-    ) -> Result<CallOutcome, CallError> {
-        self.machine.inner.inspector = TransferLogs::default();
-        let outcome = self.send_inspected(request, checks)?;
-        let logs = std::mem::take(&mut self.machine.inner.inspector.logs);
-        Ok(if outcome.is_success() { CallOutcome { logs, ..outcome } } else { outcome })
+    ) -> Result<(CallOutcome, Vec<(u64, Log)>), CallError> {
+        let sent = self.send_inspected(request, checks);
+        let noted = &mut self.machine.inner.inspector;
+        noted.frames.clear();
+        let logs = std::mem::take(&mut noted.logs);
+        Ok((sent?, logs))
     }
 }
 
@@ -113,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_fails_takes_its_transfers_back() {
-        let mut logs = TransferLogs::default();
+        let mut logs = TransferLogs { has_transfers: true, ..TransferLogs::default() };
         let one = U256::from(1);
         logs.begin(HERE, THERE, one);
         logs.begin(THERE, HERE, one);
@@ -124,7 +141,7 @@ mod tests {
         logs.begin(THERE, HERE, U256::ZERO);
         logs.end(true);
         logs.end(true);
-        assert_eq!((logs.logs.len(), logs.frames.len()), (1, 0));
-        assert_eq!(logs.logs[0].data.topics()[1..], [HERE.into_word(), THERE.into_word()]);
+        assert_eq!((logs.logs.len(), logs.frames.len(), logs.count), (1, 0, 3));
+        assert_eq!(logs.logs[0].1.data.topics()[1..], [HERE.into_word(), THERE.into_word()]);
     }
 }

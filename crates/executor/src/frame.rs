@@ -42,8 +42,8 @@ pub(crate) fn has_opening(rules: &Rules) -> bool {
 }
 
 /// Before the first transaction.
-pub(crate) fn open<R: StateReader<Error = StateError>>(
-    kernel: &mut Kernel<'_, R>,
+pub(crate) fn open<R: StateReader<Error = StateError>, I>(
+    kernel: &mut Kernel<'_, R, I>,
     rules: &Rules,
     header: &Header,
 ) -> Result<(), BlockError> {
@@ -82,8 +82,8 @@ fn unchecked(called: Result<Bytes, SystemCallFault<StateError>>) -> Result<(), B
 }
 
 /// After the last transaction. Gives the requests, from Prague on.
-pub(crate) fn close<R: StateReader<Error = StateError>>(
-    kernel: &mut Kernel<'_, R>,
+pub(crate) fn close<R: StateReader<Error = StateError>, I>(
+    kernel: &mut Kernel<'_, R, I>,
     rules: &Rules,
     frame: &Frame<'_>,
     results: &[TxResult],
@@ -104,8 +104,8 @@ pub(crate) fn close<R: StateReader<Error = StateError>>(
 }
 
 /// Block and ommer rewards before the merge. Source: Yellow Paper, "Block Finalisation".
-fn reward<R: StateReader<Error = StateError>>(
-    kernel: &mut Kernel<'_, R>,
+fn reward<R: StateReader<Error = StateError>, I>(
+    kernel: &mut Kernel<'_, R, I>,
     rules: &Rules,
     frame: &Frame<'_>,
 ) -> Result<(), BlockError> {
@@ -123,8 +123,8 @@ fn reward<R: StateReader<Error = StateError>>(
 }
 
 /// Source: EIP-7685; EIP-6110, EIP-7002, EIP-7251, and EIP-8282 from Amsterdam on.
-fn requests<R: StateReader<Error = StateError>>(
-    kernel: &mut Kernel<'_, R>,
+fn requests<R: StateReader<Error = StateError>, I>(
+    kernel: &mut Kernel<'_, R, I>,
     rules: &Rules,
     results: &[TxResult],
     scope: Scope,

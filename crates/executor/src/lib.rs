@@ -24,6 +24,7 @@ mod prepare;
 mod replay;
 mod requests;
 mod sequential;
+mod simulation;
 mod tally;
 
 pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
@@ -34,3 +35,4 @@ pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
 pub use replay::Replay;
+pub use simulation::Simulation;

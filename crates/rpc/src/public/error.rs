@@ -22,7 +22,8 @@ pub(crate) const UNKNOWN_BLOCK: i32 = -39001;
 /// Source: execution-apis, "Pruned history unavailable".
 pub(crate) const PRUNED: i32 = 4444;
 
-fn with_code(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
+/// An error with a code of a specification.
+pub(crate) fn with_code(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(code, message, None::<()>)
 }
 

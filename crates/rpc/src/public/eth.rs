@@ -6,6 +6,7 @@ mod calls;
 mod fees;
 mod logs;
 mod node;
+mod simulate;
 mod state;
 mod transactions;
 
@@ -48,5 +49,6 @@ pub(super) const METHODS: Table = &[
     ("eth_getTransactionReceipt", Class::Reading, transactions::receipt),
     ("eth_maxPriorityFeePerGas", Class::Reading, fees::max_priority_fee),
     ("eth_sendRawTransaction", Class::Reading, transactions::send_raw),
+    ("eth_simulateV1", Class::Executing, simulate::simulate),
     ("eth_syncing", Class::Immediate, node::syncing),
 ];

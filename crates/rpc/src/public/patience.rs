@@ -49,7 +49,9 @@ impl Patience {
         self.reason().map_or(Ok(()), |reason| Err(error::refused(reason)))
     }
 
-    fn check_state(&self) -> Result<(), StateError> {
+    /// # Errors
+    /// If the call is to be given up.
+    pub(crate) fn check_state(&self) -> Result<(), StateError> {
         self.reason().map_or(Ok(()), |reason| Err(StateError::Unavailable(reason)))
     }
 }

@@ -1,0 +1,519 @@
+//! Blocks that nobody has made, on a block of the chain: `eth_simulateV1`.
+//!
+//! Each is opened, takes its calls as transactions without a signature, is closed, and gets the
+//! header that it would have, state root included; the next one is its child.
+
+use crate::ImportError;
+use alloy_consensus::{
+    SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
+    constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
+    proofs::{calculate_transaction_root, calculate_withdrawals_root},
+};
+use alloy_primitives::Signature;
+use fugue_chainspec::{ChainSpec, Fork, Rules};
+use fugue_evm::{
+    Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache,
+};
+use fugue_executor::{BlockError, Simulation};
+use fugue_state::{Account, AssumedAccount, Stack, StateDiff, StateError, StateView};
+use fugue_types::{
+    Address, B256, Block, BlockBody, Bytes, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock,
+    Transaction, TransactionTrait, TxGas, TxKind, TxResult, TxType, Typed2718, U256, Withdrawals,
+};
+use fugue_validation::{child_base_fee, child_excess_blob_gas, logs_bloom, receipts_root};
+use std::collections::BTreeMap;
+
+/// Blocks of one simulation, those between the given ones included. Source: execution-apis,
+/// `eth_simulateV1`, "too many blocks".
+pub const SIMULATED_BLOCKS_MAX: u64 = 256;
+/// Seconds from one block to the next where nothing else is said. Source: execution-apis,
+/// `eth_simulateV1`.
+const BLOCK_TIME: u64 = 12;
+
+/// A block to simulate; what is `None` follows from the block before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimulatedBlock {
+    /// Its number.
+    pub number: Option<u64>,
+    /// Its time, in seconds.
+    pub time: Option<u64>,
+    /// Its gas limit.
+    pub gas_limit: Option<u64>,
+    /// Who gets its fees.
+    pub fee_recipient: Option<Address>,
+    /// Its random value; zero if it is `None`.
+    pub prev_randao: Option<B256>,
+    /// Wei for a unit of gas.
+    pub base_fee: Option<u64>,
+    /// Its parent's beacon root; zero if it is `None`.
+    pub beacon_root: Option<B256>,
+    /// Its difficulty, before the merge.
+    pub difficulty: Option<U256>,
+    /// Its withdrawals.
+    pub withdrawals: Option<Withdrawals>,
+    /// What is assumed of accounts before it.
+    pub accounts: BTreeMap<Address, AssumedAccount>,
+    /// What is assumed besides.
+    pub assumed: Assumed,
+    /// Its messages.
+    pub calls: Vec<SimulatedCall>,
+}
+
+/// A message of a simulated block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimulatedCall {
+    /// The message, but for gas and nonce.
+    pub request: CallRequest,
+    /// The most gas; all that is left, if it is `None`.
+    pub gas: Option<u64>,
+    /// Its nonce; the sender's, if it is `None`.
+    pub nonce: Option<u64>,
+}
+
+/// How blocks are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimulateOptions {
+    /// Gas of all messages together.
+    pub gas_max: u64,
+    /// Messages must keep the rules for transactions: nonce and base fee.
+    pub validates: bool,
+    /// Transfers of ether are among the logs.
+    pub traces_transfers: bool,
+}
+
+/// A block that was simulated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Simulated {
+    /// The block, with transactions that nobody has signed.
+    pub block: SealedBlock,
+    /// Who sends them.
+    pub senders: Vec<Address>,
+    /// What they did, each with its logs as they were noted: the number among all logs that the
+    /// block came to, and the log.
+    pub outcomes: Vec<(CallOutcome, Vec<(u64, Log)>)>,
+}
+
+/// Why blocks were not simulated.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A number that is not above that of the block before.
+    #[error("block numbers must be in order: {number} <= {parent}")]
+    Number {
+        /// The block's.
+        number: u64,
+        /// Of the block before it.
+        parent: u64,
+    },
+    /// A time that is not later than that of the block before.
+    #[error("block timestamps must be in order: {time} <= {parent}")]
+    Time {
+        /// The block's.
+        time: u64,
+        /// Of the block before it.
+        parent: u64,
+    },
+    /// More than [`SIMULATED_BLOCKS_MAX`].
+    #[error("too many blocks: {SIMULATED_BLOCKS_MAX} are the most, those between included")]
+    TooManyBlocks,
+    /// A message asks for more gas than the block has left.
+    #[error("block gas limit reached: {used} of {limit} are used, the call has {gas}")]
+    GasLimit {
+        /// Gas of the messages before it.
+        used: u64,
+        /// Of the block.
+        limit: u64,
+        /// Of the message.
+        gas: u64,
+    },
+    /// A message whose nonce is not the sender's, or the last one there is (EIP-2681).
+    #[error("call {index} of block {number}: nonce {nonce}, the sender's is {expected}")]
+    Nonce {
+        /// The block.
+        number: u64,
+        /// The message.
+        index: usize,
+        /// Its nonce.
+        nonce: u64,
+        /// The sender's.
+        expected: u64,
+    },
+    /// A message did not run.
+    #[error("call {index} of block {number}: {error}")]
+    Call {
+        /// The block.
+        number: u64,
+        /// The message.
+        index: usize,
+        /// Why.
+        error: CallError,
+    },
+    /// The block was not opened or closed.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// Its state root was not computed.
+    #[error(transparent)]
+    Root(#[from] ImportError),
+}
+
+/// Simulates blocks above `base`, on the state after it. `root` gives the state root after one more
+/// change, the first one from the state after `base`.
+///
+/// # Errors
+/// [`SimulateError`].
+pub fn simulate(
+    spec: &ChainSpec,
+    codes: &CodeCache,
+    base: (B256, &Header),
+    view: &dyn StateView,
+    mut root: impl FnMut(&StateDiff) -> Result<B256, ImportError>,
+    blocks: Vec<SimulatedBlock>,
+    options: SimulateOptions,
+) -> Result<Vec<Simulated>, SimulateError> {
+    let (mut parent_hash, mut parent) = (base.0, base.1.clone());
+    let mut gas_left = options.gas_max;
+    let (mut diffs, mut hashes, mut simulated) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for block in in_order(&parent, blocks)? {
+        let below = WithHashes { view, hashes: &hashes };
+        let state = Stack::new(&diffs, &below);
+        let header = draft(spec, &block, parent_hash, &parent, options);
+        let place = Place { rules: &spec.rules(&header), codes, view: &state, options };
+        let (done, diff) = place.run(block, header, &mut root, &mut gas_left)?;
+        parent_hash = done.block.hash();
+        parent = done.block.block().header.clone();
+        hashes.insert(parent.number, parent_hash);
+        diffs.push(diff);
+        simulated.push(done);
+    }
+    Ok(simulated)
+}
+
+/// The blocks with number and time, and empty ones where numbers are left out.
+fn in_order(
+    base: &Header,
+    blocks: Vec<SimulatedBlock>,
+) -> Result<Vec<SimulatedBlock>, SimulateError> {
+    let (mut number, mut time) = (base.number, base.timestamp);
+    let mut all = Vec::with_capacity(blocks.len());
+    for mut block in blocks {
+        let next = block.number.unwrap_or(number.saturating_add(1));
+        if next <= number {
+            return Err(SimulateError::Number { number: next, parent: number });
+        }
+        if next.saturating_sub(base.number) > SIMULATED_BLOCKS_MAX {
+            return Err(SimulateError::TooManyBlocks);
+        }
+        for between in number.saturating_add(1)..next {
+            time = time.saturating_add(BLOCK_TIME);
+            all.push(SimulatedBlock {
+                number: Some(between),
+                time: Some(time),
+                ..SimulatedBlock::default()
+            });
+        }
+        let then = block.time.unwrap_or(time.saturating_add(BLOCK_TIME));
+        if then <= time {
+            return Err(SimulateError::Time { time: then, parent: time });
+        }
+        (number, time) = (next, then);
+        (block.number, block.time) = (Some(number), Some(time));
+        all.push(block);
+    }
+    Ok(all)
+}
+
+/// The header before anything is run.
+fn draft(
+    spec: &ChainSpec,
+    block: &SimulatedBlock,
+    parent_hash: B256,
+    parent: &Header,
+    options: SimulateOptions,
+) -> Header {
+    let number = block.number.unwrap_or(parent.number.saturating_add(1));
+    let timestamp = block.time.unwrap_or(parent.timestamp.saturating_add(BLOCK_TIME));
+    let mut header = Header {
+        parent_hash,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        number,
+        timestamp,
+        beneficiary: block.fee_recipient.unwrap_or(parent.beneficiary),
+        gas_limit: block.gas_limit.unwrap_or(parent.gas_limit),
+        mix_hash: block.prev_randao.unwrap_or_default(),
+        difficulty: block.difficulty.unwrap_or(parent.difficulty),
+        ..Header::default()
+    };
+    let (rules, parent_rules) = (spec.rules(&header), spec.rules(parent));
+    if rules.has(Fork::Paris) {
+        header.difficulty = U256::ZERO;
+    }
+    if rules.has(Fork::London) {
+        // Whoever offers nothing could not be run where there is a base fee.
+        let of_parent =
+            || if options.validates { child_base_fee(parent, &parent_rules) } else { 0 };
+        header.base_fee_per_gas = Some(block.base_fee.unwrap_or_else(of_parent));
+    }
+    if let Some(params) = rules.blob_params.filter(|_| rules.has(Fork::Cancun)) {
+        let is_first = !parent_rules.has(Fork::Cancun);
+        let excess = if is_first { 0 } else { child_excess_blob_gas(&params, parent) };
+        header.excess_blob_gas = Some(excess);
+        header.parent_beacon_block_root = Some(block.beacon_root.unwrap_or_default());
+    }
+    header
+}
+
+/// Where a block is run.
+struct Place<'a> {
+    rules: &'a Rules,
+    codes: &'a CodeCache,
+    view: &'a dyn StateView,
+    options: SimulateOptions,
+}
+
+impl Place<'_> {
+    fn run(
+        &self,
+        block: SimulatedBlock,
+        mut header: Header,
+        root: &mut impl FnMut(&StateDiff) -> Result<B256, ImportError>,
+        gas_left: &mut u64,
+    ) -> Result<(Simulated, StateDiff), SimulateError> {
+        let Self { rules, codes, view, options } = *self;
+        let SimulatedBlock { accounts, assumed, calls, withdrawals, .. } = block;
+        let base_fee = if options.validates { BaseFee::Kept } else { BaseFee::Waived };
+        let checks = Checks { nonce: options.validates, base_fee, gas_cap: false };
+        let has_transfers = options.traces_transfers;
+        let mut open =
+            Simulation::open(rules, &header, codes, view, &accounts, &assumed, has_transfers)?;
+        let (mut transactions, mut senders) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut results) = (Vec::new(), Vec::new());
+        let mut gas_used = 0_u64;
+        for (index, call) in calls.into_iter().enumerate() {
+            let failed = |error| SimulateError::Call { number: header.number, index, error };
+            let SimulatedCall { mut request, gas, nonce } = call;
+            let available = header.gas_limit.saturating_sub(gas_used);
+            let gas = gas.unwrap_or(available);
+            if gas > available {
+                let (used, limit) = (gas_used, header.gas_limit);
+                return Err(SimulateError::GasLimit { used, limit, gas });
+            }
+            request.gas = gas.min(*gas_left);
+            let expected = open.nonce(request.from).map_err(|error| failed(error.into()))?;
+            request.nonce = nonce.unwrap_or(expected);
+            if options.validates {
+                // Before all else that stands against it.
+                check_nonce(header.number, index, request.nonce, expected)?;
+            }
+            if request.price == CallPrice::Free {
+                let newest = CallPrice::Dynamic { max: 0, tip: 0 };
+                request.price = if rules.has(Fork::London) { newest } else { CallPrice::Fixed(0) };
+            }
+            let (outcome, logs) = open.send(&request, checks).map_err(failed)?;
+            *gas_left = gas_left.saturating_sub(outcome.gas_used);
+            gas_used = gas_used.saturating_add(outcome.gas_used);
+            let tx = unsigned(&request, rules.chain_id);
+            results.push(result(&tx, &outcome));
+            senders.push(request.from);
+            transactions.push(tx);
+            outcomes.push((outcome, logs));
+        }
+        let withdrawals = rules.has(Fork::Shanghai).then(|| withdrawals.unwrap_or_default());
+        let (diff, requests) = open.close(withdrawals.as_ref(), &results)?;
+        let receipts = receipts(&results);
+        header.gas_used = gas_used;
+        header.state_root = root(&diff)?;
+        header.transactions_root = calculate_transaction_root(&transactions);
+        header.receipts_root = receipts_root(&receipts);
+        header.logs_bloom = logs_bloom(&receipts);
+        header.withdrawals_root = withdrawals.as_ref().map(|all| match all.is_empty() {
+            true => EMPTY_WITHDRAWALS,
+            false => calculate_withdrawals_root(all),
+        });
+        header.requests_hash = requests.map(|requests| requests.requests_hash());
+        if rules.has(Fork::Cancun) {
+            let blob_gas = transactions.iter().filter_map(TransactionTrait::blob_gas_used);
+            header.blob_gas_used = Some(blob_gas.sum());
+        }
+        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
+        let block = SealedBlock::seal(Block { header, body });
+        Ok((Simulated { block, senders, outcomes }, diff))
+    }
+}
+
+/// Source: EIP-2681, and what leading clients look at first.
+fn check_nonce(number: u64, index: usize, nonce: u64, expected: u64) -> Result<(), SimulateError> {
+    if nonce == expected && nonce < u64::MAX {
+        return Ok(());
+    }
+    Err(SimulateError::Nonce { number, index, nonce, expected })
+}
+
+fn receipts(results: &[TxResult]) -> Vec<ReceiptEnvelope> {
+    let mut cumulative = 0_u64;
+    let of = |result: &TxResult| {
+        cumulative = cumulative.saturating_add(result.gas.used);
+        result.receipt(Eip658Value::Eip658(result.status.is_success()), cumulative)
+    };
+    results.iter().map(of).collect()
+}
+
+fn result(tx: &Transaction, outcome: &CallOutcome) -> TxResult {
+    let CallOutcome { status, gas_used, output, logs, created, .. } = outcome.clone();
+    TxResult {
+        tx_type: TxType::try_from(tx.ty()).unwrap_or(TxType::Legacy),
+        status,
+        gas: TxGas { used: gas_used, regular: gas_used, state: 0 },
+        logs,
+        output,
+        created,
+    }
+}
+
+/// The message as a transaction whose signature is zero.
+fn unsigned(request: &CallRequest, chain_id: u64) -> Transaction {
+    let CallRequest { to, gas: gas_limit, value, nonce, .. } = *request;
+    let input = request.data.clone();
+    let kind = to.map_or(TxKind::Create, TxKind::Call);
+    let access_list = request.access_list.clone().unwrap_or_default();
+    let (max_fee_per_gas, max_priority_fee_per_gas) = match request.price {
+        CallPrice::Free => (0, 0),
+        CallPrice::Fixed(price) => (price, price),
+        CallPrice::Dynamic { max, tip } => (max, tip),
+    };
+    let signature = Signature::new(U256::ZERO, U256::ZERO, false);
+    if !request.authorizations.is_empty() {
+        let authorization_list = request.authorizations.clone();
+        let to = to.unwrap_or_default();
+        return TxEip7702 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to,
+            value,
+            access_list,
+            authorization_list,
+            input,
+        }
+        .into_signed(signature)
+        .into();
+    }
+    if !request.blob_hashes.is_empty() {
+        return TxEip4844 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to: to.unwrap_or_default(),
+            value,
+            access_list,
+            blob_versioned_hashes: request.blob_hashes.clone(),
+            max_fee_per_blob_gas: request.max_fee_per_blob_gas.unwrap_or_default(),
+            input,
+        }
+        .into_signed(signature)
+        .into();
+    }
+    match request.price {
+        CallPrice::Dynamic { .. } => TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to: kind,
+            value,
+            access_list,
+            input,
+        }
+        .into_signed(signature)
+        .into(),
+        CallPrice::Free | CallPrice::Fixed(_) if request.access_list.is_some() => TxEip2930 {
+            chain_id,
+            nonce,
+            gas_price: max_fee_per_gas,
+            gas_limit,
+            to: kind,
+            value,
+            access_list,
+            input,
+        }
+        .into_signed(signature)
+        .into(),
+        CallPrice::Free | CallPrice::Fixed(_) => TxLegacy {
+            chain_id: None,
+            nonce,
+            gas_price: max_fee_per_gas,
+            gas_limit,
+            to: kind,
+            value,
+            input,
+        }
+        .into_signed(signature)
+        .into(),
+    }
+}
+
+/// A state whose newest ancestors are simulated.
+struct WithHashes<'v> {
+    view: &'v dyn StateView,
+    hashes: &'v BTreeMap<u64, B256>,
+}
+
+impl StateView for WithHashes<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.view.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.view.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.view.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.view.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        match self.hashes.get(&number) {
+            Some(hash) => Ok(*hash),
+            None => self.view.block_hash(number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(number: u64, time: u64) -> SimulatedBlock {
+        SimulatedBlock { number: Some(number), time: Some(time), ..SimulatedBlock::default() }
+    }
+
+    fn ordered(blocks: Vec<SimulatedBlock>) -> Result<Vec<(u64, u64)>, SimulateError> {
+        let base = Header { number: 10, timestamp: 100, ..Header::default() };
+        let all = in_order(&base, blocks)?.into_iter();
+        Ok(all.map(|block| (block.number.unwrap_or(0), block.time.unwrap_or(0))).collect())
+    }
+
+    #[test]
+    fn what_lies_between_two_numbers_is_filled() {
+        let found = ordered(vec![SimulatedBlock::default(), numbered(14, 200)]);
+        assert_eq!(found.expect("in order"), [(11, 112), (12, 124), (13, 136), (14, 200)]);
+    }
+
+    #[test]
+    fn numbers_and_times_grow() {
+        use SimulateError as E;
+        let twice = vec![numbered(11, 200), numbered(11, 300)];
+        assert!(matches!(ordered(twice), Err(E::Number { number: 11, parent: 11 })));
+        let back = vec![numbered(11, 200), numbered(12, 200)];
+        assert!(matches!(ordered(back), Err(E::Time { time: 200, parent: 200 })));
+        assert!(matches!(ordered(vec![numbered(u64::MAX, 200)]), Err(E::TooManyBlocks)));
+        assert!(ordered(vec![numbered(10 + SIMULATED_BLOCKS_MAX, 10_000)]).is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! A block of messages that nobody has signed, on a state that may be assumed: `eth_simulateV1`.
+
+use crate::{
+    BlockError, Scope,
+    frame::{self, Frame},
+};
+use fugue_chainspec::Rules;
+use fugue_evm::{
+    Assumed, CallError, CallOutcome, CallRequest, Checks, CodeCache, Kernel, TransferLogs,
+    ViewReader,
+};
+use fugue_state::{AssumedAccount, Overlay, StateDiff, StateError, StateView, assumed_diff};
+use fugue_types::{Address, Header, Log, Requests, TxResult, Withdrawals};
+use std::collections::BTreeMap;
+
+/// A block that was opened, and takes messages.
+#[derive(Debug)]
+pub struct Simulation<'c, 'v> {
+    kernel: Kernel<'c, ViewReader<Overlay<'v>>, TransferLogs>,
+    rules: &'v Rules,
+    header: &'v Header,
+}
+
+impl<'c, 'v> Simulation<'c, 'v> {
+    /// Lays what is assumed over the state before the block, and opens it. With `has_transfers`,
+    /// transfers of ether are among the noted logs of its messages.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn open(
+        rules: &'v Rules,
+        header: &'v Header,
+        codes: &'c CodeCache,
+        view: &'v dyn StateView,
+        accounts: &BTreeMap<Address, AssumedAccount>,
+        assumed: &Assumed,
+        has_transfers: bool,
+    ) -> Result<Self, BlockError> {
+        let mut overlay = Overlay::new(view);
+        overlay.push(&assumed_diff(view, accounts)?)?;
+        let reader = ViewReader(overlay);
+        let mut kernel = Kernel::with_logs(rules, header, codes, reader, has_transfers);
+        assumed.lay_on(&mut kernel);
+        frame::open(&mut kernel, rules, header)?;
+        let mut simulation = Self { kernel, rules, header };
+        simulation.take()?;
+        Ok(simulation)
+    }
+
+    /// The nonce of an account after the messages so far.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub fn nonce(&mut self, address: Address) -> Result<u64, StateError> {
+        let account = self.kernel.reader_mut().0.account(address)?;
+        Ok(account.map_or(0, |account| account.nonce))
+    }
+
+    /// Runs a message. Gives what it did, and its logs as they were noted, each with its number
+    /// among all that the block's messages came to log, those too that were taken back.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing of the message is left then.
+    pub fn send(
+        &mut self,
+        request: &CallRequest,
+        checks: Checks,
+    ) -> Result<(CallOutcome, Vec<(u64, Log)>), CallError> {
+        // No transaction can have the last nonce (EIP-2681), but where nonces are not checked a
+        // message goes on with the first one.
+        let is_last = !checks.nonce && self.nonce(request.from)? == u64::MAX;
+        if is_last {
+            self.set_nonce(request.from, u64::MAX - 1)?;
+        }
+        let sent = self.kernel.send_with_logs(request, checks)?;
+        self.take().map_err(|error| CallError::Internal(error.to_string()))?;
+        if is_last {
+            self.set_nonce(request.from, 0)?;
+        }
+        Ok(sent)
+    }
+
+    fn set_nonce(&mut self, address: Address, nonce: u64) -> Result<(), CallError> {
+        let overlay = &mut self.kernel.reader_mut().0;
+        let nonce = AssumedAccount { nonce: Some(nonce), ..AssumedAccount::default() };
+        let diff = assumed_diff(overlay, &BTreeMap::from([(address, nonce)]))?;
+        overlay.push(&diff).map_err(|error| CallError::Internal(error.to_string()))
+    }
+
+    /// Closes the block. Gives all that it changed, what is assumed included, and the requests, from
+    /// Prague on. A system contract that is not there answers nothing.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn close(
+        self,
+        withdrawals: Option<&Withdrawals>,
+        results: &[TxResult],
+    ) -> Result<(StateDiff, Option<Requests>), BlockError> {
+        let Self { mut kernel, rules, header } = self;
+        let frame = Frame { header, ommers: &[], withdrawals };
+        let requests = frame::close(&mut kernel, rules, &frame, results, Scope::Recorded)?;
+        let (last, _) = kernel.take();
+        let mut overlay = kernel.into_reader().0;
+        overlay.push(&last)?;
+        Ok((overlay.into_diff(), requests))
+    }
+
+    /// Moves the changes from the journal to the overlay.
+    fn take(&mut self) -> Result<(), BlockError> {
+        let (diff, _) = self.kernel.take();
+        Ok(self.kernel.reader_mut().0.push(&diff)?)
+    }
+}
