@@ -31,6 +31,7 @@ mod engine_forkchoice;
 mod engine_support;
 mod equivalence;
 mod extremes;
+mod log_index;
 mod rules_http;
 mod rules_load;
 mod rules_support;

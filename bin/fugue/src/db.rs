@@ -130,6 +130,7 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
         headers,
         bodies,
         receipts,
+        log_terms,
         accounts,
         slots,
         branches,
@@ -142,8 +143,8 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
             "{}\n",
             json!({
                 "type": "verify", "headers": headers, "bodies": bodies, "receipts": receipts,
-                "accounts": accounts, "slots": slots, "branches": branches, "codes": codes,
-                "problems": problems,
+                "logTerms": log_terms, "accounts": accounts, "slots": slots, "branches": branches,
+                "codes": codes, "problems": problems,
             })
         ))?;
     } else {
@@ -151,8 +152,9 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
             print(format_args!("problem: {}\n", problem.what))?;
         }
         print(format_args!(
-            "{headers} headers, {bodies} bodies, {receipts} blocks of receipts, {accounts} \
-             accounts, {slots} slots, {branches} trie branches, {codes} codes: {}\n",
+            "{headers} headers, {bodies} bodies, {receipts} blocks of receipts, {log_terms} terms \
+             of logs, {accounts} accounts, {slots} slots, {branches} trie branches, {codes} \
+             codes: {}\n",
             match problems.len() {
                 0 => "all fits".to_owned(),
                 count => format!("{count} problems"),

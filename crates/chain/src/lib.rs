@@ -34,7 +34,7 @@ pub use engine::{
     pool_head,
 };
 pub use error::{ImportError, InvalidReason};
-pub use fugue_storage::{Head, Retention, StorageError};
+pub use fugue_storage::{Head, LOG_SECTION_BLOCKS, LogTerms, Retention, StorageError};
 pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
 pub use options::{ChainOptions, HeadRule};

@@ -3,13 +3,13 @@
 use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Stack, StateDiff, StateError, StateView};
-use fugue_storage::{BlockRecord, CheckedNodes, Snapshot};
+use fugue_storage::{BlockRecord, CheckedNodes, LogTerms, Snapshot};
 use fugue_trie::HashedDiff;
 use fugue_types::{
     Address, B256, B256Map, Block, BlockBody, Bytes, Header, ReceiptEnvelope, RecoveredBlock,
     SealedBlock, SenderCount, U256,
 };
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, ops::RangeInclusive, sync::Arc};
 
 /// A block with who sent its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +202,23 @@ impl ChainView {
             return Ok(None);
         }
         Ok(Some(self.snapshot.receipts(number)?))
+    }
+
+    /// The blocks of the head's chain in which there may be logs that are looked for, ascending: of
+    /// those that are durable the ones that [`Snapshot::log_blocks`] names, and all others of the
+    /// range, whose blooms tell as much. Above the head there are none.
+    ///
+    /// # Errors
+    /// What the store says, `Pruned` if the receipts of any block of the range are no longer kept.
+    pub fn log_blocks(
+        &self,
+        range: RangeInclusive<u64>,
+        terms: &LogTerms,
+    ) -> Result<Vec<u64>, ImportError> {
+        let (from, to) = (*range.start(), (*range.end()).min(self.head.number));
+        let mut numbers = self.snapshot.log_blocks(from..=to.min(self.base), terms)?;
+        numbers.extend(from.max(self.base.saturating_add(1))..=to);
+        Ok(numbers)
     }
 
     /// Where a transaction is in the head's chain: number of the block, and index in it.

@@ -60,8 +60,10 @@ pub struct Limits {
     pub logs_max: usize,
     /// Bytes of the logs in such an answer, as the chain has them: less than half of the answer.
     pub log_bytes_max: usize,
-    /// Blocks that `eth_getLogs` looks through.
+    /// Blocks that `eth_getLogs` looks through for logs of any address with any topics.
     pub log_blocks_max: u64,
+    /// Blocks that it looks through for an address or a topic, by the index of logs.
+    pub indexed_log_blocks_max: u64,
     /// Blocks in an answer of `eth_feeHistory`.
     pub fee_blocks_max: u64,
     /// Requests that read the store or run code at the same time, at least one; more wait.
@@ -85,6 +87,8 @@ impl Default for Limits {
             logs_max: 20_000,
             log_bytes_max: 10 * 1024 * 1024,
             log_blocks_max: 10_000,
+            // About a thousand rows of the index for each address or topic.
+            indexed_log_blocks_max: 1_000_000,
             fee_blocks_max: 1_024,
             reading_calls_max: reading_calls_max(),
             executing_calls_max: half_of_the_cores(),

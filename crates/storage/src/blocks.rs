@@ -250,7 +250,13 @@ impl Snapshot {
         })
     }
 
-    fn retained(&self, what: &'static str, number: u64, oldest: u64) -> Result<(), StorageError> {
+    /// Whether something is kept of a block, of which the oldest that has it is known.
+    pub(crate) fn retained(
+        &self,
+        what: &'static str,
+        number: u64,
+        oldest: u64,
+    ) -> Result<(), StorageError> {
         let head = self.meta().head.number;
         if number > head {
             return Err(StorageError::AboveHead { number, head });

@@ -8,6 +8,7 @@ use crate::{
     backend::{Read, WriteTx},
     blocks::{HeaderRow, Packer, decoded, encode_receipts},
     changes::Changes,
+    log_index::LogPostings,
     nodes::{storage_path_key, trie_key},
     row::{Row, StorageRef, trimmed},
 };
@@ -73,6 +74,7 @@ pub(crate) fn put_batch(
 struct LateRows<'b> {
     header_numbers: Rows<'b>,
     transactions: Rows<'b>,
+    logs: LogPostings,
     accounts: Rows<'b>,
     storage: Rows<'b>,
     codes: Rows<'b>,
@@ -87,6 +89,7 @@ impl LateRows<'_> {
         let Self {
             header_numbers,
             transactions,
+            logs,
             accounts,
             storage,
             codes,
@@ -114,7 +117,7 @@ impl LateRows<'_> {
                 }
             }
         }
-        Ok(())
+        logs.write(tx)
     }
 }
 
@@ -150,6 +153,7 @@ fn put_block(
     }
     let senders: Vec<u8> = block.senders().iter().flat_map(|sender| sender.0.0).collect();
     tx.put(Table::Senders, &key, &senders)?;
+    late.logs.add_block(header.number, receipts);
     late.header_numbers.push((hash.to_vec(), Some(key.to_vec().into())));
     for (index, transaction) in (0u32..).zip(&body.transactions) {
         let place = [&key[..], &index.to_be_bytes()].concat();

@@ -49,7 +49,10 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// Made by a version of Fugue that keeps its data otherwise.
-    #[error("the data has schema {found}, this program reads and writes {expected}")]
+    #[error(
+        "the data has schema {found}, this program reads and writes {expected}: have the program \
+         that made it export the blocks, and import them into another folder"
+    )]
     Schema {
         /// The schema of this program.
         expected: u32,

@@ -14,7 +14,7 @@ use crate::{
 use fugue_types::{B256, keccak256};
 
 /// Counts up when what is stored changes its form.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// A block of the chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

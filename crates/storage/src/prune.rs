@@ -7,6 +7,7 @@ use crate::{
     Meta, Snapshot, StorageError, Store, Table,
     backend::{Read, Scan, WriteTx},
     changes::Changes,
+    log_index,
 };
 use std::{fmt, str::FromStr};
 
@@ -148,11 +149,14 @@ fn step(
         meta.oldest_state = number;
         done.states += 1;
     }
+    let receipts_from = meta.oldest_receipts;
     while meta.oldest_receipts < oldest && done.receipts < STEP_BLOCKS {
         tx.delete(Table::Receipts, &meta.oldest_receipts.to_be_bytes())?;
         meta.oldest_receipts += 1;
         done.receipts += 1;
     }
+    // A section goes as a whole: of one that is kept in part, nobody asks for the older blocks.
+    log_index::prune(tx, receipts_from, meta.oldest_receipts)?;
     while with_bodies && meta.oldest_body < oldest && done.bodies < STEP_BLOCKS {
         for transaction in snapshot.body(meta.oldest_body)?.transactions {
             tx.delete(Table::Transactions, transaction.tx_hash().as_slice())?;

@@ -9,6 +9,7 @@
 //! HeaderNumbers    hash 32                            number u64
 //! Bodies           number u64                         packed RLP of the body
 //! Receipts         number u64                         packed RLP of the receipts, see `blocks`
+//! LogIndex         number u64, bucket u16             blocks by their logs, see `log_index`
 //! AccessLists      number u64                         packed RLP of the block access list, from
 //!                                                     Amsterdam on
 //! Senders          number u64                         20 bytes for each transaction
@@ -43,6 +44,8 @@ pub enum Table {
     Bodies,
     /// Receipts.
     Receipts,
+    /// Blocks by what their logs have.
+    LogIndex,
     /// Block access lists.
     AccessLists,
     /// Senders of transactions.
@@ -71,12 +74,13 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Headers,
         Self::HeaderNumbers,
         Self::Bodies,
         Self::Receipts,
+        Self::LogIndex,
         Self::AccessLists,
         Self::Senders,
         Self::Transactions,
@@ -99,6 +103,7 @@ impl Table {
             Self::HeaderNumbers => "HeaderNumbers",
             Self::Bodies => "Bodies",
             Self::Receipts => "Receipts",
+            Self::LogIndex => "LogIndex",
             Self::AccessLists => "AccessLists",
             Self::Senders => "Senders",
             Self::Transactions => "Transactions",

@@ -10,6 +10,7 @@ use crate::{
     blocks::{damaged, decoded},
     changes::Changes,
     commit::put_batch,
+    log_index,
     nodes::{storage_path_key, trie_key},
     row::{Row, slot_value, trimmed},
 };
@@ -253,6 +254,7 @@ fn undo(
     for number in to + 1..=meta.head.number {
         forget_block(tx, snapshot, number)?;
     }
+    log_index::forget_after(tx, to, meta.head.number)?;
     let (hash, _) = snapshot.header(to)?;
     meta.head = Head { number: to, hash };
     meta.oldest_body = meta.oldest_body.min(to);
@@ -260,7 +262,7 @@ fn undo(
     meta.write(tx)
 }
 
-/// Everything that is kept of one block.
+/// Everything that is kept of one block, but for what the index of logs has.
 fn forget_block(
     tx: &mut WriteTx<'_>,
     snapshot: &Snapshot,

@@ -4,7 +4,7 @@
 //!   and compared with the head's header; so are the storage roots with the rows.
 //! * Every stored branch is reached from its root, and each reference is the hash of what it names.
 //! * Headers are linked; bodies and receipts that are kept have the roots of their headers; hashes
-//!   lead to what they are of.
+//!   lead to what they are of; the index of logs has what the receipts say, and nothing else.
 //! * History leads from the state of the head back to that of an earlier block, [`HISTORY_BLOCKS`]
 //!   below it or the oldest one whose state is kept.
 
@@ -12,6 +12,7 @@ use crate::{
     Snapshot, StorageError, Table,
     backend::{Read, Scan},
     blocks::{HeaderRow, damaged},
+    log_index::{self, LogPostings, end_of, section_of},
     nodes::{slot_leaf, storage_path_key, trie_key},
     row::Row,
 };
@@ -45,6 +46,9 @@ pub struct Verified {
     pub bodies: u64,
     /// Blocks whose receipts were there.
     pub receipts: u64,
+    /// Terms of the logs of these blocks in the index: of each block its addresses, and its topics
+    /// by position.
+    pub log_terms: u64,
     /// Accounts.
     pub accounts: u64,
     /// Slots.
@@ -143,51 +147,125 @@ impl Snapshot {
         verified: &mut Verified,
         progress: &mut impl FnMut(),
     ) -> Result<(), StorageError> {
-        let meta = self.meta();
+        let head = self.meta().head;
         let mut parent: Option<(B256, U256)> = None;
-        for number in 0..=meta.head.number {
+        let mut logs = Some(LogPostings::default());
+        for number in 0..=head.number {
             if verified.is_full() {
                 return Ok(());
             }
             progress();
-            let Some(row) = verified.read(self.header_row(number))? else {
-                parent = None;
-                continue;
-            };
-            let HeaderRow { hash, total_difficulty, header } = row;
-            verified.headers += 1;
-            let at = |what: &str| format!("block {number}: {what}");
-            verified.expect(&at("hash"), header.hash_slow(), hash);
-            if let Some((parent, below)) = parent {
-                verified.expect(&at("parentHash"), parent, header.parent_hash);
-                let total = below.saturating_add(header.difficulty);
-                verified.expect(&at("total difficulty"), total, total_difficulty);
-            }
-            parent = Some((hash, total_difficulty));
-            if number == 0 {
-                verified.expect("the genesis", meta.genesis, hash);
-            }
-            if verified.read(self.number(hash))?.is_some_and(|found| found != Some(number)) {
-                verified.say(at("its hash does not lead to it"));
-            }
-            if number >= meta.oldest_body
-                && let Some(body) = verified.read(self.body(number))?
+            parent = self.verify_block(verified, number, parent, &mut logs)?;
+            let section = section_of(number);
+            if (number == head.number || number + 1 == end_of(section))
+                && let Some(logs) = logs.replace(LogPostings::default())
             {
-                verified.bodies += 1;
-                self.verify_body(verified, number, &header, &body)?;
+                self.verify_logs(verified, section, logs)?;
             }
-            if number >= meta.oldest_receipts
-                && let Some(receipts) = verified.read(self.receipts(number))?
-            {
+        }
+        verified.expect("the head", head.hash, parent.unwrap_or_default().0);
+        let above = end_of(section_of(head.number)).to_be_bytes();
+        self.with(|tx| {
+            if let Some((key, _)) = tx.seek(Table::LogIndex, &above)? {
+                verified.say(damaged(Table::LogIndex, &key, "there are no such blocks"));
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives hash and total difficulty, for its child. What its receipts say of the index of logs
+    /// is added to `logs`, of which nothing is left where they cannot be read.
+    fn verify_block(
+        &self,
+        verified: &mut Verified,
+        number: u64,
+        parent: Option<(B256, U256)>,
+        logs: &mut Option<LogPostings>,
+    ) -> Result<Option<(B256, U256)>, StorageError> {
+        let meta = self.meta();
+        let Some(row) = verified.read(self.header_row(number))? else {
+            *logs = None;
+            return Ok(None);
+        };
+        let HeaderRow { hash, total_difficulty, header } = row;
+        verified.headers += 1;
+        let at = |what: &str| format!("block {number}: {what}");
+        verified.expect(&at("hash"), header.hash_slow(), hash);
+        if let Some((parent, below)) = parent {
+            verified.expect(&at("parentHash"), parent, header.parent_hash);
+            let total = below.saturating_add(header.difficulty);
+            verified.expect(&at("total difficulty"), total, total_difficulty);
+        }
+        if number == 0 {
+            verified.expect("the genesis", meta.genesis, hash);
+        }
+        if verified.read(self.number(hash))?.is_some_and(|found| found != Some(number)) {
+            verified.say(at("its hash does not lead to it"));
+        }
+        if number >= meta.oldest_body
+            && let Some(body) = verified.read(self.body(number))?
+        {
+            verified.bodies += 1;
+            self.verify_body(verified, number, &header, &body)?;
+        }
+        if number >= meta.oldest_receipts {
+            if let Some(receipts) = verified.read(self.receipts(number))? {
                 verified.receipts += 1;
                 let root = calculate_receipt_root(&receipts);
                 verified.expect(&at("receiptsRoot"), header.receipts_root, root);
-            }
-            if number > meta.oldest_state {
-                verified.read(self.changes(number))?;
+                if let Some(logs) = logs {
+                    logs.add_block(number, &receipts);
+                }
+            } else {
+                *logs = None;
             }
         }
-        verified.expect("the head", meta.head.hash, parent.unwrap_or_default().0);
+        if number > meta.oldest_state {
+            verified.read(self.changes(number))?;
+        }
+        Ok(Some((hash, total_difficulty)))
+    }
+
+    /// The rows of a section of the index of logs, against what the receipts of its blocks say. Of
+    /// blocks whose receipts are pruned there may be more, but no section that has none else.
+    fn verify_logs(
+        &self,
+        verified: &mut Verified,
+        section: u64,
+        expected: LogPostings,
+    ) -> Result<(), StorageError> {
+        let oldest = self.meta().oldest_receipts;
+        let (end, mut expected) = (end_of(section), expected.into_rows());
+        self.with(|tx| {
+            tx.scan(Table::LogIndex, &section.to_be_bytes(), &mut |key, bytes| {
+                if key >= &end.to_be_bytes()[..] {
+                    return Ok(Scan::Stop);
+                }
+                let expected = expected.remove(key).unwrap_or_default();
+                let found = log_index::decode(bytes);
+                match found.filter(|found| log_index::encode(found) == bytes) {
+                    None => {
+                        verified.say(damaged(Table::LogIndex, key, "the row does not decode"));
+                    }
+                    Some(_) if end <= oldest => {
+                        let reason = "the receipts of its blocks are pruned";
+                        verified.say(damaged(Table::LogIndex, key, reason));
+                    }
+                    Some(mut found) => {
+                        found.retain(|(_, offset)| section + u64::from(*offset) >= oldest);
+                        verified.log_terms += found.len() as u64;
+                        if found != expected {
+                            let reason = "the row is not what the receipts say";
+                            verified.say(damaged(Table::LogIndex, key, reason));
+                        }
+                    }
+                }
+                Ok(if verified.is_full() { Scan::Stop } else { Scan::Continue })
+            })
+        })?;
+        for key in expected.keys() {
+            verified.say(damaged(Table::LogIndex, key, "the row is missing"));
+        }
         Ok(())
     }
 

@@ -7,7 +7,8 @@
 mod model;
 
 use fugue_storage::{
-    Access, LOCK_FILE, Retention, SCHEMA_VERSION, StorageError, Store, StoreOptions, Table,
+    Access, LOCK_FILE, LOG_SECTION_BLOCKS, Retention, SCHEMA_VERSION, StorageError, Store,
+    StoreOptions, Table,
 };
 use fugue_types::keccak256;
 use model::{
@@ -108,6 +109,7 @@ fn answers(folder: &Path, access: Access) -> Result<(), Wrong> {
         return Err(Wrong::Differs { what: "marks", text: format!("{meta:?}") });
     };
     compare::chain(&snapshot, model)?;
+    compare::logs(&snapshot, model)?;
     compare::states(&snapshot, model)?;
     if access == Access::Read {
         let refused = store.prune(Retention::Full { window: 0 });
@@ -384,6 +386,25 @@ fn a_trie_of_accounts_without_its_branches_is_told() {
             raw::set(folder, Table::AccountTrie, &key, None);
         }
     });
+}
+
+#[test]
+fn an_index_of_logs_that_has_too_little_or_too_much_is_told() {
+    let missing = |folder: &Path| {
+        // Rows of blocks whose receipts are pruned are not missed.
+        for (key, _) in raw::rows(folder, Table::LogIndex) {
+            raw::set(folder, Table::LogIndex, &key, None);
+        }
+    };
+    // One entry, of the last block of a section.
+    let more = |folder: &Path, section: u64, bucket: u16| {
+        let key = [&section.to_be_bytes()[..], &bucket.to_be_bytes()].concat();
+        raw::set(folder, Table::LogIndex, &key, Some(&[0, 1, 3, 0xff]));
+    };
+    is_told(missing);
+    // Of a block above the head, in its section and in another one.
+    is_told(|folder| more(folder, 0, 0xfff0));
+    is_told(|folder| more(folder, 7 * LOG_SECTION_BLOCKS, 1));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod blocks;
 mod call_many;
 mod calls;
 mod fees;
-mod logs;
+pub(super) mod logs;
 mod node;
 mod simulate;
 mod state;

@@ -2,9 +2,11 @@
 
 use super::{CONFIG, Model, ModelBlock, plan};
 use fugue_state::{Account, MemoryState, StateView};
-use fugue_storage::{Head, Snapshot, StorageError, Store, Table, Verified};
-use fugue_types::{Address, B256, U256};
-use std::fmt::Debug;
+use fugue_storage::{
+    Head, LOG_SECTION_BLOCKS, LogTerms, Snapshot, StorageError, Store, Table, Verified,
+};
+use fugue_types::{Address, B256, U256, keccak256};
+use std::{collections::BTreeSet, fmt::Debug};
 
 /// Where a store and the model part.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub(crate) fn whole(store: &Store, model: &Model) -> Result<(), Wrong> {
     same("head of the store", 0, &model.head(), &store.head()?)?;
     marks(&snapshot, model)?;
     chain(&snapshot, model)?;
+    logs(&snapshot, model)?;
     states(&snapshot, model)?;
     let verified = verified(&snapshot, model)?;
     sizes(store, &verified, model)
@@ -103,6 +106,79 @@ pub(crate) fn chain(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
     same("unknown transaction", number, &None, &snapshot.transaction(B256::repeat_byte(0xee))?)
 }
 
+/// A term of a log: 0 and an address, or the position of a topic from 1 on, and the topic.
+type Term = (u8, Vec<u8>);
+
+/// The terms of a block's logs.
+fn terms(block: &ModelBlock) -> BTreeSet<Term> {
+    let logs = block.receipts.iter().flat_map(|receipt| receipt.logs());
+    logs.flat_map(|log| {
+        let topics = (1..).zip(log.data.topics()).map(|(kind, topic)| (kind, topic.to_vec()));
+        topics.chain([(0, log.address.to_vec())])
+    })
+    .collect()
+}
+
+/// Filters for what there is and for what there is not: addresses, and topics by position.
+fn filters(model: &Model) -> Vec<(Vec<Address>, Vec<Vec<B256>>)> {
+    let address = |byte: u8| Address::repeat_byte(byte);
+    let number = |number: u64| B256::from(U256::from(number));
+    let head = model.head().number;
+    // Every number of a short chain, some of a long one.
+    let step = usize::try_from(head / 16 + 1).expect("a short chain");
+    let mut filters = vec![
+        (vec![], vec![]),
+        (vec![], vec![vec![], vec![]]),
+        (vec![address(3)], vec![]),
+        (vec![address(4)], vec![]),
+        (vec![address(0x99)], vec![]),
+        (vec![address(0x99), address(5), address(4)], vec![]),
+        (vec![address(4)], vec![vec![number(0)], vec![]]),
+        (vec![], vec![vec![], vec![number(7)]]),
+        (vec![], vec![vec![number(7)]]),
+        (vec![address(3)], vec![vec![number(0), number(1)], vec![number(7), number(8)]]),
+        (vec![], vec![(0..=head).step_by(step).map(number).collect()]),
+    ];
+    let each = (0..=head).step_by(step).map(|block| (vec![address(3)], vec![vec![number(block)]]));
+    filters.extend(each);
+    filters
+}
+
+/// The blocks that the index of logs names, against those whose logs have the terms.
+pub(crate) fn logs(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
+    let (oldest, head) = (model.oldest_receipts, model.head().number);
+    let blocks: Vec<_> =
+        (0u64..).zip(&model.blocks).map(|(at, block)| (at, terms(block))).collect();
+    for (addresses, topics) in filters(model) {
+        let wanted = LogTerms::new(&addresses, &topics);
+        let addresses: Vec<Term> = addresses.iter().map(|address| (0, address.to_vec())).collect();
+        let topics = (1..).zip(&topics).map(|(kind, values)| {
+            values.iter().map(|value| (kind, value.to_vec())).collect::<Vec<Term>>()
+        });
+        let positions: Vec<Vec<Term>> = [addresses].into_iter().chain(topics).collect();
+        let is_found = |terms: &BTreeSet<Term>| {
+            positions
+                .iter()
+                .all(|values| values.is_empty() || values.iter().any(|value| terms.contains(value)))
+        };
+        for (from, to) in [(oldest, head), (oldest.midpoint(head), head), (oldest, oldest)] {
+            let inside = blocks.iter().filter(|(at, _)| (from..=to).contains(at));
+            let expected: Vec<u64> =
+                inside.filter(|(_, terms)| is_found(terms)).map(|(at, _)| *at).collect();
+            same("blocks of logs", head, &expected, &snapshot.log_blocks(from..=to, &wanted)?)?;
+        }
+    }
+    let all = LogTerms::new(&[], &[]);
+    if let Some(number) = oldest.checked_sub(1) {
+        let pruned = StorageError::Pruned { what: "receipts", number, oldest };
+        same("pruned logs", head, &Some(pruned), &snapshot.log_blocks(number..=head, &all).err())?;
+    }
+    let above = StorageError::AboveHead { number: head + 1, head };
+    same("logs above", head, &Some(above), &snapshot.log_blocks(oldest..=head + 1, &all).err())?;
+    let none = snapshot.log_blocks(head + 9..=head, &all)?;
+    same("logs of nothing", head, &Vec::new(), &none)
+}
+
 /// The state after every block, as views and as tries.
 pub(crate) fn states(snapshot: &Snapshot, model: &Model) -> Result<(), Wrong> {
     for (number, block) in (0..).zip(&model.blocks) {
@@ -163,16 +239,38 @@ pub(crate) fn verified(snapshot: &Snapshot, model: &Model) -> Result<Verified, W
         number + 1,
         number + 1 - model.oldest_body,
         number + 1 - model.oldest_receipts,
+        count(with_receipts(model).map(|block| terms(block).len()).sum()),
         count(head.state.accounts.len()),
         count(slots),
     ];
-    let Verified { headers, bodies, receipts, accounts, slots, .. } = &verified;
-    same("verified", number, &expected, &[*headers, *bodies, *receipts, *accounts, *slots])?;
+    let Verified { headers, bodies, receipts, log_terms, accounts, slots, .. } = &verified;
+    let found = [*headers, *bodies, *receipts, *log_terms, *accounts, *slots];
+    same("verified", number, &expected, &found)?;
     Ok(verified)
 }
 
+fn with_receipts(model: &Model) -> impl Iterator<Item = &ModelBlock> {
+    model.blocks.iter().filter(|block| block.header.number >= model.oldest_receipts)
+}
+
+/// Where the terms of logs stand in the index: sections go as a whole.
+fn log_rows(model: &Model) -> BTreeSet<(u64, u16)> {
+    let section = |number: u64| number / LOG_SECTION_BLOCKS;
+    let oldest = section(model.oldest_receipts);
+    let blocks = model.blocks.iter().map(|block| (section(block.header.number), block));
+    blocks
+        .filter(|(section, _)| *section >= oldest)
+        .flat_map(|(section, block)| {
+            terms(block).into_iter().map(move |(kind, term)| {
+                let hash = keccak256([vec![kind], term].concat());
+                (section, (u16::from(hash[0]) << 4) | (u16::from(hash[1]) >> 4))
+            })
+        })
+        .collect()
+}
+
 /// Rows of each table: nothing is left behind that no answer needs.
-fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong> {
+pub(crate) fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong> {
     let number = model.head().number;
     let blocks = number + 1;
     let head = model.block(number);
@@ -194,6 +292,7 @@ fn sizes(store: &Store, verified: &Verified, model: &Model) -> Result<(), Wrong>
         (Table::Bodies, blocks - model.oldest_body),
         (Table::Senders, blocks - model.oldest_body),
         (Table::Receipts, blocks - model.oldest_receipts),
+        (Table::LogIndex, count(log_rows(model).len())),
         (Table::AccessLists, count(lists.count())),
         (Table::Transactions, count(transactions.map(|block| block.body.transactions.len()).sum())),
         (Table::Accounts, count(head.state.accounts.len())),

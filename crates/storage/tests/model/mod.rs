@@ -264,12 +264,18 @@ fn transaction(number: u64, index: u8) -> Transaction {
     Transaction::decode_2718_exact(&bytes).expect("the fields of a transaction")
 }
 
-/// A receipt with one log, in higher blocks so long that it is compressed.
+/// A receipt with a log or two, in higher blocks so long that it is compressed.
 fn receipt(number: u64, index: u8) -> ReceiptEnvelope {
     let topics = vec![B256::from(U256::from(number))];
     let data = Bytes::from(vec![7; usize::try_from(number).expect("a short chain") % 64 * 10]);
-    let logs =
+    let mut logs =
         vec![Log { address: Address::repeat_byte(3), data: LogData::new_unchecked(topics, data) }];
+    if (number + u64::from(index)) % 3 == 2 {
+        // Of another address, with what other blocks have too.
+        let topics = [number % 2, 7, number].map(|topic| B256::from(U256::from(topic))).to_vec();
+        let data = LogData::new_unchecked(topics, Bytes::new());
+        logs.push(Log { address: Address::repeat_byte(4 + index), data });
+    }
     let status = match number % 3 {
         0 => Eip658Value::PostState(B256::repeat_byte(4)),
         other => Eip658Value::Eip658(other == 1),

@@ -1,7 +1,8 @@
 //! Logs by filter: `eth_getLogs`.
 //!
-//! A block whose bloom says that it has no such log is passed over, a receipt likewise. The blooms
-//! err on one side only: what they let through is compared log by log.
+//! Of the blocks that are durable, the index of logs says which may have such logs. A block whose
+//! bloom says that it has none is passed over as well, and so is a receipt. Index and blooms err on
+//! one side only: what they let through is compared log by log.
 
 use crate::public::{
     Answer, Context,
@@ -9,13 +10,15 @@ use crate::public::{
     block_ref::{BlockRef, number_or_tag},
     error::{self, invalid_params},
     json,
+    patience::Patience,
     wire::{self, Place},
 };
 use alloy_rpc_types_eth::Log as WireLog;
-use fugue_chain::ChainView;
+use fugue_chain::{ChainView, LOG_SECTION_BLOCKS, LogTerms};
 use fugue_types::{Address, B256, Bloom, Log, ReceiptEnvelope};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// Topics of a log. Source: Yellow Paper, LOG0 to LOG4.
 const TOPICS_MAX: usize = 4;
@@ -27,14 +30,14 @@ const LOG_BYTES: usize = 300;
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Where {
+pub(crate) enum Where {
     Block(B256),
     Range { from: BlockRef, to: BlockRef },
 }
 
 /// What to look for. An empty list stands for anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Filter {
+pub(crate) struct Filter {
     addresses: Vec<Address>,
     topics: Vec<Vec<B256>>,
     /// One for each address.
@@ -56,31 +59,69 @@ struct Found<'r> {
 pub(crate) fn logs(context: &Context, mut args: Args) -> Answer {
     let (place, filter) = args.required("filter", filter)?;
     args.end()?;
-    let view = context.view();
-    let (from, to) = range(&view, &place, context.limits.log_blocks_max)?;
-    let (logs_max, bytes_max) = (context.limits.logs_max, context.limits.log_bytes_max);
+    json(&find(context, &place, &filter)?)
+}
+
+/// The logs that are looked for, in their order.
+///
+/// # Errors
+/// If there are too many blocks or logs, or if it takes too long, with a range that fits; 4444 if
+/// the receipts of any block are pruned.
+pub(crate) fn find(
+    context: &Context,
+    place: &Where,
+    filter: &Filter,
+) -> Result<Vec<WireLog>, ErrorObjectOwned> {
+    let (view, limits, terms) = (context.view(), &context.limits, filter.terms());
+    let (logs_max, bytes_max) = (limits.logs_max, limits.log_bytes_max);
+    let blocks_max =
+        if terms.is_empty() { limits.log_blocks_max } else { limits.indexed_log_blocks_max };
+    let (from, to) = range(&view, place, blocks_max)?;
     let mut found = Vec::new();
     let mut bytes = 0_usize;
-    for number in from..=to {
-        context.patience.check()?;
-        let before = found.len();
-        of_block(&view, number, &filter, &mut found)?;
-        let added = found.get(before..).unwrap_or_default();
-        bytes = bytes.saturating_add(weight(added));
-        if bytes > bytes_max && from != to {
-            return Err(invalid_params(format!(
-                "query exceeds max result size {bytes_max} bytes, retry with the range {from}-{}",
-                number.saturating_sub(1).max(from)
-            )));
-        }
-        if found.len() > logs_max && from != to {
-            return Err(invalid_params(format!(
-                "query exceeds max results {logs_max}, retry with the range {from}-{}",
-                number.saturating_sub(1).max(from)
-            )));
+    for section in sections(from, to) {
+        check_patience(&context.patience, from, *section.start())?;
+        for number in view.log_blocks(section, &terms).map_err(error::of_chain)? {
+            check_patience(&context.patience, from, number)?;
+            let before = found.len();
+            of_block(&view, number, filter, &mut found)?;
+            let added = found.get(before..).unwrap_or_default();
+            bytes = bytes.saturating_add(weight(added));
+            if bytes > bytes_max && from != to {
+                return Err(invalid_params(format!(
+                    "query exceeds max result size {bytes_max} bytes, retry with the range \
+                     {from}-{}",
+                    number.saturating_sub(1).max(from)
+                )));
+            }
+            if found.len() > logs_max && from != to {
+                return Err(invalid_params(format!(
+                    "query exceeds max results {logs_max}, retry with the range {from}-{}",
+                    number.saturating_sub(1).max(from)
+                )));
+            }
         }
     }
-    json(&found)
+    Ok(found)
+}
+
+/// The range, cut where sections of the index end.
+fn sections(from: u64, to: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
+    (from / LOG_SECTION_BLOCKS..=to / LOG_SECTION_BLOCKS).map(move |section| {
+        let first = section * LOG_SECTION_BLOCKS;
+        first.max(from)..=first.saturating_add(LOG_SECTION_BLOCKS - 1).min(to)
+    })
+}
+
+/// Whether the call goes on with this block; if not, the error says how far it has come.
+fn check_patience(patience: &Patience, from: u64, number: u64) -> Result<(), ErrorObjectOwned> {
+    patience.check().map_err(|given_up| match number.checked_sub(1) {
+        Some(last) if last >= from => {
+            let message = given_up.message();
+            error::refused(format!("{message}, retry with the range {from}-{last}"))
+        }
+        _ => given_up,
+    })
 }
 
 /// Bytes of these logs, about.
@@ -102,13 +143,21 @@ fn range(view: &ChainView, place: &Where, blocks_max: u64) -> Result<(u64, u64),
     let (Some(from), Some(to)) = (from, to) else {
         return Err(invalid_params("block range extends beyond current head block"));
     };
+    check_span(from, to, blocks_max)?;
+    Ok((from, to))
+}
+
+fn check_span(from: u64, to: u64, blocks_max: u64) -> Result<(), ErrorObjectOwned> {
     let Some(span) = to.checked_sub(from) else {
         return Err(invalid_params("invalid block range: fromBlock is above toBlock"));
     };
-    if span >= blocks_max {
-        return Err(invalid_params(format!("query exceeds max block range {blocks_max}")));
+    if span < blocks_max {
+        return Ok(());
     }
-    Ok((from, to))
+    let last = from.saturating_add(blocks_max.saturating_sub(1));
+    Err(invalid_params(format!(
+        "query exceeds max block range {blocks_max}, retry with the range {from}-{last}"
+    )))
 }
 
 fn of_block(
@@ -154,15 +203,21 @@ impl Filter {
         Self { addresses, topics, address_blooms, topic_blooms }
     }
 
+    /// What the index of logs is asked for.
+    fn terms(&self) -> LogTerms {
+        LogTerms::new(&self.addresses, &self.topics)
+    }
+
     /// Whether there may be such a log where this is the bloom.
-    fn may_match(&self, bloom: &Bloom) -> bool {
+    pub(crate) fn may_match(&self, bloom: &Bloom) -> bool {
         let has_any = |blooms: &Vec<Bloom>| {
             blooms.is_empty() || blooms.iter().any(|wanted| bloom.contains(wanted))
         };
         has_any(&self.address_blooms) && self.topic_blooms.iter().all(has_any)
     }
 
-    fn matches(&self, log: &Log) -> bool {
+    /// Whether it is such a log.
+    pub(crate) fn matches(&self, log: &Log) -> bool {
         let topics = log.data.topics();
         (self.addresses.is_empty() || self.addresses.contains(&log.address))
             && self.topics.len() <= topics.len()
@@ -190,7 +245,7 @@ impl Filter {
 }
 
 /// Source: execution-apis, "Filter".
-fn filter(value: &Value) -> Result<(Where, Filter), String> {
+pub(crate) fn filter(value: &Value) -> Result<(Where, Filter), String> {
     let fields = object(value)?;
     let from = field(fields, "fromBlock", number_or_tag)?;
     let to = field(fields, "toBlock", number_or_tag)?;
@@ -220,9 +275,10 @@ fn one_or_more<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::public::block_ref::Tag;
+    use crate::public::{block_ref::Tag, patience::GIVEN_UP};
     use fugue_types::{Bytes, Eip658Value, Receipt};
     use serde_json::json as object;
+    use std::{sync::Arc, time::Duration};
 
     const HERE: Address = Address::repeat_byte(1);
     const THERE: Address = Address::repeat_byte(2);
@@ -287,6 +343,54 @@ mod tests {
         let heavy = WireLog { inner, ..WireLog::default() };
         assert_eq!(weight(&[heavy, WireLog::default()]), 1_000 + 2 * LOG_BYTES);
         assert_eq!(weight(&[]), 0);
+    }
+
+    #[test]
+    fn a_range_is_cut_where_sections_end() {
+        let cut = |from, to| {
+            sections(from, to).map(RangeInclusive::into_inner).collect::<Vec<(u64, u64)>>()
+        };
+        let size = LOG_SECTION_BLOCKS;
+        assert_eq!(cut(0, 0), [(0, 0)]);
+        assert_eq!(cut(5, size - 1), [(5, size - 1)]);
+        assert_eq!(cut(5, 2 * size), [(5, size - 1), (size, 2 * size - 1), (2 * size, 2 * size)]);
+        assert_eq!(cut(u64::MAX, u64::MAX), [(u64::MAX, u64::MAX)]);
+    }
+
+    #[test]
+    fn a_range_that_is_too_long_is_told_with_one_that_fits() {
+        assert_eq!(check_span(7, 16, 10), Ok(()));
+        let error = check_span(7, 17, 10).unwrap_err();
+        let told = "query exceeds max block range 10, retry with the range 7-16";
+        assert_eq!((error.code(), error.message()), (error::INVALID_PARAMS, told));
+        assert!(check_span(8, 7, 10).is_err());
+    }
+
+    #[test]
+    fn who_is_given_up_is_told_how_far_it_came() {
+        let patience = Patience::new(Duration::ZERO, Arc::default());
+        let message = |from, number| {
+            let error = check_patience(&patience, from, number).unwrap_err();
+            error.message().to_owned()
+        };
+        assert!(message(5, 9).starts_with(GIVEN_UP));
+        assert!(message(5, 9).ends_with("retry with the range 5-8"), "{}", message(5, 9));
+        for number in [0, 5] {
+            assert!(!message(number, number).contains("retry"), "{}", message(number, number));
+        }
+        assert_eq!(check_patience(&Patience::default(), 5, 9), Ok(()));
+    }
+
+    #[test]
+    fn the_index_is_asked_for_addresses_and_topics() {
+        let is_empty = |value: Value| {
+            let (_, filter) = filter(&value).expect("a filter");
+            filter.terms().is_empty()
+        };
+        assert!(is_empty(object!({})));
+        assert!(is_empty(object!({ "address": [], "topics": [null, []] })));
+        assert!(!is_empty(object!({ "topics": [null, topic(7)] })));
+        assert!(!is_empty(object!({ "address": HERE })));
     }
 
     #[test]
