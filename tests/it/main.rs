@@ -36,3 +36,4 @@ mod rules_http;
 mod rules_load;
 mod rules_support;
 mod scheduler_program;
+mod small_methods;

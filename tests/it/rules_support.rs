@@ -47,7 +47,7 @@ pub(crate) const UNKNOWN: B256 = B256::repeat_byte(0x99);
 /// What node and callers share.
 pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
 /// All groups of public methods.
-const APIS: [&str; 5] = ["eth", "net", "web3", "txpool", "fugue"];
+const APIS: [&str; 8] = ["eth", "net", "web3", "txpool", "debug", "admin", "testing", "fugue"];
 /// Batches so large that nothing becomes durable before the end.
 const LARGE: usize = 1_000;
 /// Longest that an answer may take; what is answered at all is answered in a fraction of it.
@@ -356,6 +356,12 @@ impl WireChain {
         let (chain, state) = TestChain::of_market(seed, size, blocks);
         let versions = Versions::of(Market::FORK);
         (Self { chain, versions, deployer: Wallet::derive(seed, 0), beside: Vec::new() }, state)
+    }
+
+    /// A chain of others, of whose blocks nothing is known beside them.
+    pub(crate) fn of_others(chain: TestChain, fork: Fork) -> Self {
+        let (versions, deployer) = (Versions::of(fork), Wallet::derive(SEED, 0));
+        Self { chain, versions, deployer, beside: Vec::new() }
     }
 
     /// A chain of Paris without blocks, on which forks come so many seconds after the genesis.

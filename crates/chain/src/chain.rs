@@ -115,6 +115,17 @@ struct Executed {
     storage_roots: Vec<(B256, B256)>,
 }
 
+impl Executed {
+    /// All of an executed block.
+    fn record(self, prepared: PreparedBlock, parent: &Parent) -> BlockRecord {
+        let Self { diff, receipts, access_list, storage_roots } = self;
+        let block = prepared.into_block();
+        let difficulty = block.block().header.difficulty;
+        let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
+        BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots }
+    }
+}
+
 /// Of a block that is known: what its child is judged by.
 struct Parent {
     header: Header,
@@ -253,7 +264,13 @@ impl Chain {
         let parent = match self.judge(block.block(), hash) {
             Ok(parent) => parent,
             Err(ImportError::UnknownParent { .. }) => return Ok(Err(block)),
-            Err(error) => return Err(error),
+            Err(error) => {
+                // The children of an invalid block would push it out.
+                if !error.is_of_parent() {
+                    self.tree.keep_bad(hash, block.block());
+                }
+                return Err(error);
+            }
         };
         let started = Instant::now();
         let parent_hash = block.block().header.parent_hash;
@@ -263,6 +280,9 @@ impl Chain {
             {
                 let invalid = Invalid::child_of(&parent.header, parent_hash);
                 self.tree.remember_invalid(hash, invalid.because(reason));
+            }
+            if let Some(block) = &refused.block {
+                self.tree.keep_bad(hash, block.block());
             }
             refused.error
         })?;
@@ -305,7 +325,7 @@ impl Chain {
         let (number, gas_used) = (block.header.number, block.header.gas_used);
         let known_senders = prepared.known_senders();
         let refused = Invalid::child_of(&parent.header, block.header.parent_hash);
-        let (record, parallel_differed) = match self.execute(prepared, parent) {
+        let (done, parallel_differed) = match self.execute(&prepared) {
             Ok(done) => done,
             Err(fault) => {
                 // The tries may be changed halfway.
@@ -313,10 +333,12 @@ impl Chain {
                 // The body is the one that the header names: the hash stands for all of it.
                 if let Fault::Invalid(reason) = &fault {
                     self.tree.remember_invalid(hash, refused.because(reason));
+                    self.tree.keep_bad(hash, block);
                 }
                 return Err(fault.of_block(number, hash));
             }
         };
+        let record = done.record(prepared, &parent);
         let tx_count = record.receipts.len();
         let started = Instant::now();
         let place = self.place(record)?;
@@ -369,28 +391,18 @@ impl Chain {
     /// Executes, roots and compares. A block that seems invalid is executed once more, one
     /// transaction after the other and on a state that is proven by its root, and that answer
     /// stands; says whether the parallel one was another.
-    fn execute(
-        &mut self,
-        prepared: PreparedBlock,
-        parent: Parent,
-    ) -> Result<(BlockRecord, bool), Fault> {
-        let header = &prepared.block().block().header;
-        let (rules, difficulty) = (self.spec.rules(header), header.difficulty);
+    fn execute(&mut self, prepared: &PreparedBlock) -> Result<(Executed, bool), Fault> {
+        let rules = self.spec.rules(&prepared.block().block().header);
         let mode = self.options.mode;
-        let (done, differed) = match self.run(&prepared, &rules, mode, Nodes::AsRead) {
+        match self.run(prepared, &rules, mode, Nodes::AsRead) {
             Err(Fault::Invalid(_)) => {
                 self.work = None;
                 self.cache.clear();
-                (self.run(&prepared, &rules, Mode::Seq, Nodes::Checked)?, mode != Mode::Seq)
+                let done = self.run(prepared, &rules, Mode::Seq, Nodes::Checked)?;
+                Ok((done, mode != Mode::Seq))
             }
-            done => (done?, false),
-        };
-        let Executed { diff, receipts, access_list, storage_roots } = done;
-        let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
-        let block = prepared.into_block();
-        let record =
-            BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots };
-        Ok((record, differed))
+            done => Ok((done?, false)),
+        }
     }
 
     /// The header as the child of its parent, and its ommers.

@@ -15,17 +15,22 @@
 
 mod ahead;
 mod answer;
+mod at_once;
 mod blocks;
 mod builder;
 mod ground;
 mod local;
 mod orphans;
+mod outline;
 mod pool;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod worker;
 
-use crate::{Chain, ChainView, Head, ImportError, Times, footprints::Footprints};
+use crate::{
+    BadBlock, Chain, ChainView, Head, ImportError, Retention, Times, bad_blocks::BadBlocks,
+    footprints::Footprints,
+};
 use alloy_rlp::Encodable;
 use builder::{Builder, Builds};
 use fugue_chainspec::ChainSpec;
@@ -50,6 +55,7 @@ pub use answer::{
     BuildAttributes, BuiltPayload, EngineError, Forkchoice, ForkchoiceVerdict, PayloadId,
     PayloadVerdict, Refusal, Reply,
 };
+pub use at_once::{BuildError, BuildOrder, Contents};
 pub use local::SubmitError;
 pub use pool::pool_head;
 
@@ -165,6 +171,14 @@ struct Shared {
     status: Mutex<EngineStatus>,
     builds: Builds,
     local: LocalTxs,
+    /// The newest blocks that were found invalid.
+    bad_blocks: Arc<BadBlocks>,
+    /// What of the past is kept.
+    retention: Retention,
+    /// The gas limit that built blocks go towards, where no attributes give one.
+    gas_limit: u64,
+    /// What built blocks say of their builder.
+    extra_data: Bytes,
     /// Bytes of blocks in calls that wait.
     call_bytes: AtomicUsize,
     /// What transactions of the pool read and write.
@@ -240,6 +254,10 @@ impl Engine {
             status: Mutex::default(),
             builds,
             local: LocalTxs::default(),
+            bad_blocks: chain.tree.bad.clone(),
+            retention: chain.options.retention,
+            gas_limit: options.gas_limit,
+            extra_data: options.extra_data.clone(),
             call_bytes: AtomicUsize::new(0),
             footprints: chain.footprints.clone(),
             open_calls: AtomicUsize::new(0),
@@ -328,6 +346,18 @@ impl Engine {
         Ok(added)
     }
 
+    /// Forgets all transactions of the pool, also for a restart. Gives how many there were.
+    ///
+    /// # Errors
+    /// If local ones are kept for a restart and cannot be forgotten.
+    pub fn clear_pool(&self) -> Result<usize, ImportError> {
+        let Shared { local, pool, builds, .. } = &*self.shared;
+        let count = pool.clear();
+        local.close(pool)?;
+        builds.stir();
+        Ok(count)
+    }
+
     fn call(&self, command: Command) {
         let open = self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
         // One is being answered, and does not wait.
@@ -367,6 +397,17 @@ impl Engine {
     /// The rules of the chain.
     pub fn spec(&self) -> &ChainSpec {
         &self.shared.spec
+    }
+
+    /// What of the past is kept.
+    pub fn retention(&self) -> Retention {
+        self.shared.retention
+    }
+
+    /// The newest blocks that were found invalid, the newest first: those that the engine was
+    /// given since it started, but for children of others and blocks with a signature of nobody.
+    pub fn bad_blocks(&self) -> Vec<Arc<BadBlock>> {
+        self.shared.bad_blocks.all()
     }
 
     /// Whether the newest fork choice named a head that is not known.

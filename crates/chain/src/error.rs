@@ -105,6 +105,16 @@ pub enum ImportError {
     Internal(String),
 }
 
+impl ImportError {
+    /// Whether it says that a block is invalid for its parent alone.
+    pub(crate) fn is_of_parent(&self) -> bool {
+        match self {
+            Self::Invalid { reason, .. } => matches!(**reason, InvalidReason::Parent(_)),
+            _ => false,
+        }
+    }
+}
+
 impl From<StepsError> for ImportError {
     fn from(error: StepsError) -> Self {
         match error {

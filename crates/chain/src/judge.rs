@@ -36,12 +36,14 @@ impl Preparer {
         let checked = checked.map_err(|refused| {
             let (block, mismatch) = *refused;
             let is_whole = has_body_of_header(block.block());
-            RefusedBlock { error: Fault::from(mismatch).of_block(number, hash), is_whole }
+            let error = Fault::from(mismatch).of_block(number, hash);
+            RefusedBlock { error, is_whole, block: is_whole.then(|| Box::new(block)) }
         })?;
         let known = self.known_senders(&checked.block().body.transactions);
         self.executor.prepare_knowing(checked, &rules, &known).map_err(|error| RefusedBlock {
             error: Fault::from(error).of_block(number, hash),
             is_whole: true,
+            block: None,
         })
     }
 
@@ -59,6 +61,8 @@ pub(crate) struct RefusedBlock {
     pub(crate) error: ImportError,
     /// The body is the one that the header names, so that the hash stands for all of the block.
     pub(crate) is_whole: bool,
+    /// The block, if its body is that of the header; `None` where a sender was not recovered.
+    pub(crate) block: Option<Box<SealedBlock>>,
 }
 
 fn has_body_of_header(block: &Block) -> bool {

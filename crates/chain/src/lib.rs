@@ -10,6 +10,7 @@
 //!   blocks;
 //! * `Work` is the state after some block, ready to execute its child.
 
+mod bad_blocks;
 mod cache;
 mod chain;
 mod engine;
@@ -27,11 +28,12 @@ mod view;
 mod warm;
 mod work;
 
+pub use bad_blocks::BadBlock;
 pub use chain::{Chain, Imported, Place};
 pub use engine::{
-    BuildAttributes, BuiltPayload, Engine, EngineError, EngineOptions, EngineStatus, EngineThread,
-    Forkchoice, ForkchoiceVerdict, PayloadId, PayloadVerdict, Refusal, Reply, SubmitError,
-    pool_head,
+    BuildAttributes, BuildError, BuildOrder, BuiltPayload, Contents, Engine, EngineError,
+    EngineOptions, EngineStatus, EngineThread, Forkchoice, ForkchoiceVerdict, PayloadId,
+    PayloadVerdict, Refusal, Reply, SubmitError, pool_head,
 };
 pub use error::{ImportError, InvalidReason};
 pub use fugue_storage::{Head, LOG_SECTION_BLOCKS, LogTerms, Retention, StorageError};

@@ -1,10 +1,10 @@
 //! Executed blocks that are not durable, by hash.
 
-use crate::InvalidReason;
+use crate::{InvalidReason, bad_blocks::BadBlocks};
 use alloy_rlp::Encodable;
 use fugue_state::{AccountDiff, SlotDiff};
 use fugue_storage::{BlockRecord, Snapshot, StorageError};
-use fugue_types::{B256, B256Map, HashSet, Header, Log, ReceiptEnvelope};
+use fugue_types::{B256, B256Map, Block, HashSet, Header, Log, ReceiptEnvelope};
 use std::sync::Arc;
 
 /// How far below the head a side block may lie before it is forgotten.
@@ -21,6 +21,8 @@ pub(crate) struct Tree {
     bytes: usize,
     /// Blocks known to be invalid: a child of one is, too.
     invalid: B256Map<Invalid>,
+    /// The newest of them, as they came.
+    pub(crate) bad: Arc<BadBlocks>,
 }
 
 /// A block that was found invalid.
@@ -78,12 +80,19 @@ impl Tree {
         self.invalid.insert(hash, invalid);
     }
 
+    /// Keeps a block to be looked at, if it is known to be invalid.
+    pub(crate) fn keep_bad(&self, hash: B256, block: &Block) {
+        if self.invalid.contains_key(&hash) {
+            self.bad.put(hash, block);
+        }
+    }
+
     /// Forgets that a block, and all that build on it, are invalid: these cannot be told from
     /// others, so all are forgotten. Says whether it was known to be.
     pub(crate) fn forget_invalid(&mut self, hash: B256) -> bool {
         let was_known = self.invalid.contains_key(&hash);
         if was_known {
-            self.invalid.clear();
+            self.forget_all_invalid();
         }
         was_known
     }
@@ -91,6 +100,7 @@ impl Tree {
     /// Forgets which blocks are invalid.
     pub(crate) fn forget_all_invalid(&mut self) {
         self.invalid.clear();
+        self.bad.clear();
     }
 
     /// All blocks, by hash.

@@ -1,5 +1,7 @@
 //! The chain as it was at one fork choice, for readers: immutable, and no lock shared with import.
 
+mod lookup;
+
 use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Stack, StateDiff, StateError, StateView};

@@ -5,6 +5,7 @@
 
 mod config;
 mod rules;
+mod schedule;
 mod spec;
 
 pub use alloy_eips::eip7840::BlobParams;
@@ -12,4 +13,5 @@ pub use alloy_genesis::ChainConfig;
 pub use alloy_hardforks::EthereumHardfork as Fork;
 pub use config::ConfigError;
 pub use rules::Rules;
+pub use schedule::Schedule;
 pub use spec::ChainSpec;

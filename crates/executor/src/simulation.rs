@@ -87,8 +87,8 @@ impl<'c, 'v> Simulation<'c, 'v> {
         overlay.push(&diff).map_err(|error| CallError::Internal(error.to_string()))
     }
 
-    /// Closes the block. Gives all that it changed, what is assumed included, and the requests, from
-    /// Prague on. A system contract that is not there answers nothing.
+    /// Closes the block. Gives all that it changed, what is assumed included, and the requests,
+    /// from Prague on. A system contract that is not there answers nothing.
     ///
     /// # Errors
     /// [`BlockError`].

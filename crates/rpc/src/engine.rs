@@ -18,6 +18,7 @@ mod methods;
 mod params;
 mod payload;
 mod status;
+pub(crate) mod testing;
 mod wire;
 mod work;
 

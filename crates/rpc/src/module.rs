@@ -6,6 +6,7 @@ use crate::{
 };
 use fugue_chain::Engine;
 use jsonrpsee::{RpcModule, core::RegisterMethodError};
+use std::path::Path;
 
 /// The methods beside the Engine API that its port must offer. Source: execution-apis,
 /// `common.md`, "Underlying protocol".
@@ -81,6 +82,13 @@ impl PublicApi {
         Self { context: public::Context::new(engine.clone(), limits), engine }
     }
 
+    /// Of a node whose data lie in this folder, which they tell whoever may ask.
+    #[must_use]
+    pub fn with_datadir(mut self, datadir: &Path) -> Self {
+        self.context = self.context.with_datadir(datadir);
+        self
+    }
+
     /// The methods of one server: those of the APIs `apis`. `are_sent_local` says what the
     /// transactions that come by it are, in place of the limits.
     ///
@@ -95,6 +103,7 @@ impl PublicApi {
         let mut module = public::module(context)?.remove_context();
         module.merge(own::module(self.engine.clone())?)?;
         keep_apis(&mut module, apis)?;
+        public::rpc::register(&mut module)?;
         Ok(module)
     }
 }
@@ -112,7 +121,7 @@ fn keep_apis(module: &mut RpcModule<()>, apis: &[String]) -> Result<(), ModuleEr
 }
 
 /// `eth` of `eth_call`.
-fn api_of(name: &'static str) -> &'static str {
+pub(crate) fn api_of(name: &'static str) -> &'static str {
     name.split_once('_').map_or(name, |(api, _)| api)
 }
 

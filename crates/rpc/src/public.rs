@@ -13,14 +13,18 @@
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
 
+mod admin;
 mod args;
 mod block_ref;
+mod debug;
 pub(crate) mod error;
 mod eth;
 mod net;
 mod overrides;
 pub(crate) mod patience;
 mod revert;
+pub(crate) mod rpc;
+mod testing;
 mod txpool;
 mod web3;
 mod wire;
@@ -40,6 +44,7 @@ use patience::{Patience, PatientView, Waiting};
 use serde::Serialize;
 use std::{
     num::NonZero,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -125,6 +130,8 @@ pub(crate) struct Context {
     executing_calls: Arc<Semaphore>,
     /// Requests that wait or run.
     waiting_calls: Arc<AtomicUsize>,
+    /// The folder of the node's data, where it has one.
+    datadir: Option<Arc<Path>>,
     /// The tip that was suggested last, and for which head.
     tip: Arc<Mutex<Option<(B256, u128)>>>,
     /// Of the call that this copy is for.
@@ -140,7 +147,20 @@ type Method = fn(&Context, Args) -> Answer;
 type Table = &'static [(&'static str, Class, Method)];
 
 /// All methods. Which of them a server has is said by what is before the `_` of their names.
-const METHODS: &[Table] = &[eth::METHODS, net::METHODS, txpool::METHODS, web3::METHODS];
+const METHODS: &[Table] = &[
+    admin::METHODS,
+    debug::METHODS,
+    eth::METHODS,
+    net::METHODS,
+    testing::METHODS,
+    txpool::METHODS,
+    web3::METHODS,
+];
+
+/// Whether there is a method of this name.
+fn has_method(name: &str) -> bool {
+    METHODS.iter().copied().flatten().any(|(known, ..)| *known == name)
+}
 
 /// What a method needs to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +178,7 @@ enum Class {
 /// # Errors
 /// Only if two methods had one name.
 pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
+    let has_datadir = context.datadir.is_some();
     let mut module = RpcModule::new(context);
     for &(name, class, method) in METHODS.iter().copied().flatten() {
         if class == Class::Immediate {
@@ -169,6 +190,9 @@ pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMet
                 on_a_thread(params, context, class, method)
             })?;
         }
+    }
+    if !has_datadir {
+        module.remove_method(admin::DATADIR);
     }
     Ok(module)
 }
@@ -248,6 +272,7 @@ impl Context {
             reading_calls: Arc::new(Semaphore::new(limits.reading_calls_max.max(1))),
             executing_calls: Arc::new(Semaphore::new(limits.executing_calls_max.max(1))),
             waiting_calls: Arc::default(),
+            datadir: None,
             tip: Arc::default(),
             patience: Patience::default(),
         }
@@ -256,6 +281,12 @@ impl Context {
     /// With another origin of the transactions that are sent.
     pub(crate) fn with_sent_local(mut self, are_sent_local: bool) -> Self {
         self.limits.are_sent_local = are_sent_local;
+        self
+    }
+
+    /// With the folder of the node's data.
+    pub(crate) fn with_datadir(mut self, datadir: &Path) -> Self {
+        self.datadir = Some(datadir.into());
         self
     }
 

@@ -7,7 +7,7 @@ use crate::{
     row::{Row, StorageRef, slot_value},
 };
 use fugue_state::{Account, StateError, StateView};
-use fugue_trie::EMPTY_ROOT_HASH;
+use fugue_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};
 
 /// The state after a block.
@@ -48,6 +48,15 @@ impl Snapshot {
 }
 
 impl PastState<'_> {
+    /// An account as the trie of the state has it, with the root of its storage; `None` if it does
+    /// not exist.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn trie_account(&self, address: Address) -> Result<Option<TrieAccount>, StorageError> {
+        Ok(self.row(keccak256(address))?.map(|row| row.trie_account()))
+    }
+
     pub(crate) fn row(&self, key: B256) -> Result<Option<Row>, StorageError> {
         if !self.is_latest
             && let Some(before) = self.later(Table::AccountHistory, key.as_slice())?

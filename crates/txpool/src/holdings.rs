@@ -222,6 +222,17 @@ impl Holdings {
         true
     }
 
+    /// Forgets all transactions, and gives how many there were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let hashes: Vec<B256> = self.by_hash.keys().copied().collect();
+        for hash in &hashes {
+            self.discard(hash);
+        }
+        // None has a transaction that could be settled.
+        self.senders.clear();
+        hashes.len()
+    }
+
     /// Panics where an index says other than another, or a bound is broken.
     #[cfg(test)]
     pub(crate) fn check_invariants(&self, options: &PoolOptions) {

@@ -206,6 +206,15 @@ impl Pool {
         was_there
     }
 
+    /// Forgets all transactions, and gives how many there were. The sidecars of mined ones stay.
+    pub fn clear(&self) -> usize {
+        let mut holdings = self.holdings.write();
+        let count = holdings.clear();
+        self.version.store(holdings.version(), Ordering::Release);
+        holdings.take_log();
+        count
+    }
+
     /// Executable transactions for a block with these fees, in the order in which it takes them.
     ///
     /// A snapshot: what comes later is not in it. Copies a reference to each executable

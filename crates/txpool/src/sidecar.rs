@@ -57,11 +57,11 @@ impl fmt::Display for SidecarForm {
 }
 
 /// Judges a sidecar by all that is cheap to see: form, counts, and the hashes of the commitments.
-pub(crate) fn check_sidecar(
-    hashes: &[B256],
-    sidecar: &Sidecar,
-    rules: &Rules,
-) -> Result<(), PoolError> {
+/// `hashes` are the versioned hashes of its transaction, `rules` those of the block.
+///
+/// # Errors
+/// `SidecarForm`, `SidecarCounts`, `BlobHash` of [`PoolError`].
+pub fn check_sidecar(hashes: &[B256], sidecar: &Sidecar, rules: &Rules) -> Result<(), PoolError> {
     let (expected, found) = (SidecarForm::at(rules), SidecarForm::of(sidecar));
     if expected != found {
         return Err(PoolError::SidecarForm { expected, found });

@@ -117,8 +117,8 @@ impl PooledTx {
     }
 }
 
-/// Parts a transaction from its sidecar.
-pub(crate) fn split(tx: PooledTransaction) -> (Transaction, Option<Sidecar>) {
+/// Parts a transaction from its sidecar: it is then as a block carries it.
+pub fn split(tx: PooledTransaction) -> (Transaction, Option<Sidecar>) {
     match tx {
         PooledTransaction::Legacy(tx) => (Transaction::Legacy(tx), None),
         PooledTransaction::Eip2930(tx) => (Transaction::Eip2930(tx), None),

@@ -108,13 +108,28 @@ pub(super) enum Api {
     Web3,
     /// The pool of transactions.
     Txpool,
+    /// What the chain has in its own encoding.
+    Debug,
+    /// The node.
+    Admin,
+    /// Blocks of transactions that the caller names.
+    Testing,
     /// What is Fugue's own.
     Fugue,
 }
 
 impl Api {
     /// All of them.
-    pub(super) const ALL: &[Self] = &[Self::Eth, Self::Net, Self::Web3, Self::Txpool, Self::Fugue];
+    pub(super) const ALL: &[Self] = &[
+        Self::Eth,
+        Self::Net,
+        Self::Web3,
+        Self::Txpool,
+        Self::Debug,
+        Self::Admin,
+        Self::Testing,
+        Self::Fugue,
+    ];
 
     /// What its methods begin with.
     pub(super) const fn name(self) -> &'static str {
@@ -123,6 +138,9 @@ impl Api {
             Self::Net => "net",
             Self::Web3 => "web3",
             Self::Txpool => "txpool",
+            Self::Debug => "debug",
+            Self::Admin => "admin",
+            Self::Testing => "testing",
             Self::Fugue => "fugue",
         }
     }

@@ -66,7 +66,8 @@ impl Servers {
         engine: &Engine,
     ) -> Result<(), UsageError> {
         // One for all: what they may do at a time holds for all of them together.
-        let shared = PublicApi::new(engine.clone(), limits(options));
+        let folder = std::path::absolute(datadir).map_err(usage)?;
+        let shared = PublicApi::new(engine.clone(), limits(options)).with_datadir(&folder);
         // Whoever reaches HTTP or WebSocket is a stranger; with --dev it is the operator.
         let are_strangers_local = options.dev.is_on && !options.txpool.no_locals;
         for (server, apis, what) in public(options) {

@@ -6,21 +6,17 @@
 
 use super::{
     BuildAttributes, BuiltPayload, EngineError, EngineOptions, PayloadId, Reply, Shared,
-    ahead::Ahead, ground::Ground, pool::best_for,
+    ahead::Ahead,
+    ground::Ground,
+    outline::{CANDIDATES_MAX, Outline},
+    pool::best_of_fork,
 };
 use crate::{ChainView, Head, ImportError};
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, proofs};
 use alloy_rlp::Encodable;
-use fugue_chainspec::{Fork, Rules};
-use fugue_executor::{BuildLimits, Built, Candidate, Draft, Executor, Mode};
+use fugue_executor::{Built, Candidate, Executor, Mode};
 use fugue_state::StateView;
-use fugue_txpool::{PooledTx, SidecarForm};
-use fugue_types::{
-    B256, Block, BlockBody, Bytes, Header, SealedBlock, U256, Withdrawals, keccak256,
-};
-use fugue_validation::{
-    child_base_fee, child_excess_blob_gas, child_gas_limit, logs_bloom, receipts_root,
-};
+use fugue_txpool::PooledTx;
+use fugue_types::{B256, Header, keccak256};
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::{HashSet, VecDeque},
@@ -38,13 +34,6 @@ const BUILDS_MAX: usize = 4;
 const WAITING_MAX: usize = 16;
 /// Builds that wait for the thread.
 const QUEUE_MAX: usize = 16;
-/// Transactions that are tried for one block, at most.
-const CANDIDATES_MAX: usize = 20_000;
-/// Largest block in RLP, in bytes, from Osaka on. Source: EIP-7934.
-const BLOCK_BYTES_MAX: usize = 8 << 20;
-/// Bytes of a block besides its transactions and withdrawals, at most: the header, lengths, and
-/// room that the bound leaves for what consensus clients add. Source: EIP-7934 leaves 2 MiB of 10.
-const FRAME_BYTES: usize = 2_048;
 
 /// Names a build by all that it is made with.
 pub(crate) fn job_id(head: B256, attributes: &BuildAttributes) -> PayloadId {
@@ -243,8 +232,6 @@ pub(crate) struct Builder {
     time: Duration,
     interval: Duration,
     is_empty_first: bool,
-    gas_limit: u64,
-    extra_data: Bytes,
     ahead: Ahead,
     ground: Option<Ground>,
 }
@@ -258,8 +245,6 @@ impl Builder {
             time: options.build_time,
             interval: options.build_interval,
             is_empty_first: options.builds_empty_first,
-            gas_limit: options.gas_limit,
-            extra_data: options.extra_data.clone(),
             ahead: Ahead::default(),
             ground: None,
         }
@@ -401,9 +386,7 @@ impl Builder {
 /// Where a block is built: on the state after its parent.
 struct Site<'b> {
     builder: &'b Builder,
-    header: Header,
-    withdrawals: Option<Withdrawals>,
-    rules: Rules,
+    outline: Outline,
     head: Head,
     view: Arc<ChainView>,
     /// `None` after a failure.
@@ -414,32 +397,11 @@ impl<'b> Site<'b> {
     fn open(builder: &'b Builder, job: &Job, earlier: Option<Ground>) -> Result<Self, String> {
         let Job { view, head, parent, attributes, .. } = job;
         let view = view.lock().take().ok_or("the build has begun before")?;
-        let spec = &builder.shared.spec;
-        let number = parent.number + 1;
-        let rules = spec.rules_at(number, attributes.timestamp);
-        let target = attributes.target_gas_limit.unwrap_or(builder.gas_limit);
-        let withdrawals = attributes.withdrawals.clone().map(Withdrawals::new);
-        let header = Header {
-            parent_hash: head.hash,
-            ommers_hash: EMPTY_OMMER_ROOT_HASH,
-            beneficiary: attributes.fee_recipient,
-            number,
-            gas_limit: child_gas_limit(parent, target),
-            timestamp: attributes.timestamp,
-            extra_data: builder.extra_data.clone(),
-            mix_hash: attributes.prev_randao,
-            base_fee_per_gas: Some(child_base_fee(parent, &spec.rules(parent))),
-            withdrawals_root: withdrawals
-                .as_deref()
-                .map(|withdrawals| proofs::calculate_withdrawals_root(withdrawals)),
-            excess_blob_gas: rules.blob_params.map(|params| child_excess_blob_gas(&params, parent)),
-            parent_beacon_block_root: attributes.parent_beacon_block_root,
-            slot_number: attributes.slot_number,
-            ..Header::default()
-        };
+        let Shared { spec, gas_limit, extra_data, .. } = &*builder.shared;
+        let outline = Outline::new(spec, *head, parent, attributes, *gas_limit, extra_data.clone());
         let pool = builder.executor.pool();
         let ground = Ground::at(*head, &view, earlier, pool).map_err(|it| it.to_string())?;
-        Ok(Self { builder, header, withdrawals, rules, head: *head, view, ground: Some(ground) })
+        Ok(Self { builder, outline, head: *head, view, ground: Some(ground) })
     }
 
     /// The state of the parent, its tries as they are after it.
@@ -454,20 +416,10 @@ impl<'b> Site<'b> {
         Ground::at(*head, view, None, pool)
     }
 
-    fn limits(&self, until: Instant) -> BuildLimits {
-        let withdrawals = self.withdrawals.as_ref().map_or(0, Encodable::length);
-        let bytes_max = BLOCK_BYTES_MAX.saturating_sub(FRAME_BYTES + withdrawals);
-        BuildLimits { txs_max: CANDIDATES_MAX, bytes_max, blobs_max: None, until: Some(until) }
-    }
-
     fn build_from_pool(&mut self, until: Instant) -> Result<BuiltPayload, String> {
-        let best = best_for(&self.builder.shared.pool, &self.header, &self.rules);
-        // At a fork the pool may still have blobs with the proofs of the time before.
-        let form = SidecarForm::at(&self.rules);
-        let is_of_fork = |tx: &Arc<PooledTx>| {
-            tx.sidecar.as_deref().is_none_or(|sidecar| SidecarForm::of(sidecar) == form)
-        };
-        let candidates: Vec<_> = best.filter(is_of_fork).take(CANDIDATES_MAX).collect();
+        let Outline { header, rules, .. } = &self.outline;
+        let best = best_of_fork(&self.builder.shared.pool, header, rules);
+        let candidates: Vec<_> = best.take(CANDIDATES_MAX).collect();
         self.build(candidates, until)
     }
 
@@ -477,10 +429,9 @@ impl<'b> Site<'b> {
         candidates: Vec<Arc<PooledTx>>,
         until: Instant,
     ) -> Result<BuiltPayload, String> {
-        let limits = self.limits(until);
         let mut ground = self.take_ground().map_err(|error| error.to_string())?;
-        let Self { builder, header, withdrawals, rules, .. } = self;
-        let draft = Draft { header, withdrawals: withdrawals.as_ref() };
+        let Self { builder, outline, .. } = self;
+        let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(Some(until)));
         let footprints = builder.shared.footprints.of(candidates.iter().map(|pooled| &pooled.hash));
         let tried = candidates.iter().zip(footprints).map(|(pooled, footprint)| {
             let (tx, sender) = (pooled.tx.clone(), pooled.sender);
@@ -496,20 +447,6 @@ impl<'b> Site<'b> {
         let state_root =
             ground.root_after(&outcome.diff, executor.pool()).map_err(|error| error.to_string())?;
         self.ground = Some(ground);
-        let receipts = outcome.receipts();
-        let access_list = outcome.access_list.map(|list| Bytes::from(alloy_rlp::encode(list)));
-        let header = Header {
-            state_root,
-            transactions_root: proofs::calculate_transaction_root(&transactions),
-            receipts_root: receipts_root(&receipts),
-            logs_bloom: logs_bloom(&receipts),
-            gas_used: outcome.gas_used,
-            blob_gas_used: rules.has(Fork::Cancun).then_some(outcome.blob_gas_used),
-            requests_hash: outcome.requests.as_ref().map(|requests| requests.requests_hash()),
-            block_access_list_hash: access_list.as_ref().map(keccak256),
-            ..header.clone()
-        };
-        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: withdrawals.clone() };
         // Of those that were taken, the ones with blobs.
         let taken: HashSet<usize> = taken.into_iter().collect();
         let sidecars = candidates.iter().enumerate();
@@ -517,13 +454,7 @@ impl<'b> Site<'b> {
             .filter(|(index, _)| taken.contains(index))
             .filter_map(|(_, pooled)| pooled.sidecar.clone())
             .collect();
-        Ok(BuiltPayload {
-            block: SealedBlock::seal(Block { header, body }),
-            value: U256::from(fees),
-            requests: outcome.requests,
-            access_list,
-            sidecars,
-        })
+        Ok(self.outline.seal(transactions, outcome, fees, state_root, sidecars))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{Chain, ChainView, Head, ImportError};
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_state::{Account, AccountDiff, StateError, StateView};
 use fugue_storage::BlockRecord;
-use fugue_txpool::{Advanced, Best, HeadUpdate, MinedTx, Pool, PoolHead};
+use fugue_txpool::{Advanced, Best, HeadUpdate, MinedTx, Pool, PoolHead, PooledTx, SidecarForm};
 use fugue_types::{
     Address, AddressMap, B256, Bytes, HashSet, Header, Transaction, TransactionTrait as _, U256,
 };
@@ -64,6 +64,18 @@ pub(crate) fn best_for(pool: &Pool, header: &Header, rules: &Rules) -> Best {
         .zip(header.excess_blob_gas)
         .map(|(params, excess)| params.calc_blob_fee(excess));
     pool.best(header.base_fee_per_gas.unwrap_or_default(), blob_fee)
+}
+
+/// The same, but for blobs with the proofs of another fork: at a fork the pool may still have some.
+pub(crate) fn best_of_fork(
+    pool: &Pool,
+    header: &Header,
+    rules: &Rules,
+) -> impl Iterator<Item = Arc<PooledTx>> + use<> {
+    let form = SidecarForm::at(rules);
+    best_for(pool, header, rules).filter(move |tx| {
+        tx.sidecar.as_deref().is_none_or(|sidecar| SidecarForm::of(sidecar) == form)
+    })
 }
 
 /// The head moved from `before` to that of the view. `None` if the view cannot tell what the pool

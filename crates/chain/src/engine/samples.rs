@@ -8,7 +8,7 @@ use alloy_eips::eip1559::INITIAL_BASE_FEE;
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_executor::Location;
 use fugue_state::{Account, AccountDiff, MemoryAccount, MemoryState, SlotDiff, StateDiff};
-use fugue_storage::{BlockRecord, CommitBatch, Faults, Snapshot, Store};
+use fugue_storage::{BlockRecord, CommitBatch, Faults, Retention, Snapshot, Store};
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_txpool::{Pool, PoolOptions};
 use fugue_types::{
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// What the threads of an engine share whose head is this block, and whose pool is empty.
-    pub(crate) fn shared(&self, snapshot: &Arc<Snapshot>, after: &After) -> Shared {
+    pub(super) fn shared(&self, snapshot: &Arc<Snapshot>, after: &After) -> Shared {
         let head = pool_head(&self.spec, after.head.hash, &after.header);
         let (builds, _) = Builds::new();
         Shared {
@@ -123,6 +123,10 @@ impl World {
             status: Mutex::default(),
             builds,
             local: LocalTxs::default(),
+            bad_blocks: Arc::default(),
+            retention: Retention::Archive,
+            gas_limit: after.header.gas_limit,
+            extra_data: Bytes::new(),
             call_bytes: AtomicUsize::new(0),
             footprints: Arc::default(),
             open_calls: AtomicUsize::new(0),

@@ -14,6 +14,7 @@ use fugue_chain::{BuildAttributes, EngineError, Forkchoice};
 use fugue_types::Address;
 use jsonrpsee::types::Params;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Of V1 to V3.
 const PARAMS: &[&str] = &["forkchoiceState", "payloadAttributes"];
@@ -120,23 +121,48 @@ fn attributes(
     Ok(attributes.into())
 }
 
+/// Attributes of a block that is built at once, whatever its fork: the fields are those of the
+/// newest structure for it, but for the target gas limit, which may be given or not.
+pub(super) fn of_any_fork(
+    value: &Value,
+    era_at: impl Fn(u64) -> Era,
+) -> Result<BuildAttributes, String> {
+    let attributes = PayloadAttributes::deserialize(value).map_err(|error| error.to_string())?;
+    let due = match era_at(attributes.timestamp.0) {
+        Era::Paris => Structure::V1,
+        Era::Shanghai => Structure::V2,
+        Era::Cancun | Era::Prague | Era::Osaka => Structure::V3,
+        Era::Amsterdam | Era::Later => Structure::V4,
+    };
+    attributes.check_but_for_target(due)?;
+    Ok(attributes.into())
+}
+
 impl PayloadAttributes {
     /// Rule: the fields are exactly those of the structure.
     fn check(&self, due: Structure) -> Result<(), String> {
+        self.check_but_for_target(due)?;
+        check_field("targetGasLimit", self.target_gas_limit.is_some(), due >= Structure::V4)
+    }
+
+    fn check_but_for_target(&self, due: Structure) -> Result<(), String> {
         for (field, is_given, since) in [
             ("withdrawals", self.withdrawals.is_some(), Structure::V2),
             ("parentBeaconBlockRoot", self.parent_beacon_block_root.is_some(), Structure::V3),
             ("slotNumber", self.slot_number.is_some(), Structure::V4),
-            ("targetGasLimit", self.target_gas_limit.is_some(), Structure::V4),
         ] {
-            let is_due = due >= since;
-            if is_given != is_due {
-                let why = if is_due { "missing" } else { "not of this version and fork" };
-                return Err(format!("{field}: {why}"));
-            }
+            check_field(field, is_given, due >= since)?;
         }
         Ok(())
     }
+}
+
+fn check_field(field: &str, is_given: bool, is_due: bool) -> Result<(), String> {
+    if is_given == is_due {
+        return Ok(());
+    }
+    let why = if is_due { "missing" } else { "not of this version and fork" };
+    Err(format!("{field}: {why}"))
 }
 
 impl From<PayloadAttributes> for BuildAttributes {
@@ -166,7 +192,7 @@ impl From<PayloadAttributes> for BuildAttributes {
 mod tests {
     use super::*;
     use fugue_types::B256;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const ERAS: [Era; 7] = [
         Era::Paris,
@@ -307,6 +333,33 @@ mod tests {
         }
         let found = decode(Version::V3, Era::Cancun, &json!([state(), null, "0x"]));
         assert!(matches!(found, Err(Failure::InvalidParams(_))));
+    }
+
+    #[test]
+    fn a_block_of_any_fork_has_the_fields_of_its_fork() {
+        for era in ERAS {
+            let due = match era {
+                Era::Paris => Structure::V1,
+                Era::Shanghai => Structure::V2,
+                Era::Cancun | Era::Prague | Era::Osaka => Structure::V3,
+                Era::Amsterdam | Era::Later => Structure::V4,
+            };
+            for structure in [Structure::V1, Structure::V2, Structure::V3, Structure::V4] {
+                let mut attributes = attributes_of(structure);
+                let found = of_any_fork(&attributes, |_| era);
+                assert_eq!(found.is_ok(), structure == due, "{era:?} {structure:?}: {found:?}");
+                // The target gas limit is free.
+                attributes["targetGasLimit"] = json!("0x7");
+                let found = of_any_fork(&attributes, |_| era).map(|found| found.target_gas_limit);
+                let expected = (structure == due).then_some(Some(7));
+                assert_eq!(found.ok(), expected, "{era:?} {structure:?}");
+            }
+            let without = attributes_of(due);
+            let mut fields = without.as_object().unwrap().clone();
+            fields.remove("targetGasLimit");
+            assert!(of_any_fork(&fields.into(), |_| era).is_ok(), "{era:?}");
+        }
+        assert!(of_any_fork(&json!({ "nonsense": true }), |_| Era::Paris).is_err());
     }
 
     #[test]

@@ -48,12 +48,21 @@ pub(super) fn answer(
     era: Era,
     built: &BuiltPayload,
 ) -> Result<Box<RawValue>, Failure> {
-    let BuiltPayload { block, value, requests, access_list, sidecars } = built;
     check_fork(version, era)?;
-    let execution_payload = ExecutionPayload::of_block(block, access_list.as_ref());
     if version == Version::V1 {
-        return Ok(to_raw_value(&execution_payload)?);
+        let BuiltPayload { block, access_list, .. } = built;
+        return Ok(to_raw_value(&ExecutionPayload::of_block(block, access_list.as_ref()))?);
     }
+    whole(version, built)
+}
+
+/// All that is told of a built block, in the form of a version from V2 on.
+///
+/// # Errors
+/// [`Failure::Broken`] if its blobs have not the form of the version.
+pub(super) fn whole(version: Version, built: &BuiltPayload) -> Result<Box<RawValue>, Failure> {
+    let BuiltPayload { block, value, requests, access_list, sidecars } = built;
+    let execution_payload = ExecutionPayload::of_block(block, access_list.as_ref());
     let form = match version {
         Version::V1 | Version::V2 => None,
         Version::V3 | Version::V4 => Some(SidecarForm::BlobProofs),

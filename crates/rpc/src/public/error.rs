@@ -45,7 +45,12 @@ pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
 
 /// The block that a state was asked for is not in the chain.
 pub(crate) fn block_not_found() -> ErrorObjectOwned {
-    with_code(NOT_FOUND, "block not found")
+    not_found("block not found")
+}
+
+/// What was asked for is not there, and never was.
+pub(crate) fn not_found(message: impl Into<String>) -> ErrorObjectOwned {
+    with_code(NOT_FOUND, message)
 }
 
 /// There is no safe or finalized block yet.

@@ -1,14 +1,18 @@
 //! The `eth` namespace: blocks, transactions, state, logs, fees, and messages that are run.
 
-mod blocks;
+pub(super) mod access_lists;
+pub(super) mod blocks;
 mod call_many;
 mod calls;
+mod config;
 mod fees;
+mod fill;
+pub(super) mod headers;
 pub(super) mod logs;
 mod node;
 mod simulate;
 mod state;
-mod transactions;
+pub(super) mod transactions;
 
 use crate::public::{Class, Table};
 
@@ -22,18 +26,41 @@ pub(super) const METHODS: Table = &[
     ("eth_callMany", Class::Executing, call_many::call_many),
     ("eth_chainId", Class::Immediate, node::chain_id),
     ("eth_createAccessList", Class::Executing, calls::create_access_list),
+    ("eth_capabilities", Class::Reading, config::capabilities),
+    ("eth_config", Class::Reading, config::config),
     ("eth_estimateGas", Class::Executing, calls::estimate_gas),
     ("eth_feeHistory", Class::Reading, fees::fee_history),
+    ("eth_fillTransaction", Class::Executing, fill::fill_transaction),
     ("eth_gasPrice", Class::Reading, fees::gas_price),
+    ("eth_getAccount", Class::Reading, state::account),
+    ("eth_getAccountInfo", Class::Reading, state::account_info),
     ("eth_getBalance", Class::Reading, state::balance),
+    ("eth_getBlockAccessList", Class::Reading, access_lists::by_block),
+    ("eth_getBlockAccessListByBlockHash", Class::Reading, access_lists::by_block_hash),
+    ("eth_getBlockAccessListByBlockNumber", Class::Reading, access_lists::by_block_number),
+    ("eth_getBlockAccessListRaw", Class::Reading, access_lists::raw),
     ("eth_getBlockByHash", Class::Reading, blocks::block_by_hash),
     ("eth_getBlockByNumber", Class::Reading, blocks::block_by_number),
     ("eth_getBlockReceipts", Class::Reading, blocks::block_receipts),
     ("eth_getBlockTransactionCountByHash", Class::Reading, blocks::transaction_count_by_hash),
     ("eth_getBlockTransactionCountByNumber", Class::Reading, blocks::transaction_count_by_number),
     ("eth_getCode", Class::Reading, state::code),
+    ("eth_getHeaderByHash", Class::Reading, headers::by_hash),
+    ("eth_getHeaderByNumber", Class::Reading, headers::by_number),
     ("eth_getLogs", Class::Reading, logs::logs),
+    (
+        "eth_getRawTransactionByBlockHashAndIndex",
+        Class::Reading,
+        transactions::raw_by_block_hash_and_index,
+    ),
+    (
+        "eth_getRawTransactionByBlockNumberAndIndex",
+        Class::Reading,
+        transactions::raw_by_block_number_and_index,
+    ),
+    ("eth_getRawTransactionByHash", Class::Reading, transactions::raw_by_hash),
     ("eth_getStorageAt", Class::Reading, state::storage_at),
+    ("eth_getStorageValues", Class::Reading, state::storage_values),
     (
         "eth_getTransactionByBlockHashAndIndex",
         Class::Reading,
@@ -45,9 +72,15 @@ pub(super) const METHODS: Table = &[
         transactions::by_block_number_and_index,
     ),
     ("eth_getTransactionByHash", Class::Reading, transactions::by_hash),
+    ("eth_getTransactionBySenderAndNonce", Class::Reading, transactions::by_sender_and_nonce),
     ("eth_getTransactionCount", Class::Reading, state::transaction_count),
     ("eth_getTransactionReceipt", Class::Reading, transactions::receipt),
+    ("eth_getUncleByBlockHashAndIndex", Class::Reading, headers::ommer_by_hash),
+    ("eth_getUncleByBlockNumberAndIndex", Class::Reading, headers::ommer_by_number),
+    ("eth_getUncleCountByBlockHash", Class::Reading, headers::ommer_count_by_hash),
+    ("eth_getUncleCountByBlockNumber", Class::Reading, headers::ommer_count_by_number),
     ("eth_maxPriorityFeePerGas", Class::Reading, fees::max_priority_fee),
+    ("eth_pendingTransactions", Class::Reading, transactions::pending),
     ("eth_sendRawTransaction", Class::Reading, transactions::send_raw),
     ("eth_simulateV1", Class::Executing, simulate::simulate),
     ("eth_syncing", Class::Immediate, node::syncing),

@@ -43,6 +43,11 @@ impl Patience {
         Some(format!("{GIVEN_UP}it took longer than {} s", time_max.as_secs_f64()))
     }
 
+    /// Whether the call is not to be given up.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.reason().is_none()
+    }
+
     /// # Errors
     /// If the call is to be given up.
     pub(crate) fn check(&self) -> Result<(), ErrorObjectOwned> {

@@ -16,8 +16,13 @@ pub(super) const METHODS: Table = &[
 /// `web3_clientVersion`.
 fn client_version(_: &Context, args: Args) -> Answer {
     args.end()?;
+    json(&client_name())
+}
+
+/// Program, version, and what it runs on.
+pub(super) fn client_name() -> String {
     let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
-    json(&format!("fugue/v{}/{os}-{processor}", env!("CARGO_PKG_VERSION")))
+    format!("fugue/v{}/{os}-{processor}", env!("CARGO_PKG_VERSION"))
 }
 
 /// `web3_sha3`: keccak256.

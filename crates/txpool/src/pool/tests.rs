@@ -124,6 +124,30 @@ fn every_type_is_taken_and_given_back() {
 }
 
 #[test]
+fn a_cleared_pool_is_as_a_new_one() {
+    let subject = subject();
+    assert_eq!(subject.pool.clear(), 0);
+    let mut hashes = Vec::new();
+    for round in 0..2 {
+        for index in 0_u64..5 {
+            let tx = wallet(index).each_type(0).swap_remove(index as usize);
+            hashes.push(subject.add(tx).unwrap().hash);
+        }
+        // One waits.
+        hashes.push(subject.transfer(5, 3, 100, 2).unwrap());
+        assert_eq!(subject.counts(), (5, 1), "round {round}");
+        let version = subject.pool.version();
+        assert_eq!(subject.pool.clear(), 6, "round {round}");
+        subject.pool.check_invariants();
+        assert_ne!(subject.pool.version(), version);
+        assert_eq!(subject.pool.status(), PoolStatus::default());
+        assert!(subject.best().is_empty());
+        assert_eq!(subject.pool.next_nonce(wallet(0).address), None);
+        assert!(hashes.iter().all(|hash| subject.pool.get(hash).is_none()));
+    }
+}
+
+#[test]
 fn senders_are_told_by_the_hash_of_the_signed_transaction() {
     let mut subject = subject();
     // The same but for the signature; the last one waits.

@@ -9,7 +9,7 @@ use crate::{
 use fugue_chainspec::ChainSpec;
 use fugue_storage::Snapshot;
 use fugue_txpool::{Pool, PoolOptions};
-use fugue_types::{Address, Withdrawal};
+use fugue_types::{Address, SealedBlock, Withdrawal};
 use std::sync::{Weak, mpsc};
 
 /// Longest that anything here may take; what ends at all ends in a fraction of it.

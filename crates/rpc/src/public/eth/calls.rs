@@ -59,19 +59,17 @@ pub(crate) fn call(context: &Context, args: Args) -> Answer {
 
 /// `eth_estimateGas`.
 pub(crate) fn estimate_gas(context: &Context, args: Args) -> Answer {
-    let question = question(context, args)?;
-    let gas = question.message.gas.filter(|gas| *gas >= GAS_WISH_MIN);
-    let estimate = question.ask(context, |place| {
-        let gas = gas.unwrap_or(place.header.gas_limit).min(context.limits.call_gas_max);
-        let request = CallRequest { gas, ..question.message.request.clone() };
-        fugue_evm::estimate_gas(place, &request)
-    })?;
-    match estimate {
-        Ok(gas) => json(&U256::from(gas)),
-        Err(EstimateError::Failed(outcome)) => Err(revert::of_failed(outcome)),
-        Err(EstimateError::Call(error)) => Err(error::of_call(error)),
-        Err(allowance @ EstimateError::Allowance(_)) => Err(error::refused(allowance.to_string())),
-    }
+    json(&U256::from(question(context, args)?.estimate(context)?))
+}
+
+/// The least gas, or little more, with which a message succeeds.
+pub(super) fn estimate(
+    context: &Context,
+    block: &BlockRef,
+    message: Message,
+) -> Result<u64, ErrorObjectOwned> {
+    let (state_overrides, block_overrides) = Default::default();
+    Question { message, block: *block, state_overrides, block_overrides }.estimate(context)
 }
 
 /// `eth_createAccessList`. A message that fails has a list as well, and the error beside it.
@@ -101,6 +99,20 @@ fn question(context: &Context, mut args: Args) -> Result<Question, ErrorObjectOw
 }
 
 impl Question {
+    fn estimate(&self, context: &Context) -> Result<u64, ErrorObjectOwned> {
+        let gas = self.message.gas.filter(|gas| *gas >= GAS_WISH_MIN);
+        let estimate = self.ask(context, |place| {
+            let gas = gas.unwrap_or(place.header.gas_limit).min(context.limits.call_gas_max);
+            let request = CallRequest { gas, ..self.message.request.clone() };
+            fugue_evm::estimate_gas(place, &request)
+        })?;
+        estimate.map_err(|error| match error {
+            EstimateError::Failed(outcome) => revert::of_failed(outcome),
+            EstimateError::Call(error) => error::of_call(error),
+            allowance @ EstimateError::Allowance(_) => error::refused(allowance.to_string()),
+        })
+    }
+
     fn ask<T>(
         &self,
         context: &Context,
@@ -135,7 +147,8 @@ pub(crate) fn at_block<T>(
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)
 }
 
-/// Source: execution-apis, "GenericTransaction". The type is read and not needed: the fields tell it.
+/// Source: execution-apis, "GenericTransaction". The type is read and not needed: the fields tell
+/// it.
 pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
     let fields = fields_of(value)?;
     if let Some(found) = field(fields, "chainId", quantity)?

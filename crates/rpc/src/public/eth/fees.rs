@@ -120,12 +120,12 @@ fn header(view: &ChainView, number: u64) -> Result<Header, ErrorObjectOwned> {
     found.map(|(_, header)| header).ok_or_else(error::block_not_found)
 }
 
-fn head(view: &ChainView) -> Result<Header, ErrorObjectOwned> {
+pub(super) fn head(view: &ChainView) -> Result<Header, ErrorObjectOwned> {
     header(view, view.head().number)
 }
 
 /// By the rules of the block itself: a fork that changes them is seen with its first block.
-fn next_blob_fee(view: &ChainView, header: &Header) -> Option<u128> {
+pub(super) fn next_blob_fee(view: &ChainView, header: &Header) -> Option<u128> {
     header.next_block_blob_fee(view.spec().rules(header).blob_params?)
 }
 
@@ -192,7 +192,7 @@ fn rewards(mut tips: Vec<(u128, u64)>, percentiles: &[f64]) -> Vec<u128> {
 }
 
 /// A tip with which a transaction is included soon, in wei: made once for each head.
-fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128, ErrorObjectOwned> {
+pub(super) fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128, ErrorObjectOwned> {
     let head = view.head();
     let known = *context.tip.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, tip)) = known.filter(|(hash, _)| *hash == head.hash) {

@@ -1,0 +1,26 @@
+//! The `debug` namespace: what the chain has in its own encoding, and what the node knows besides.
+
+mod chain;
+mod raw;
+
+use crate::public::{
+    Class, Table,
+    eth::{access_lists, transactions},
+};
+
+/// `admin_clearTxpool` is the same.
+pub(super) use chain::clear_txpool;
+
+/// The methods of this namespace.
+pub(super) const METHODS: Table = &[
+    ("debug_chainConfig", Class::Immediate, chain::config),
+    ("debug_clearTxpool", Class::Reading, chain::clear_txpool),
+    ("debug_codeByHash", Class::Reading, chain::code_by_hash),
+    ("debug_getBadBlocks", Class::Reading, chain::bad_blocks),
+    ("debug_getRawBlock", Class::Reading, raw::block),
+    ("debug_getRawBlockAccessList", Class::Reading, access_lists::raw),
+    ("debug_getRawHeader", Class::Reading, raw::header),
+    ("debug_getRawReceipts", Class::Reading, raw::receipts),
+    ("debug_getRawTransaction", Class::Reading, transactions::raw_by_hash),
+    ("debug_getRawTransactions", Class::Reading, raw::transactions),
+];

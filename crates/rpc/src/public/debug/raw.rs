@@ -1,0 +1,56 @@
+//! Headers, blocks, receipts and transactions as the chain encodes them. Null is what is not known.
+
+use crate::public::{
+    Answer, Context,
+    args::Args,
+    block_ref::{BlockRef, block_ref},
+    error,
+    eth::{blocks, headers},
+    json,
+};
+use alloy_eips::Encodable2718;
+use fugue_types::{Block, Bytes};
+use jsonrpsee::types::ErrorObjectOwned;
+
+fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
+    let block = args.required("block", block_ref)?;
+    args.end()?;
+    Ok(block)
+}
+
+/// `debug_getRawHeader`: RLP.
+pub(super) fn header(context: &Context, args: Args) -> Answer {
+    let block = argument(args)?;
+    let found = headers::find(&context.view(), &block)?;
+    json(&found.map(|(_, header)| Bytes::from(alloy_rlp::encode(header))))
+}
+
+/// `debug_getRawBlock`: RLP.
+pub(super) fn block(context: &Context, args: Args) -> Answer {
+    let block = argument(args)?;
+    let found = blocks::find(&context.view(), &block)?;
+    json(&found.map(|viewed| {
+        let block = Block { header: viewed.header, body: viewed.body };
+        Bytes::from(alloy_rlp::encode(block))
+    }))
+}
+
+/// `debug_getRawReceipts`: each as in the trie of receipts (EIP-2718), of blocks of the chain.
+pub(super) fn receipts(context: &Context, args: Args) -> Answer {
+    let block = argument(args)?;
+    let view = context.view();
+    let Some(number) = block.number(&view)? else { return json(&()) };
+    let receipts = view.receipts(number).map_err(error::of_chain)?;
+    json(&receipts.map(|receipts| encoded(&receipts)))
+}
+
+/// `debug_getRawTransactions`: each as the block has it (EIP-2718).
+pub(super) fn transactions(context: &Context, args: Args) -> Answer {
+    let block = argument(args)?;
+    let found = blocks::find(&context.view(), &block)?;
+    json(&found.map(|viewed| encoded(&viewed.body.transactions)))
+}
+
+fn encoded<T: Encodable2718>(all: &[T]) -> Vec<Bytes> {
+    all.iter().map(|one| one.encoded_2718().into()).collect()
+}

@@ -1,0 +1,377 @@
+//! A transaction whose missing fields are filled, to be signed by whoever has the key:
+//! `eth_fillTransaction`.
+//!
+//! What is filled is what go-ethereum fills: the nonce after the sender's transactions in the pool,
+//! a suggested tip, twice the base fee above it, twice the blob base fee, and an estimate of gas.
+
+use super::{
+    calls::{self, Message},
+    fees,
+};
+use crate::public::{
+    Answer, Context,
+    args::{Args, field, object, quantity_u64, quantity_u128},
+    block_ref::BlockRef,
+    error::{self, refused},
+    json,
+};
+use alloy_consensus::{
+    Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, transaction::RlpEcdsaEncodableTx,
+};
+use alloy_primitives::Signature;
+use alloy_rlp::{EMPTY_STRING_CODE, Header as RlpHeader};
+use fugue_evm::{CallPrice, CallRequest};
+use fugue_types::{Bytes, Transaction, TxKind, Typed2718, U256, keccak256};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::{Map, Value, json as value_of};
+
+/// Fields that are not filled, since nothing of what they hold is read here.
+const BLOB_FIELDS: [&str; 4] = ["blobs", "commitments", "proofs", "sidecar"];
+/// Times the base fee that a transaction offers, so that it outlives a few full blocks.
+const BASE_FEES: u128 = 2;
+
+/// EIP-2718 types.
+const LEGACY: u64 = 0;
+const LISTED: u64 = 1;
+const DYNAMIC: u64 = 2;
+const BLOBS: u64 = 3;
+const DELEGATING: u64 = 4;
+
+/// A transaction as a request has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wish {
+    message: Message,
+    nonce: Option<u64>,
+    /// Its EIP-2718 type.
+    kind: u64,
+    /// Whether the request gives its type, or has a field of that type alone.
+    is_kind_given: bool,
+    gas_price: Option<u128>,
+    max_fee: Option<u128>,
+    tip: Option<u128>,
+}
+
+/// `eth_fillTransaction`.
+pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
+    let chain_id = context.engine.spec().chain_id();
+    let wish = args.required("transaction", |value| wish(value, chain_id))?;
+    args.end()?;
+    let request = priced(context, &wish)?;
+    let nonce = match wish.nonce {
+        Some(nonce) => nonce,
+        None => next_nonce(context, &request)?,
+    };
+    let gas = match wish.message.gas {
+        Some(gas) => gas,
+        None => {
+            let message = Message { request: request.clone(), ..wish.message };
+            calls::estimate(context, &BlockRef::default(), message)?
+        }
+    };
+    let (raw, tx) = unsigned(&request, chain_id, nonce, gas)?;
+    let tx = wired(&tx, request.price).map_err(error::internal)?;
+    json(&value_of!({ "raw": raw, "tx": tx }))
+}
+
+/// Source: execution-apis, "GenericTransaction".
+fn wish(value: &Value, chain_id: u64) -> Result<Wish, String> {
+    let fields = object(value)?;
+    if let Some(name) = BLOB_FIELDS.iter().find(|name| is_given(fields, name)) {
+        return Err(format!("{name}: not supported, give blobVersionedHashes alone"));
+    }
+    let message = calls::message(value, chain_id)?;
+    let gas_price = field(fields, "gasPrice", quantity_u128)?;
+    let max_fee = field(fields, "maxFeePerGas", quantity_u128)?;
+    let tip = field(fields, "maxPriorityFeePerGas", quantity_u128)?;
+    let given = field(fields, "type", quantity_u64)?;
+    let kind = kind(&message.request, given, gas_price.is_some())?;
+    let has_own_field = gas_price.is_some() || max_fee.is_some() || tip.is_some();
+    let is_kind_given = given.is_some() || has_own_field || kind > DYNAMIC;
+    let nonce = field(fields, "nonce", quantity_u64)?;
+    Ok(Wish { message, nonce, kind, is_kind_given, gas_price, max_fee, tip })
+}
+
+fn is_given(fields: &Map<String, Value>, name: &str) -> bool {
+    fields.get(name).is_some_and(|value| !value.is_null())
+}
+
+/// The type that has these fields.
+fn kind(request: &CallRequest, given: Option<u64>, has_price: bool) -> Result<u64, String> {
+    let (has_list, has_blobs) = (request.access_list.is_some(), !request.blob_hashes.is_empty());
+    let has_grants = !request.authorizations.is_empty();
+    if has_blobs && has_grants {
+        return Err("blobVersionedHashes and authorizationList are given".to_owned());
+    }
+    if (has_blobs || has_grants) && has_price {
+        return Err("gasPrice does not go with blobs or authorizations".to_owned());
+    }
+    let is_dynamic = matches!(request.price, CallPrice::Dynamic { .. });
+    let is_fixed = has_price || matches!(given, Some(LEGACY | LISTED));
+    let found = match (has_grants, has_blobs) {
+        (true, _) => DELEGATING,
+        (_, true) => BLOBS,
+        _ if is_dynamic || !is_fixed => DYNAMIC,
+        _ if has_list || given == Some(LISTED) => LISTED,
+        _ => LEGACY,
+    };
+    match given {
+        Some(given) if given != found => {
+            Err(format!("type: {given} is given, the other fields are those of type {found}"))
+        }
+        _ if found > DYNAMIC && request.to.is_none() => {
+            Err("to: blobs and authorizations need somebody to be sent to".to_owned())
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The message with all that it offers.
+fn priced(context: &Context, wish: &Wish) -> Result<CallRequest, ErrorObjectOwned> {
+    let view = context.view();
+    let head = fees::head(&view)?;
+    let mut request = wish.message.request.clone();
+    // Before London there is but one kind of price.
+    let is_fixed = wish.kind <= LISTED || (!wish.is_kind_given && head.base_fee_per_gas.is_none());
+    let base_fee = u128::from(head.base_fee_per_gas.unwrap_or_default());
+    let tip = match (wish.tip, wish.gas_price) {
+        (Some(tip), _) => tip,
+        // Nothing has to be looked for.
+        (None, Some(_)) => 0,
+        (None, None) => fees::suggested_tip(context, &view)?,
+    };
+    request.price = if is_fixed {
+        CallPrice::Fixed(wish.gas_price.unwrap_or_else(|| base_fee.saturating_add(tip)))
+    } else {
+        let twice = base_fee.saturating_mul(BASE_FEES);
+        let max = wish.max_fee.unwrap_or_else(|| twice.saturating_add(tip));
+        // A suggestion gives way to what is given.
+        let tip = if wish.tip.is_none() { tip.min(max) } else { tip };
+        if max < tip {
+            let message = format!("maxFeePerGas ({max}) < maxPriorityFeePerGas ({tip})");
+            return Err(refused(message));
+        }
+        CallPrice::Dynamic { max, tip }
+    };
+    if wish.kind == LISTED {
+        // The list makes the type.
+        request.access_list.get_or_insert_default();
+    }
+    if wish.kind == BLOBS && request.max_fee_per_blob_gas.is_none() {
+        let fee = fees::next_blob_fee(&view, &head);
+        let fee = fee.ok_or_else(|| refused("the chain has no blobs yet"))?;
+        request.max_fee_per_blob_gas = Some(fee.saturating_mul(BASE_FEES));
+    }
+    Ok(request)
+}
+
+/// The nonce after the sender's transactions in the chain and in the pool.
+fn next_nonce(context: &Context, request: &CallRequest) -> Result<u64, ErrorObjectOwned> {
+    let from = request.from;
+    let account = context.with_state(&BlockRef::default(), |state| state.account(from))?;
+    let nonce = account.unwrap_or_default().nonce;
+    Ok(context.engine.pool().next_nonce(from).map_or(nonce, |next| next.max(nonce)))
+}
+
+/// The transaction that nobody has signed, and its encoding: `v`, `r` and `s` are zero.
+fn unsigned(
+    request: &CallRequest,
+    chain_id: u64,
+    nonce: u64,
+    gas_limit: u64,
+) -> Result<(Bytes, Transaction), ErrorObjectOwned> {
+    let to = request.to.map_or(TxKind::Create, TxKind::Call);
+    let (value, input) = (request.value, request.data.clone());
+    let access_list = request.access_list.clone();
+    let recipient = || request.to.ok_or_else(|| refused("there is no recipient"));
+    let (max_fee_per_gas, max_priority_fee_per_gas) = match request.price {
+        CallPrice::Dynamic { max, tip } => (max, tip),
+        CallPrice::Free | CallPrice::Fixed(_) => {
+            let gas_price = if let CallPrice::Fixed(price) = request.price { price } else { 0 };
+            return Ok(match access_list {
+                Some(access_list) => encoded(
+                    TxEip2930 {
+                        chain_id,
+                        nonce,
+                        gas_price,
+                        gas_limit,
+                        to,
+                        value,
+                        access_list,
+                        input,
+                    },
+                    Transaction::Eip2930,
+                ),
+                None => {
+                    let chain_id = Some(chain_id);
+                    let tx = TxLegacy { chain_id, nonce, gas_price, gas_limit, to, value, input };
+                    encoded(tx, Transaction::Legacy)
+                }
+            });
+        }
+    };
+    let access_list = access_list.unwrap_or_default();
+    if !request.authorizations.is_empty() {
+        let tx = TxEip7702 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to: recipient()?,
+            value,
+            access_list,
+            authorization_list: request.authorizations.clone(),
+            input,
+        };
+        return Ok(encoded(tx, Transaction::Eip7702));
+    }
+    if !request.blob_hashes.is_empty() {
+        let tx = TxEip4844 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas,
+            to: recipient()?,
+            value,
+            access_list,
+            blob_versioned_hashes: request.blob_hashes.clone(),
+            max_fee_per_blob_gas: request.max_fee_per_blob_gas.unwrap_or_default(),
+            input,
+        };
+        return Ok(encoded(tx, Transaction::Eip4844));
+    }
+    let tx = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
+        to,
+        value,
+        access_list,
+        input,
+    };
+    Ok(encoded(tx, Transaction::Eip1559))
+}
+
+/// Source: EIP-2718; the three empty strings at the end are `v`, `r` and `s`.
+fn encoded<T: RlpEcdsaEncodableTx>(
+    tx: T,
+    envelope: fn(Signed<T>) -> Transaction,
+) -> (Bytes, Transaction) {
+    let mut raw = Vec::new();
+    if u64::from(tx.ty()) != LEGACY {
+        raw.push(tx.ty());
+    }
+    let signature = [EMPTY_STRING_CODE; 3];
+    let payload_length = tx.rlp_encoded_fields_length().saturating_add(signature.len());
+    RlpHeader { list: true, payload_length }.encode(&mut raw);
+    tx.rlp_encode_fields(&mut raw);
+    raw.extend(signature);
+    let hash = keccak256(&raw);
+    let signature = Signature::new(U256::ZERO, U256::ZERO, false);
+    (raw.into(), envelope(Signed::new_unchecked(tx, signature, hash)))
+}
+
+/// The transaction in JSON, without what only a signed one has.
+fn wired(tx: &Transaction, price: CallPrice) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(tx)?;
+    if let Some(fields) = value.as_object_mut() {
+        if u64::from(tx.ty()) == LEGACY {
+            // The published type makes one of the chain id.
+            fields.insert("v".to_owned(), value_of!(U256::ZERO));
+        }
+        if let CallPrice::Dynamic { max, .. } = price {
+            // The specification asks for it, the published type has it of mined ones alone.
+            fields.insert("gasPrice".to_owned(), value_of!(U256::from(max)));
+        }
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::{Address, B256};
+
+    const CHAIN_ID: u64 = 7;
+
+    fn wished(value: Value) -> Result<Wish, String> {
+        wish(&value, CHAIN_ID)
+    }
+
+    fn request(price: CallPrice) -> CallRequest {
+        let to = Some(Address::repeat_byte(2));
+        CallRequest { to, price, value: U256::from(5), ..CallRequest::default() }
+    }
+
+    #[test]
+    fn the_type_follows_from_the_fields() {
+        let hash = B256::repeat_byte(1);
+        let to = Address::repeat_byte(2);
+        for (value, kind) in [
+            (value_of!({}), DYNAMIC),
+            (value_of!({ "accessList": [] }), DYNAMIC),
+            (value_of!({ "gasPrice": "0x1" }), LEGACY),
+            (value_of!({ "gasPrice": "0x1", "accessList": [] }), LISTED),
+            (value_of!({ "type": "0x0" }), LEGACY),
+            (value_of!({ "type": "0x1" }), LISTED),
+            (value_of!({ "type": "0x1", "gasPrice": "0x1" }), LISTED),
+            (value_of!({ "maxFeePerGas": "0x1" }), DYNAMIC),
+            (value_of!({ "to": to, "blobVersionedHashes": [hash] }), BLOBS),
+        ] {
+            assert_eq!(wished(value.clone()).map(|wish| wish.kind), Ok(kind), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let hash = B256::repeat_byte(1);
+        for (value, reason) in [
+            (value_of!({ "type": "0x2", "gasPrice": "0x1" }), "type: 2 is given"),
+            (value_of!({ "type": "0x9" }), "type: 9 is given"),
+            (value_of!({ "blobVersionedHashes": [hash] }), "to: "),
+            (value_of!({ "gasPrice": "0x1", "blobVersionedHashes": [hash] }), "gasPrice does not"),
+            (value_of!({ "blobs": ["0x00"] }), "blobs: not supported"),
+            (value_of!({ "gasPrice": "0x1", "maxFeePerGas": "0x1" }), "gasPrice and maxFeePerGas"),
+        ] {
+            let found = wished(value).expect_err("refused");
+            assert!(found.starts_with(reason), "{found}");
+        }
+    }
+
+    #[test]
+    fn an_unsigned_transaction_ends_with_three_empty_strings() {
+        let fixed = request(CallPrice::Fixed(9));
+        let (raw, tx) = unsigned(&fixed, CHAIN_ID, 3, 21_000).expect("a transaction");
+        // Nonce, price, gas, recipient, value, no data; no signature.
+        let mut expected = vec![0xdf, 3, 9, 0x82, 0x52, 0x08, 0x94];
+        expected.extend([2; 20]);
+        expected.extend([5, 0x80, 0x80, 0x80, 0x80]);
+        assert_eq!(raw, Bytes::from(expected));
+        assert_eq!(*tx.hash(), keccak256(&raw));
+        let value = wired(&tx, fixed.price).expect("JSON");
+        for (name, expected) in
+            [("v", "0x0"), ("r", "0x0"), ("s", "0x0"), ("gasPrice", "0x9"), ("nonce", "0x3")]
+        {
+            assert_eq!(value[name], expected, "{name}: {value}");
+        }
+
+        let dynamic = request(CallPrice::Dynamic { max: 9, tip: 1 });
+        let (raw, tx) = unsigned(&dynamic, CHAIN_ID, 3, 21_000).expect("a transaction");
+        assert_eq!((raw[0], &raw[raw.len() - 3..]), (2, &[EMPTY_STRING_CODE; 3][..]));
+        let value = wired(&tx, dynamic.price).expect("JSON");
+        for (name, expected) in [
+            ("type", "0x2"),
+            ("chainId", "0x7"),
+            ("gas", "0x5208"),
+            ("maxFeePerGas", "0x9"),
+            ("maxPriorityFeePerGas", "0x1"),
+            ("gasPrice", "0x9"),
+            ("yParity", "0x0"),
+        ] {
+            assert_eq!(value[name], expected, "{name}: {value}");
+        }
+    }
+}
