@@ -10,6 +10,7 @@ mod licences;
 mod tidy;
 
 mod bench_cli;
+mod capture_cli;
 mod damaged;
 mod era_files;
 mod genesis_files;
@@ -30,6 +31,7 @@ mod engine_build;
 mod engine_forkchoice;
 mod engine_support;
 mod equivalence;
+mod execution_witness;
 mod extremes;
 mod log_index;
 mod rules_http;

@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::{
-    UsageError, Verdict, bench, config, db, export, generate, import, init, node, replay, shell,
-    spectest, state,
+    UsageError, Verdict, bench, capture, config, db, export, generate, import, init, node, replay,
+    shell, spectest, state,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fugue_executor::Mode;
@@ -25,6 +25,8 @@ enum Command {
     Config(config::Options),
     /// Execute recorded blocks and prove the results against their headers and each other.
     Replay(replay::Options),
+    /// Take blocks from a node, with what it takes to execute them, into files for replay.
+    Capture(capture::Options),
     /// Begin a chain in a data folder.
     Init(init::Options),
     /// Import blocks from files into a chain on disk.
@@ -104,6 +106,7 @@ fn command() -> Result<Verdict, UsageError> {
         Command::Node(options) => node::run(&options),
         Command::Config(options) => config::run(&options, &settings),
         Command::Replay(options) => replay::run(&options),
+        Command::Capture(options) => capture::run(&options),
         Command::Init(options) => init::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(&options),

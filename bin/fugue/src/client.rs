@@ -1,5 +1,6 @@
 //! The Engine API from the other side: a node within this process, and a client that calls it over
-//! HTTP as a consensus client does. For the program's own checks and benchmarks.
+//! HTTP as a consensus client does. For the program's own checks and benchmarks. [`public`] calls
+//! other nodes.
 //!
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
@@ -9,6 +10,7 @@
 //! Calls block the thread that makes them. It must be no thread of the runtime.
 
 pub(crate) mod payload;
+pub(crate) mod public;
 
 use crate::{UsageError, datadir::usage};
 use fugue_chain::{Chain, Engine, EngineOptions, EngineThread, Head, pool_head};

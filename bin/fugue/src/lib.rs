@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 something differs from what it should be; 2 bad usage or bad input.
 
 mod bench;
+mod capture;
 mod cli;
 mod client;
 mod config;

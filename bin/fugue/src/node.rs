@@ -15,7 +15,7 @@
 //! Exit codes: 0 after a signal, with all of the chain durable; 2 for bad settings, and also for a
 //! database or a disk that fails, at the start or later; 130 or 143 after a second signal.
 
-mod dev;
+pub(crate) mod dev;
 mod files;
 mod log;
 mod metrics;

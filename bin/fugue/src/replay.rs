@@ -13,6 +13,8 @@ mod repro;
 mod sources;
 mod stored;
 
+pub(crate) use check::Checker;
+
 use crate::{
     UsageError, Verdict,
     cli::{Modes, Threads},
@@ -20,7 +22,6 @@ use crate::{
     print,
     progress::Progress,
 };
-use check::Checker;
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
 use report::{JsonLines, Table};

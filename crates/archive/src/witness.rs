@@ -20,8 +20,10 @@ use crate::{
     bundle::{BlockParts, block_hashes, decode_rlp},
     file::from_json,
 };
-use fugue_types::{B256, B256Map, Bytes, Header, SealedBlock, Withdrawal, keccak256};
-use serde::Deserialize;
+use fugue_types::{
+    B256, B256Map, Block, Bytes, Header, SealedBlock, Transaction, Withdrawal, keccak256,
+};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The `format` of a witness bundle.
@@ -52,25 +54,33 @@ pub struct WitnessBundle {
     pub sibling_is_branch: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WitnessBundleJson {
+    /// Read before the rest.
+    #[serde(skip_deserializing)]
+    format: String,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     chain_id: u64,
     number: u64,
     hash: B256,
     header_rlp: Bytes,
     transactions_rlp: Vec<Bytes>,
     ommers_rlp: Vec<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     withdrawals: Option<Vec<Withdrawal>>,
     pre_state_root: B256,
     post_state_root: B256,
     block_hashes: BTreeMap<String, B256>,
     witness: WitnessJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sibling_assumption: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct WitnessJson {
     state: Vec<Bytes>,
     codes: Vec<Bytes>,
@@ -120,6 +130,55 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<WitnessBundle, Cause> {
         codes: codes.into_iter().map(|code| (keccak256(&code), code)).collect(),
         sibling_is_branch,
     })
+}
+
+impl WitnessBundle {
+    /// The bundle as JSON. The same bundle always gives the same bytes: codes are in order of their
+    /// hashes. Of the ancestors' headers it has the parent's; of the others their hashes.
+    ///
+    /// `source` says for people where it is from.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if `config` does not serialise.
+    pub fn to_json(&self, source: &str) -> Result<Vec<u8>, serde_json::Error> {
+        let Self {
+            chain_id,
+            config,
+            block: sealed,
+            parent,
+            pre_state_root,
+            block_hashes,
+            nodes,
+            codes,
+            sibling_is_branch,
+        } = self;
+        let Block { header, body } = sealed.block();
+        let codes: BTreeMap<&B256, &Bytes> = codes.iter().collect();
+        let encoded = |tx: &Transaction| alloy_eips::Encodable2718::encoded_2718(tx).into();
+        let rlp = |header: &Header| Bytes::from(alloy_rlp::encode(header));
+        let json = WitnessBundleJson {
+            format: WITNESS_FORMAT.to_owned(),
+            source: Some(source.to_owned()),
+            chain_id: *chain_id,
+            number: header.number,
+            hash: sealed.hash(),
+            header_rlp: rlp(header),
+            transactions_rlp: body.transactions.iter().map(encoded).collect(),
+            ommers_rlp: body.ommers.iter().map(rlp).collect(),
+            withdrawals: body.withdrawals.as_ref().map(|withdrawals| withdrawals.to_vec()),
+            pre_state_root: *pre_state_root,
+            post_state_root: header.state_root,
+            block_hashes: block_hashes.iter().map(|(n, hash)| (n.to_string(), *hash)).collect(),
+            witness: WitnessJson {
+                state: nodes.clone(),
+                codes: codes.into_values().cloned().collect(),
+                headers: parent.iter().map(rlp).collect(),
+            },
+            sibling_assumption: sibling_is_branch.then(|| "branch".to_owned()),
+            config: config.clone(),
+        };
+        serde_json::to_vec(&json)
+    }
 }
 
 /// Follows the ancestors' headers from the parent back, and notes the hash of each, and of the one
@@ -246,6 +305,25 @@ mod tests {
         assert_eq!(bundle.codes.get(&keccak256(&code)), Some(&code));
         assert_eq!(bundle.codes.len(), 1);
         assert!(!bundle.sibling_is_branch);
+    }
+
+    #[test]
+    fn a_witness_bundle_comes_back_as_it_was_written() {
+        let mut json = good();
+        json["config"] = json!({ "chainId": 1 });
+        for (assumption, withdrawals) in [(Value::Null, Value::Null), ("branch".into(), json!([]))]
+        {
+            json["siblingAssumption"] = assumption;
+            json["withdrawals"] = withdrawals;
+            let bundle = read_witness(&json);
+            let written = bundle.to_json("made up").unwrap();
+            assert_eq!(written, bundle.to_json("made up").unwrap());
+            let written: Value = serde_json::from_slice(&written).unwrap();
+            assert_eq!(written["format"], WITNESS_FORMAT);
+            assert_eq!(written["source"], "made up");
+            assert_eq!(written["witness"]["headers"].as_array().map(Vec::len), Some(1));
+            assert_eq!(read_witness(&written), bundle);
+        }
     }
 
     #[test]

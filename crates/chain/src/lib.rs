@@ -45,4 +45,4 @@ pub use simulate::{
     simulate,
 };
 pub use times::Times;
-pub use view::{ChainView, ViewedBlock};
+pub use view::{AccountProof, ChainView, ExecutionWitness, Reach, SlotProof, ViewedBlock};

@@ -1,6 +1,8 @@
 //! The chain as it was at one fork choice, for readers: immutable, and no lock shared with import.
 
 mod lookup;
+mod tries;
+mod witness;
 
 use crate::{Head, ImportError, chain::header_of};
 use fugue_chainspec::ChainSpec;
@@ -12,6 +14,10 @@ use fugue_types::{
     SealedBlock, SenderCount, U256,
 };
 use std::{convert::Infallible, ops::RangeInclusive, sync::Arc};
+use tries::KeptTries;
+
+pub use tries::{AccountProof, Reach, SlotProof};
+pub use witness::ExecutionWitness;
 
 /// A block with who sent its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub struct ChainView {
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
+    /// What proofs of the newest blocks go by.
+    kept: KeptTries,
 }
 
 /// Where a chain of blocks stands.
@@ -79,7 +87,8 @@ impl ChainView {
         marks: Marks,
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
-        Self { spec, snapshot, base, above, blocks, head, safe, finalized }
+        let kept = KeptTries::default();
+        Self { spec, snapshot, base, above, blocks, head, safe, finalized, kept }
     }
 
     /// The rules of the chain.

@@ -31,7 +31,7 @@ mod wire;
 
 use args::Args;
 use block_ref::BlockRef;
-use fugue_chain::{ChainView, Engine};
+use fugue_chain::{ChainView, Engine, Reach};
 use fugue_evm::CodeCache;
 use fugue_state::{StateError, StateView};
 use fugue_types::B256;
@@ -81,6 +81,13 @@ pub struct Limits {
     pub call_time_max: Duration,
     /// Bytes of transactions of which `txpool_content` tells.
     pub pool_bytes_max: usize,
+    /// Blocks below the newest durable one of which `eth_getProof` and witnesses are given.
+    pub proof_blocks_max: u64,
+    /// Accounts and slots that changed since such a block, as they are held in memory meanwhile:
+    /// about a kilobyte each, with the tries.
+    pub proof_changes_max: usize,
+    /// Bytes of an execution witness: half of those of the answer.
+    pub witness_bytes_max: usize,
     /// Transactions that are sent here are local: they give way last, and survive a restart.
     pub are_sent_local: bool,
 }
@@ -100,6 +107,9 @@ impl Default for Limits {
             waiting_calls_max: 1_024,
             call_time_max: Duration::from_secs(5),
             pool_bytes_max: 8 * 1024 * 1024,
+            proof_blocks_max: 100_000,
+            proof_changes_max: 200_000,
+            witness_bytes_max: 64 * 1024 * 1024,
             are_sent_local: true,
         }
     }
@@ -293,6 +303,12 @@ impl Context {
     /// The chain at the latest fork choice.
     fn view(&self) -> Arc<ChainView> {
         self.engine.view()
+    }
+
+    /// How far the tries of a state may be taken back, while `check` says so.
+    fn reach<'c>(&self, check: &'c (dyn Fn() -> Result<(), String> + Sync)) -> Reach<'c> {
+        let Limits { proof_blocks_max, proof_changes_max, .. } = self.limits;
+        Reach { blocks_max: proof_blocks_max, changes_max: proof_changes_max, check }
     }
 
     /// Reads the state after a block.

@@ -101,6 +101,9 @@ pub enum StorageError {
     /// An earlier write failed; nothing is written any more.
     #[error("not written, as an earlier write failed: {0}")]
     Stopped(String),
+    /// Whoever asked for it does not want it any more, for this reason.
+    #[error("given up: {0}")]
+    GivenUp(String),
     /// A failure that a test asked for.
     #[error("failure injected at operation {0}")]
     Injected(u64),

@@ -41,7 +41,7 @@ pub use journal::Journal;
 pub use lock::LOCK_FILE;
 pub use log_index::{LOG_SECTION_BLOCKS, LogTerms};
 pub use meta::{Head, Meta, SCHEMA_VERSION};
-pub use nodes::CheckedNodes;
+pub use nodes::{CheckedNodes, NodesWhile};
 pub use prune::{Pruned, Retention};
 pub use snapshot::Snapshot;
 pub use store::{Access, Stats, Store, StoreOptions};

@@ -142,3 +142,32 @@ impl TrieSource for CheckedNodes<'_> {
         Ok(revealed)
     }
 }
+
+/// [`CheckedNodes`] for work that may be given up: `check` is asked before each node, and its error
+/// ends the work.
+#[derive(Clone, Copy)]
+pub struct NodesWhile<'s> {
+    /// Where the nodes are.
+    pub snapshot: &'s Snapshot,
+    /// Whether the work goes on; it may be asked by many threads at once.
+    pub check: &'s (dyn Fn() -> Result<(), StorageError> + Sync),
+}
+
+impl std::fmt::Debug for NodesWhile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodesWhile").finish_non_exhaustive()
+    }
+}
+
+impl TrieSource for NodesWhile<'_> {
+    fn reveal(
+        &self,
+        owner: Option<B256>,
+        path: &Nibbles,
+        node: &Reference,
+        is_leaf: bool,
+    ) -> Result<Revealed, TrieError> {
+        (self.check)()?;
+        CheckedNodes(self.snapshot).reveal(owner, path, node, is_leaf)
+    }
+}

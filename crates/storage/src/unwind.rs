@@ -5,7 +5,7 @@
 //! must come out as the header of that block says, before anything is written.
 
 use crate::{
-    CheckedNodes, CommitBatch, Head, Meta, Snapshot, StorageError, Store, Table,
+    CommitBatch, Head, Meta, NodesWhile, Snapshot, StorageError, Store, Table,
     backend::{Read, Scan, WriteTx},
     blocks::{damaged, decoded},
     changes::Changes,
@@ -28,6 +28,19 @@ struct Reversal {
     slots: BTreeMap<(u64, B256), U256>,
 }
 
+impl Reversal {
+    /// Accounts and slots in it.
+    fn len(&self) -> usize {
+        self.rows.len() + self.slots.len()
+    }
+}
+
+/// Whether work goes on, told how many changes it holds; its error ends the work.
+type Check<'c> = &'c (dyn Fn(usize) -> Result<(), StorageError> + Sync);
+
+/// For work that is done whatever it takes.
+const ALWAYS: Check<'static> = &|_| Ok(());
+
 impl Snapshot {
     pub(crate) fn changes(&self, number: u64) -> Result<Changes, StorageError> {
         let key = number.to_be_bytes();
@@ -35,9 +48,10 @@ impl Snapshot {
         changes.ok_or_else(|| damaged(Table::Changes, &key, "the changes of a block are missing"))
     }
 
-    fn reversal(&self, to: u64) -> Result<Reversal, StorageError> {
+    fn reversal(&self, to: u64, check: Check<'_>) -> Result<Reversal, StorageError> {
         let mut reversal = Reversal::default();
         for number in (to + 1..=self.meta().head.number).rev() {
+            check(reversal.len())?;
             let Changes { accounts, storages } = self.changes(number)?;
             let suffix = number.to_be_bytes();
             for account in accounts {
@@ -67,16 +81,24 @@ impl Snapshot {
     }
 
     /// The reversal as a diff of the tries.
-    fn hashed(&self, reversal: &Reversal) -> Result<HashedDiff, StorageError> {
+    fn hashed(&self, reversal: &Reversal, check: Check<'_>) -> Result<HashedDiff, StorageError> {
         let mut accounts = Vec::with_capacity(reversal.rows.len());
+        // Of storage that has ended since, slots come that are no changes.
+        let mut whole = 0;
         for (key, then) in &reversal.rows {
+            check(reversal.len() + whole)?;
             let found = self.decoded(Table::Accounts, key.as_slice(), Row::decode)?;
             let id = |row: &Option<Row>| row.and_then(|row| row.storage).map(|storage| storage.id);
             let (id_then, id_now) = (id(then), id(&found));
             let is_storage_new = id_then != id_now;
             let slots = match id_then {
                 None => Vec::new(),
-                Some(id) if is_storage_new => self.whole_storage(id, reversal)?,
+                Some(id) if is_storage_new => {
+                    let held = reversal.len() + whole;
+                    let slots = self.whole_storage(id, reversal, &|count| check(held + count))?;
+                    whole += slots.len();
+                    slots
+                }
                 Some(id) => self.reversed_slots(id, reversal)?,
             };
             accounts.push(HashedAccount {
@@ -106,7 +128,12 @@ impl Snapshot {
     }
 
     /// All slots of a storage whose life has ended since.
-    fn whole_storage(&self, id: u64, reversal: &Reversal) -> Result<Vec<HashedSlot>, StorageError> {
+    fn whole_storage(
+        &self,
+        id: u64,
+        reversal: &Reversal,
+        check: Check<'_>,
+    ) -> Result<Vec<HashedSlot>, StorageError> {
         let mut slots = BTreeMap::new();
         let prefix = id.to_be_bytes();
         self.with(|tx| {
@@ -116,6 +143,7 @@ impl Snapshot {
                     return Err(damaged(Table::Storage, key, "the row does not decode"));
                 };
                 slots.insert(slot, value);
+                check(slots.len())?;
                 Ok(Scan::Continue)
             })
         })?;
@@ -132,16 +160,43 @@ impl Snapshot {
     /// [`StorageError::Pruned`], [`StorageError::AboveHead`], [`StorageError::Damaged`] if the
     /// root does not come out.
     pub fn tries_at(&self, number: u64) -> Result<StateTrie, StorageError> {
-        self.state_at(number)?;
-        let reversal = self.reversal(number)?;
-        self.reversed_tries(number, &reversal)
+        self.tries_at_while(number, ALWAYS)
     }
 
-    fn reversed_tries(&self, to: u64, reversal: &Reversal) -> Result<StateTrie, StorageError> {
+    /// As [`Snapshot::tries_at`], for as long as `check` says. It is told how many accounts and
+    /// slots are held in memory that changed since, and asked for every block, every account and
+    /// every trie node.
+    ///
+    /// # Errors
+    /// As [`Snapshot::tries_at`], or that of `check`.
+    pub fn tries_at_while(
+        &self,
+        number: u64,
+        check: &(dyn Fn(usize) -> Result<(), StorageError> + Sync),
+    ) -> Result<StateTrie, StorageError> {
+        self.state_at(number)?;
+        let reversal = self.reversal(number, check)?;
+        self.reversed_tries(number, &reversal, check)
+    }
+
+    fn reversed_tries(
+        &self,
+        to: u64,
+        reversal: &Reversal,
+        check: Check<'_>,
+    ) -> Result<StateTrie, StorageError> {
         let (_, head) = self.header(self.meta().head.number)?;
         let (_, header) = self.header(to)?;
+        let diff = self.hashed(reversal, check)?;
+        let held = reversal.len();
+        let goes_on = || check(held);
+        let nodes = NodesWhile { snapshot: self, check: &goes_on };
         let mut tries = StateTrie::new(head.state_root);
-        tries.apply(&CheckedNodes(self), &self.hashed(reversal)?, None)?;
+        if let Err(error) = tries.apply(&nodes, &diff, None) {
+            // A trie knows no errors of others: if it is that of `check`, it comes again.
+            goes_on()?;
+            return Err(error.into());
+        }
         if tries.root() != header.state_root {
             let reason = format!("history gives the state root {}", tries.root());
             return Err(damaged(Table::Headers, &to.to_be_bytes(), reason));
@@ -165,8 +220,8 @@ impl Store {
                 return Ok(());
             }
             let target = to.max(head.number.saturating_sub(STEP_BLOCKS_MAX));
-            let reversal = snapshot.reversal(target)?;
-            let mut tries = snapshot.reversed_tries(target, &reversal)?;
+            let reversal = snapshot.reversal(target, ALWAYS)?;
+            let mut tries = snapshot.reversed_tries(target, &reversal, ALWAYS)?;
             let update = tries.take_updates();
             self.write(|tx| {
                 let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
@@ -194,8 +249,8 @@ impl Store {
         let snapshot = self.snapshot()?;
         snapshot.state_at(fork)?;
         let head = snapshot.meta().head;
-        let reversal = snapshot.reversal(fork)?;
-        let update = snapshot.reversed_tries(fork, &reversal)?.take_updates();
+        let reversal = snapshot.reversal(fork, ALWAYS)?;
+        let update = snapshot.reversed_tries(fork, &reversal, ALWAYS)?.take_updates();
         self.write(|tx| {
             let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
             if meta.head != head {

@@ -32,4 +32,4 @@ pub use source::{NoSource, Revealed, TrieSource};
 pub use state::{StateTrie, StorageNodes, TrieUpdate};
 pub use steps::{Steps, StepsError, step_through};
 pub use trie::{Change, New, NodeUpdates, Trie, raw_root};
-pub use witness::{Sibling, Witness, WitnessState};
+pub use witness::{Sibling, Witness, WitnessNodes, WitnessState};

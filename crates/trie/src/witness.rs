@@ -3,6 +3,8 @@
 //! Nodes are kept by their hash, as `debug_executionWitness` gives them. What the witness does not
 //! show is an error when it is asked for, not an absence.
 
+mod gather;
+
 use crate::{
     EMPTY_ROOT_HASH, Nibbles, Reference, Revealed, StateTrie, StoredBranch, StoredChild,
     TrieAccount, TrieError, TrieSource,
@@ -10,6 +12,8 @@ use crate::{
 use alloy_trie::nodes::TrieNode;
 use fugue_state::{Account, StateError, StateView};
 use fugue_types::{Address, B256, B256Map, Bytes, HashMap, U256, keccak256};
+
+pub use gather::WitnessNodes;
 
 /// Length of a key of the state.
 const KEY_NIBBLES: usize = 64;

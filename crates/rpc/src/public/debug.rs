@@ -2,6 +2,7 @@
 
 mod chain;
 mod raw;
+mod witness;
 
 use crate::public::{
     Class, Table,
@@ -16,6 +17,8 @@ pub(super) const METHODS: Table = &[
     ("debug_chainConfig", Class::Immediate, chain::config),
     ("debug_clearTxpool", Class::Reading, chain::clear_txpool),
     ("debug_codeByHash", Class::Reading, chain::code_by_hash),
+    ("debug_executionWitness", Class::Executing, witness::execution_witness),
+    ("debug_executionWitnessByBlockHash", Class::Executing, witness::execution_witness_by_hash),
     ("debug_getBadBlocks", Class::Reading, chain::bad_blocks),
     ("debug_getRawBlock", Class::Reading, raw::block),
     ("debug_getRawBlockAccessList", Class::Reading, access_lists::raw),

@@ -69,6 +69,8 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
             ),
         ),
         ImportError::Storage(StorageError::AboveHead { .. }) => block_not_found(),
+        ImportError::Storage(StorageError::GivenUp(reason)) => refused(reason),
+        ImportError::State(error) => of_state(error),
         other => internal(other),
     }
 }
@@ -123,6 +125,17 @@ mod tests {
         assert_eq!(error.code(), PRUNED);
         assert!(error.message().contains("state of block 5"), "{}", error.message());
         assert!(error.message().ends_with("block 9"), "{}", error.message());
+    }
+
+    #[test]
+    fn work_of_the_chain_that_is_given_up_is_refused_with_the_reason() {
+        let given_up = StorageError::GivenUp("too far".to_owned());
+        let error = of_chain(ImportError::Storage(given_up));
+        assert_eq!((error.code(), error.message()), (REFUSED, "too far"));
+        let given_up = StateError::Unavailable(format!("{GIVEN_UP}the caller has gone"));
+        assert_eq!(of_chain(ImportError::State(given_up)).code(), REFUSED);
+        let broken = StateError::Unavailable("the disk".to_owned());
+        assert_eq!(of_chain(ImportError::State(broken)).code(), INTERNAL);
     }
 
     #[test]

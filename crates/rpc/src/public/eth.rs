@@ -10,6 +10,7 @@ mod fill;
 pub(super) mod headers;
 pub(super) mod logs;
 mod node;
+mod proof;
 mod simulate;
 mod state;
 pub(super) mod transactions;
@@ -59,6 +60,7 @@ pub(super) const METHODS: Table = &[
         transactions::raw_by_block_number_and_index,
     ),
     ("eth_getRawTransactionByHash", Class::Reading, transactions::raw_by_hash),
+    ("eth_getProof", Class::Executing, proof::proof),
     ("eth_getStorageAt", Class::Reading, state::storage_at),
     ("eth_getStorageValues", Class::Reading, state::storage_values),
     (

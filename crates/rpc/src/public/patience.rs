@@ -48,6 +48,14 @@ impl Patience {
         self.reason().is_none()
     }
 
+    /// For who knows nothing of JSON-RPC.
+    ///
+    /// # Errors
+    /// The reason why the call is to be given up.
+    pub(crate) fn told(&self) -> Result<(), String> {
+        self.reason().map_or(Ok(()), Err)
+    }
+
     /// # Errors
     /// If the call is to be given up.
     pub(crate) fn check(&self) -> Result<(), ErrorObjectOwned> {
@@ -151,6 +159,7 @@ mod tests {
         );
         assert!(told.message().ends_with("longer than 0 s"), "{}", told.message());
         assert!(over.check().is_err());
+        assert_eq!(over.told(), Err(told.message().to_owned()));
     }
 
     #[test]
