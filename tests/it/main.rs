@@ -34,6 +34,7 @@ mod equivalence;
 mod execution_witness;
 mod extremes;
 mod log_index;
+mod rpc_subscriptions;
 mod rules_http;
 mod rules_load;
 mod rules_support;

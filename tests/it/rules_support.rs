@@ -193,9 +193,19 @@ impl Connection {
         self.read_head().0
     }
 
-    /// Sends a text over a WebSocket, and waits for one; both are shorter than 126 bytes.
+    /// Sends a text over a WebSocket, and waits for one.
     pub(crate) fn exchange(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    /// Sends a text over a WebSocket.
+    pub(crate) fn say(&mut self, text: &str) {
         self.write_frame(TEXT, text.as_bytes());
+    }
+
+    /// Waits for a text over a WebSocket.
+    pub(crate) fn hear(&mut self) -> String {
         loop {
             let (kind, bytes) = self.read_frame();
             match kind {
@@ -208,9 +218,16 @@ impl Connection {
 
     /// One frame; masked, as those of callers are, with a mask that changes nothing.
     fn write_frame(&mut self, kind: u8, bytes: &[u8]) {
-        let length = u8::try_from(bytes.len()).expect("a short frame");
-        assert!(length < 126, "{length} bytes");
-        let mut frame = vec![0x80 | kind, 0x80 | length, 0, 0, 0, 0];
+        let mut frame = vec![0x80 | kind];
+        match u8::try_from(bytes.len()) {
+            Ok(length) if length < 126 => frame.push(0x80 | length),
+            _ => {
+                let length = u16::try_from(bytes.len()).expect("a short text");
+                frame.push(0x80 | 126);
+                frame.extend(length.to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
         frame.extend(bytes);
         self.write(&frame);
     }
@@ -218,8 +235,21 @@ impl Connection {
     fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let mut begin = [0_u8; 2];
         self.read_exact(&mut begin);
-        assert!(begin[0] & 0x80 != 0 && begin[1] < 126, "{begin:?}");
-        let mut bytes = vec![0; usize::from(begin[1])];
+        assert!(begin[0] & 0x80 != 0 && begin[1] & 0x80 == 0, "{begin:?}");
+        let length = match begin[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.read_exact(&mut length);
+                u64::from(u16::from_be_bytes(length))
+            }
+            127 => {
+                let mut length = [0; 8];
+                self.read_exact(&mut length);
+                u64::from_be_bytes(length)
+            }
+            length => u64::from(length),
+        };
+        let mut bytes = vec![0; usize::try_from(length).expect("a text that fits")];
         self.read_exact(&mut bytes);
         (begin[0] & 0xf, bytes)
     }

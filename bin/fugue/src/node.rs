@@ -243,7 +243,7 @@ fn attend(
     let metrics = metrics.map(|(_, handle)| handle);
     let watched = runtimes.rpc.block_on(watch(engine, metrics, ended));
     if let Some(miner) = miner {
-        miner.stop(engine);
+        miner.stop();
     }
     watched
 }

@@ -18,6 +18,7 @@ mod answer;
 mod at_once;
 mod blocks;
 mod builder;
+mod feed;
 mod ground;
 mod local;
 mod orphans;
@@ -33,6 +34,7 @@ use crate::{
 };
 use alloy_rlp::Encodable;
 use builder::{Builder, Builds};
+use feed::Feed;
 use fugue_chainspec::ChainSpec;
 use fugue_executor::{Executor, Location, Mode};
 use fugue_txpool::{Added, Origin, Pool};
@@ -56,6 +58,7 @@ pub use answer::{
     PayloadVerdict, Refusal, Reply,
 };
 pub use at_once::{BuildError, BuildOrder, Contents};
+pub use feed::{ChainEvent, ChainListener};
 pub use local::SubmitError;
 pub use pool::pool_head;
 
@@ -179,6 +182,7 @@ struct Shared {
     gas_limit: u64,
     /// What built blocks say of their builder.
     extra_data: Bytes,
+    feed: Feed,
     /// Bytes of blocks in calls that wait.
     call_bytes: AtomicUsize,
     /// What transactions of the pool read and write.
@@ -258,6 +262,7 @@ impl Engine {
             retention: chain.options.retention,
             gas_limit: options.gas_limit,
             extra_data: options.extra_data.clone(),
+            feed: Feed::default(),
             call_bytes: AtomicUsize::new(0),
             footprints: chain.footprints.clone(),
             open_calls: AtomicUsize::new(0),
@@ -408,6 +413,11 @@ impl Engine {
     /// given since it started, but for children of others and blocks with a signature of nobody.
     pub fn bad_blocks(&self) -> Vec<Arc<BadBlock>> {
         self.shared.bad_blocks.all()
+    }
+
+    /// `listener` is told of what happens from here on, for as long as the caller keeps it.
+    pub fn on_event(&self, listener: &Arc<ChainListener>) {
+        self.shared.feed.add(listener);
     }
 
     /// Whether the newest fork choice named a head that is not known.

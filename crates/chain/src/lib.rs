@@ -18,6 +18,7 @@ mod error;
 mod footprints;
 mod genesis;
 mod judge;
+mod moved;
 mod options;
 mod persist;
 mod proven;
@@ -31,14 +32,15 @@ mod work;
 pub use bad_blocks::BadBlock;
 pub use chain::{Chain, Imported, Place};
 pub use engine::{
-    BuildAttributes, BuildError, BuildOrder, BuiltPayload, Contents, Engine, EngineError,
-    EngineOptions, EngineStatus, EngineThread, Forkchoice, ForkchoiceVerdict, PayloadId,
-    PayloadVerdict, Refusal, Reply, SubmitError, pool_head,
+    BuildAttributes, BuildError, BuildOrder, BuiltPayload, ChainEvent, ChainListener, Contents,
+    Engine, EngineError, EngineOptions, EngineStatus, EngineThread, Forkchoice, ForkchoiceVerdict,
+    PayloadId, PayloadVerdict, Refusal, Reply, SubmitError, pool_head,
 };
 pub use error::{ImportError, InvalidReason};
 pub use fugue_storage::{Head, LOG_SECTION_BLOCKS, LogTerms, Retention, StorageError};
 pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
+pub use moved::{HeadMove, MovedBlock};
 pub use options::{ChainOptions, HeadRule};
 pub use simulate::{
     SIMULATED_BLOCKS_MAX, SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall,

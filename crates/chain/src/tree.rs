@@ -190,18 +190,23 @@ impl Tree {
 pub(crate) fn weight(record: &BlockRecord) -> usize {
     let BlockRecord { block, total_difficulty: _, receipts, access_list, diff, storage_roots } =
         record;
-    let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
-    let receipt = |receipt: &ReceiptEnvelope| {
-        size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
-    };
     let change = |change: &AccountDiff| {
         size_of::<AccountDiff>() + change.slots.len() * size_of::<SlotDiff>()
     };
     // A transaction is about twice as large as its RLP.
     block.block().body.length() * 2
-        + receipts.iter().map(receipt).sum::<usize>()
+        + receipts_weight(receipts)
         + access_list.as_ref().map_or(0, |list| list.len())
         + diff.accounts.iter().map(change).sum::<usize>()
         + diff.codes.iter().map(|(_, code)| code.len()).sum::<usize>()
         + storage_roots.len() * 64
+}
+
+/// Bytes that receipts take in memory, about.
+pub(crate) fn receipts_weight(receipts: &[ReceiptEnvelope]) -> usize {
+    let log = |log: &Log| size_of::<Log>() + log.topics().len() * 32 + log.data.data.len();
+    let receipt = |receipt: &ReceiptEnvelope| {
+        size_of::<ReceiptEnvelope>() + receipt.logs().iter().map(log).sum::<usize>()
+    };
+    receipts.iter().map(receipt).sum()
 }

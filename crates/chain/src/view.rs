@@ -4,7 +4,7 @@ mod lookup;
 mod tries;
 mod witness;
 
-use crate::{Head, ImportError, chain::header_of};
+use crate::{Head, ImportError, chain::header_of, moved::MovedBlock};
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Stack, StateDiff, StateError, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, LogTerms, Snapshot};
@@ -185,6 +185,17 @@ impl ChainView {
         Ok(Some(ViewedBlock { hash, header, body, senders }))
     }
 
+    /// A block by its hash with its receipts, also one beside the chain; `None` if it is not known.
+    ///
+    /// # Errors
+    /// As [`ChainView::block`].
+    pub fn moved_block(&self, hash: B256) -> Result<Option<MovedBlock>, ImportError> {
+        match self.blocks.get(&hash) {
+            Some(record) => Ok(Some(MovedBlock::here(record.clone()))),
+            None => MovedBlock::stored(&self.snapshot, hash),
+        }
+    }
+
     /// The block access list, in RLP, of a block by its hash (EIP-7928); `None` if the block is not
     /// known, from before Amsterdam, or its list is pruned.
     ///
@@ -308,7 +319,7 @@ impl ChainView {
     }
 }
 
-fn viewed(record: &BlockRecord) -> ViewedBlock {
+pub(crate) fn viewed(record: &BlockRecord) -> ViewedBlock {
     let block = record.block.block();
     ViewedBlock {
         hash: record.block.hash(),

@@ -11,8 +11,16 @@
 //! An HTTP connection has no gate, as its one answer is sent before its next request is read, and
 //! as HTTP/2 must read to be allowed to write. What all connections owe together is bounded too:
 //! above that, calls are refused.
+//!
+//! Notifications count as answers. Subscriptions of a connection make them one after the other
+//! ([`Room`]), and none while too many bytes are owed: a peer that does not read is told nothing
+//! more, and what is kept for it does not grow.
 
-use crate::public::patience::Patience;
+use crate::public::{
+    error,
+    patience::Patience,
+    subscriptions::{SUBSCRIBE, UNSUBSCRIBE},
+};
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
     server::middleware::rpc::{
@@ -29,7 +37,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
 /// The server has too much to do. Source: EIP-1474, "Limit exceeded".
@@ -57,6 +65,10 @@ pub(crate) struct Flow {
     /// Bytes that all connections of the server owe.
     all_unsent: Arc<AtomicU64>,
     counts: Mutex<Counts>,
+    /// Whoever makes notifications has it.
+    room: Arc<AsyncMutex<()>>,
+    /// Told when bytes were sent.
+    paid: Notify,
 }
 
 #[derive(Default)]
@@ -72,7 +84,8 @@ struct Counts {
 impl Flow {
     pub(crate) fn new(limits: FlowLimits, all_unsent: Arc<AtomicU64>) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(limits.calls_max));
-        Arc::new(Self { limits, turns, all_unsent, counts: Mutex::default() })
+        let (counts, room, paid) = Default::default();
+        Arc::new(Self { limits, turns, all_unsent, counts, room, paid })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -115,6 +128,7 @@ impl Flow {
             counts.is_blocked = false;
         });
         self.all_unsent.fetch_sub(paid, Ordering::Relaxed);
+        self.paid.notify_one();
     }
 
     /// The peer takes no more for the moment.
@@ -122,10 +136,23 @@ impl Flow {
         self.counts().is_blocked = true;
     }
 
-    fn owe(&self, bytes: u64) {
+    /// So many bytes are on their way to be sent.
+    pub(crate) fn owe(&self, bytes: u64) {
         self.all_unsent.fetch_add(bytes, Ordering::Relaxed);
         let mut counts = self.counts();
         counts.unsent_bytes = counts.unsent_bytes.saturating_add(bytes);
+    }
+
+    /// Waits until no other subscription makes notifications for the connection.
+    pub(crate) async fn room(self: &Arc<Self>) -> Room {
+        let turn = Arc::clone(&self.room).lock_owned().await;
+        Room { flow: Arc::clone(self), _turn: turn }
+    }
+
+    /// Why a call is refused that is about notifications where there can be none.
+    fn no_notifications(&self, method: &str) -> Option<ErrorObjectOwned> {
+        let is_about_them = method == SUBSCRIBE || method == UNSUBSCRIBE;
+        (is_about_them && !self.counts().is_websocket).then(error::no_notifications)
     }
 
     /// Counts a message from here on.
@@ -139,6 +166,28 @@ impl Drop for Flow {
     fn drop(&mut self) {
         let unsent = self.counts().unsent_bytes;
         self.all_unsent.fetch_sub(unsent, Ordering::Relaxed);
+    }
+}
+
+/// The turn to make notifications for a connection.
+pub(crate) struct Room {
+    flow: Arc<Flow>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Room {
+    /// Waits until few enough bytes are unsent for one more message.
+    pub(crate) async fn opens(&self) {
+        let Flow { limits, paid, .. } = &*self.flow;
+        // What is paid between the look and the wait ends the wait at once.
+        while self.flow.counts().unsent_bytes > limits.unsent_bytes_max {
+            paid.notified().await;
+        }
+    }
+
+    /// A message of so many bytes is on its way to be sent.
+    pub(crate) fn owe(&self, bytes: usize) {
+        self.flow.owe(bytes as u64);
     }
 }
 
@@ -226,11 +275,18 @@ where
 
     fn call<'a>(
         &self,
-        request: Request<'a>,
+        mut request: Request<'a>,
     ) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
         let entered = self.flow.enter();
         let inner = self.inner.clone();
+        let refusal = self.flow.no_notifications(request.method_name());
+        if request.method_name() == SUBSCRIBE {
+            request.extensions_mut().insert(Arc::clone(&self.flow));
+        }
         async move {
+            if let Some(refusal) = refusal {
+                return MethodResponse::error(request.id, refusal);
+            }
             let turn = match entered.turn().await {
                 Ok(turn) => turn,
                 Err(refusal) => return MethodResponse::error(request.id, refusal),
@@ -246,7 +302,7 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let FlowLimits { batch_bytes_max, batch_time_max, .. } = self.flow.limits;
         let entered = self.flow.enter();
-        let inner = self.inner.clone();
+        let (inner, flow) = (self.inner.clone(), Arc::clone(&self.flow));
         async move {
             let turn = match entered.turn().await {
                 Ok(turn) => turn,
@@ -257,10 +313,15 @@ where
             let mut has_notification = false;
             for entry in batch {
                 let answer = match entry {
-                    Ok(BatchEntry::Call(request)) => match patience.check() {
-                        Ok(()) => inner.call(request).await,
-                        Err(given_up) => MethodResponse::error(request.id, given_up),
-                    },
+                    Ok(BatchEntry::Call(request)) => {
+                        let method = request.method_name();
+                        let refusal = flow.no_notifications(method);
+                        let refusal = refusal.or_else(|| error::if_subscribed_in_a_batch(method));
+                        match refusal.or_else(|| patience.check().err()) {
+                            None => inner.call(request).await,
+                            Some(refusal) => MethodResponse::error(request.id, refusal),
+                        }
+                    }
                     Ok(BatchEntry::Notification(notification)) => {
                         has_notification = true;
                         inner.notification(notification).await;
@@ -330,9 +391,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::public::error;
     use serde_json::{Value, json};
-    use std::future::ready;
+    use std::{future::ready, pin::pin};
 
     const HOUR: Duration = Duration::from_secs(3600);
     const LIMITS: FlowLimits = FlowLimits {
@@ -458,6 +518,50 @@ mod tests {
                 ])
             );
             assert_eq!(inner.0.load(Ordering::Relaxed), begun);
+        }
+    }
+
+    fn poll(future: std::pin::Pin<&mut impl Future>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test]
+    async fn notifications_wait_for_each_other_and_while_too_much_is_unsent() {
+        let (flow, all_unsent) = flow(true);
+        let room = flow.room().await;
+        room.opens().await;
+        room.owe(11);
+        assert_eq!(all_unsent.load(Ordering::Relaxed), 11);
+        let mut next = pin!(flow.room());
+        {
+            let mut opens = pin!(room.opens());
+            assert!(!poll(opens.as_mut()) && !poll(next.as_mut()));
+            flow.sent(1);
+            opens.await;
+        }
+        assert!(!poll(next.as_mut()));
+        drop(room);
+        next.await.opens().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_is_notified_over_http_and_a_batch_subscribes_to_nothing() {
+        let answered = |answer: &MethodResponse| -> i64 {
+            let answer: Value = serde_json::from_str(answer.as_json().get()).unwrap();
+            answer.get(0).unwrap_or(&answer)["error"]["code"].as_i64().unwrap()
+        };
+        let call = |method| Request::borrowed(method, None, Id::Number(1));
+        // What is begun is answered with -32005.
+        for (method, is_websocket, alone, in_a_batch) in [
+            (SUBSCRIBE, false, -32601, -32601),
+            (UNSUBSCRIBE, false, -32601, -32601),
+            (SUBSCRIBE, true, -32005, -32000),
+            (UNSUBSCRIBE, true, -32005, -32005),
+        ] {
+            let bounded = FlowLayer::new(flow(is_websocket).0).layer(Counting::default());
+            assert_eq!(answered(&bounded.call(call(method)).await), alone, "{method}");
+            let batch = Batch::from(vec![Ok(BatchEntry::Call(call(method)))]);
+            assert_eq!(answered(&bounded.batch(batch).await), in_a_batch, "{method}");
         }
     }
 }

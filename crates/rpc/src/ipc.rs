@@ -9,15 +9,21 @@
 //! | accepting | at the start | connections | [`RunningIpc::stop`] |
 //! | a connection | accepted | answers, in order | ended with the accepting |
 //! | writing | with its connection | - | at the end of its connection |
-//! | a subscription | asked for | notifications | ended with its connection |
+//! | a subscription | asked for, by jsonrpsee | notifications | ended when the writing ends |
 
 mod frame;
 
-use crate::{public::patience::Patience, server::ServerError};
+use crate::{
+    flow::{Flow, FlowLimits},
+    ids::RandomIds,
+    public::{error, patience::Patience},
+    server::ServerError,
+};
 use frame::Framer;
 use jsonrpsee::{
-    MethodResponse, Methods,
-    types::{ErrorObjectOwned, Request},
+    BoundedSubscriptions, ConnectionId, MethodCallback, MethodResponse, MethodSink, Methods,
+    SubscriptionState,
+    types::{ErrorCode, ErrorObjectOwned, Params, Request, error::reject_too_many_subscriptions},
 };
 use serde::Deserialize;
 use serde_json::{
@@ -49,8 +55,19 @@ pub const IPC_BATCH_BYTES_MAX: usize = 250_000_000;
 pub const IPC_CONNECTIONS_MAX: usize = 64;
 /// How long calls of a batch are begun; further ones are given up.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(60);
-/// Answers and notifications that wait to be written, for each connection and each subscription.
+/// Answers and notifications of a connection that wait to be written.
 const WAITING_MAX: usize = 256;
+/// Subscriptions of a connection.
+const SUBSCRIPTIONS_MAX: u32 = 1_024;
+/// What a connection may have under way: its calls are worked on one after the other, and more than
+/// so many unsent bytes hold its notifications back.
+const FLOW: FlowLimits = FlowLimits {
+    calls_max: 1,
+    unsent_bytes_max: 64 * 1024 * 1024,
+    all_unsent_bytes_max: u64::MAX,
+    batch_bytes_max: IPC_BATCH_BYTES_MAX,
+    batch_time_max: BATCH_TIME_MAX,
+};
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Of the socket: its owner alone may use it.
@@ -162,13 +179,15 @@ async fn accept(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
+    let mut ids = (0_usize..).map(ConnectionId);
     loop {
         tokio::select! {
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < IPC_CONNECTIONS_MAX => {
-                    connections.spawn(serve(stream, methods.clone()));
+                    let id = ids.next().unwrap_or_default();
+                    connections.spawn(serve(stream, methods.clone(), id));
                 }
                 Ok(_) => {
                     let max = IPC_CONNECTIONS_MAX;
@@ -186,12 +205,21 @@ async fn accept(
     let _ = fs::remove_file(path);
 }
 
-async fn serve(stream: UnixStream, methods: Methods) {
+async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
     let (mut reader, writer) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let writing = tokio::spawn(write(writer, receiver));
-    let subscriptions = JoinSet::new();
-    let mut caller = Caller { methods, sender, subscriptions, batch_time_max: BATCH_TIME_MAX };
+    let flow = Flow::new(FLOW, Arc::default());
+    // Dropped when nothing more comes in, or when this is ended.
+    let (open, closed) = oneshot::channel();
+    let writing = tokio::spawn(write(writer, receiver, Arc::clone(&flow), closed));
+    let mut caller = Caller {
+        methods,
+        sender,
+        flow,
+        id,
+        subscriptions: BoundedSubscriptions::new(SUBSCRIPTIONS_MAX),
+        batch_time_max: BATCH_TIME_MAX,
+    };
     let mut framer = Framer::new(IPC_MESSAGE_BYTES_MAX);
     let mut read = vec![0; READ_BYTES];
     'connection: while let Ok(count @ 1..) = reader.read(&mut read).await {
@@ -210,17 +238,36 @@ async fn serve(stream: UnixStream, methods: Methods) {
             }
         }
     }
-    // Ends the subscriptions, and with the last sender the writing.
-    drop(caller);
+    drop((caller, open));
     let _ = writing.await;
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut receiver: mpsc::Receiver<Box<RawValue>>) {
-    while let Some(message) = receiver.recv().await {
-        let written = writer.write_all(message.get().as_bytes()).await;
+/// Writes until the connection is `closed`, and then what is left. Subscriptions end when this no
+/// longer takes what they send.
+async fn write(
+    mut writer: OwnedWriteHalf,
+    mut receiver: mpsc::Receiver<Box<RawValue>>,
+    flow: Arc<Flow>,
+    mut closed: oneshot::Receiver<()>,
+) {
+    let mut is_open = true;
+    loop {
+        let message = tokio::select! {
+            biased;
+            _ = &mut closed, if is_open => {
+                receiver.close();
+                is_open = false;
+                continue;
+            }
+            message = receiver.recv() => message,
+        };
+        let Some(message) = message else { break };
+        let bytes = message.get().as_bytes();
+        let written = writer.write_all(bytes).await;
         if written.is_err() || writer.write_all(b"\n").await.is_err() {
             break;
         }
+        flow.sent(bytes.len() as u64);
     }
 }
 
@@ -228,7 +275,9 @@ async fn write(mut writer: OwnedWriteHalf, mut receiver: mpsc::Receiver<Box<RawV
 struct Caller {
     methods: Methods,
     sender: mpsc::Sender<Box<RawValue>>,
-    subscriptions: JoinSet<()>,
+    flow: Arc<Flow>,
+    id: ConnectionId,
+    subscriptions: BoundedSubscriptions,
     batch_time_max: Duration,
 }
 
@@ -244,13 +293,12 @@ struct Shape<'a> {
 impl Caller {
     /// Whether the other side still reads.
     async fn send(&self, message: Box<RawValue>) -> bool {
+        self.flow.owe(message.get().len() as u64);
         self.sender.send(message).await.is_ok()
     }
 
     /// Answers a message. Says whether the other side still reads.
     async fn answer(&mut self, message: &[u8]) -> bool {
-        // Subscriptions that have ended.
-        while self.subscriptions.try_join_next().is_some() {}
         let Ok(text) = std::str::from_utf8(message) else {
             return self.send(failed(PARSE_ERROR)).await;
         };
@@ -277,7 +325,7 @@ impl Caller {
         let mut bytes = 0_usize;
         for call in calls {
             let answer = match patience.check() {
-                Ok(()) => self.call(call.get()).await,
+                Ok(()) => self.call_in_a_batch(call.get()).await,
                 Err(given_up) => refuse(call.get(), given_up),
             };
             let Some(answer) = answer else { continue };
@@ -290,33 +338,48 @@ impl Caller {
         if answers.is_empty() { None } else { to_raw_value(&answers).ok() }
     }
 
-    /// `None` for a notification, which is not answered.
+    /// As [`Caller::call`], but subscribes to nothing.
+    async fn call_in_a_batch(&mut self, text: &str) -> Option<Box<RawValue>> {
+        if let Ok(request) = serde_json::from_str::<Request<'_>>(text)
+            && let Some(refusal) = error::if_subscribed_in_a_batch(request.method_name())
+        {
+            return Some(MethodResponse::error(request.id, refusal).into_json());
+        }
+        self.call(text).await
+    }
+
+    /// `None` for a notification, which is not answered, and for a subscription, which has answered
+    /// by itself already.
     async fn call(&mut self, text: &str) -> Option<Box<RawValue>> {
-        let Ok((answer, mut news)) = self.methods.raw_json_request(text, WAITING_MAX).await else {
+        let Ok(request) = serde_json::from_str::<Request<'_>>(text) else {
             return no_request(text);
         };
-        // Only a subscription keeps the channel open.
-        let first = match news.try_recv() {
-            Ok(message) => Some(message),
-            Err(mpsc::error::TryRecvError::Empty) => None,
-            Err(mpsc::error::TryRecvError::Disconnected) => return Some(answer),
-        };
-        let sender = self.sender.clone();
-        self.subscriptions.spawn(async move {
-            let mut next = first;
-            loop {
-                if let Some(message) = next
-                    && sender.send(message).await.is_err()
-                {
-                    break;
-                }
-                next = news.recv().await;
-                if next.is_none() {
-                    break;
-                }
+        let Request { id, method, params, mut extensions, .. } = request;
+        let params = Params::new(params.as_deref().map(RawValue::get));
+        let (max, connection) = (usize::MAX, self.id);
+        let response = match self.methods.method(&method) {
+            None => MethodResponse::error(id, ErrorCode::MethodNotFound),
+            Some(MethodCallback::Sync(call)) => call(id, params, max, extensions),
+            Some(MethodCallback::Async(call)) => {
+                call(id.into_owned(), params.into_owned(), connection, max, extensions).await
             }
-        });
-        Some(answer)
+            Some(MethodCallback::Unsubscription(call)) => {
+                call(id, params, connection, max, extensions)
+            }
+            Some(MethodCallback::Subscription(call)) => match self.subscriptions.acquire() {
+                Some(subscription_permit) => {
+                    extensions.insert(Arc::clone(&self.flow));
+                    let (conn_id, id_provider) = (connection, &RandomIds);
+                    let state = SubscriptionState { conn_id, id_provider, subscription_permit };
+                    call(id, params, MethodSink::new(self.sender.clone()), state, extensions).await
+                }
+                None => {
+                    let max = self.subscriptions.max();
+                    MethodResponse::error(id, reject_too_many_subscriptions(max))
+                }
+            },
+        };
+        (!response.is_subscription()).then(|| response.into_json())
     }
 }
 
@@ -348,8 +411,10 @@ fn failed((code, message): (i32, &str)) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::public::error;
-    use jsonrpsee::RpcModule;
+    use jsonrpsee::{
+        RpcModule,
+        core::{SubscriptionError, to_json_raw_value},
+    };
     use serde_json::Value;
     use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -400,8 +465,14 @@ mod tests {
     #[tokio::test]
     async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
         let (sender, _receiver) = mpsc::channel(1);
-        let (subscriptions, batch_time_max) = (JoinSet::new(), Duration::ZERO);
-        let mut caller = Caller { methods: methods(), sender, subscriptions, batch_time_max };
+        let mut caller = Caller {
+            methods: methods(),
+            sender,
+            flow: Flow::new(FLOW, Arc::default()),
+            id: ConnectionId::default(),
+            subscriptions: BoundedSubscriptions::new(1),
+            batch_time_max: Duration::ZERO,
+        };
         let call = r#"{"jsonrpc":"2.0","id":7,"method":"test_echo","params":[7]}"#;
         let note = r#"{"jsonrpc":"2.0","method":"test_echo","params":[9]}"#;
         let answers = caller.batch(&format!("[{call},{note},{{}},{call}]")).await.unwrap();
@@ -426,5 +497,81 @@ mod tests {
         fs::write(&path, "kept").unwrap();
         assert!(start_ipc_server(socket(&folder), methods()).await.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+    }
+
+    /// A method that counts up to its argument for those who subscribe, and what tells that one of
+    /// them has gone.
+    fn counting() -> (Methods, mpsc::UnboundedReceiver<()>) {
+        let (sender, gone) = mpsc::unbounded_channel::<()>();
+        let mut module = RpcModule::new(sender);
+        let [count, counted, stop] = ["test_count", "test_counted", "test_stop"];
+        let registered = module.register_subscription(
+            count,
+            counted,
+            stop,
+            |params, pending, gone, _| async move {
+                let to = params.one::<u64>().unwrap();
+                let sink = pending.accept().await?;
+                for number in 1..=to {
+                    sink.send(to_json_raw_value(&number)?).await?;
+                }
+                sink.closed().await;
+                gone.send(())?;
+                Ok::<_, SubscriptionError>(())
+            },
+        );
+        registered.unwrap();
+        (module.into(), gone)
+    }
+
+    async fn say(stream: &mut BufReader<UnixStream>, method: &str, argument: Value) {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [argument] });
+        stream.write_all(call.to_string().as_bytes()).await.unwrap();
+    }
+
+    async fn heard(stream: &mut BufReader<UnixStream>) -> Value {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_subscription_is_answered_then_notifies_and_ends_when_it_is_told_to() {
+        let (folder, (methods, mut gone)) = (tempfile::tempdir().unwrap(), counting());
+        let server = start_ipc_server(socket(&folder), methods).await.unwrap();
+        let mut stream = BufReader::new(UnixStream::connect(server.path()).await.unwrap());
+        say(&mut stream, "test_count", json!(3)).await;
+        let id = heard(&mut stream).await["result"].take();
+        assert!(id.as_str().is_some_and(|id| id.starts_with("0x")), "{id}");
+        for number in 1..=3 {
+            let told = heard(&mut stream).await;
+            assert_eq!(told["method"], "test_counted");
+            assert_eq!(told["params"], json!({ "subscription": id, "result": number }));
+        }
+        say(&mut stream, "test_stop", id.clone()).await;
+        assert_eq!(heard(&mut stream).await["result"], true);
+        gone.recv().await.unwrap();
+        say(&mut stream, "test_stop", id).await;
+        assert_eq!(heard(&mut stream).await["result"], false);
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn subscriptions_are_of_their_connection_and_end_with_it_or_the_server() {
+        let (folder, (methods, mut gone)) = (tempfile::tempdir().unwrap(), counting());
+        let server = start_ipc_server(socket(&folder), methods).await.unwrap();
+        let connect =
+            || async { BufReader::new(UnixStream::connect(server.path()).await.unwrap()) };
+        let (mut one, mut other) = (connect().await, connect().await);
+        say(&mut one, "test_count", json!(0)).await;
+        let id = heard(&mut one).await["result"].take();
+        say(&mut other, "test_stop", id).await;
+        assert_eq!(heard(&mut other).await["result"], false);
+        drop(one);
+        gone.recv().await.unwrap();
+        say(&mut other, "test_count", json!(0)).await;
+        heard(&mut other).await;
+        server.stop().await;
+        gone.recv().await.unwrap();
     }
 }

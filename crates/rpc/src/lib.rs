@@ -12,6 +12,7 @@ mod engine;
 mod flow;
 mod guard;
 mod hosts;
+mod ids;
 mod ipc;
 mod module;
 mod own;

@@ -12,6 +12,8 @@
 //!
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
+//!
+//! What goes on between calls is in [`live`]: filters, subscriptions, calls that wait for a block.
 
 mod admin;
 mod args;
@@ -19,11 +21,14 @@ mod block_ref;
 mod debug;
 pub(crate) mod error;
 mod eth;
+mod feed;
+mod live;
 mod net;
 mod overrides;
 pub(crate) mod patience;
 mod revert;
 pub(crate) mod rpc;
+pub(crate) mod subscriptions;
 mod testing;
 mod txpool;
 mod web3;
@@ -38,8 +43,9 @@ use fugue_types::B256;
 use jsonrpsee::{
     RpcModule,
     core::{JsonRawValue, RegisterMethodError, to_json_raw_value},
-    types::{ErrorObjectOwned, Params},
+    types::ErrorObjectOwned,
 };
+use live::Live;
 use patience::{Patience, PatientView, Waiting};
 use serde::Serialize;
 use std::{
@@ -88,6 +94,20 @@ pub struct Limits {
     pub proof_changes_max: usize,
     /// Bytes of an execution witness: half of those of the answer.
     pub witness_bytes_max: usize,
+    /// Filters that are open (`eth_newFilter` and its like); more are refused.
+    pub filters_max: usize,
+    /// How long a filter stays open that is not asked for.
+    pub filter_idle_max: Duration,
+    /// Subscriptions of all connections; more are refused.
+    pub subscriptions_max: usize,
+    /// Addresses and topics of all filters of logs that are open or subscribed to, 300 bytes each;
+    /// filters with more are refused.
+    pub terms_max: usize,
+    /// Calls that wait for a block with their transaction (`eth_sendRawTransactionSync`); more are
+    /// refused.
+    pub sync_waits_max: usize,
+    /// How long such a call waits, if it does not ask for less.
+    pub sync_wait_max: Duration,
     /// Transactions that are sent here are local: they give way last, and survive a restart.
     pub are_sent_local: bool,
 }
@@ -110,6 +130,13 @@ impl Default for Limits {
             proof_blocks_max: 100_000,
             proof_changes_max: 200_000,
             witness_bytes_max: 64 * 1024 * 1024,
+            filters_max: 1_024,
+            filter_idle_max: Duration::from_secs(300),
+            subscriptions_max: 16_384,
+            terms_max: 131_072,
+            sync_waits_max: 256,
+            // Two slots and a half: long enough for a block to come.
+            sync_wait_max: Duration::from_secs(30),
             are_sent_local: true,
         }
     }
@@ -144,6 +171,8 @@ pub(crate) struct Context {
     datadir: Option<Arc<Path>>,
     /// The tip that was suggested last, and for which head.
     tip: Arc<Mutex<Option<(B256, u128)>>>,
+    /// What goes on between calls.
+    live: Arc<Live>,
     /// Of the call that this copy is for.
     patience: Patience,
 }
@@ -197,23 +226,26 @@ pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMet
             })?;
         } else {
             module.register_async_method(name, move |params, context, _| {
-                on_a_thread(params, context, class, method)
+                on_a_thread(context, class, move |context| method(context, Args::new(&params)?))
             })?;
         }
     }
     if !has_datadir {
         module.remove_method(admin::DATADIR);
     }
+    module.register_async_method("eth_sendRawTransactionSync", |params, context, _| {
+        eth::send_raw_sync(params, context)
+    })?;
+    subscriptions::register(&mut module)?;
     Ok(module)
 }
 
-/// Waits for permits, and runs the method where it may block.
-async fn on_a_thread(
-    params: Params<'static>,
+/// Waits for permits, and works where that may block.
+async fn on_a_thread<T: Send + 'static>(
     context: Arc<Context>,
     class: Class,
-    method: Method,
-) -> Answer {
+    work: impl FnOnce(&Context) -> Result<T, ErrorObjectOwned> + Send + 'static,
+) -> Result<T, ErrorObjectOwned> {
     let Limits { waiting_calls_max, call_time_max, .. } = context.limits;
     let counted = Counted::new(&context.waiting_calls, waiting_calls_max).ok_or_else(|| {
         error::refused(format!("{waiting_calls_max} calls wait already, the most: ask later"))
@@ -228,7 +260,7 @@ async fn on_a_thread(
     let patience = Patience::new(call_time_max, Arc::clone(&waiting.0));
     let context = Context { patience, ..Context::clone(&context) };
     let run = tokio::task::spawn_blocking(move || {
-        let answer = Args::new(&params).and_then(|args| method(&context, args));
+        let answer = work(&context);
         drop((permits, counted));
         answer
     });
@@ -276,6 +308,7 @@ impl Context {
     /// Of a node; its copies share their limits.
     pub(crate) fn new(engine: Engine, limits: Limits) -> Self {
         Self {
+            live: Arc::new(Live::new(&engine, &limits)),
             engine,
             limits,
             codes: Arc::new(CodeCache::new()),

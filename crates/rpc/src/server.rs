@@ -12,6 +12,7 @@ use crate::{
     flow::{Flow, FlowLayer, FlowLimits, NoteUpgrade},
     guard::GuardLayer,
     hosts::{ANY, Hosts, Origins},
+    ids::RandomIds,
     socket::{IdleStream, Serving, SocketLimits, accept},
 };
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
@@ -368,6 +369,7 @@ fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuil
         .max_response_body_size(response_bytes_max)
         .max_connections(connections_max)
         .max_subscriptions_per_connection(subscriptions_max)
+        .set_id_provider(RandomIds)
         .set_message_buffer_capacity(WAITING_ANSWERS_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(batch_max))
         .enable_ws_ping(PingConfig::default());

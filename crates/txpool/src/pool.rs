@@ -18,7 +18,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -58,12 +58,12 @@ pub struct Pool {
     holdings: RwLock<Holdings>,
     /// Of the holdings, to be read without waiting for them.
     version: AtomicU64,
-    observer: RwLock<Option<Arc<Observer>>>,
+    observers: RwLock<Vec<Weak<Observer>>>,
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { options, holdings: _, version: _, observer: _ } = self;
+        let Self { options, holdings: _, version: _, observers: _ } = self;
         let status = self.status();
         f.debug_struct("Pool").field("options", options).field("status", &status).finish()
     }
@@ -73,7 +73,7 @@ impl Pool {
     /// An empty pool.
     pub fn new(options: PoolOptions, head: PoolHead) -> Self {
         let holdings = RwLock::new(Holdings::new(head));
-        Self { options, holdings, version: AtomicU64::new(0), observer: RwLock::new(None) }
+        Self { options, holdings, version: AtomicU64::new(0), observers: RwLock::default() }
     }
 
     /// The bounds.
@@ -303,18 +303,21 @@ impl Pool {
     }
 
     /// `observer` is told of every transaction that becomes executable, on the thread that made it
-    /// so, outside of the lock: it may use the pool. A later observer replaces it.
-    pub fn on_pending(&self, observer: Box<Observer>) {
-        *self.observer.write() = Some(Arc::from(observer));
+    /// so, outside of the lock: it may use the pool. It is told for as long as the caller keeps it.
+    pub fn on_pending(&self, observer: &Arc<Observer>) {
+        let mut observers = self.observers.write();
+        observers.retain(|known| known.strong_count() > 0);
+        observers.push(Arc::downgrade(observer));
     }
 
     fn announce(&self, log: &Log) {
         if log.pending.is_empty() {
             return;
         }
-        let observer = self.observer.read().clone();
-        if let Some(observer) = observer {
-            for tx in &log.pending {
+        let observers: Vec<Arc<Observer>> =
+            self.observers.read().iter().filter_map(Weak::upgrade).collect();
+        for tx in &log.pending {
+            for observer in &observers {
                 observer(tx);
             }
         }

@@ -11,11 +11,15 @@ use fugue_chain::{
 };
 use fugue_chainspec::Fork;
 use fugue_state::MemoryState;
+use fugue_txpool::{Observer, PooledTx};
 use fugue_types::{Address, B256, Header, U256, keccak256};
 use fugue_workload::place_system_contracts;
 use serde_json::{Map, Value, json};
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -125,8 +129,10 @@ fn blobs(target: u64, max: u64, update_fraction: u64) -> Value {
 /// The thread that makes blocks.
 pub(crate) struct Miner {
     thread: JoinHandle<()>,
-    /// Dropped, it ends the thread.
+    /// Dropped with the observer, it ends the thread.
     wake: SyncSender<()>,
+    /// Wakes the thread when the pool has something to include.
+    observer: Arc<Observer>,
 }
 
 impl Miner {
@@ -139,20 +145,20 @@ impl Miner {
         let (wake, woken) = sync_channel(1);
         let told = wake.clone();
         // A full channel already wakes the thread.
-        engine.pool().on_pending(Box::new(move |_| {
+        let observer: Arc<Observer> = Arc::new(move |_: &Arc<PooledTx>| {
             let _ = told.try_send(());
-        }));
+        });
+        engine.pool().on_pending(&observer);
         let run = move || run(&engine, block_time, &woken);
         let thread = std::thread::Builder::new().name("fugue-dev".to_owned()).spawn(run);
         let thread = thread.map_err(|error| UsageError(format!("the dev chain: {error}")))?;
-        Ok(Self { thread, wake })
+        Ok(Self { thread, wake, observer })
     }
 
     /// Ends the thread; a block that is being made is made to its end. The engine must be running.
-    pub(crate) fn stop(self, engine: &Engine) {
-        let Self { thread, wake } = self;
-        engine.pool().on_pending(Box::new(|_| ()));
-        drop(wake);
+    pub(crate) fn stop(self) {
+        let Self { thread, wake, observer } = self;
+        drop((wake, observer));
         let _ = thread.join();
     }
 }

@@ -1,9 +1,11 @@
 //! What the pool of transactions is told when the head moves.
 
-use crate::{Chain, ChainView, Head, ImportError};
+use crate::{
+    ChainView, ImportError,
+    moved::{Moved, MovedBlock},
+};
 use fugue_chainspec::{ChainSpec, Fork, Rules};
-use fugue_state::{Account, AccountDiff, StateError, StateView};
-use fugue_storage::BlockRecord;
+use fugue_state::{Account, StateError, StateView};
 use fugue_txpool::{Advanced, Best, HeadUpdate, MinedTx, Pool, PoolHead, PooledTx, SidecarForm};
 use fugue_types::{
     Address, AddressMap, B256, Bytes, HashSet, Header, Transaction, TransactionTrait as _, U256,
@@ -78,20 +80,19 @@ pub(crate) fn best_of_fork(
     })
 }
 
-/// The head moved from `before` to that of the view. `None` if the view cannot tell what the pool
-/// must know: its guesses are then those of an older head.
+/// The head moved to that of the view. `None` if the view cannot tell what the pool must know: its
+/// guesses are then those of an older head.
 pub(crate) fn advance(
     pool: &Pool,
-    chain: &Chain,
     view: &ChainView,
-    before: Head,
+    moved: &Moved,
 ) -> Result<Option<Advanced>, ImportError> {
     let head = view.head();
     let Some((hash, header)) = view.header(head.number)? else { return Ok(None) };
-    let Moved { left, joined, is_whole } = Moved::between(chain, before, head)?;
+    let Moved { left, joined, .. } = moved;
 
-    let accounts = if is_whole {
-        changed(&left, &joined)
+    let accounts = if moved.are_changes_known() {
+        changed(left, joined)
     } else {
         // What changed is not in memory: all who have transactions are looked at.
         let content = pool.content();
@@ -109,7 +110,7 @@ pub(crate) fn advance(
     let mined: Vec<_> =
         mined.map(|(tx, sender)| MinedTx { hash: *tx.hash(), sender, nonce: tx.nonce() }).collect();
     let update = HeadUpdate {
-        head: pool_head(&chain.spec, hash, &header),
+        head: pool_head(view.spec(), hash, &header),
         mined: &mined,
         returned: &returned,
         changed: &accounts,
@@ -176,90 +177,4 @@ fn read(
     addresses: &HashSet<Address>,
 ) -> Result<Vec<(Address, Option<Account>)>, StateError> {
     addresses.iter().map(|address| Ok((*address, state.account(*address)?))).collect()
-}
-
-/// A block that left the chain or joined it.
-enum MovedBlock {
-    Here(Arc<BlockRecord>),
-    /// Durable: what it changed is not in memory.
-    Stored {
-        parent: B256,
-        txs: Vec<Transaction>,
-        senders: Vec<Address>,
-    },
-}
-
-impl MovedBlock {
-    /// `None` if it is neither in the tree nor in the store.
-    fn load(chain: &Chain, hash: B256) -> Result<Option<Self>, ImportError> {
-        if let Some(record) = chain.tree.get(hash) {
-            return Ok(Some(Self::Here(record.clone())));
-        }
-        let snapshot = chain.snapshot()?;
-        let Some(number) = snapshot.number(hash)? else { return Ok(None) };
-        let (_, header) = snapshot.header(number)?;
-        let (txs, senders) = (snapshot.body(number)?.transactions, snapshot.senders(number)?);
-        Ok(Some(Self::Stored { parent: header.parent_hash, txs, senders }))
-    }
-
-    fn parent(&self) -> B256 {
-        match self {
-            Self::Here(record) => record.block.block().header.parent_hash,
-            Self::Stored { parent, .. } => *parent,
-        }
-    }
-
-    /// Its transactions with their senders.
-    fn sent(&self) -> impl Iterator<Item = (&Transaction, Address)> {
-        let (txs, senders) = match self {
-            Self::Here(record) => (&record.block.block().body.transactions, record.block.senders()),
-            Self::Stored { txs, senders, .. } => (txs, senders.as_slice()),
-        };
-        txs.iter().zip(senders.iter().copied())
-    }
-
-    /// What it changed, as far as that is known.
-    fn changes(&self) -> &[AccountDiff] {
-        match self {
-            Self::Here(record) => &record.diff.accounts,
-            Self::Stored { .. } => &[],
-        }
-    }
-}
-
-/// The blocks between two heads, each side lowest first.
-struct Moved {
-    left: Vec<MovedBlock>,
-    joined: Vec<MovedBlock>,
-    /// Both sides go down to where they meet, and it is known what all of them changed.
-    is_whole: bool,
-}
-
-impl Moved {
-    fn between(chain: &Chain, before: Head, after: Head) -> Result<Self, ImportError> {
-        let (mut one, mut other) = (before, after);
-        let (mut left, mut joined, mut is_whole) = (Vec::new(), Vec::new(), true);
-        while one.hash != other.hash {
-            let (at, blocks) = if one.number >= other.number {
-                (&mut one, &mut left)
-            } else {
-                (&mut other, &mut joined)
-            };
-            let Some(block) = MovedBlock::load(chain, at.hash)? else {
-                is_whole = false;
-                break;
-            };
-            if matches!(block, MovedBlock::Stored { .. }) {
-                is_whole = false;
-                if blocks.len() >= RETURNED_BLOCKS_MAX {
-                    break;
-                }
-            }
-            *at = Head { number: at.number.saturating_sub(1), hash: block.parent() };
-            blocks.push(block);
-        }
-        left.reverse();
-        joined.reverse();
-        Ok(Self { left, joined, is_whole })
-    }
 }

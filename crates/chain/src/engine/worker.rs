@@ -5,10 +5,16 @@ use super::{
     PayloadId, PayloadVerdict, Refusal, Reply, Shared,
     blocks::Lineage,
     builder::{Job, job_id},
+    feed::ChainEvent,
     orphans::Orphans,
     pool,
 };
-use crate::{Chain, ChainView, Head, ImportError, Place, tree::Invalid, view::Marks};
+use crate::{
+    Chain, ChainView, Head, ImportError, Place,
+    moved::{HeadMove, Moved},
+    tree::Invalid,
+    view::Marks,
+};
 use alloy_rlp::Decodable;
 use fugue_executor::Location;
 use fugue_storage::{Journal, Snapshot};
@@ -173,7 +179,7 @@ impl Worker {
         self.journal = Some(journal);
         self.rewrite_journal()?;
         self.publish()?;
-        self.move_pool(self.chain.durable());
+        self.tell_of_move(self.chain.durable());
         Ok(())
     }
 
@@ -440,7 +446,7 @@ impl Worker {
         }
         self.publish()?;
         if before.hash != state.head {
-            self.move_pool(before);
+            self.tell_of_move(before);
         }
         // What becomes of a batch is no answer to this fork choice, which stands.
         match self.persist_if_full() {
@@ -451,12 +457,19 @@ impl Worker {
         Ok(Some(()))
     }
 
-    /// Tells the pool which transactions have left the chain and which have come.
-    fn move_pool(&mut self, before: Head) {
+    /// Tells the pool which transactions have left the chain and which have come, and then whoever
+    /// listens which blocks have.
+    fn tell_of_move(&mut self, before: Head) {
+        let shared = self.shared.clone();
+        let view = shared.view.read().clone();
         // The pool is a guess of what comes next: a block that cannot be read any more is no reason
         // to refuse the fork choice.
-        let view = self.shared.view.read().clone();
-        let _ = pool::advance(&self.shared.pool, &self.chain, &view, before);
+        let moved = Moved::between(&self.chain, before, view.head());
+        if let Ok(moved) = &moved {
+            let _ = pool::advance(&shared.pool, &view, moved);
+        }
+        let told = || moved.map(|moved| HeadMove::of(&moved)).unwrap_or_default();
+        shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
     }
 
     fn build(&mut self, attributes: BuildAttributes) -> Result<PayloadId, EngineError> {
@@ -580,8 +593,12 @@ impl Worker {
             times: self.chain.times(),
             ..self.status.clone()
         };
+        let is_syncing = status.is_syncing;
         self.status = status.clone();
-        *self.shared.status.lock() = status;
+        let before = std::mem::replace(&mut *self.shared.status.lock(), status);
+        if before.is_syncing != is_syncing {
+            self.shared.feed.tell(|| ChainEvent::Syncing(is_syncing));
+        }
     }
 }
 

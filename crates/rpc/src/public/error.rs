@@ -1,16 +1,19 @@
 //! The errors that the methods answer with, and their codes.
 
-use crate::public::patience::GIVEN_UP;
+use crate::public::{patience::GIVEN_UP, subscriptions::SUBSCRIBE};
 use fugue_chain::{ImportError, StorageError};
 use fugue_evm::CallError;
 use fugue_executor::BlockError;
 use fugue_state::StateError;
 use fugue_txpool::PoolError;
+use fugue_types::B256;
 use jsonrpsee::types::ErrorObjectOwned;
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 /// An argument is wrong. Source: JSON-RPC 2.0.
 pub(crate) const INVALID_PARAMS: i32 = -32602;
+/// There is no such method, or not on this connection. Source: JSON-RPC 2.0.
+const METHOD_NOT_FOUND: i32 = -32601;
 /// We are broken. Source: JSON-RPC 2.0.
 pub(crate) const INTERNAL: i32 = -32603;
 /// It was refused. Source: EIP-1474, "Invalid input".
@@ -19,6 +22,10 @@ pub(crate) const REFUSED: i32 = -32000;
 pub(crate) const NOT_FOUND: i32 = -32001;
 /// A tag that names no block yet. Source: execution-apis, "Unknown block".
 pub(crate) const UNKNOWN_BLOCK: i32 = -39001;
+/// A transaction was taken in, and is in no block yet. Source: EIP-7966.
+const NOT_INCLUDED: i32 = 4;
+/// A transaction was taken in, and no block can have it yet. Source: EIP-7966.
+const NOT_READY: i32 = 5;
 /// Source: execution-apis, "Pruned history unavailable".
 pub(crate) const PRUNED: i32 = 4444;
 
@@ -41,6 +48,36 @@ pub(crate) fn refused(message: impl Into<String>) -> ErrorObjectOwned {
 pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
     tracing::error!(target: "fugue::rpc", %cause, "a request was not answered");
     with_code(INTERNAL, "internal error")
+}
+
+/// Over HTTP nobody can be notified. The code and the words are those of geth.
+pub(crate) fn no_notifications() -> ErrorObjectOwned {
+    with_code(METHOD_NOT_FOUND, "notifications not supported")
+}
+
+/// The answer to a batch is sent after notifications might have been, so a batch subscribes to
+/// nothing.
+pub(crate) fn if_subscribed_in_a_batch(method: &str) -> Option<ErrorObjectOwned> {
+    (method == SUBSCRIBE).then(|| refused(format!("{SUBSCRIBE} cannot be part of a batch")))
+}
+
+/// There is no filter with this id, or it was not asked for too long. The words are those of geth.
+pub(crate) fn filter_not_found() -> ErrorObjectOwned {
+    refused("filter not found")
+}
+
+/// No block had the transaction with this hash in time.
+pub(crate) fn not_included(hash: B256, waited: Duration) -> ErrorObjectOwned {
+    let seconds = waited.as_secs_f64();
+    let told = format!("the transaction is in the pool, but no block had it within {seconds} s");
+    ErrorObjectOwned::owned(NOT_INCLUDED, told, Some(hash))
+}
+
+/// The transaction with this hash waits for others, or for funds.
+pub(crate) fn not_ready(hash: B256) -> ErrorObjectOwned {
+    let told = "the transaction is in the pool, but cannot be executed yet: there is a gap in the \
+                nonces before it, or its sender lacks funds";
+    ErrorObjectOwned::owned(NOT_READY, told, Some(hash))
 }
 
 /// The block that a state was asked for is not in the chain.

@@ -4,18 +4,23 @@ pub(super) mod access_lists;
 pub(super) mod blocks;
 mod call_many;
 mod calls;
+pub(super) mod changes;
 mod config;
 mod fees;
 mod fill;
+pub(super) mod filters;
 pub(super) mod headers;
 pub(super) mod logs;
 mod node;
 mod proof;
 mod simulate;
+
+mod send_sync;
 mod state;
 pub(super) mod transactions;
 
 use crate::public::{Class, Table};
+pub(super) use send_sync::send_raw_sync;
 
 /// The methods of this namespace.
 pub(super) const METHODS: Table = &[
@@ -48,6 +53,8 @@ pub(super) const METHODS: Table = &[
     ("eth_getCode", Class::Reading, state::code),
     ("eth_getHeaderByHash", Class::Reading, headers::by_hash),
     ("eth_getHeaderByNumber", Class::Reading, headers::by_number),
+    ("eth_getFilterChanges", Class::Reading, filters::changes),
+    ("eth_getFilterLogs", Class::Reading, filters::logs),
     ("eth_getLogs", Class::Reading, logs::logs),
     (
         "eth_getRawTransactionByBlockHashAndIndex",
@@ -83,7 +90,11 @@ pub(super) const METHODS: Table = &[
     ("eth_getUncleCountByBlockNumber", Class::Reading, headers::ommer_count_by_number),
     ("eth_maxPriorityFeePerGas", Class::Reading, fees::max_priority_fee),
     ("eth_pendingTransactions", Class::Reading, transactions::pending),
+    ("eth_newBlockFilter", Class::Immediate, filters::new_block_filter),
+    ("eth_newFilter", Class::Immediate, filters::new_filter),
+    ("eth_newPendingTransactionFilter", Class::Immediate, filters::new_pending_filter),
     ("eth_sendRawTransaction", Class::Reading, transactions::send_raw),
     ("eth_simulateV1", Class::Executing, simulate::simulate),
     ("eth_syncing", Class::Immediate, node::syncing),
+    ("eth_uninstallFilter", Class::Immediate, filters::uninstall),
 ];

@@ -99,7 +99,8 @@ pub(crate) fn pooled(pooled: &PooledTx) -> Result<Value, serde_json::Error> {
     pending(pooled.tx.clone(), pooled.sender)
 }
 
-fn pending(tx: Transaction, sender: Address) -> Result<Value, serde_json::Error> {
+/// A transaction of no block.
+pub(crate) fn pending(tx: Transaction, sender: Address) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(WireTransaction {
         block_hash: None,
         block_number: None,

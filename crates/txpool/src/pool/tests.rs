@@ -332,7 +332,8 @@ fn what_went_for_a_refused_one_comes_back() {
     let first = subject.transfer(0, 0, 100, 1).unwrap();
     let second = subject.transfer(0, 1, 100, 3).unwrap();
     let seen = Arc::clone(&told);
-    subject.pool.on_pending(Box::new(move |tx: &Arc<PooledTx>| seen.lock().push(tx.hash)));
+    let observer: Arc<Observer> = Arc::new(move |tx: &Arc<PooledTx>| seen.lock().push(tx.hash));
+    subject.pool.on_pending(&observer);
     // Larger than one of them, and cheaper than the last but dearer than the first.
     let mut large = alloy_consensus::TxEip1559 {
         chain_id: 1,
@@ -560,11 +561,30 @@ fn the_observer_may_use_the_pool() {
     let subject = subject();
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
-    subject.pool.on_pending(Box::new(move |tx: &Arc<PooledTx>| seen.lock().push(tx.nonce())));
+    let observer: Arc<Observer> = Arc::new(move |tx: &Arc<PooledTx>| seen.lock().push(tx.nonce()));
+    subject.pool.on_pending(&observer);
     subject.transfer(0, 1, 100, 2).unwrap();
     assert!(told.lock().is_empty());
     subject.transfer(0, 0, 100, 2).unwrap();
     assert_eq!(*told.lock(), [0, 1]);
+}
+
+#[test]
+fn every_observer_is_told_for_as_long_as_it_is_kept() {
+    let subject = subject();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let observer = |name: u64| -> Arc<Observer> {
+        let seen = Arc::clone(&told);
+        Arc::new(move |tx: &Arc<PooledTx>| seen.lock().push((name, tx.nonce())))
+    };
+    let (one, two) = (observer(1), observer(2));
+    subject.pool.on_pending(&one);
+    subject.pool.on_pending(&two);
+    subject.transfer(0, 0, 100, 2).unwrap();
+    drop(one);
+    subject.transfer(0, 1, 100, 2).unwrap();
+    assert_eq!(*told.lock(), [(1, 0), (2, 0), (2, 1)]);
+    drop(two);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Of the blocks that are durable, the index of logs says which may have such logs. A block whose
 //! bloom says that it has none is passed over as well, and so is a receipt. Index and blooms err on
 //! one side only: what they let through is compared log by log.
+//!
+//! Logs that are followed, by filters that stay open and by subscriptions, are in `changes`.
 
 use crate::public::{
     Answer, Context,
@@ -48,11 +50,11 @@ pub(crate) struct Filter {
 
 /// A log that was found in a block.
 #[derive(Debug, PartialEq, Eq)]
-struct Found<'r> {
-    tx_index: usize,
+pub(super) struct Found<'r> {
+    pub(super) tx_index: usize,
     /// In the block.
-    log_index: u64,
-    log: &'r Log,
+    pub(super) log_index: u64,
+    pub(super) log: &'r Log,
 }
 
 /// `eth_getLogs`.
@@ -125,7 +127,7 @@ fn check_patience(patience: &Patience, from: u64, number: u64) -> Result<(), Err
 }
 
 /// Bytes of these logs, about.
-fn weight(logs: &[WireLog]) -> usize {
+pub(super) fn weight(logs: &[WireLog]) -> usize {
     let bytes = logs.iter().map(|log| log.data().data.len().saturating_add(LOG_BYTES));
     bytes.fold(0, usize::saturating_add)
 }
@@ -189,7 +191,7 @@ fn of_block(
 }
 
 impl Filter {
-    fn new(addresses: Vec<Address>, topics: Vec<Vec<B256>>) -> Self {
+    pub(super) fn new(addresses: Vec<Address>, topics: Vec<Vec<B256>>) -> Self {
         let bloom = |bytes: &[u8]| {
             let mut bloom = Bloom::default();
             bloom.m3_2048(bytes);
@@ -201,6 +203,11 @@ impl Filter {
             .map(|values| values.iter().map(|value| bloom(value.as_slice())).collect())
             .collect();
         Self { addresses, topics, address_blooms, topic_blooms }
+    }
+
+    /// Addresses and values of topics that it has.
+    pub(super) fn term_count(&self) -> usize {
+        self.addresses.len().saturating_add(self.topics.iter().map(Vec::len).sum())
     }
 
     /// What the index of logs is asked for.
@@ -229,7 +236,7 @@ impl Filter {
     }
 
     /// The logs of a block that are looked for, in their order.
-    fn search<'r>(&self, receipts: &'r [ReceiptEnvelope]) -> Vec<Found<'r>> {
+    pub(super) fn search<'r>(&self, receipts: &'r [ReceiptEnvelope]) -> Vec<Found<'r>> {
         let mut found = Vec::new();
         let mut first_log = 0_u64;
         for (tx_index, receipt) in receipts.iter().enumerate() {

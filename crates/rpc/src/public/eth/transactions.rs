@@ -11,9 +11,9 @@ use crate::public::{
 };
 use alloy_eips::Encodable2718;
 use fugue_chain::{ChainView, ImportError, StorageError, SubmitError, ViewedBlock};
-use fugue_txpool::Origin;
+use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256, Bytes, TransactionTrait};
-use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
 use serde_json::Value;
 
 /// `eth_getTransactionByHash`.
@@ -182,21 +182,34 @@ fn block_of_nonce(
 pub(crate) fn receipt(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
+    json(&receipt_by_hash(context, hash)?)
+}
+
+/// The receipt of a transaction of the chain.
+pub(super) fn receipt_by_hash(
+    context: &Context,
+    hash: B256,
+) -> Result<Option<Box<JsonRawValue>>, ErrorObjectOwned> {
     let view = context.view();
-    let Some((viewed, index)) = find(&view, hash)? else { return json(&()) };
+    let Some((viewed, index)) = find(&view, hash)? else { return Ok(None) };
     let receipts = view.receipts(viewed.header.number).map_err(error::of_chain)?;
     let rules = view.spec().rules(&viewed.header);
-    json(&receipts.and_then(|receipts| wire::receipt_at(&viewed, &rules, receipts, index)))
+    let receipt = receipts.and_then(|receipts| wire::receipt_at(&viewed, &rules, receipts, index));
+    receipt.map(|receipt| json(&receipt)).transpose()
 }
 
 /// `eth_sendRawTransaction`.
 pub(crate) fn send_raw(context: &Context, mut args: Args) -> Answer {
     let encoded = args.required("transaction", bytes)?;
     args.end()?;
+    json(&submit(context, &encoded)?.hash)
+}
+
+/// Puts a transaction into the pool.
+pub(super) fn submit(context: &Context, encoded: &[u8]) -> Result<Added, ErrorObjectOwned> {
     let origin = if context.limits.are_sent_local { Origin::Local } else { Origin::External };
-    let added = context.engine.submit(&encoded, origin).map_err(|refused| match refused {
+    context.engine.submit(encoded, origin).map_err(|refused| match refused {
         SubmitError::Pool(error) => error::of_pool(error),
         SubmitError::Broken(error) => error::of_chain(error),
-    })?;
-    json(&added.hash)
+    })
 }

@@ -1,0 +1,391 @@
+//! `eth_subscribe`: what the node tells by itself, over WebSocket and IPC.
+//!
+//! | job | started when | gives | awaited where |
+//! | --- | --- | --- | --- |
+//! | a subscription, by jsonrpsee | asked for | notifications | ended with its connection |
+//!
+//! A subscription has no queue of its own, only its place in a feed:
+//!
+//! ```text
+//! feed -> next event -> turn of the connection -> few bytes unsent -> notifications -> socket
+//!           lagged: the subscription ends with an error
+//! ```
+//! So a peer that does not read holds back the subscriptions of its own connection. When what they
+//! have not told has fallen out of the feed, each is ended by a last notification, with an error in
+//! place of a result: what follows would not be what the caller believes to have.
+
+use crate::{
+    flow::{Flow, Room},
+    public::{
+        Context, Limits,
+        args::{Args, boolean, field, hash, list, object},
+        error,
+        eth::changes::{Change, Followed, Wanted},
+        feed::{Lagged, Listener},
+        live::PendingTx,
+        wire,
+    },
+};
+use alloy_rpc_types_eth::Header as WireHeader;
+use fugue_chain::{HeadMove, MovedBlock};
+use fugue_types::{B256, HashSet, U256};
+use jsonrpsee::{
+    Extensions, PendingSubscriptionSink, RpcModule, SubscriptionSink,
+    core::{JsonRawValue, RegisterMethodError, SubscriptionError, to_json_raw_value},
+    types::{ErrorObjectOwned, Params},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+/// Begins a subscription.
+pub(crate) const SUBSCRIBE: &str = "eth_subscribe";
+/// Ends one.
+pub(crate) const UNSUBSCRIBE: &str = "eth_unsubscribe";
+/// The method of notifications.
+const NOTIFICATION: &str = "eth_subscription";
+/// What may be subscribed to.
+const KINDS: &str = "newHeads, logs, newPendingTransactions, syncing, transactionReceipts";
+/// Hashes of transactions that a subscription to receipts names. As geth has it.
+const RECEIPT_HASHES_MAX: usize = 200;
+/// Bytes of a notification beside what it tells, about.
+const FRAME_BYTES: usize = 130;
+
+/// Adds the methods.
+///
+/// # Errors
+/// Only if two methods had one name.
+pub(super) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
+    module.register_subscription(SUBSCRIBE, NOTIFICATION, UNSUBSCRIBE, subscribe)?;
+    Ok(())
+}
+
+/// What is subscribed to, and from where on.
+enum Topic {
+    Heads(Listener<Arc<HeadMove>>),
+    Logs(Listener<Arc<HeadMove>>, Arc<Wanted>),
+    /// Of these transactions, or of all.
+    Receipts(Listener<Arc<HeadMove>>, Option<Arc<HashSet<B256>>>),
+    Pending(Listener<Arc<PendingTx>>, Detail),
+    Syncing(watch::Receiver<()>),
+}
+
+/// How much of a transaction is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Hash,
+    Full,
+}
+
+/// Why a subscription ends.
+enum Ended {
+    /// Nobody is there to be told any more.
+    Gone,
+    /// The caller is told why.
+    With(ErrorObjectOwned),
+}
+
+async fn subscribe(
+    params: Params<'static>,
+    pending: PendingSubscriptionSink,
+    context: Arc<Context>,
+    extensions: Extensions,
+) -> Result<(), SubscriptionError> {
+    // It listens from here on, before it is answered.
+    let (topic, _room) = match admit(&params, &context) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            pending.reject(refusal).await;
+            return Ok(());
+        }
+    };
+    let sink = pending.accept().await?;
+    let flow = extensions.get::<Arc<Flow>>().cloned();
+    let Err(ended) = Subscriber { sink, flow, context }.run(topic).await;
+    match ended {
+        Ended::Gone => Ok(()),
+        Ended::With(error) => Err(SubscriptionError::from_json(to_json_raw_value(&error)?)),
+    }
+}
+
+/// What a caller asks for, and its place among all subscriptions.
+fn admit(
+    params: &Params<'_>,
+    context: &Context,
+) -> Result<(Topic, OwnedSemaphorePermit), ErrorObjectOwned> {
+    let Context { live, limits, .. } = context;
+    let mut args = Args::new(params)?;
+    let kind = args.required("subscription", |value| {
+        value.as_str().map(str::to_owned).ok_or_else(|| "a string is expected".to_owned())
+    })?;
+    let topic = match kind.as_str() {
+        "newHeads" => Topic::Heads(live.heads.listen()),
+        "logs" => {
+            let followed = args.optional("filter", Followed::decode)?;
+            let followed = followed.unwrap_or_else(Followed::anything);
+            Topic::Logs(live.heads.listen(), Arc::new(followed.keep(live, limits)?))
+        }
+        "newPendingTransactions" => {
+            let is_full = args.optional("full transactions", boolean)?.unwrap_or(false);
+            let detail = if is_full { Detail::Full } else { Detail::Hash };
+            Topic::Pending(live.pending.listen(), detail)
+        }
+        "syncing" => Topic::Syncing(live.syncing.subscribe()),
+        "transactionReceipts" => {
+            let hashes = args.optional("filter", receipt_hashes)?.flatten();
+            Topic::Receipts(live.heads.listen(), hashes.map(Arc::new))
+        }
+        other => {
+            return Err(error::invalid_params(format!(
+                "invalid argument 0 (subscription): {other:?} is none of {KINDS}"
+            )));
+        }
+    };
+    args.end()?;
+    let Limits { subscriptions_max: max, .. } = *limits;
+    let room = Arc::clone(&live.subscriptions).try_acquire_owned();
+    let room = room.map_err(|_| error::refused(format!("there are {max} subscriptions, the most")));
+    Ok((topic, room?))
+}
+
+/// The transactions of a filter of receipts; `None` for all, which an empty list also means.
+fn receipt_hashes(value: &Value) -> Result<Option<HashSet<B256>>, String> {
+    let hashes = |value: &Value| list(value, RECEIPT_HASHES_MAX, hash);
+    let hashes = field(object(value)?, "transactionHashes", hashes)?;
+    Ok(hashes.filter(|hashes| !hashes.is_empty()).map(|hashes| hashes.into_iter().collect()))
+}
+
+/// A subscription that was accepted.
+struct Subscriber {
+    sink: SubscriptionSink,
+    /// Of its connection; `None` without one, as methods are called in tests.
+    flow: Option<Arc<Flow>>,
+    context: Arc<Context>,
+}
+
+impl Subscriber {
+    /// Tells what happens until the subscription ends.
+    async fn run(&self, topic: Topic) -> Result<Infallible, Ended> {
+        match topic {
+            Topic::Heads(moves) => self.heads(moves).await,
+            Topic::Logs(moves, wanted) => self.logs(moves, &wanted).await,
+            Topic::Receipts(moves, hashes) => self.receipts(moves, hashes).await,
+            Topic::Pending(txs, detail) => self.pending(txs, detail).await,
+            Topic::Syncing(changed) => self.syncing(changed).await,
+        }
+    }
+
+    /// Headers of the blocks that join the chain.
+    async fn heads(&self, mut moves: Listener<Arc<HeadMove>>) -> Result<Infallible, Ended> {
+        loop {
+            let moved = self.next(&mut moves).await?;
+            let turn = self.turn().await?;
+            for block in &moved.joined {
+                let (hash, inner) = (block.hash(), block.header().clone());
+                turn.tell(&WireHeader { hash, inner, total_difficulty: None, size: None }).await?;
+            }
+        }
+    }
+
+    /// Logs of the blocks that left the chain, as removed, and of those that joined it.
+    async fn logs(
+        &self,
+        mut moves: Listener<Arc<HeadMove>>,
+        wanted: &Arc<Wanted>,
+    ) -> Result<Infallible, Ended> {
+        loop {
+            let moved = self.next(&mut moves).await?;
+            let turn = self.turn().await?;
+            for (blocks, change) in [(&moved.left, Change::Left), (&moved.joined, Change::Joined)] {
+                for block in blocks {
+                    if !wanted.may_concern(block.header()) {
+                        continue;
+                    }
+                    let (block, wanted) = (block.clone(), Arc::clone(wanted));
+                    let logs =
+                        move |context: &Context| wanted.logs(&block, context.engine.spec(), change);
+                    for log in self.made(logs).await? {
+                        turn.tell(&log).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Receipts of each block that joins the chain, in one notification.
+    async fn receipts(
+        &self,
+        mut moves: Listener<Arc<HeadMove>>,
+        hashes: Option<Arc<HashSet<B256>>>,
+    ) -> Result<Infallible, Ended> {
+        loop {
+            let moved = self.next(&mut moves).await?;
+            let turn = self.turn().await?;
+            for block in &moved.joined {
+                if !has_any(block, hashes.as_deref()) {
+                    continue;
+                }
+                // A whole block's may be some MiB, so they are made when there is room.
+                turn.opens().await?;
+                let (block, hashes) = (block.clone(), hashes.clone());
+                let receipts = move |context: &Context| {
+                    let rules = context.engine.spec().rules(block.header());
+                    let receipts = block.receipts().unwrap_or_default().to_vec();
+                    let mut wired = wire::receipts(&block.viewed(), &rules, receipts);
+                    if let Some(hashes) = hashes {
+                        wired.retain(|receipt| hashes.contains(&receipt.transaction_hash));
+                    }
+                    (!wired.is_empty()).then(|| to_json_raw_value(&wired)).transpose()
+                };
+                if let Some(told) = self.made(receipts).await?.map_err(broken)? {
+                    turn.send(told).await?;
+                }
+            }
+        }
+    }
+
+    /// Transactions that become executable.
+    async fn pending(
+        &self,
+        mut txs: Listener<Arc<PendingTx>>,
+        detail: Detail,
+    ) -> Result<Infallible, Ended> {
+        loop {
+            let told = self.next(&mut txs).await?;
+            let turn = self.turn().await?;
+            match detail {
+                Detail::Hash => turn.tell(told.tx.hash()).await?,
+                Detail::Full => {
+                    let wired = wire::pending(told.tx.clone(), told.sender).map_err(broken)?;
+                    turn.tell(&wired).await?;
+                }
+            }
+        }
+    }
+
+    /// Whether the node misses a head: at first, and then when that changes. The forms are those
+    /// of geth.
+    async fn syncing(&self, mut changed: watch::Receiver<()>) -> Result<Infallible, Ended> {
+        let mut last = None;
+        loop {
+            let is_syncing = self.context.engine.is_syncing();
+            if last != Some(is_syncing) {
+                last = Some(is_syncing);
+                self.turn().await?.tell(&self.sync_status(is_syncing)).await?;
+            }
+            tokio::select! {
+                () = self.sink.closed() => return Err(Ended::Gone),
+                told = changed.changed() => told.map_err(|_| Ended::Gone)?,
+            }
+        }
+    }
+
+    fn sync_status(&self, is_syncing: bool) -> Value {
+        if !is_syncing {
+            return json!(false);
+        }
+        // As `eth_syncing` has it: which block is missing is known by its hash alone.
+        let head = U256::from(self.context.view().head().number);
+        let status = json!({ "startingBlock": head, "currentBlock": head, "highestBlock": head });
+        json!({ "syncing": true, "status": status })
+    }
+
+    /// What a feed tells next.
+    async fn next<T: Clone>(&self, listener: &mut Listener<T>) -> Result<T, Ended> {
+        tokio::select! {
+            () = self.sink.closed() => Err(Ended::Gone),
+            next = listener.next() => next.map_err(|Lagged { missed }| {
+                Ended::With(error::refused(format!(
+                    "the subscription was too slow, and ends: {missed} events were not told"
+                )))
+            }),
+        }
+    }
+
+    /// The turn of this subscription among those of its connection. Whoever has it holds what it
+    /// tells in memory, so nobody else does.
+    async fn turn(&self) -> Result<Turn<'_>, Ended> {
+        let room = match &self.flow {
+            Some(flow) => tokio::select! {
+                () = self.sink.closed() => return Err(Ended::Gone),
+                room = flow.room() => Some(room),
+            },
+            None => None,
+        };
+        Ok(Turn { sink: &self.sink, room })
+    }
+
+    /// Works on a thread that is for calls which read the store.
+    async fn made<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(&Context) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let permit = Arc::clone(&self.context.reading_calls).acquire_owned().await;
+        let permit = permit.map_err(|_| Ended::Gone)?;
+        let context = Arc::clone(&self.context);
+        let run = tokio::task::spawn_blocking(move || {
+            let made = make(&context);
+            drop(permit);
+            made
+        });
+        run.await.map_err(broken)
+    }
+}
+
+/// The turn of a subscription to tell something.
+struct Turn<'s> {
+    sink: &'s SubscriptionSink,
+    room: Option<Room>,
+}
+
+impl Turn<'_> {
+    /// Waits until little enough of the connection is unsent.
+    async fn opens(&self) -> Result<(), Ended> {
+        let Some(room) = &self.room else { return Ok(()) };
+        tokio::select! {
+            () = self.sink.closed() => Err(Ended::Gone),
+            () = room.opens() => Ok(()),
+        }
+    }
+
+    async fn tell<T: Serialize + Sync + ?Sized>(&self, told: &T) -> Result<(), Ended> {
+        self.opens().await?;
+        self.send(to_json_raw_value(told).map_err(broken)?).await
+    }
+
+    async fn send(&self, told: Box<JsonRawValue>) -> Result<(), Ended> {
+        if let Some(room) = &self.room {
+            room.owe(told.get().len().saturating_add(FRAME_BYTES));
+        }
+        self.sink.send(told).await.map_err(|_| Ended::Gone)
+    }
+}
+
+/// Whether a block has one of these transactions, or one at all.
+fn has_any(block: &MovedBlock, hashes: Option<&HashSet<B256>>) -> bool {
+    let mut txs = block.body().transactions.iter();
+    txs.any(|tx| hashes.is_none_or(|hashes| hashes.contains(tx.hash())))
+}
+
+fn broken(cause: impl std::fmt::Display) -> Ended {
+    Ended::With(error::internal(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_of_all_transactions_or_of_those_that_are_named() {
+        let hash = B256::repeat_byte(7);
+        assert_eq!(receipt_hashes(&json!({})), Ok(None));
+        assert_eq!(receipt_hashes(&json!({ "transactionHashes": [] })), Ok(None));
+        let one = json!({ "transactionHashes": [hash, hash] });
+        assert_eq!(receipt_hashes(&one), Ok(Some([hash].into_iter().collect())));
+        let many = vec![hash; RECEIPT_HASHES_MAX + 1];
+        for wrong in [json!([]), json!({ "transactionHashes": many }), json!("0x7")] {
+            assert!(receipt_hashes(&wrong).is_err(), "{wrong}");
+        }
+    }
+}
