@@ -12,6 +12,7 @@ mod tidy;
 mod bench_cli;
 mod capture_cli;
 mod damaged;
+mod dev_methods;
 mod era_files;
 mod genesis_files;
 mod import_bad_days;

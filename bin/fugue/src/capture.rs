@@ -165,7 +165,7 @@ impl Chain {
             })?;
             return Ok(Self { id, config: None, spec });
         };
-        let begun = if named == DEV { dev::genesis()? } else { genesis(named)? };
+        let begun = if named == DEV { dev::genesis(None)? } else { genesis(named)? };
         let expected = begun.chain.chain_id();
         if expected != id {
             let reason = format!("this is chain {id}, and --chain {named} is chain {expected}");

@@ -31,8 +31,9 @@ use crate::{
     UsageError, Verdict,
     datadir::{Datadir, genesis, spec_of, usage},
 };
-use dev::Miner;
+use dev::{Dev, Miner, Woken};
 use fugue_chain::{Chain, ChainOptions, Engine, EngineOptions, EngineThread, Head, pool_head};
+use fugue_rpc::DevChain;
 use fugue_storage::{Access, Store};
 use fugue_txpool::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -136,7 +137,7 @@ impl Opened {
     fn new(options: &Options, folder: &Datadir) -> Result<Self, UsageError> {
         let readers = options.threads.count() + CALL_READERS;
         let first = match &options.chain {
-            _ if options.dev.is_on => Some(dev::genesis()?),
+            _ if options.dev.is_on => Some(dev::genesis(options.dev.chain_id)?),
             Some(chain) => Some(genesis(chain)?),
             None => None,
         };
@@ -169,6 +170,7 @@ impl Opened {
         datadir: &Path,
     ) -> Result<(Engine, EngineThread), UsageError> {
         let spec = spec_of(&self.store)?;
+        let spec = if options.dev.is_on { spec.for_dev() } else { spec };
         let threads = options.threads.count();
         let chain_options = ChainOptions {
             retention: options.retention,
@@ -210,8 +212,13 @@ fn serve(
     if *ended.borrow() {
         return Ok(());
     }
-    let servers = Servers::start(options, datadir, runtimes, engine)?;
-    let attended = attend(options, runtimes, engine, metrics, &mut ended);
+    let dev = match options.dev.is_on {
+        true => Some(Dev::new(engine.clone(), options.dev.block_time.map(Duration::from_secs))?),
+        false => None,
+    };
+    let control = dev.as_ref().map(|(dev, _)| Arc::clone(dev) as Arc<dyn DevChain>);
+    let servers = Servers::start(options, datadir, runtimes, engine, control)?;
+    let attended = attend(options, runtimes, engine, metrics, dev, &mut ended);
     servers.stop(runtimes);
     attended
 }
@@ -222,16 +229,16 @@ fn attend(
     runtimes: &Runtimes,
     engine: &Engine,
     metrics: Option<(SocketAddr, PrometheusHandle)>,
+    dev: Option<(Arc<Dev>, Woken)>,
     ended: &mut Receiver<bool>,
 ) -> Result<(), UsageError> {
     observe_at(options, &metrics, runtimes, engine)?;
-    let miner = if options.dev.is_on {
+    let miner = if let Some((dev, woken)) = dev {
         warn!("everybody knows the keys of these accounts: they are for this chain alone");
         for (address, key) in dev::ACCOUNTS.iter().zip(dev::KEYS) {
             info!(%address, %key, "account with funds");
         }
-        let block_time = options.dev.block_time.map(Duration::from_secs);
-        Some(Miner::start(engine.clone(), block_time)?)
+        Some(Miner::start(dev, woken)?)
     } else {
         None
     };

@@ -3,6 +3,7 @@
 use crate::{
     ChainOptions, Genesis, Head, HeadRule, ImportError, InvalidReason, Preparer,
     cache::StateCache,
+    dev::Amended,
     error::Fault,
     footprints::Footprints,
     persist::Persisting,
@@ -79,6 +80,8 @@ pub struct Chain {
     pub(crate) footprints: Arc<Footprints>,
     /// Has recovered the senders of what it holds; `None` without an engine.
     pub(crate) pool: Option<Arc<Pool>>,
+    /// Of a chain for development.
+    pub(crate) amended: Option<Arc<Amended>>,
     pub(crate) options: ChainOptions,
     pub(crate) tree: Tree,
     pub(crate) head: Head,
@@ -194,12 +197,14 @@ impl Chain {
         let head = snapshot.meta().head;
         let head_difficulty = snapshot.total_difficulty(head.number)?;
         drop(snapshot);
+        let amended = spec.is_dev().then(Arc::default);
         Ok(Self {
             spec: Arc::new(spec),
             store: Arc::new(store),
             executor,
             footprints: Arc::default(),
             pool: None,
+            amended,
             options,
             tree: Tree::default(),
             head,
@@ -501,6 +506,7 @@ impl Chain {
         nodes: Nodes,
     ) -> Result<Executed, Fault> {
         let header = &prepared.block().block().header;
+        let amendment = self.amendment_of(prepared.block().hash());
         let work = match self.work.take() {
             Some(work) if work.at == header.parent_hash => work,
             _ => self.work_after(header.parent_hash)?,
@@ -508,8 +514,12 @@ impl Chain {
         let work = self.work.insert(work);
         let started = Instant::now();
         let executor = &*self.executor;
-        let call =
+        let run =
             |view: &dyn StateView| executor.execute(mode, prepared, rules, view, Scope::Block);
+        let call = |view: &dyn StateView| match &amendment {
+            Some(amendment) => run(&amendment.over(view)),
+            None => run(view),
+        };
         let executed = match nodes {
             Nodes::Checked => work.with_proven_view(call),
             Nodes::AsRead => {
@@ -519,7 +529,10 @@ impl Chain {
                 work.with_view(&self.cache, executor.pool().filter(|_| is_worth_it), call)?
             }
         };
-        let Execution { outcome, report: _ } = executed?;
+        let Execution { mut outcome, report: _ } = executed?;
+        if let Some(amendment) = &amendment {
+            outcome.diff = amendment.followed_by(&outcome.diff)?;
+        }
         let receipts = rules.receipts_have_status().then(|| outcome.receipts());
         self.times.executed += started.elapsed();
 

@@ -29,8 +29,8 @@ pub(crate) mod samples;
 mod worker;
 
 use crate::{
-    BadBlock, Chain, ChainView, Head, ImportError, Retention, Times, bad_blocks::BadBlocks,
-    footprints::Footprints,
+    BadBlock, Chain, ChainView, DevBlock, Head, ImportError, Retention, Times,
+    bad_blocks::BadBlocks, footprints::Footprints,
 };
 use alloy_rlp::Encodable;
 use builder::{Builder, Builds};
@@ -51,7 +51,7 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use worker::{Caller, Command, Worker};
+use worker::{Caller, Command, DevCommand, Worker};
 
 pub use answer::{
     BuildAttributes, BuiltPayload, EngineError, Forkchoice, ForkchoiceVerdict, PayloadId,
@@ -337,6 +337,21 @@ impl Engine {
     /// whether it was.
     pub fn reconsider(&self, hash: B256, reply: Reply<Result<bool, EngineError>>) {
         self.call(Command::Reconsider { hash, caller: Caller::new(reply) });
+    }
+
+    /// Begins a block of a chain for development on the head; each call is a build of its own. Its
+    /// payload is asked for, judged and followed as any other.
+    pub fn build_for_dev(&self, block: DevBlock, reply: Reply<Result<PayloadId, EngineError>>) {
+        let (block, caller) = (Box::new(block), Caller::new(reply));
+        self.call(Command::Dev(DevCommand::Build { block, caller }));
+    }
+
+    /// Makes a block of the chain the head again, on a chain for development, however deep it lies:
+    /// what came after it is forgotten, the pool is emptied, and safe and finalized block are those
+    /// of `state`, or none. Refused with [`EngineError::InvalidForkchoice`] if the head is not in
+    /// the chain, or its state is no longer kept.
+    pub fn rewind(&self, state: Forkchoice, reply: Reply<Result<Head, EngineError>>) {
+        self.call(Command::Dev(DevCommand::Rewind { state, caller: Caller::new(reply) }));
     }
 
     /// Puts a transaction into the pool, in the form in which it is sent; a local one comes back

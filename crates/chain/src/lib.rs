@@ -13,6 +13,7 @@
 mod bad_blocks;
 mod cache;
 mod chain;
+mod dev;
 mod engine;
 mod error;
 mod footprints;
@@ -31,6 +32,7 @@ mod work;
 
 pub use bad_blocks::BadBlock;
 pub use chain::{Chain, Imported, Place};
+pub use dev::{DevBlock, DevContent, Edit};
 pub use engine::{
     BuildAttributes, BuildError, BuildOrder, BuiltPayload, ChainEvent, ChainListener, Contents,
     Engine, EngineError, EngineOptions, EngineStatus, EngineThread, Forkchoice, ForkchoiceVerdict,

@@ -236,6 +236,7 @@ impl TryFrom<&ChainConfig> for ChainSpec {
             dao_support: config.dao_fork_support,
             deposit_contract: config.deposit_contract_address,
             has_builder_requests: true,
+            is_dev: false,
         })
     }
 }

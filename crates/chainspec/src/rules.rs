@@ -24,6 +24,10 @@ pub struct Rules {
     pub deposit_contract: Option<Address>,
     /// Builders' deposits and exits are requests (EIP-8282): from Amsterdam on.
     pub has_builder_requests: bool,
+    /// The chain is for development, and takes what others refuse: senders that are impersonated
+    /// (`fugue_types::impersonated`), senders with code, the base fee, the gas limit and the
+    /// timestamp that a block's author likes, the last not below that of the parent.
+    pub is_dev: bool,
 }
 
 impl Rules {

@@ -24,6 +24,7 @@ pub struct ChainSpec {
     pub(crate) dao_support: bool,
     pub(crate) deposit_contract: Option<Address>,
     pub(crate) has_builder_requests: bool,
+    pub(crate) is_dev: bool,
 }
 
 impl ChainSpec {
@@ -45,6 +46,7 @@ impl ChainSpec {
             dao_support: chain_id == 1,
             deposit_contract: Some(deposit_contract),
             has_builder_requests: true,
+            is_dev: false,
         }
     }
 
@@ -96,6 +98,7 @@ impl ChainSpec {
             dao_support: false,
             deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
             has_builder_requests: true,
+            is_dev: false,
         }
     }
 
@@ -103,6 +106,17 @@ impl ChainSpec {
     pub const fn without_builder_requests(mut self) -> Self {
         self.has_builder_requests = false;
         self
+    }
+
+    /// As a chain for development: see [`Rules::is_dev`]. No configuration asks for it.
+    pub const fn for_dev(mut self) -> Self {
+        self.is_dev = true;
+        self
+    }
+
+    /// Whether it is a chain for development.
+    pub const fn is_dev(&self) -> bool {
+        self.is_dev
     }
 
     /// Replaces the blob parameters that `fork` brings.
@@ -183,6 +197,7 @@ impl ChainSpec {
             dao_extra_data,
             deposit_contract: self.deposit_contract,
             has_builder_requests: self.has_builder_requests && fork >= Fork::Amsterdam,
+            is_dev: self.is_dev,
         }
     }
 }
@@ -274,6 +289,14 @@ mod tests {
         assert_eq!(max(Fork::Osaka), Some(9));
         assert_eq!(max(Fork::Bpo2), Some(21));
         assert_eq!(max(Fork::Amsterdam), Some(21));
+    }
+
+    #[test]
+    fn no_chain_is_for_development_unless_it_is_said() {
+        for chain in [ChainSpec::mainnet(), ChainSpec::at_fork(1_337, Fork::Osaka)] {
+            assert!(!chain.is_dev() && !chain.rules_at(1, 1).is_dev);
+            assert!(chain.for_dev().rules_at(1, 1).is_dev);
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(crate) fn cfg(rules: &Rules) -> CfgEnv {
     if rules.fork == Fork::Constantinople {
         constantinople::set_prices(&mut cfg.gas_params);
     }
+    // On a chain for development contracts may be impersonated.
+    cfg.disable_eip3607 = rules.is_dev;
     if let Some(blob_params) = &rules.blob_params {
         cfg.set_max_blobs_per_tx(blob_params.max_blobs_per_tx);
     }

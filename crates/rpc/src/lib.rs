@@ -8,6 +8,7 @@
 //! Nobody below this crate knows JSON, and nobody but this crate and the node knows the runtime.
 
 mod auth;
+mod dev;
 mod engine;
 mod flow;
 mod guard;
@@ -21,6 +22,7 @@ mod server;
 mod socket;
 
 pub use auth::{JwtSecret, SecretError};
+pub use dev::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 pub use engine::ClientVersion;
 pub use ipc::{
     IPC_BATCH_BYTES_MAX, IPC_BATCH_MAX, IPC_CONNECTIONS_MAX, IPC_MESSAGE_BYTES_MAX, ListenSocket,

@@ -1,12 +1,13 @@
 //! Which methods a server offers.
 
 use crate::{
+    dev::DevChain,
     engine::{self, ClientVersion},
     own, public,
 };
 use fugue_chain::Engine;
 use jsonrpsee::{RpcModule, core::RegisterMethodError};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// The methods beside the Engine API that its port must offer. Source: execution-apis,
 /// `common.md`, "Underlying protocol".
@@ -89,6 +90,13 @@ impl PublicApi {
         self
     }
 
+    /// Of a chain for development: each server has the methods of that, whatever its APIs are.
+    #[must_use]
+    pub fn with_dev(self, chain: Arc<dyn DevChain>) -> Self {
+        let Self { engine, context } = self;
+        Self { engine, context: context.with_dev(chain) }
+    }
+
     /// The methods of one server: those of the APIs `apis`. `are_sent_local` says what the
     /// transactions that come by it are, in place of the limits.
     ///
@@ -100,10 +108,12 @@ impl PublicApi {
         are_sent_local: bool,
     ) -> Result<RpcModule<()>, ModuleError> {
         let context = self.context.clone().with_sent_local(are_sent_local);
+        let dev = public::dev_module(context.clone())?.remove_context();
         let mut module = public::module(context)?.remove_context();
         module.merge(own::module(self.engine.clone())?)?;
         keep_apis(&mut module, apis)?;
         public::rpc::register(&mut module)?;
+        module.merge(dev)?;
         Ok(module)
     }
 }

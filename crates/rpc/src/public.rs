@@ -19,6 +19,7 @@ mod admin;
 mod args;
 mod block_ref;
 mod debug;
+mod dev;
 pub(crate) mod error;
 mod eth;
 mod feed;
@@ -34,8 +35,10 @@ mod txpool;
 mod web3;
 mod wire;
 
+use crate::dev::DevChain;
 use args::Args;
 use block_ref::BlockRef;
+use dev::Dev;
 use fugue_chain::{ChainView, Engine, Reach};
 use fugue_evm::CodeCache;
 use fugue_state::{StateError, StateView};
@@ -173,6 +176,8 @@ pub(crate) struct Context {
     tip: Arc<Mutex<Option<(B256, u128)>>>,
     /// What goes on between calls.
     live: Arc<Live>,
+    /// The maker of the blocks, on a chain for development.
+    dev: Option<Dev>,
     /// Of the call that this copy is for.
     patience: Patience,
 }
@@ -218,8 +223,29 @@ enum Class {
 /// Only if two methods had one name.
 pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
     let has_datadir = context.datadir.is_some();
+    let mut module = register(context, METHODS)?;
+    if !has_datadir {
+        module.remove_method(admin::DATADIR);
+    }
+    module.register_async_method("eth_sendRawTransactionSync", |params, context, _| {
+        eth::send_raw_sync(params, context)
+    })?;
+    subscriptions::register(&mut module)?;
+    Ok(module)
+}
+
+/// What a chain for development has besides; nothing on all others.
+///
+/// # Errors
+/// Only if two methods had one name.
+pub(crate) fn dev_module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
+    let tables: &[Table] = if context.dev.is_some() { &[dev::METHODS] } else { &[] };
+    register(context, tables)
+}
+
+fn register(context: Context, tables: &[Table]) -> Result<RpcModule<Context>, RegisterMethodError> {
     let mut module = RpcModule::new(context);
-    for &(name, class, method) in METHODS.iter().copied().flatten() {
+    for &(name, class, method) in tables.iter().copied().flatten() {
         if class == Class::Immediate {
             module.register_method(name, move |params, context, _| -> Answer {
                 method(context, Args::new(&params)?)
@@ -230,13 +256,6 @@ pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMet
             })?;
         }
     }
-    if !has_datadir {
-        module.remove_method(admin::DATADIR);
-    }
-    module.register_async_method("eth_sendRawTransactionSync", |params, context, _| {
-        eth::send_raw_sync(params, context)
-    })?;
-    subscriptions::register(&mut module)?;
     Ok(module)
 }
 
@@ -317,8 +336,15 @@ impl Context {
             waiting_calls: Arc::default(),
             datadir: None,
             tip: Arc::default(),
+            dev: None,
             patience: Patience::default(),
         }
+    }
+
+    /// Of a chain for development.
+    pub(crate) fn with_dev(mut self, chain: Arc<dyn DevChain>) -> Self {
+        self.dev = Some(Dev::new(chain));
+        self
     }
 
     /// With another origin of the transactions that are sent.

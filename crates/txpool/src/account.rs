@@ -2,6 +2,7 @@
 
 use crate::PoolError;
 use alloy_eips::eip7702::constants::EIP7702_DELEGATION_DESIGNATOR;
+use fugue_chainspec::Rules;
 use fugue_state::{Account, StateView};
 use fugue_types::Address;
 
@@ -17,17 +18,31 @@ pub(crate) struct SenderFacts {
 }
 
 impl SenderFacts {
+    /// As [`SenderFacts::check`], but on a chain for development any account may send.
+    ///
+    /// # Errors
+    /// As [`SenderFacts::check`].
+    pub(crate) fn of(
+        sender: Address,
+        account: Account,
+        rules: &Rules,
+        state: &dyn StateView,
+    ) -> Result<Self, PoolError> {
+        match Self::check(sender, account, state) {
+            Err(PoolError::SenderHasCode { .. }) if rules.is_dev => {
+                Ok(Self { account, is_delegated: false })
+            }
+            facts => facts,
+        }
+    }
+
     /// Asks for the sender's code, if it has any.
     ///
     /// # Errors
     /// `PoolError::SenderHasCode` if that is no delegation; `PoolError::State`.
     ///
     /// Source: EIP-3607; EIP-7702, "Transaction origination".
-    pub(crate) fn check(
-        sender: Address,
-        account: Account,
-        state: &dyn StateView,
-    ) -> Result<Self, PoolError> {
+    fn check(sender: Address, account: Account, state: &dyn StateView) -> Result<Self, PoolError> {
         if !account.has_code() {
             return Ok(Self { account, is_delegated: false });
         }
@@ -46,6 +61,8 @@ fn is_delegation(code: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::rules;
+    use fugue_chainspec::Fork;
     use fugue_state::MemoryState;
     use fugue_types::{Bytes, keccak256};
 
@@ -66,6 +83,19 @@ mod tests {
             let code_hash = keccak256(&code);
             let error = PoolError::SenderHasCode { sender: Address::ZERO, code_hash };
             assert_eq!(check(code), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_contract_may_send_on_a_dev_chain() {
+        let code_hash = keccak256([0]);
+        let mut state = MemoryState::default();
+        state.codes.insert(code_hash, Bytes::from(vec![0]));
+        let account = Account { code_hash, ..Account::default() };
+        for is_dev in [false, true] {
+            let rules = Rules { is_dev, ..rules(Fork::Osaka) };
+            let facts = SenderFacts::of(Address::ZERO, account, &rules, &state);
+            assert_eq!(facts.is_ok(), is_dev);
         }
     }
 

@@ -105,8 +105,8 @@ fn check_fees(
     if origin == Origin::External && tip < min {
         return Err(PoolError::Underpriced { tip, min });
     }
-    // Whoever sent it: what pays for nothing is kept for nothing.
-    if tx.max_fee_per_gas() == 0 {
+    // Whoever sent it: what pays for nothing is kept for nothing, but where base fees are free.
+    if tx.max_fee_per_gas() == 0 && !head.rules.is_dev {
         return Err(PoolError::Underpriced { tip: 0, min: 1 });
     }
     let least = head.rules.blob_params.map_or(BLOB_TX_MIN_BLOB_GASPRICE, |one| one.min_blob_fee);

@@ -129,7 +129,7 @@ impl Pool {
             Some(account) => account,
             None => state.account(tx.sender)?.unwrap_or_default(),
         };
-        let facts = SenderFacts::check(tx.sender, account, state)?;
+        let facts = SenderFacts::of(tx.sender, account, &head.rules, state)?;
         if let Some(sidecar) = &tx.sidecar {
             // The proofs are dear: first see whether there is a cheaper reason.
             self.holdings.read().judge(&tx, facts, &self.options)?;
@@ -190,7 +190,7 @@ impl Pool {
             let (head, options) = (&update.head, &self.options);
             let tx = check_returned(tx.clone(), *sender, sidecar, origin, head, options)?;
             let account = state.account(*sender)?.unwrap_or_default();
-            let facts = SenderFacts::check(*sender, account, state)?;
+            let facts = SenderFacts::of(*sender, account, &head.rules, state)?;
             Ok::<_, PoolError>((tx, facts.account))
         });
         checked.filter_map(Result::ok).collect()

@@ -10,6 +10,7 @@
 //! (`validation`, `executor`); an arrow takes the judge as an argument, so it cannot be forgotten.
 
 mod block;
+mod impersonated;
 mod outcome;
 
 pub use alloy_consensus::{
@@ -33,4 +34,5 @@ pub use block::{
     Block, BlockBody, CheckedBlock, HashMismatch, RecoveredBlock, SealedBlock, SenderCount,
     Transaction,
 };
+pub use impersonated::{impersonated, impersonating};
 pub use outcome::{TxGas, TxResult, TxStatus};

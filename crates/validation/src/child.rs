@@ -18,6 +18,8 @@ use fugue_types::Header;
 /// # Errors
 /// The first [`Mismatch`].
 ///
+/// On a chain for development, base fee and gas limit are free, and timestamps may be equal.
+///
 /// Source: Yellow Paper, "Block Header Validity"; EIP-779, EIP-1559, EIP-3675, EIP-4844, EIP-7918.
 pub fn check_child(
     header: &Header,
@@ -27,15 +29,19 @@ pub fn check_child(
 ) -> Result<(), Mismatch> {
     expect(Rule::ParentHash, parent.hash_slow(), header.parent_hash)?;
     expect(Rule::Number, parent.number.saturating_add(1), header.number)?;
-    if header.timestamp <= parent.timestamp {
+    let is_equal = header.timestamp == parent.timestamp;
+    if header.timestamp < parent.timestamp || (is_equal && !rules.is_dev) {
         let bound = format!("above {}", parent.timestamp);
         return Err(Mismatch::new(Rule::Timestamp, bound, header.timestamp));
     }
     // The gas limit comes first because the official tests blame it, whatever else is wrong.
     check_gas_limit(header)?;
-    gas_limit_step(header, rules, parent, parent_rules)?;
+    if !rules.is_dev {
+        gas_limit_step(header, rules, parent, parent_rules)?;
+    }
     check_fields(header, rules)?;
     if rules.has(Fork::London)
+        && !rules.is_dev
         && let Some(found) = header.base_fee_per_gas
     {
         expect(Rule::BaseFee, child_base_fee(parent, parent_rules), found)?;
@@ -169,6 +175,28 @@ mod tests {
             assert_eq!(broken(fork, change), Some(rule), "{fork}");
             assert!(!rule.names().is_empty(), "{rule:?}");
         }
+    }
+
+    #[test]
+    fn the_author_of_a_dev_block_chooses_its_gas_limit_base_fee_and_timestamp() {
+        let parent = samples::header(Fork::Osaka);
+        let judge = |is_dev, change: Change| {
+            let mut child = samples::child(Fork::Osaka, &parent);
+            change(&mut child);
+            let rules = Rules { is_dev, ..samples::rules(Fork::Osaka, &child) };
+            let parent_rules = Rules { is_dev, ..samples::rules(Fork::Osaka, &parent) };
+            check_child(&child, &rules, &parent, &parent_rules).err().map(|it| it.rule)
+        };
+        let cases: [(Rule, Change); 3] = [
+            (Rule::Timestamp, |header| header.timestamp = samples::header(Fork::Osaka).timestamp),
+            (Rule::GasLimitStep, |header| header.gas_limit *= 2),
+            (Rule::BaseFee, |header| header.base_fee_per_gas = Some(0)),
+        ];
+        for (rule, change) in cases {
+            assert_eq!((judge(false, change), judge(true, change)), (Some(rule), None));
+        }
+        let earlier: Change = |header| header.timestamp = 0;
+        assert_eq!(judge(true, earlier), Some(Rule::Timestamp));
     }
 
     #[test]

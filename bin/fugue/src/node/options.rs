@@ -302,6 +302,10 @@ pub(super) struct Dev {
     #[arg(id = "dev.block-time", long, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(super) block_time: Option<u64>,
+    /// Chain id [default: 1337]
+    #[arg(id = "dev.chain-id", long, value_name = "ID",
+          value_parser = clap::value_parser!(u64).range(1..=0x1f_ffff_ffff_ffff))]
+    pub(super) chain_id: Option<u64>,
 }
 
 /// `--log.*`: what the node says on standard error.
@@ -388,6 +392,9 @@ impl Options {
         }
         if self.dev.block_time.is_some() && !self.dev.is_on {
             faults.push("--dev.block-time: has a meaning only with --dev".to_owned());
+        }
+        if self.dev.chain_id.is_some() && !self.dev.is_on {
+            faults.push("--dev.chain-id: has a meaning only with --dev".to_owned());
         }
         if let Some(datadir) = &self.datadir {
             if datadir.exists() && !datadir.is_dir() {

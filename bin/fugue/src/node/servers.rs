@@ -8,11 +8,12 @@ use super::{
 use crate::{UsageError, datadir::usage};
 use fugue_chain::Engine;
 use fugue_rpc::{
-    ClientVersion, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits, IPC_CONNECTIONS_MAX, Listen,
-    ListenSocket, PUBLIC_LIMITS, PublicApi, PublicServerOptions, RpcModule, RunningIpc,
-    RunningServer, Transport, start_engine_server, start_ipc_server, start_public_server,
+    ClientVersion, DevChain, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits,
+    IPC_CONNECTIONS_MAX, Listen, ListenSocket, PUBLIC_LIMITS, PublicApi, PublicServerOptions,
+    RpcModule, RunningIpc, RunningServer, Transport, start_engine_server, start_ipc_server,
+    start_public_server,
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -33,6 +34,7 @@ impl Servers {
         datadir: &Path,
         runtimes: &Runtimes,
         engine: &Engine,
+        dev: Option<Arc<dyn DevChain>>,
     ) -> Result<Self, UsageError> {
         let server = EngineServerOptions {
             listen: Listen {
@@ -43,12 +45,19 @@ impl Servers {
             vhosts: options.authrpc.vhosts.clone(),
         };
         let limits = limits(options);
+        let folder = std::path::absolute(datadir).map_err(usage)?;
         let methods = fugue_rpc::engine_module(engine.clone(), client(), limits).map_err(usage)?;
         let started = start_engine_server(server, methods);
         let authenticated = runtimes.engine.block_on(started).map_err(usage)?;
         info!(address = %authenticated.local_addr(), "Engine API");
         let mut servers = Self { engine: authenticated, public: Vec::new(), ipc: None };
-        match servers.open(options, datadir, runtimes, engine) {
+        // One for all: what they may do at a time holds for all of them together.
+        let shared = PublicApi::new(engine.clone(), limits).with_datadir(&folder);
+        let shared = match dev {
+            Some(dev) => shared.with_dev(dev),
+            None => shared,
+        };
+        match servers.open(options, datadir, runtimes, &shared) {
             Ok(()) => Ok(servers),
             Err(error) => {
                 servers.stop(runtimes);
@@ -63,22 +72,19 @@ impl Servers {
         options: &Options,
         datadir: &Path,
         runtimes: &Runtimes,
-        engine: &Engine,
+        shared: &PublicApi,
     ) -> Result<(), UsageError> {
-        // One for all: what they may do at a time holds for all of them together.
-        let folder = std::path::absolute(datadir).map_err(usage)?;
-        let shared = PublicApi::new(engine.clone(), limits(options)).with_datadir(&folder);
         // Whoever reaches HTTP or WebSocket is a stranger; with --dev it is the operator.
         let are_strangers_local = options.dev.is_on && !options.txpool.no_locals;
         for (server, apis, what) in public(options) {
-            let methods = methods(&shared, apis, are_strangers_local)?;
+            let methods = methods(shared, apis, are_strangers_local)?;
             let started = start_public_server(server, methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;
             info!(address = %server.local_addr(), "{what}");
             self.public.push(server);
         }
         if let Some(path) = options.socket_path(datadir) {
-            let methods = methods(&shared, Api::ALL, !options.txpool.no_locals)?;
+            let methods = methods(shared, Api::ALL, !options.txpool.no_locals)?;
             let socket = ListenSocket { path, flag: "--ipcpath" };
             let started = start_ipc_server(socket, methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;

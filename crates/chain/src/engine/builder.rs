@@ -11,7 +11,10 @@ use super::{
     outline::{CANDIDATES_MAX, Outline},
     pool::best_of_fork,
 };
-use crate::{ChainView, Head, ImportError};
+use crate::{
+    ChainView, Head, ImportError,
+    dev::{Amended, Amendment},
+};
 use alloy_rlp::Encodable;
 use fugue_executor::{Built, Candidate, Executor, Mode};
 use fugue_state::StateView;
@@ -73,7 +76,19 @@ pub(crate) struct Job {
     head: Head,
     parent: Header,
     attributes: BuildAttributes,
+    wish: Option<Wish>,
     state: Mutex<JobState>,
+}
+
+/// What the author of a block wants to be otherwise, on a chain for development.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) base_fee: Option<u64>,
+    pub(crate) gas_limit: Option<u64>,
+    /// With it, the block has no transactions.
+    pub(crate) amendment: Option<Arc<Amendment>>,
+    /// Where it is kept once the block has a hash.
+    pub(crate) amended: Arc<Amended>,
 }
 
 impl std::fmt::Debug for Job {
@@ -100,7 +115,12 @@ impl Job {
         attributes: BuildAttributes,
     ) -> Self {
         let view = Mutex::new(Some(view));
-        Self { id, view, head, parent, attributes, state: Mutex::default() }
+        Self { id, view, head, parent, attributes, wish: None, state: Mutex::default() }
+    }
+
+    pub(crate) fn with_wish(mut self, wish: Wish) -> Self {
+        self.wish = Some(wish);
+        self
     }
 
     /// Takes a payload, and answers whoever waits for one.
@@ -389,19 +409,27 @@ struct Site<'b> {
     outline: Outline,
     head: Head,
     view: Arc<ChainView>,
+    wish: Option<Wish>,
     /// `None` after a failure.
     ground: Option<Ground>,
 }
 
 impl<'b> Site<'b> {
     fn open(builder: &'b Builder, job: &Job, earlier: Option<Ground>) -> Result<Self, String> {
-        let Job { view, head, parent, attributes, .. } = job;
+        let Job { view, head, parent, attributes, wish, .. } = job;
         let view = view.lock().take().ok_or("the build has begun before")?;
         let Shared { spec, gas_limit, extra_data, .. } = &*builder.shared;
-        let outline = Outline::new(spec, *head, parent, attributes, *gas_limit, extra_data.clone());
+        let mut outline =
+            Outline::new(spec, *head, parent, attributes, *gas_limit, extra_data.clone());
+        if let Some(wish) = wish {
+            let header = &mut outline.header;
+            header.gas_limit = wish.gas_limit.unwrap_or(header.gas_limit);
+            header.base_fee_per_gas = wish.base_fee.or(header.base_fee_per_gas);
+        }
         let pool = builder.executor.pool();
         let ground = Ground::at(*head, &view, earlier, pool).map_err(|it| it.to_string())?;
-        Ok(Self { builder, outline, head: *head, view, ground: Some(ground) })
+        let (head, wish, ground) = (*head, wish.clone(), Some(ground));
+        Ok(Self { builder, outline, head, view, wish, ground })
     }
 
     /// The state of the parent, its tries as they are after it.
@@ -417,10 +445,17 @@ impl<'b> Site<'b> {
     }
 
     fn build_from_pool(&mut self, until: Instant) -> Result<BuiltPayload, String> {
+        if self.amendment().is_some() {
+            return self.build(Vec::new(), until);
+        }
         let Outline { header, rules, .. } = &self.outline;
         let best = best_of_fork(&self.builder.shared.pool, header, rules);
         let candidates: Vec<_> = best.take(CANDIDATES_MAX).collect();
         self.build(candidates, until)
+    }
+
+    fn amendment(&self) -> Option<Arc<Amendment>> {
+        self.wish.as_ref()?.amendment.clone()
     }
 
     /// A block of some of the candidates.
@@ -430,7 +465,8 @@ impl<'b> Site<'b> {
         until: Instant,
     ) -> Result<BuiltPayload, String> {
         let mut ground = self.take_ground().map_err(|error| error.to_string())?;
-        let Self { builder, outline, .. } = self;
+        let amendment = self.amendment();
+        let Self { builder, outline, wish, .. } = self;
         let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(Some(until)));
         let footprints = builder.shared.footprints.of(candidates.iter().map(|pooled| &pooled.hash));
         let tried = candidates.iter().zip(footprints).map(|(pooled, footprint)| {
@@ -439,10 +475,19 @@ impl<'b> Site<'b> {
         });
         let tried: Vec<_> = tried.collect();
         let (executor, mode) = (&builder.executor, builder.mode);
-        let call = |view: &dyn StateView| executor.build(mode, &draft, tried, rules, view, &limits);
+        let build =
+            |view: &dyn StateView| executor.build(mode, &draft, tried, rules, view, &limits);
+        let call = |view: &dyn StateView| match &amendment {
+            Some(amendment) => build(&amendment.over(view)),
+            None => build(view),
+        };
         let built = ground.with_view(call).map_err(|error| error.to_string())?;
-        let Built { transactions, senders: _, taken, refused: _, outcome, fees, report: _ } =
+        let Built { transactions, senders: _, taken, refused: _, mut outcome, fees, report: _ } =
             built.map_err(|error| error.to_string())?;
+        if let Some(amendment) = &amendment {
+            let whole = amendment.followed_by(&outcome.diff);
+            outcome.diff = whole.map_err(|error| error.to_string())?;
+        }
 
         let state_root =
             ground.root_after(&outcome.diff, executor.pool()).map_err(|error| error.to_string())?;
@@ -454,7 +499,11 @@ impl<'b> Site<'b> {
             .filter(|(index, _)| taken.contains(index))
             .filter_map(|(_, pooled)| pooled.sidecar.clone())
             .collect();
-        Ok(self.outline.seal(transactions, outcome, fees, state_root, sidecars))
+        let payload = outline.seal(transactions, outcome, fees, state_root, sidecars);
+        if let (Some(wish), Some(amendment)) = (wish, amendment) {
+            wish.amended.insert(payload.block.hash(), amendment);
+        }
+        Ok(payload)
     }
 }
 

@@ -119,6 +119,20 @@ pub(crate) fn advance(
     Ok(Some(pool.advance(update, &LazyState { view, number: head.number })))
 }
 
+/// Forgets all transactions, and follows the head of the view as if there had been no other.
+pub(crate) fn reset(pool: &Pool, spec: &ChainSpec, view: &ChainView) -> Result<(), ImportError> {
+    let content = pool.content();
+    for held in content.pending.values().chain(content.queued.values()).flatten() {
+        pool.remove(&held.hash);
+    }
+    let number = view.head().number;
+    let Some((hash, header)) = view.header(number)? else { return Ok(()) };
+    let head = pool_head(spec, hash, &header);
+    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[] };
+    pool.advance(update, &LazyState { view, number });
+    Ok(())
+}
+
 /// A state that is put together for each read.
 struct LazyState<'v> {
     view: &'v ChainView,

@@ -1,5 +1,9 @@
 //! The thread that owns the chain.
 
+mod dev;
+
+pub(crate) use dev::DevCommand;
+
 use super::{
     BuildAttributes, EngineError, EngineOptions, EngineStatus, Forkchoice, ForkchoiceVerdict,
     PayloadId, PayloadVerdict, Refusal, Reply, Shared,
@@ -28,6 +32,8 @@ use std::{
 const ENTRY_BLOCK: u8 = 0;
 /// First byte of a payload of the journal: head, safe and finalized hash follow.
 const ENTRY_FORKCHOICE: u8 = 1;
+/// First byte of a payload of the journal: the amendment of a block follows, which comes later.
+const ENTRY_AMENDMENT: u8 = 2;
 
 /// Bytes that the journal may grow by before what is forgotten is left out of it.
 const JOURNAL_SLACK_BYTES: u64 = 64 << 20;
@@ -78,6 +84,8 @@ pub(crate) enum Command {
         hash: B256,
         caller: Caller<bool>,
     },
+    /// What a chain for development is asked.
+    Dev(DevCommand),
     /// Keys that are to be brought into memory.
     Warm(Vec<Location>),
     Stop,
@@ -90,6 +98,7 @@ impl Command {
             Self::NewPayload { caller, .. } => caller.answer(Err(error)),
             Self::Forkchoice { caller, .. } => caller.answer(Err(error)),
             Self::Reconsider { caller, .. } => caller.answer(Err(error)),
+            Self::Dev(command) => command.refuse(error),
             Self::Warm(_) | Self::Stop => {}
         }
     }
@@ -120,6 +129,8 @@ pub(crate) struct Worker {
     safe: Option<Head>,
     finalized: Option<Head>,
     status: EngineStatus,
+    /// Blocks of a chain for development that were begun.
+    dev_builds: u64,
 }
 
 /// The chain as it is when it is opened.
@@ -149,6 +160,7 @@ impl Worker {
             safe: None,
             finalized: None,
             status: EngineStatus::default(),
+            dev_builds: 0,
         }
     }
 
@@ -157,6 +169,7 @@ impl Worker {
     pub(crate) fn replay_journal(&mut self) -> Result<(), ImportError> {
         let Some(path) = &self.options.journal else { return self.publish() };
         let (journal, entries) = Journal::open(path)?;
+        self.chain.take_amendments(ENTRY_AMENDMENT, &entries)?;
         let (blocks, last) = read_entries(entries);
         // 1. The chain of the head, so that nothing beside it takes its room.
         let chosen = last.map_or(B256::ZERO, |state| state.head);
@@ -226,6 +239,7 @@ impl Worker {
                 self.tell();
                 caller.answer(Ok(was_known));
             }
+            Command::Dev(command) => self.act_for_dev(command),
             Command::Warm(keys) => {
                 self.chain.warm(&keys, || !shared.is_called());
                 shared.is_warming.store(false, Ordering::Release);
@@ -531,6 +545,9 @@ impl Worker {
         let (Some(journal), Some(record)) = (&mut self.journal, self.chain.tree.get(hash)) else {
             return Ok(());
         };
+        if let Some(entry) = self.chain.amendment_entry(ENTRY_AMENDMENT, hash) {
+            journal.append(&entry)?;
+        }
         journal.append(&block_entry(record.block.block()))?;
         let grown = journal.bytes().saturating_sub(self.rewritten);
         if grown > self.rewritten.saturating_add(JOURNAL_SLACK_BYTES) {
@@ -554,8 +571,11 @@ impl Worker {
         let blocks = self.chain.tree.blocks();
         let mut records: Vec<_> = blocks.values().collect();
         records.sort_unstable_by_key(|record| record.block.block().header.number);
-        let mut entries: Vec<_> =
-            records.into_iter().map(|record| block_entry(record.block.block())).collect();
+        let mut entries = Vec::with_capacity(records.len() + 1);
+        for record in records {
+            entries.extend(self.chain.amendment_entry(ENTRY_AMENDMENT, record.block.hash()));
+            entries.push(block_entry(record.block.block()));
+        }
         entries.push(forkchoice_entry(&self.forkchoice));
         journal.replace(entries.iter().map(Vec::as_slice))?;
         self.rewritten = journal.bytes();

@@ -24,7 +24,7 @@ pub(super) use send_sync::send_raw_sync;
 
 /// The methods of this namespace.
 pub(super) const METHODS: Table = &[
-    ("eth_accounts", Class::Immediate, node::accounts),
+    ("eth_accounts", Class::Reading, node::accounts),
     ("eth_baseFee", Class::Reading, fees::base_fee),
     ("eth_blobBaseFee", Class::Reading, fees::blob_base_fee),
     ("eth_blockNumber", Class::Immediate, node::block_number),

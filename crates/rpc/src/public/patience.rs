@@ -34,9 +34,14 @@ impl Patience {
         Self { end, is_gone }
     }
 
+    /// Whether nobody waits for the call any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
+    }
+
     /// Why the call is given up, if it is.
     fn reason(&self) -> Option<String> {
-        if self.is_gone.load(Ordering::Relaxed) {
+        if self.is_gone() {
             return Some(format!("{GIVEN_UP}the caller has gone"));
         }
         let (_, time_max) = self.end.filter(|(end, _)| *end <= Instant::now())?;

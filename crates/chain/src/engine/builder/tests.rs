@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::{
-    Chain, ChainOptions, Engine, EngineThread, Forkchoice, ForkchoiceVerdict, PayloadVerdict,
+    Chain, ChainOptions, DevBlock, DevContent, Edit, Engine, EngineThread, Forkchoice,
+    ForkchoiceVerdict, PayloadVerdict,
     engine::samples::{After, World},
     pool_head,
 };
 use fugue_chainspec::ChainSpec;
 use fugue_storage::Snapshot;
 use fugue_txpool::{Pool, PoolOptions};
+use fugue_types::U256;
 use fugue_types::{Address, SealedBlock, Withdrawal};
 use std::sync::{Weak, mpsc};
 
@@ -159,4 +161,25 @@ fn an_old_state_of_the_store_is_let_go_while_nothing_is_built() {
     }
     assert_eq!(node.engine.status().ahead_failures, 0);
     assert_eq!(node.stop(), Head { number: 2, hash: blocks[1].hash() });
+}
+
+#[test]
+fn what_is_for_development_is_refused_by_every_other_chain() {
+    let node = Node::start();
+    let genesis = node.engine.view().head();
+    let block = DevBlock {
+        timestamp: 12,
+        prev_randao: B256::ZERO,
+        fee_recipient: Address::ZERO,
+        base_fee: None,
+        gas_limit: None,
+        content: DevContent::Edit(Edit { balance: Some(U256::MAX), ..Edit::default() }),
+    };
+    let built = answer(|reply| node.engine.build_for_dev(block, reply));
+    assert!(matches!(built, Err(EngineError::Internal(_))), "{built:?}");
+    let block = node.build();
+    node.follow(&block);
+    let rewound = answer(|reply| node.engine.rewind(choice(genesis.hash), reply));
+    assert!(matches!(rewound, Err(EngineError::Internal(_))), "{rewound:?}");
+    assert_eq!(node.stop(), Head { number: 1, hash: block.hash() });
 }

@@ -4,10 +4,11 @@ use crate::public::{Answer, Context, args::Args, json};
 use fugue_types::{Address, U256};
 use serde_json::json as object;
 
-/// `eth_accounts`: no keys are kept.
-pub(crate) fn accounts(_: &Context, args: Args) -> Answer {
+/// `eth_accounts`: no keys are kept, but those of a chain for development.
+pub(crate) fn accounts(context: &Context, args: Args) -> Answer {
     args.end()?;
-    json::<[Address; 0]>(&[])
+    let accounts = context.dev.as_ref().map(|dev| dev.chain.accounts());
+    json::<[Address]>(&accounts.unwrap_or_default())
 }
 
 /// `eth_blockNumber`.

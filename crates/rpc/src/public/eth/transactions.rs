@@ -4,7 +4,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, address, bytes, hash, quantity_u64},
     block_ref::{BlockRef, number_or_tag},
-    error,
+    dev, error,
     eth::blocks,
     json, txpool,
     wire::{self, Place},
@@ -202,13 +202,20 @@ pub(super) fn receipt_by_hash(
 pub(crate) fn send_raw(context: &Context, mut args: Args) -> Answer {
     let encoded = args.required("transaction", bytes)?;
     args.end()?;
+    if let Some(dev) = &context.dev {
+        return json(&dev::submit(dev, &encoded, origin(context))?);
+    }
     json(&submit(context, &encoded)?.hash)
+}
+
+/// Whose transactions those are that come this way.
+const fn origin(context: &Context) -> Origin {
+    if context.limits.are_sent_local { Origin::Local } else { Origin::External }
 }
 
 /// Puts a transaction into the pool.
 pub(super) fn submit(context: &Context, encoded: &[u8]) -> Result<Added, ErrorObjectOwned> {
-    let origin = if context.limits.are_sent_local { Origin::Local } else { Origin::External };
-    context.engine.submit(encoded, origin).map_err(|refused| match refused {
+    context.engine.submit(encoded, origin(context)).map_err(|refused| match refused {
         SubmitError::Pool(error) => error::of_pool(error),
         SubmitError::Broken(error) => error::of_chain(error),
     })

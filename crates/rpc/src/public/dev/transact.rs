@@ -1,0 +1,400 @@
+//! Transactions that the node signs: with a key that it has, or in the name of whom it
+//! impersonates.
+
+use super::{Dev, chain, number, number_u64, signing::unknown};
+use crate::{
+    dev::DevChain,
+    public::{
+        Answer, Context,
+        args::{Args, address, bytes, field, object},
+        error, json,
+        patience::PatientView,
+    },
+};
+use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_eips::{
+    eip2718::Encodable2718, eip2930::AccessList, eip7702::SignedAuthorization,
+    eip7825::MAX_TX_GAS_LIMIT_OSAKA,
+};
+use alloy_primitives::Signature;
+use fugue_chain::SubmitError;
+use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
+use fugue_txpool::Origin;
+use fugue_types::{Address, B256, Bytes, Transaction, TxKind, U256, impersonating};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::Value;
+use std::sync::PoisonError;
+
+/// What a transaction offers above the base fee where it does not say so, in wei.
+const TIP_DEFAULT: u128 = 1_000_000_000;
+
+/// A transaction as a request has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Request {
+    from: Option<Address>,
+    to: Option<Address>,
+    nonce: Option<u64>,
+    gas: Option<u64>,
+    tx_type: Option<u64>,
+    price: Option<u128>,
+    max_fee: Option<u128>,
+    tip: Option<u128>,
+    value: U256,
+    input: Bytes,
+    access_list: Option<AccessList>,
+    authorizations: Vec<SignedAuthorization>,
+}
+
+/// Who stands for a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signer {
+    /// A key that the node has.
+    Key,
+    /// That, or an impersonation that was asked for.
+    KeyOrImpersonation,
+    /// Whoever it is from.
+    Anybody,
+}
+
+/// `eth_sendTransaction`.
+pub(crate) fn send(context: &Context, args: Args) -> Answer {
+    send_by(context, args, Signer::KeyOrImpersonation)
+}
+
+/// `eth_sendUnsignedTransaction`: from any account.
+pub(crate) fn send_unsigned(context: &Context, args: Args) -> Answer {
+    send_by(context, args, Signer::Anybody)
+}
+
+fn send_by(context: &Context, mut args: Args, signer: Signer) -> Answer {
+    let request = argument(context, &mut args)?;
+    args.end()?;
+    let dev = context.dev.as_ref();
+    // Whoever leaves the nonce to the node has it for himself until his transaction is sent.
+    let turn = dev.map(|dev| dev.sending.lock().unwrap_or_else(PoisonError::into_inner));
+    let tx = signed(context, request, signer)?;
+    let hash = chain(context)?.send(&tx.encoded_2718(), Origin::Local).map_err(of_submit)?;
+    drop(turn);
+    json(&hash)
+}
+
+/// `eth_signTransaction`: in the form in which it is sent.
+pub(crate) fn sign(context: &Context, mut args: Args) -> Answer {
+    let request = argument(context, &mut args)?;
+    args.end()?;
+    let tx = signed(context, request, Signer::Key)?;
+    json(&Bytes::from(tx.encoded_2718()))
+}
+
+/// Sends a transaction that was signed elsewhere.
+pub(crate) fn submit(dev: &Dev, encoded: &[u8], origin: Origin) -> Result<B256, ErrorObjectOwned> {
+    dev.chain.send(encoded, origin).map_err(of_submit)
+}
+
+fn of_submit(refused: SubmitError) -> ErrorObjectOwned {
+    match refused {
+        SubmitError::Pool(error) => error::of_pool(error),
+        SubmitError::Broken(error) => error::of_chain(error),
+    }
+}
+
+fn argument(context: &Context, args: &mut Args) -> Result<Request, ErrorObjectOwned> {
+    let chain_id = context.engine.spec().chain_id();
+    args.required("transaction", |value| request(value, chain_id))
+}
+
+/// Source: execution-apis, "GenericTransaction".
+fn request(value: &Value, chain_id: u64) -> Result<Request, String> {
+    let fields = object(value)?;
+    if let Some(found) = field(fields, "chainId", number)?
+        && found != U256::from(chain_id)
+    {
+        return Err(format!("chainId: this is chain {chain_id}, not {found}"));
+    }
+    for name in ["blobVersionedHashes", "blobs", "maxFeePerBlobGas"] {
+        field(fields, name, |_| Err::<(), _>("blobs are not supported here".to_owned()))?;
+    }
+    let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
+    if let (Some(data), Some(input)) = (&data, &input)
+        && data != input
+    {
+        return Err("data and input are given and differ".to_owned());
+    }
+    let request = Request {
+        from: field(fields, "from", address)?,
+        to: field(fields, "to", address)?,
+        nonce: field(fields, "nonce", number_u64)?,
+        gas: field(fields, "gas", number_u64)?,
+        tx_type: field(fields, "type", number_u64)?,
+        price: field(fields, "gasPrice", number_u128)?,
+        max_fee: field(fields, "maxFeePerGas", number_u128)?,
+        tip: field(fields, "maxPriorityFeePerGas", number_u128)?,
+        value: field(fields, "value", number)?.unwrap_or_default(),
+        input: input.or(data).unwrap_or_default(),
+        access_list: field(fields, "accessList", published::<AccessList>)?,
+        authorizations: field(fields, "authorizationList", published::<Vec<SignedAuthorization>>)?
+            .unwrap_or_default(),
+    };
+    if request.price.is_some() && (request.max_fee.is_some() || request.tip.is_some()) {
+        return Err("gasPrice and maxFeePerGas or maxPriorityFeePerGas are given".to_owned());
+    }
+    if !request.authorizations.is_empty() && request.to.is_none() {
+        return Err("to: missing, and authorizations create no contract".to_owned());
+    }
+    Ok(request)
+}
+
+fn number_u128(value: &Value) -> Result<u128, String> {
+    u128::try_from(number(value)?).map_err(|_| "number > 128 bits".to_owned())
+}
+
+/// A value in the form that its published type has.
+fn published<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
+    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+}
+
+/// The transaction with all that the request leaves to the node, signed.
+fn signed(
+    context: &Context,
+    request: Request,
+    signer: Signer,
+) -> Result<Transaction, ErrorObjectOwned> {
+    let dev = chain(context)?;
+    let first = || dev.accounts().first().copied().unwrap_or_default();
+    let from = request.from.unwrap_or_else(first);
+    let has_key = dev.sign(from, B256::ZERO).is_some();
+    let may_send = match signer {
+        Signer::Key => has_key,
+        Signer::KeyOrImpersonation => has_key || dev.is_impersonated(from),
+        Signer::Anybody => true,
+    };
+    if !may_send {
+        return Err(unknown(from));
+    }
+    let gas = match request.gas {
+        Some(gas) => gas,
+        None => gas(context, from, &request)?,
+    };
+    let nonce = match request.nonce {
+        Some(nonce) => nonce,
+        None => next_nonce(context, from)?,
+    };
+    let price = price(context, dev, &request);
+    let draft = Draft { chain_id: context.engine.spec().chain_id(), nonce, gas, price };
+    Ok(draft.signed(request, |hash| dev.sign(from, hash).unwrap_or_else(|| impersonating(from))))
+}
+
+/// The nonce after the sender's transactions in the pool.
+fn next_nonce(context: &Context, sender: Address) -> Result<u64, ErrorObjectOwned> {
+    let view = context.view();
+    let read = view.with_state(view.head().number, |state| state.account(sender));
+    let account = read.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
+    let nonce = account.map_err(error::of_state)?.unwrap_or_default().nonce;
+    let pooled = context.engine.pool().next_nonce(sender);
+    Ok(pooled.map_or(nonce, |next| next.max(nonce)))
+}
+
+/// What it needs, or little more. If it would fail, as much as it may have: the block then says so.
+fn gas(context: &Context, from: Address, request: &Request) -> Result<u64, ErrorObjectOwned> {
+    let view = context.view();
+    let number = view.head().number;
+    let found = view.header(number).map_err(error::of_chain)?;
+    let (_, header) = found.ok_or_else(error::block_not_found)?;
+    let most = header.gas_limit.min(MAX_TX_GAS_LIMIT_OSAKA);
+    let message = CallRequest {
+        from,
+        to: request.to,
+        gas: most.min(context.limits.call_gas_max),
+        price: CallPrice::Free,
+        value: request.value,
+        data: request.input.clone(),
+        access_list: request.access_list.clone(),
+        authorizations: request.authorizations.clone(),
+        ..CallRequest::default()
+    };
+    let (rules, patience) = (view.spec().rules(&header), &context.patience);
+    let estimated = view.with_state(number, |state| {
+        let state = PatientView { state, patience };
+        let (codes, assumed) = (&*context.codes, &Assumed::default());
+        let place = Place { rules: &rules, header: &header, codes, view: &state, assumed };
+        fugue_evm::estimate_gas(&place, &message)
+    });
+    match estimated.map_err(error::of_chain)?.ok_or_else(error::block_not_found)? {
+        Ok(gas) => Ok(gas),
+        Err(EstimateError::Failed(_) | EstimateError::Allowance(_)) => Ok(most),
+        Err(EstimateError::Call(error)) => Err(error::of_call(error)),
+    }
+}
+
+/// What a transaction offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Price {
+    /// Before EIP-1559.
+    Fixed(u128),
+    Dynamic {
+        max: u128,
+        tip: u128,
+    },
+}
+
+/// What the request offers, or what the next block takes, and the one after it still would.
+fn price(context: &Context, dev: &dyn DevChain, request: &Request) -> Price {
+    if let Some(price) = request.price {
+        return Price::Fixed(price);
+    }
+    let base_fee = dev.status().next_base_fee.unwrap_or(context.engine.pool().head().base_fee);
+    offer(u128::from(base_fee), request)
+}
+
+fn offer(base_fee: u128, request: &Request) -> Price {
+    let Request { tx_type, max_fee, tip, authorizations, .. } = request;
+    let names_none = max_fee.is_none() && tip.is_none();
+    if matches!(tx_type, Some(0 | 1)) && names_none && authorizations.is_empty() {
+        return Price::Fixed(base_fee.saturating_mul(2).saturating_add(TIP_DEFAULT));
+    }
+    let tip = tip.unwrap_or_else(|| max_fee.map_or(TIP_DEFAULT, |max| max.min(TIP_DEFAULT)));
+    let max = max_fee.unwrap_or_else(|| base_fee.saturating_mul(2).saturating_add(tip));
+    Price::Dynamic { max, tip }
+}
+
+/// What the node adds to a request.
+#[derive(Debug, Clone, Copy)]
+struct Draft {
+    chain_id: u64,
+    nonce: u64,
+    gas: u64,
+    price: Price,
+}
+
+impl Draft {
+    /// Of the oldest type of transaction that has its fields.
+    fn signed(self, request: Request, sign: impl Fn(B256) -> Signature) -> Transaction {
+        let Self { chain_id, nonce, gas: gas_limit, price } = self;
+        let Request { to, value, input, access_list, authorizations, tx_type, .. } = request;
+        let kind = to.map_or(TxKind::Create, TxKind::Call);
+        // A fixed price is the highest fee and the tip at once. Source: EIP-1559.
+        let (max_fee_per_gas, max_priority_fee_per_gas) = match price {
+            Price::Fixed(price) => (price, price),
+            Price::Dynamic { max, tip } => (max, tip),
+        };
+        if let (Some(to), false) = (to, authorizations.is_empty()) {
+            let access_list = access_list.unwrap_or_default();
+            let tx = TxEip7702 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas,
+                max_priority_fee_per_gas,
+                to,
+                value,
+                access_list,
+                authorization_list: authorizations,
+                input,
+            };
+            return Transaction::Eip7702(seal(tx, sign));
+        }
+        match (price, access_list) {
+            (Price::Fixed(gas_price), None) if tx_type != Some(1) => {
+                let chain_id = Some(chain_id);
+                let tx = TxLegacy { chain_id, nonce, gas_price, gas_limit, to: kind, value, input };
+                Transaction::Legacy(seal(tx, sign))
+            }
+            (Price::Fixed(gas_price), access_list) => {
+                let access_list = access_list.unwrap_or_default();
+                let to = kind;
+                let tx = TxEip2930 {
+                    chain_id,
+                    nonce,
+                    gas_price,
+                    gas_limit,
+                    to,
+                    value,
+                    access_list,
+                    input,
+                };
+                Transaction::Eip2930(seal(tx, sign))
+            }
+            (Price::Dynamic { .. }, access_list) => {
+                let tx = TxEip1559 {
+                    chain_id,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas,
+                    max_priority_fee_per_gas,
+                    to: kind,
+                    value,
+                    access_list: access_list.unwrap_or_default(),
+                    input,
+                };
+                Transaction::Eip1559(seal(tx, sign))
+            }
+        }
+    }
+}
+
+fn seal<T: SignableTransaction<Signature>>(tx: T, sign: impl Fn(B256) -> Signature) -> Signed<T> {
+    let signature = sign(tx.signature_hash());
+    tx.into_signed(signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::{Typed2718, impersonated};
+    use serde_json::json as object;
+
+    const FROM: Address = Address::repeat_byte(7);
+
+    /// The type of the transaction that a request becomes.
+    fn made(value: &Value) -> u8 {
+        let request = request(value, 7).expect("well formed");
+        let price = request.price.map_or_else(|| offer(5, &request), Price::Fixed);
+        let draft = Draft { chain_id: 7, nonce: 1, gas: 21_000, price };
+        let tx = draft.signed(request, |_| impersonating(FROM));
+        assert_eq!(impersonated(tx.signature()), Some(FROM));
+        tx.ty()
+    }
+
+    #[test]
+    fn the_fields_tell_the_type() {
+        let grant = object!([{
+            "chainId": "0x7", "address": FROM, "nonce": "0x0", "yParity": "0x0", "r": "0x1",
+            "s": "0x1",
+        }]);
+        for (value, expected) in [
+            (object!({}), 2),
+            (object!({ "gasPrice": "0x1" }), 0),
+            (object!({ "gasPrice": "0x1", "accessList": [] }), 1),
+            (object!({ "type": "0x0" }), 0),
+            (object!({ "type": "0x1" }), 1),
+            (object!({ "maxFeePerGas": "0x1", "accessList": [] }), 2),
+            (object!({ "to": FROM, "authorizationList": grant, "gasPrice": 1 }), 4),
+        ] {
+            assert_eq!(made(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_offer_reaches_the_base_fee_and_keeps_what_is_said() {
+        let offered = |value: Value| offer(100, &request(&value, 7).expect("well formed"));
+        let of = |max, tip| Price::Dynamic { max, tip };
+        assert_eq!(offered(object!({})), of(200 + TIP_DEFAULT, TIP_DEFAULT));
+        assert_eq!(offered(object!({ "maxFeePerGas": 9 })), of(9, 9));
+        assert_eq!(offered(object!({ "maxPriorityFeePerGas": 3 })), of(203, 3));
+        assert_eq!(offered(object!({ "type": 0 })), Price::Fixed(200 + TIP_DEFAULT));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for (wrong, reason) in [
+            (object!({ "data": "0x01", "input": "0x02" }), "data and input"),
+            (object!({ "gasPrice": "0x1", "maxFeePerGas": "0x1" }), "gasPrice and maxFeePerGas"),
+            (object!({ "chainId": "0x8" }), "chainId: this is chain 7"),
+            (object!({ "blobs": [] }), "blobs: blobs are not supported"),
+            (object!("0x"), "an object is expected"),
+        ] {
+            let found = request(&wrong, 7).expect_err("refused");
+            assert!(found.starts_with(reason), "{found}");
+        }
+    }
+}
