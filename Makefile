@@ -10,6 +10,9 @@ ENGINE_FIXTURES := $(wildcard $(DATA)/eest/stable-*/blockchain_tests*.tar.zst $(
 	$(wildcard $(DATA)/rpc-compat)
 FUGUE := $(or $(CARGO_TARGET_DIR),target)/release/fugue
 NEXTEST_VERSION := 0.9.143
+# For make fuzz: which targets, and how long each.
+TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 60
 
 .PHONY: help
 help:
@@ -21,6 +24,7 @@ help:
 	@echo "make check     formatting and lints"
 	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
 	@echo "make e2e       run real consensus clients against the program (needs Node 20 and Python 3.11)"
+	@echo "make fuzz      fuzz what decodes requests, each target for $(FUZZ_SECONDS) s (needs cargo-fuzz)"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make generated check that testdata/bundles is what make generate would write"
@@ -71,6 +75,16 @@ else
 	$(FUGUE) spectest --mode both --threads 2 $(FIXTURES)
 	$(FUGUE) spectest --engine --mode occ --threads 2 $(ENGINE_FIXTURES)
 endif
+
+# No sanitizer: the code is safe Rust, and so the pinned toolchain will do. Dependencies are those of
+# the workspace, with libFuzzer beside them.
+.PHONY: fuzz
+fuzz:
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	for target in $(TARGETS); do \
+		cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 .PHONY: soak
 soak: build

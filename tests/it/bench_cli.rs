@@ -261,6 +261,67 @@ fn times_of_payloads_are_a_text_without_an_option() {
     is_empty(&folder.path().join("within"));
 }
 
+/// Requests of which each must be answered.
+const REQUESTS: [&str; 5] = [
+    "eth_getBalance",
+    "eth_call balanceOf",
+    "eth_call quote",
+    "eth_getLogs",
+    "eth_getBlockByNumber",
+];
+
+#[test]
+fn requests_are_timed_alone_and_beside_imports_on_a_node_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["rpc", "--accounts", "100", "--blocks", "5", "--txs", "40", "--connections", "2"];
+    let object =
+        object(folder.path(), &[&size[..], &["--payloads", "2", "--interval", "50"]].concat());
+    assert_eq!(object["type"], "bench-rpc");
+    assert_eq!((&object["threads"], &object["connections"]), (&json!(2), &json!(2)));
+    assert_eq!((&object["history"], &object["payloads"]), (&json!(5), &json!(2)));
+    assert_eq!(object["isAtHead"], true, "{object}");
+    let is_spread = |pointer: &str| {
+        let at = |name: &str| number(&object, &format!("{pointer}/{name}"));
+        let spread = [at("p50Ms"), at("p95Ms"), at("p99Ms"), at("maxMs")];
+        assert!(spread[0] > 0.0 && spread.is_sorted(), "{pointer}: {object}");
+    };
+    is_spread("/idle/newPayload");
+    let runs = object["runs"].as_array().expect("runs");
+    let measured: Vec<&str> = runs.iter().filter_map(|run| run["requests"].as_str()).collect();
+    assert_eq!(measured[..REQUESTS.len()], REQUESTS);
+    // What a node does not have is not measured, and that is said.
+    let skipped = object["skipped"].as_array().expect("a list");
+    assert_eq!(measured.len() + skipped.len(), REQUESTS.len() + 1, "{object}");
+    for index in 0..runs.len() {
+        for run in ["alone", "beside"] {
+            is_spread(&format!("/runs/{index}/{run}"));
+            assert!(number(&object, &format!("/runs/{index}/{run}/perSecond")) > 0.0);
+            assert!(number(&object, &format!("/runs/{index}/{run}/answered")) >= 1.0);
+        }
+        is_spread(&format!("/runs/{index}/newPayload"));
+        for part in ["beside", "newPayload"] {
+            assert!(number(&object, &format!("/runs/{index}/{part}/ratio")) > 0.0);
+        }
+    }
+}
+
+#[test]
+fn times_of_requests_are_a_text_without_an_option() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let size = ["rpc", "--accounts", "100", "--blocks", "3", "--txs", "40", "--connections", "1"];
+    let done =
+        bench(folder.path(), &[&size[..], &["--payloads", "1", "--interval", "20"]].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for needle in ["1 connections on the cores of the node", "head: the last block", "p99 ms"] {
+        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
+    }
+    for name in REQUESTS {
+        let rows = done.stdout.lines().filter(|line| line.starts_with(&format!("{name} ")));
+        assert!(rows.count() >= 2, "{name}: {done:?}");
+    }
+    is_empty(&folder.path().join("within"));
+}
+
 #[test]
 fn files_and_their_chain_go_together() {
     let folder = tempfile::tempdir().expect("a folder");

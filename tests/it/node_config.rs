@@ -224,6 +224,25 @@ fn the_example_has_every_setting_with_its_default() {
 }
 
 #[test]
+fn bounds_have_flags_that_the_reference_names_and_faults_that_name_them() {
+    let reference = std::fs::read_to_string(root().join("docs/json-rpc.md")).expect("a file");
+    let settings = shown(&check(&[]).ends(0));
+    let bounds: Vec<&String> = settings.keys().filter(|key| key.starts_with("rpc.")).collect();
+    assert!(bounds.len() > 20, "{bounds:?}");
+    for key in bounds {
+        assert!(reference.contains(&format!("`--{key}`")), "--{key} is not in docs/json-rpc.md");
+        let ran = check(&[format!("--{key}=0").as_str()]).ends(2);
+        ran.says(&format!("invalid value '0' for '--{key} <"));
+    }
+    let files = Files::new("[rpc]\ngascap = 1000000\n");
+    assert_shown(&files.check(&[], &[]).ends(0), "rpc.gascap", "1000000", "fugue.toml:2");
+    let variables = [("FUGUE_RPC_MAX_LOG_SIZE", "100")];
+    let ran = files.check(&variables, &["--rpc.evmtimeout", "100"]).ends(2);
+    let ran = ran.says("--rpc.max-log-size: 100 MiB of logs");
+    ran.says("--rpc.idle-timeout: 120 s are over");
+}
+
+#[test]
 fn completions_and_manual_know_the_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = Ran::of(fugue(&["completions", shell])).ends(0);

@@ -5,9 +5,9 @@
 //! * `R`: the state root, from the outcome to the root, receipts included;
 //! * `D`: making blocks durable.
 //!
-//! Senders are always recovered before, and that is never part of these. Only [`newpayload`], which
-//! times what a consensus client waits for, has names of its own. Everything that is written lies
-//! in one folder, which is removed at the end.
+//! Senders are always recovered before, and that is never part of these. Only [`newpayload`] and
+//! [`rpc`], which time what callers wait for, have names of their own. Everything that is written
+//! lies in one folder, which is removed at the end.
 
 mod alone;
 mod folder;
@@ -16,6 +16,7 @@ mod newpayload;
 mod process;
 mod report;
 mod root;
+mod rpc;
 mod spread;
 mod workload;
 
@@ -40,6 +41,8 @@ enum Command {
     NewPayload(newpayload::Options),
     /// Compute state roots of small blocks, beside their execution.
     Root(root::Options),
+    /// Ask the public methods of a node, alone and while it imports blocks.
+    Rpc(rpc::Options),
 }
 
 /// Runs the command.
@@ -48,6 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         Command::Import(options) => import::run(options),
         Command::NewPayload(options) => newpayload::run(options),
         Command::Root(options) => root::run(options),
+        Command::Rpc(options) => rpc::run(options),
     }
 }
 

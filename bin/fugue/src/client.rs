@@ -113,7 +113,7 @@ impl PayloadStatus {
 }
 
 /// Parameters that are JSON already.
-struct Params(Box<RawValue>);
+pub(crate) struct Params(pub(crate) Box<RawValue>);
 
 impl ToRpcParams for Params {
     fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
@@ -132,7 +132,11 @@ pub(crate) struct EngineClient {
 }
 
 impl EngineClient {
-    fn new(
+    /// Of a node that serves the Engine API at this address.
+    ///
+    /// # Errors
+    /// If there is no token to be made.
+    pub(crate) fn new(
         runtime: Arc<Runtime>,
         address: SocketAddr,
         secret: JwtSecret,

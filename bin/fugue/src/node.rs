@@ -26,6 +26,7 @@ mod process;
 mod servers;
 
 pub(crate) use options::Options;
+pub(crate) use priority::give_way;
 
 use crate::{
     UsageError, Verdict,
@@ -76,6 +77,12 @@ const LOCAL_TXS: &str = "transactions";
 pub(crate) const EXIT_CODES: &str = "Exit codes: 0 after SIGINT or SIGTERM; 2 for bad settings, \
                                      or a database or disk that fails; 130 or 143 after a second \
                                      signal, which ends the node at once";
+
+/// All groups of public methods, as a flag names them.
+pub(crate) fn all_apis() -> String {
+    let names: Vec<&str> = options::Api::ALL.iter().map(|api| api.name()).collect();
+    names.join(",")
+}
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {

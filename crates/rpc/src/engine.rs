@@ -14,6 +14,8 @@ mod built;
 mod capabilities;
 mod errors;
 mod forks;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod methods;
 mod params;
 mod payload;

@@ -218,6 +218,31 @@ impl Drop for Entered {
     }
 }
 
+/// What a connection owes for one answer.
+#[derive(Clone)]
+pub(crate) struct Debt {
+    flow: Arc<Flow>,
+    bytes: u64,
+}
+
+impl Debt {
+    /// From here on so many bytes are owed.
+    pub(crate) fn owed(flow: &Arc<Flow>, bytes: u64) -> Self {
+        flow.owe(bytes);
+        Self { flow: Arc::clone(flow), bytes }
+    }
+
+    /// So many of them go to the socket, which pays for what it writes.
+    pub(crate) fn written(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// No more of them do: the answer took fewer bytes than were owed.
+    pub(crate) fn settle(&mut self) {
+        self.flow.sent(std::mem::take(&mut self.bytes));
+    }
+}
+
 /// A message that is worked on.
 struct Turn {
     entered: Entered,
@@ -225,11 +250,14 @@ struct Turn {
 }
 
 impl Turn {
-    /// Ends it. What is sent from elsewhere, or not at all, is not owed.
-    fn end(self, answer: &MethodResponse) {
+    /// Ends it. What is sent from elsewhere, or not at all, is not owed. The answer tells of its
+    /// debt to whoever sends it in another form.
+    fn end(self, mut answer: MethodResponse) -> MethodResponse {
         if answer.is_method_call() || answer.is_batch() {
-            self.entered.0.owe(answer.as_json().get().len() as u64);
+            let debt = Debt::owed(&self.entered.0, answer.as_json().get().len() as u64);
+            answer.extensions_mut().insert(debt);
         }
+        answer
     }
 }
 
@@ -292,8 +320,7 @@ where
                 Err(refusal) => return MethodResponse::error(request.id, refusal),
             };
             let answer = inner.call(request).await;
-            turn.end(&answer);
-            answer
+            turn.end(answer)
         }
     }
 
@@ -333,17 +360,14 @@ where
                     }
                 };
                 if let Err(too_large) = answers.append(answer) {
-                    turn.end(&too_large);
-                    return too_large;
+                    return turn.end(too_large);
                 }
             }
-            let answer = if answers.is_empty() && has_notification {
+            turn.end(if answers.is_empty() && has_notification {
                 MethodResponse::notification()
             } else {
                 MethodResponse::from_batch(answers.finish())
-            };
-            turn.end(&answer);
-            answer
+            })
         }
     }
 
@@ -456,8 +480,14 @@ mod tests {
     async fn calls_are_refused_while_the_server_owes_too_much() {
         let (flow, all_unsent) = flow(true);
         let turn = flow.enter().turn().await.unwrap();
-        turn.end(&MethodResponse::error(Id::Null, refusal()));
-        assert!(all_unsent.load(Ordering::Relaxed) > 0);
+        let answer = turn.end(MethodResponse::error(Id::Null, refusal()));
+        let owed = answer.as_json().get().len() as u64;
+        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
+        // Of what it tells of, a part is written, and the rest is not.
+        let mut debt = answer.extensions().get::<Debt>().cloned().unwrap();
+        debt.written(owed - 3);
+        debt.settle();
+        assert_eq!(all_unsent.load(Ordering::Relaxed), owed - 3);
         all_unsent.store(101, Ordering::Relaxed);
         let refused = flow.enter().turn().await.err().unwrap();
         assert_eq!(refused.code(), LIMIT_EXCEEDED);

@@ -84,7 +84,8 @@ where
 }
 
 impl Refused {
-    fn into_response(self) -> HttpResponse {
+    /// As it is sent.
+    pub(crate) fn into_response(self) -> HttpResponse {
         let Self { status, reason } = self;
         let mut response = HttpResponse::new(HttpBody::from(format!("{reason}\n")));
         *response.status_mut() = status;

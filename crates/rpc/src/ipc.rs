@@ -19,17 +19,20 @@ use crate::{
     public::{error, patience::Patience},
     server::ServerError,
 };
-use frame::Framer;
+use frame::{Broken, Framer};
 use jsonrpsee::{
     BoundedSubscriptions, ConnectionId, MethodCallback, MethodResponse, MethodSink, Methods,
     SubscriptionState,
-    types::{ErrorCode, ErrorObjectOwned, Params, Request, error::reject_too_many_subscriptions},
+    types::{
+        ErrorCode, ErrorObjectOwned, Id, Params, Request,
+        error::{
+            OVERSIZED_REQUEST_CODE, OVERSIZED_REQUEST_MSG, reject_too_big_batch_request,
+            reject_too_big_batch_response, reject_too_many_subscriptions,
+        },
+    },
 };
 use serde::Deserialize;
-use serde_json::{
-    json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::value::{RawValue, to_raw_value};
 use std::{
     fs::{self, DirBuilder, Permissions},
     io::{self, ErrorKind},
@@ -76,11 +79,6 @@ const SOCKET_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// After a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-const PARSE_ERROR: (i32, &str) = (-32700, "Parse error");
-const INVALID_REQUEST: (i32, &str) = (-32600, "Invalid request");
-/// As the other servers say it.
-const BATCH_TOO_LARGE: (i32, &str) = (-32011, "The batch response was too large");
 
 /// Where an IPC server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,14 +210,7 @@ async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
     // Dropped when nothing more comes in, or when this is ended.
     let (open, closed) = oneshot::channel();
     let writing = tokio::spawn(write(writer, receiver, Arc::clone(&flow), closed));
-    let mut caller = Caller {
-        methods,
-        sender,
-        flow,
-        id,
-        subscriptions: BoundedSubscriptions::new(SUBSCRIPTIONS_MAX),
-        batch_time_max: BATCH_TIME_MAX,
-    };
+    let mut caller = Caller::new(methods, sender, flow, id);
     let mut framer = Framer::new(IPC_MESSAGE_BYTES_MAX);
     let mut read = vec![0; READ_BYTES];
     'connection: while let Ok(count @ 1..) = reader.read(&mut read).await {
@@ -228,8 +219,12 @@ async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
             let is_open = match framer.next_message() {
                 Ok(None) => break,
                 Ok(Some(message)) => caller.answer(&message).await,
-                Err(_) => {
-                    caller.send(failed(PARSE_ERROR)).await;
+                Err(broken) => {
+                    let told = match broken {
+                        Broken::NoMessage => failed(ErrorCode::ParseError),
+                        Broken::TooLarge => failed(too_large()),
+                    };
+                    caller.send(told).await;
                     break 'connection;
                 }
             };
@@ -291,6 +286,16 @@ struct Shape<'a> {
 }
 
 impl Caller {
+    fn new(
+        methods: Methods,
+        sender: mpsc::Sender<Box<RawValue>>,
+        flow: Arc<Flow>,
+        id: ConnectionId,
+    ) -> Self {
+        let subscriptions = BoundedSubscriptions::new(SUBSCRIPTIONS_MAX);
+        Self { methods, sender, flow, id, subscriptions, batch_time_max: BATCH_TIME_MAX }
+    }
+
     /// Whether the other side still reads.
     async fn send(&self, message: Box<RawValue>) -> bool {
         self.flow.owe(message.get().len() as u64);
@@ -300,7 +305,7 @@ impl Caller {
     /// Answers a message. Says whether the other side still reads.
     async fn answer(&mut self, message: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(message) else {
-            return self.send(failed(PARSE_ERROR)).await;
+            return self.send(failed(ErrorCode::ParseError)).await;
         };
         let answer = if text.trim_start().starts_with('[') {
             self.batch(text).await
@@ -315,10 +320,13 @@ impl Caller {
 
     async fn batch(&mut self, text: &str) -> Option<Box<RawValue>> {
         let Ok(calls) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-            return Some(failed(PARSE_ERROR));
+            return Some(failed(ErrorCode::ParseError));
         };
-        if calls.is_empty() || calls.len() > IPC_BATCH_MAX {
-            return Some(failed(INVALID_REQUEST));
+        if calls.is_empty() {
+            return Some(failed(ErrorCode::InvalidRequest));
+        }
+        if calls.len() > IPC_BATCH_MAX {
+            return Some(failed(reject_too_big_batch_request(IPC_BATCH_MAX)));
         }
         let patience = Patience::new(self.batch_time_max, Arc::default());
         let mut answers = Vec::with_capacity(calls.len());
@@ -331,7 +339,7 @@ impl Caller {
             let Some(answer) = answer else { continue };
             bytes = bytes.saturating_add(answer.get().len());
             if bytes > IPC_BATCH_BYTES_MAX {
-                return Some(failed(BATCH_TOO_LARGE));
+                return Some(failed(reject_too_big_batch_response(IPC_BATCH_BYTES_MAX)));
             }
             answers.push(answer);
         }
@@ -395,17 +403,47 @@ fn refuse(text: &str, error: ErrorObjectOwned) -> Option<Box<RawValue>> {
 fn no_request(text: &str) -> Option<Box<RawValue>> {
     match serde_json::from_str::<Shape<'_>>(text) {
         Ok(Shape { id: None, method: Some(_) }) => None,
-        Ok(_) => Some(failed(INVALID_REQUEST)),
-        Err(_) => Some(failed(PARSE_ERROR)),
+        Ok(_) => Some(failed(ErrorCode::InvalidRequest)),
+        Err(_) => Some(failed(ErrorCode::ParseError)),
     }
 }
 
 /// The answer to what is not a call.
-fn failed((code, message): (i32, &str)) -> Box<RawValue> {
-    let answer = json!({
-        "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message },
-    });
-    to_raw_value(&answer).unwrap_or_else(|_| RawValue::NULL.to_owned())
+fn failed(error: impl Into<ErrorObjectOwned>) -> Box<RawValue> {
+    MethodResponse::error(Id::Null, error.into()).into_json()
+}
+
+/// As the other servers say it.
+fn too_large() -> ErrorObjectOwned {
+    let told = format!("Exceeded max limit of {IPC_MESSAGE_BYTES_MAX}");
+    ErrorObjectOwned::owned(OVERSIZED_REQUEST_CODE, OVERSIZED_REQUEST_MSG, Some(told))
+}
+
+/// Takes any bytes as what a caller sends, in pieces, for fuzz targets. Every answer is JSON.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn fuzz(data: &[u8], methods: Methods, bytes_max: usize) {
+    /// Of a piece, so that messages begin and end within one.
+    const PIECE_BYTES: usize = 61;
+    let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
+    let flow = Flow::new(FLOW, Arc::default());
+    let mut caller = Caller::new(methods, sender, flow, ConnectionId::default());
+    let mut framer = Framer::new(bytes_max);
+    for piece in data.chunks(PIECE_BYTES) {
+        framer.push(piece);
+        loop {
+            let message = match framer.next_message() {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(_) => return,
+            };
+            assert!(message.len() <= bytes_max + PIECE_BYTES, "{} bytes", message.len());
+            assert!(caller.answer(&message).await, "the other side reads");
+            while let Ok(answer) = receiver.try_recv() {
+                let answer = serde_json::from_str::<&RawValue>(answer.get());
+                assert!(answer.is_ok(), "{answer:?} to {message:?}");
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -415,7 +453,7 @@ mod tests {
         RpcModule,
         core::{SubscriptionError, to_json_raw_value},
     };
-    use serde_json::Value;
+    use serde_json::{Value, json};
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     fn methods() -> Methods {
@@ -465,14 +503,9 @@ mod tests {
     #[tokio::test]
     async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
         let (sender, _receiver) = mpsc::channel(1);
-        let mut caller = Caller {
-            methods: methods(),
-            sender,
-            flow: Flow::new(FLOW, Arc::default()),
-            id: ConnectionId::default(),
-            subscriptions: BoundedSubscriptions::new(1),
-            batch_time_max: Duration::ZERO,
-        };
+        let flow = Flow::new(FLOW, Arc::default());
+        let mut caller = Caller::new(methods(), sender, flow, ConnectionId::default());
+        caller.batch_time_max = Duration::ZERO;
         let call = r#"{"jsonrpc":"2.0","id":7,"method":"test_echo","params":[7]}"#;
         let note = r#"{"jsonrpc":"2.0","method":"test_echo","params":[9]}"#;
         let answers = caller.batch(&format!("[{call},{note},{{}},{call}]")).await.unwrap();
@@ -483,6 +516,18 @@ mod tests {
         assert_eq!((&answers[0], &answers[2]), (&told, &told), "{answers}");
         assert_eq!(answers[1]["error"]["code"], -32600);
         assert_eq!(answers.as_array().map(Vec::len), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_too_many_calls_is_told_how_many_there_may_be() {
+        let (sender, _receiver) = mpsc::channel(1);
+        let flow = Flow::new(FLOW, Arc::default());
+        let mut caller = Caller::new(methods(), sender, flow, ConnectionId::default());
+        let calls = format!("[{}]", vec!["1"; IPC_BATCH_MAX + 1].join(","));
+        let answer = caller.batch(&calls).await.unwrap();
+        let answer: Value = serde_json::from_str(answer.get()).unwrap();
+        assert_eq!(answer["error"]["code"], -32010, "{answer}");
+        assert_eq!(answer["error"]["data"], format!("Exceeded max limit of {IPC_BATCH_MAX}"));
     }
 
     #[tokio::test]

@@ -8,9 +8,13 @@
 //! Nobody below this crate knows JSON, and nobody but this crate and the node knows the runtime.
 
 mod auth;
+mod bodies;
 mod dev;
 mod engine;
 mod flow;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hosts;
 mod ids;

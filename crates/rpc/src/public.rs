@@ -23,6 +23,8 @@ mod dev;
 pub(crate) mod error;
 mod eth;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod live;
 mod net;
 mod overrides;

@@ -9,6 +9,7 @@
 
 use crate::{
     auth::{JwtSecret, Verifier},
+    bodies::{BodyLayer, BodyLimits},
     flow::{Flow, FlowLayer, FlowLimits, NoteUpgrade},
     guard::GuardLayer,
     hosts::{ANY, Hosts, Origins},
@@ -52,9 +53,6 @@ pub const ENGINE_SOCKETS_MAX: usize = 128;
 
 /// How long a connection of the engine may be idle: much longer than any of its calls takes.
 const ENGINE_IDLE_MAX: Duration = Duration::from_secs(600);
-/// How long a public connection may be idle: longer than a call may take, and than it takes from
-/// one ping of a WebSocket to the next.
-const PUBLIC_IDLE_MAX: Duration = Duration::from_secs(120);
 /// Answers and notifications of a WebSocket that wait to be sent, before their calls wait.
 const WAITING_ANSWERS_MAX: u32 = 16;
 /// What a connection to the engine may have under way.
@@ -85,6 +83,8 @@ pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
     calls_max: 32,
     unsent_bytes_max: 32 * 1024 * 1024,
     all_unsent_bytes_max: 1024 * 1024 * 1024,
+    idle_max: Duration::from_secs(120),
+    compresses: true,
 };
 
 /// A server was not started.
@@ -202,6 +202,11 @@ pub struct PublicLimits {
     pub unsent_bytes_max: u64,
     /// The same for all connections, above which calls are refused.
     pub all_unsent_bytes_max: u64,
+    /// How long a connection may be idle: longer than a call or a batch may take, and than it takes
+    /// from one ping of a WebSocket to the next.
+    pub idle_max: Duration,
+    /// Answers over HTTP are compressed for callers that accept it.
+    pub compresses: bool,
 }
 
 /// A server that runs. It ends when this is dropped.
@@ -253,7 +258,15 @@ impl PublicLimits {
             batch_bytes_max: self.batch_bytes_max,
             batch_time_max: self.batch_time_max,
         };
-        SocketLimits { sockets_max: self.sockets_max, idle_max: PUBLIC_IDLE_MAX, flow }
+        SocketLimits { sockets_max: self.sockets_max, idle_max: self.idle_max, flow }
+    }
+
+    const fn bodies(self) -> BodyLimits {
+        BodyLimits {
+            request_bytes_max: self.body_bytes_max,
+            connections_max: self.connections_max,
+            compresses: self.compresses,
+        }
     }
 }
 
@@ -295,7 +308,13 @@ pub async fn start_engine_server(
         flow: ENGINE_FLOW,
     };
     let guards = [Hosts::new(&vhosts).into_layer(), Verifier::new(&secret).into_layer()];
-    start(listen, Plan { config, sockets, guards, cors: None }, methods.into()).await
+    // The consensus client is near, and waits for what would be compressed.
+    let bodies = BodyLimits {
+        request_bytes_max: ENGINE_BODY_BYTES_MAX,
+        connections_max: ENGINE_CONNECTIONS_MAX,
+        compresses: false,
+    };
+    start(listen, Plan { config, sockets, guards, cors: None, bodies }, methods.into()).await
 }
 
 /// Starts a public server, on the current runtime.
@@ -309,7 +328,8 @@ pub async fn start_public_server(
     let PublicServerOptions { listen, transport, vhosts, origins, limits } = options;
     let config = public_config(transport, limits).build();
     let guards = [Hosts::new(&vhosts).into_layer(), Origins::new(&origins).into_layer()];
-    let plan = Plan { config, sockets: limits.sockets(), guards, cors: cors(&origins)? };
+    let (sockets, bodies) = (limits.sockets(), limits.bodies());
+    let plan = Plan { config, sockets, guards, cors: cors(&origins)?, bodies };
     start(listen, plan, methods.into()).await
 }
 
@@ -320,11 +340,13 @@ struct Plan {
     /// From the outside in: what one of them refuses, the next one does not see.
     guards: [GuardLayer; 2],
     cors: Option<CorsLayer>,
+    bodies: BodyLimits,
 }
 
 async fn start(listen: Listen, plan: Plan, methods: Methods) -> Result<RunningServer, ServerError> {
-    let Plan { config, sockets, guards: [outer, inner], cors } = plan;
+    let Plan { config, sockets, guards: [outer, inner], cors, bodies } = plan;
     let layers = ServiceBuilder::new().layer(outer).layer(inner).option_layer(cors);
+    let layers = layers.layer(BodyLayer::new(bodies));
     let services = Server::builder().set_config(config).set_http_middleware(layers);
     let services = services.to_service_builder();
     let (stop, handle) = stop_channel();
@@ -363,6 +385,9 @@ fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuil
         calls_max: _,
         unsent_bytes_max: _,
         all_unsent_bytes_max: _,
+        idle_max: _,
+        // Of the bodies.
+        compresses: _,
     } = limits;
     let config = ServerConfig::builder()
         .max_request_body_size(body_bytes_max)

@@ -3,6 +3,8 @@
 //!
 //! Each flag is also a variable of the environment and a key of the settings file: see `config`.
 
+mod rpc;
+
 use crate::{
     UsageError,
     cli::Threads,
@@ -14,6 +16,7 @@ use fugue_executor::Mode;
 use fugue_rpc::JwtSecret;
 use fugue_txpool::PoolOptions;
 use fugue_types::Bytes;
+use rpc::Rpc;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -61,6 +64,8 @@ pub(crate) struct Options {
     pub(super) http: Http,
     #[command(flatten, next_help_heading = "WebSocket")]
     pub(super) ws: Ws,
+    #[command(flatten, next_help_heading = "Bounds of HTTP and WebSocket")]
+    pub(super) rpc: Rpc,
     #[command(flatten, next_help_heading = "IPC")]
     pub(super) ipc: Ipc,
     #[command(flatten, next_help_heading = "Transaction pool")]
@@ -179,6 +184,9 @@ pub(super) struct Http {
         default_value = "localhost"
     )]
     pub(super) vhosts: Vec<String>,
+    /// Send answers as they are, also to callers that accept them compressed
+    #[arg(id = "http.disable-compression", long)]
+    pub(super) disable_compression: bool,
 }
 
 /// `--ws.*`: the public server of subscriptions.
@@ -406,6 +414,7 @@ impl Options {
         faults.extend(self.port_faults());
         faults.extend(origin_faults("--http.corsdomain", &self.http.corsdomain));
         faults.extend(origin_faults("--ws.origins", &self.ws.origins));
+        faults.extend(self.rpc.faults());
         if self.is_one_server() && self.http.api != self.ws.api {
             faults.push("--ws.api: not as --http.api, though both have one address".to_owned());
         }

@@ -15,7 +15,7 @@ const NICE: i32 = 19;
 
 /// Gives way from here on, with the thread of the caller alone. If that is refused, the first one
 /// tells.
-pub(super) fn give_way() {
+pub(crate) fn give_way() {
     static TOLD: Once = Once::new();
     if let Err(error) = lower() {
         TOLD.call_once(|| warn!(%error, "public calls run with the priority of the engine"));

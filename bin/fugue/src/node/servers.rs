@@ -9,8 +9,8 @@ use crate::{UsageError, datadir::usage};
 use fugue_chain::Engine;
 use fugue_rpc::{
     ClientVersion, DevChain, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits,
-    IPC_CONNECTIONS_MAX, Listen, ListenSocket, PUBLIC_LIMITS, PublicApi, PublicServerOptions,
-    RpcModule, RunningIpc, RunningServer, Transport, start_engine_server, start_ipc_server,
+    IPC_CONNECTIONS_MAX, Listen, ListenSocket, PublicApi, PublicServerOptions, RpcModule,
+    RunningIpc, RunningServer, Transport, start_engine_server, start_ipc_server,
     start_public_server,
 };
 use std::{path::Path, sync::Arc};
@@ -121,20 +121,21 @@ pub(super) fn sockets_max(options: &Options) -> usize {
 
 /// The public servers: one where HTTP and WebSocket have the same address.
 fn public(options: &Options) -> Vec<(PublicServerOptions, &[Api], &'static str)> {
-    let Options { http, ws, .. } = options;
+    let Options { http, ws, rpc, .. } = options;
+    let limits = rpc.servers(!http.disable_compression);
     let mut http_server = http.is_on.then(|| PublicServerOptions {
         listen: Listen { address: (http.addr, http.port).into(), flag: "--http.port" },
         transport: Transport::Http,
         vhosts: http.vhosts.clone(),
         origins: http.corsdomain.clone(),
-        limits: PUBLIC_LIMITS,
+        limits,
     });
     let mut ws_server = ws.is_on.then(|| PublicServerOptions {
         listen: Listen { address: (ws.addr, ws.port).into(), flag: "--ws.port" },
         transport: Transport::WebSocket,
         vhosts: http.vhosts.clone(),
         origins: ws.origins.clone(),
-        limits: PUBLIC_LIMITS,
+        limits,
     });
     if options.is_one_server()
         && let (Some(server), Some(other)) = (&mut http_server, ws_server.take())
@@ -159,7 +160,7 @@ fn methods(
 
 /// Who reaches the port of the consensus client knows the secret: what they send is local.
 fn limits(options: &Options) -> EthLimits {
-    EthLimits { are_sent_local: !options.txpool.no_locals, ..EthLimits::default() }
+    options.rpc.limits(!options.txpool.no_locals)
 }
 
 /// What the consensus client is told of this program.

@@ -1,8 +1,13 @@
 //! Where one message ends and the next one begins, in a stream of JSON objects and arrays.
 
-/// The stream is not one of JSON objects and arrays, or a message in it is too large.
+/// Why there is no next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(super) enum Broken {
+    /// The stream is not one of JSON objects and arrays.
+    NoMessage,
+    /// One of them is too large.
+    TooLarge,
+}
 
 /// Takes a stream apart. Looks at each byte once.
 #[derive(Debug)]
@@ -59,14 +64,14 @@ impl Framer {
                 }
                 b'"' if self.depth > 0 => self.in_string = true,
                 _ if self.depth > 0 || byte.is_ascii_whitespace() => {}
-                _ => return Err(Broken),
+                _ => return Err(Broken::NoMessage),
             }
         }
         if self.depth == 0 {
             self.buffer.clear();
             self.seen = 0;
         }
-        if self.buffer.len() > self.bytes_max { Err(Broken) } else { Ok(None) }
+        if self.buffer.len() > self.bytes_max { Err(Broken::TooLarge) } else { Ok(None) }
     }
 }
 
@@ -107,7 +112,7 @@ mod tests {
             while let Ok(Some(_)) = last {
                 last = framer.next_message();
             }
-            assert_eq!(last, Err(Broken), "{stream}");
+            assert_eq!(last, Err(Broken::NoMessage), "{stream}");
         }
     }
 
@@ -117,6 +122,6 @@ mod tests {
         framer.push(b"[1,2");
         assert_eq!(framer.next_message(), Ok(None));
         framer.push(b",3");
-        assert_eq!(framer.next_message(), Err(Broken));
+        assert_eq!(framer.next_message(), Err(Broken::TooLarge));
     }
 }

@@ -98,3 +98,11 @@ pub(super) const METHODS: Table = &[
     ("eth_syncing", Class::Immediate, node::syncing),
     ("eth_uninstallFilter", Class::Immediate, filters::uninstall),
 ];
+
+/// Reads any value as what methods of this namespace take, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(value: &serde_json::Value) {
+    calls::fuzz(value);
+    fees::fuzz(value);
+    logs::fuzz(value);
+}

@@ -93,6 +93,13 @@ fn panic_reason(code: U256) -> String {
     known.to_owned()
 }
 
+/// Tells of any data, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(data: &[u8]) {
+    let told = reverted(&Bytes::copy_from_slice(data));
+    assert_eq!(told.code(), REVERTED, "{}", told.message());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -204,6 +204,14 @@ fn published<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String>
     serde_json::from_value(value.clone()).map_err(|error| error.to_string())
 }
 
+/// Reads any value as a message, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(value: &Value) {
+    if let Ok(Message { request, .. }) = message(value, 1) {
+        assert!(request.blob_hashes.len() <= BLOBS_MAX, "{} blobs", request.blob_hashes.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -228,6 +228,14 @@ fn suggestion(mut samples: Vec<u128>) -> u128 {
     samples.get(index).copied().unwrap_or(SUGGESTION_DEFAULT).min(SUGGESTION_MAX)
 }
 
+/// Reads any value as percentiles, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(value: &Value) {
+    if let Ok(percentiles) = percentiles(value) {
+        assert!(percentiles.len() <= PERCENTILES_MAX && percentiles.is_sorted());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

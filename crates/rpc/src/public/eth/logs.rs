@@ -279,6 +279,18 @@ fn one_or_more<T>(
     if value.is_array() { list(value, TERMS_MAX, decode) } else { Ok(vec![decode(value)?]) }
 }
 
+/// Reads any value as a filter, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(value: &Value) {
+    if let Ok((_, filter)) = filter(value) {
+        assert!(filter.addresses.len() <= TERMS_MAX && filter.topics.len() <= TOPICS_MAX);
+        assert!(filter.topics.iter().all(|values| values.len() <= TERMS_MAX));
+        let looks_for_nothing = filter.topics.iter().all(Vec::is_empty);
+        let is_open = filter.addresses.is_empty() && looks_for_nothing;
+        assert_eq!(filter.may_match(&Bloom::default()), is_open, "of a block without logs");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

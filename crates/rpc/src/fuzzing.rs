@@ -1,0 +1,140 @@
+//! Bodies of fuzz targets: everything that decodes what anybody may send.
+//!
+//! A body takes any bytes, and panics if something is not as it should be. Each runs with inputs of
+//! `cargo-fuzz` (`tests/fuzz`), and with random and awkward ones among the tests beside it. What
+//! methods do with what was decoded is asked in the tests of the whole program.
+
+use crate::{
+    bodies::{BodyLayer, BodyLimits},
+    engine,
+    flow::{Flow, FlowLayer, FlowLimits},
+    ipc, public,
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+use http_body::Body;
+use jsonrpsee::{
+    Methods, RpcModule,
+    server::{
+        BatchRequestConfig, HttpBody, Server, ServerConfig, middleware::rpc::RpcServiceBuilder,
+        stop_channel,
+    },
+};
+use serde_json::Value;
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::runtime::Builder;
+use tower::{ServiceBuilder, ServiceExt};
+
+/// Bytes of a request or message.
+const BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Calls in a batch over HTTP.
+const BATCH_MAX: u32 = 100;
+const FLOW: FlowLimits = FlowLimits {
+    calls_max: 1,
+    unsent_bytes_max: u64::MAX,
+    all_unsent_bytes_max: u64::MAX,
+    batch_bytes_max: BYTES_MAX as usize,
+    batch_time_max: Duration::from_secs(3600),
+};
+
+/// A body.
+pub type Target = fn(&[u8]);
+
+/// All of them, by name.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("engine_params", engine_params),
+    ("http_request", http_request),
+    ("ipc_stream", ipc_stream),
+    ("public_params", public_params),
+    ("revert_data", revert_data),
+];
+
+/// Parameters of the methods of the Engine API.
+pub fn engine_params(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        engine::fuzz::decode(text);
+    }
+}
+
+/// Arguments of the public methods.
+pub fn public_params(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        public::fuzz::decode(text);
+    }
+}
+
+/// What a message gives that reverts: also code of others decides what that is.
+pub fn revert_data(data: &[u8]) {
+    public::fuzz::tell_revert(data);
+}
+
+/// What a caller sends over IPC.
+pub fn ipc_stream(data: &[u8]) {
+    block_on(ipc::fuzz(data, methods(), BYTES_MAX as usize));
+}
+
+/// The body of a request over HTTP. Every answer is JSON, and none says that the node is at fault.
+pub fn http_request(data: &[u8]) {
+    block_on(async {
+        let limits =
+            BodyLimits { request_bytes_max: BYTES_MAX, connections_max: 1, compresses: false };
+        let config = ServerConfig::builder()
+            .max_request_body_size(BYTES_MAX)
+            .set_batch_request_config(BatchRequestConfig::Limit(BATCH_MAX))
+            .build();
+        let layers = ServiceBuilder::new().layer(BodyLayer::new(limits));
+        let services = Server::builder().set_config(config).set_http_middleware(layers);
+        let flow = Flow::new(FLOW, Arc::default());
+        let rpc = RpcServiceBuilder::new().layer(FlowLayer::new(flow));
+        let services = services.to_service_builder().set_rpc_middleware(rpc);
+        let (stop, _handle) = stop_channel();
+        let service = services.build(methods(), stop);
+        let request = http::Request::post("/")
+            .header(CONTENT_TYPE, "application/json")
+            .body(HttpBody::from(data.to_vec()))
+            .expect("a good request");
+        let answer = service.oneshot(request).await.expect("an answer");
+        let status = answer.status();
+        let known = [StatusCode::OK, StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE];
+        assert!(known.contains(&status), "{status}");
+        let answer = collect(answer.into_body()).await;
+        let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+        let is_ours = |answer: &Value| answer["error"]["code"] == -32603;
+        let all = answer.as_array().map_or(std::slice::from_ref(&answer), Vec::as_slice);
+        assert!(!all.iter().any(is_ours), "{answer}");
+    });
+}
+
+fn block_on(work: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives what a runtime needs").block_on(work);
+}
+
+/// Methods with short names, so that they are found by chance.
+fn methods() -> Methods {
+    let mut module = RpcModule::new(());
+    // It does not give back what it was given, which may be as deep as JSON is read at most.
+    let is_object = |value: Value| value.is_object();
+    let is_new = module
+        .register_method("a", move |params, _, _| params.one::<Value>().map(is_object))
+        .is_ok();
+    assert!(is_new && module.register_method("b", |_, _, _| "b").is_ok(), "two names");
+    module.into()
+}
+
+async fn collect(mut body: HttpBody) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        if let Ok(data) = frame.expect("a body of memory").into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

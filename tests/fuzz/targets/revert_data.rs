@@ -1,0 +1,5 @@
+//! Data of messages that revert.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fugue_rpc::fuzzing::revert_data(data));
