@@ -24,6 +24,7 @@ mod node_config;
 mod node_life;
 mod node_support;
 mod replay_cli;
+mod tracers;
 mod witness_replay;
 
 mod build_mode;
@@ -36,6 +37,7 @@ mod execution_witness;
 mod extremes;
 mod log_index;
 mod rpc_subscriptions;
+mod rpc_traces;
 mod rules_fuzz;
 mod rules_http;
 mod rules_limits;

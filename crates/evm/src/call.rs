@@ -205,7 +205,7 @@ impl Place<'_> {
         self.kernel(()).send(request, checks(gas_cap))
     }
 
-    fn kernel<I>(&self, inspector: I) -> Kernel<'_, ViewReader<&dyn StateView>, I> {
+    pub(crate) fn kernel<I>(&self, inspector: I) -> Kernel<'_, ViewReader<&dyn StateView>, I> {
         let Self { rules, header, codes, view, assumed } = *self;
         let (reader, fees) = (ViewReader(view), FeePayment::Direct);
         let mut kernel = Kernel::inspected(rules, header, codes, reader, fees, inspector);
@@ -215,7 +215,7 @@ impl Place<'_> {
 }
 
 /// What is asked of a message that is a question.
-const fn checks(gas_cap: bool) -> Checks {
+pub(crate) const fn checks(gas_cap: bool) -> Checks {
     Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap }
 }
 

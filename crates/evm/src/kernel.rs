@@ -18,7 +18,7 @@ use revm::{
         result::{EVMError, ExecutionResult},
     },
     handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
-    state::Account as RevmAccount,
+    state::{Account as RevmAccount, EvmState},
 };
 
 /// Who credits the fee recipient.
@@ -213,61 +213,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let mut log = std::mem::take(&mut journal.database.log);
         let mut state = std::mem::take(&mut journal.inner.state);
         journal.finalize();
-        let codes = journal.database.codes;
-
-        let mut diff = StateDiff::default();
-        let mut position = AddressMap::default();
-        for (address, before) in &log.accounts {
-            let Some(account) = state.get(address) else { continue };
-            let after = after(account, *before, self.clears_empty_accounts);
-            let wiped = account.is_selfdestructed() && before.is_some();
-            if let Some(changed) = after
-                && changed.code_hash != KECCAK256_EMPTY
-                && before.is_none_or(|before| before.code_hash != changed.code_hash)
-                && let Some(code) = &account.info.code
-            {
-                codes.insert(changed.code_hash, code.clone());
-                diff.codes.push((changed.code_hash, code.original_bytes()));
-            }
-            let mut slots = Vec::new();
-            let began_anew = wiped || account.is_created();
-            if after.is_some() && began_anew {
-                // The slots of such an account were not read from the state: they began as zero.
-                slots.extend(account.storage.iter().map(|(slot, value)| SlotDiff {
-                    slot: *slot,
-                    before: U256::ZERO,
-                    after: value.present_value,
-                }));
-            }
-            if account.is_touched() {
-                if after.is_some() && !began_anew {
-                    position.insert(*address, diff.accounts.len());
-                }
-                diff.accounts.push(AccountDiff {
-                    address: *address,
-                    before: *before,
-                    after,
-                    wiped,
-                    slots,
-                });
-            }
-        }
-        for (address, slot, before) in &log.slots {
-            let Some(changed) =
-                position.get(address).and_then(|index| diff.accounts.get_mut(*index))
-            else {
-                continue;
-            };
-            let Some(value) = state.get(address).and_then(|account| account.storage.get(slot))
-            else {
-                continue;
-            };
-            changed.slots.push(SlotDiff {
-                slot: *slot,
-                before: *before,
-                after: value.present_value,
-            });
-        }
+        let diff = changes(&state, &log, journal.database.codes, self.clears_empty_accounts);
         if self.lists_accesses {
             let slots = |(address, account): (&Address, &RevmAccount)| {
                 let address = *address;
@@ -278,8 +224,65 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         // The map goes back empty: the next transaction finds its memory.
         state.clear();
         self.machine.inner.ctx.journaled_state.inner.state = state;
-        (diff.canonical(), log)
+        (diff, log)
     }
+}
+
+/// What was changed since the log was begun, in canonical form. Codes that were deployed are kept.
+pub(crate) fn changes(
+    state: &EvmState,
+    log: &ReadLog,
+    codes: &CodeCache,
+    clears_empty_accounts: bool,
+) -> StateDiff {
+    let mut diff = StateDiff::default();
+    let mut position = AddressMap::default();
+    for (address, before) in &log.accounts {
+        let Some(account) = state.get(address) else { continue };
+        let after = after(account, *before, clears_empty_accounts);
+        let wiped = account.is_selfdestructed() && before.is_some();
+        if let Some(changed) = after
+            && changed.code_hash != KECCAK256_EMPTY
+            && before.is_none_or(|before| before.code_hash != changed.code_hash)
+            && let Some(code) = &account.info.code
+        {
+            codes.insert(changed.code_hash, code.clone());
+            diff.codes.push((changed.code_hash, code.original_bytes()));
+        }
+        let mut slots = Vec::new();
+        let began_anew = wiped || account.is_created();
+        if after.is_some() && began_anew {
+            // The slots of such an account were not read from the state: they began as zero.
+            slots.extend(account.storage.iter().map(|(slot, value)| SlotDiff {
+                slot: *slot,
+                before: U256::ZERO,
+                after: value.present_value,
+            }));
+        }
+        if account.is_touched() {
+            if after.is_some() && !began_anew {
+                position.insert(*address, diff.accounts.len());
+            }
+            diff.accounts.push(AccountDiff {
+                address: *address,
+                before: *before,
+                after,
+                wiped,
+                slots,
+            });
+        }
+    }
+    for (address, slot, before) in &log.slots {
+        let Some(changed) = position.get(address).and_then(|index| diff.accounts.get_mut(*index))
+        else {
+            continue;
+        };
+        let Some(value) = state.get(address).and_then(|account| account.storage.get(slot)) else {
+            continue;
+        };
+        changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
+    }
+    diff.canonical()
 }
 
 /// The account after the changes; `None` if it does not exist then.

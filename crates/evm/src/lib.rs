@@ -5,6 +5,9 @@
 //! It reads through a [`StateReader`], logs the value of every read, keeps changes in its journal,
 //! and gives them out as a [`fugue_state::StateDiff`]. The sequential mode lets the changes of a
 //! whole block gather in one journal; the parallel modes take them after each transaction.
+//!
+//! Beside it, [`call()`] runs a message on a view, and the functions named for traces run one, or a
+//! transaction, with an inspector that looks on.
 
 mod call;
 mod code;
@@ -18,6 +21,7 @@ mod message;
 mod precompiled;
 mod precompiles;
 mod reader;
+mod trace;
 mod transaction;
 mod transfers;
 
@@ -29,5 +33,9 @@ pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
+pub use trace::{
+    GethTracer, TraceBudget, TraceError, TraceOrigin, TraceSubject, Traced, TracerError,
+    trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity,
+};
 pub use transaction::{PreparedTx, TxEncodingError};
 pub use transfers::TransferLogs;

@@ -140,7 +140,11 @@ impl<R: StateReader<Error = StateError>, I> Kernel<'_, R, I> {
         Ok(to_outcome(result.map_err(to_error)?))
     }
 
-    fn take_message(&mut self, request: &CallRequest, checks: Checks) -> Result<(), CallError> {
+    pub(crate) fn take_message(
+        &mut self,
+        request: &CallRequest,
+        checks: Checks,
+    ) -> Result<(), CallError> {
         let tx = request.tx_env(self.chain_id)?;
         let Machine { inner } = &mut self.machine;
         let (cfg, block) = (&mut inner.ctx.cfg, &mut inner.ctx.block);

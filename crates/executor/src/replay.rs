@@ -60,3 +60,142 @@ impl Replay {
         Stack::new(self.steps.iter().take(index.saturating_add(1)), view)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Executor, InvalidBlock, Mode, Scope};
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
+    use fugue_chainspec::{ChainSpec, Fork};
+    use fugue_state::{Account, MemoryAccount, MemoryState};
+    use fugue_types::{
+        Address, B256, Block, BlockBody, Bytes, Header, KECCAK256_EMPTY, SealedBlock, SenderCount,
+        Transaction, TxKind, U256, keccak256,
+    };
+    use std::convert::Infallible;
+
+    const SENDER: Address = Address::repeat_byte(0xa1);
+    const CONTRACT: Address = Address::repeat_byte(0xc0);
+    const OTHER: Address = Address::repeat_byte(0xd0);
+    const AUTHOR: Address = Address::repeat_byte(0xfe);
+    /// Adds one to slot 0: PUSH1 0, SLOAD, PUSH1 1, ADD, PUSH1 0, SSTORE.
+    const COUNTS: &[u8] = &[0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
+    /// Stores its input in slot 0: PUSH1 0, CALLDATALOAD, PUSH1 0, SSTORE.
+    const STORES_INPUT: &[u8] = &[0x60, 0, 0x35, 0x60, 0, 0x55];
+
+    fn state() -> MemoryState {
+        let mut state = MemoryState::default();
+        let mut add = |address, nonce, balance: u64, code: &'static [u8]| {
+            let code = Bytes::from_static(code);
+            let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
+            let account = Account { nonce, balance: U256::from(balance), code_hash };
+            let slots = Default::default();
+            state.accounts.insert(address, MemoryAccount { account, slots });
+            state.codes.insert(code_hash, code);
+        };
+        add(SENDER, 0, 1_000_000_000_000_000_000, &[]);
+        add(CONTRACT, 1, 0, COUNTS);
+        add(BEACON_ROOTS_ADDRESS, 1, 0, STORES_INPUT);
+        state
+    }
+
+    fn tx(nonce: u64, to: Address, value: u64) -> Transaction {
+        let tx = TxLegacy {
+            chain_id: None,
+            nonce,
+            gas_price: 10,
+            gas_limit: 100_000,
+            to: TxKind::Call(to),
+            value: U256::from(value),
+            input: Bytes::new(),
+        };
+        // The senders are given: nobody looks at the signature.
+        let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+        Transaction::Legacy(Signed::new_unhashed(tx, signature))
+    }
+
+    fn block(fork: Fork, txs: &[Transaction]) -> (RecoveredBlock, Rules) {
+        let root = (fork >= Fork::Cancun).then_some(B256::repeat_byte(0xbb));
+        let header = Header {
+            number: 1,
+            gas_limit: 30_000_000,
+            beneficiary: AUTHOR,
+            base_fee_per_gas: Some(7),
+            parent_beacon_block_root: root,
+            excess_blob_gas: root.map(|_| 0),
+            ..Header::default()
+        };
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let (transactions, ommers) = (txs.to_vec(), Vec::new());
+        let body = BlockBody { transactions, ommers, withdrawals: None };
+        let sealed = SealedBlock::seal(Block { header, body });
+        let checked = sealed.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");
+        let senders = vec![SENDER; txs.len()];
+        (checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each"), rules)
+    }
+
+    fn replay(fork: Fork, txs: &[Transaction], count: usize) -> Result<Replay, BlockError> {
+        let (block, rules) = block(fork, txs);
+        Replay::run(block, &rules, &state(), &CodeCache::new(), count)
+    }
+
+    /// The accounts and the slot that the transactions touch.
+    fn looks(view: &dyn StateView) -> (Vec<Option<Account>>, U256) {
+        let accounts = [SENDER, CONTRACT, OTHER, AUTHOR].map(|address| view.account(address));
+        let accounts = accounts.into_iter().collect::<Result<_, _>>().expect("readable");
+        (accounts, view.slot(CONTRACT, U256::ZERO).expect("readable"))
+    }
+
+    #[test]
+    fn the_state_before_each_transaction_is_what_the_ones_before_it_leave() {
+        let txs = [tx(0, CONTRACT, 0), tx(1, OTHER, 5), tx(2, CONTRACT, 0), tx(3, OTHER, 6)];
+        let executor = Executor::new(1).expect("a thread");
+        let replay = replay(Fork::Shanghai, &txs, usize::MAX).expect("valid");
+        assert_eq!((replay.results().len(), replay.txs().len()), (4, 4));
+        let below = state();
+        for count in 0..=txs.len() {
+            let (block, rules) = block(Fork::Shanghai, &txs[..count]);
+            let prepared = executor.prepare_recovered(block).expect("known types");
+            let run = executor.execute(Mode::Seq, &prepared, &rules, &below, Scope::Transactions);
+            let outcome = run.expect("valid").outcome;
+            let mut expected = below.clone();
+            expected.apply(&outcome.diff).expect("it follows");
+            assert_eq!(looks(&replay.before(count, &below)), looks(&expected), "{count}");
+            assert_eq!(replay.results()[..count], outcome.results[..]);
+        }
+    }
+
+    #[test]
+    fn only_the_first_transactions_are_run() {
+        let txs = [tx(0, CONTRACT, 0), tx(1, CONTRACT, 0), tx(2, CONTRACT, 0)];
+        let replay = replay(Fork::Shanghai, &txs, 2).expect("valid");
+        assert_eq!((replay.results().len(), replay.steps().len(), replay.txs().len()), (2, 3, 3));
+        let below = state();
+        for (index, count) in [(0, 0), (1, 1), (2, 2), (3, 2), (usize::MAX, 2)] {
+            let (_, slot) = looks(&replay.before(index, &below));
+            assert_eq!(slot, U256::from(count), "before {index}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_is_not_run_is_not_judged() {
+        let txs = [tx(0, OTHER, 1), tx(7, OTHER, 1)];
+        assert!(replay(Fork::Shanghai, &txs, 1).is_ok());
+        let refused = replay(Fork::Shanghai, &txs, 2);
+        let Err(BlockError::Invalid(InvalidBlock::Transaction { index: 1, .. })) = refused else {
+            panic!("{refused:?}")
+        };
+    }
+
+    #[test]
+    fn the_first_transaction_sees_what_the_opening_did() {
+        let below = state();
+        let slot = |fork| {
+            let replay = replay(fork, &[tx(0, OTHER, 1)], 0).expect("valid");
+            replay.before(0, &below).slot(BEACON_ROOTS_ADDRESS, U256::ZERO).expect("readable")
+        };
+        assert_eq!(slot(Fork::Cancun), U256::from_be_bytes([0xbb; 32]));
+        assert_eq!(slot(Fork::Shanghai), U256::ZERO);
+    }
+}

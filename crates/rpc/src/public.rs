@@ -8,7 +8,8 @@
 //!                 -> permit -> thread -> reading method over a view -> JSON
 //! ```
 //! Those that run code need a permit of a smaller class first, so that they leave room for the
-//! others. All are given up when they take too long, or when nobody waits for them any more.
+//! others; those that trace it one of a class that is smaller still, and may take longer. All are
+//! given up when they take too long, or when nobody waits for them any more.
 //!
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
@@ -27,12 +28,15 @@ mod feed;
 pub(crate) mod fuzz;
 mod live;
 mod net;
+mod ots;
 mod overrides;
 pub(crate) mod patience;
 mod revert;
 pub(crate) mod rpc;
 pub(crate) mod subscriptions;
 mod testing;
+mod trace;
+mod traces;
 mod txpool;
 mod web3;
 mod wire;
@@ -90,6 +94,20 @@ pub struct Limits {
     pub waiting_calls_max: usize,
     /// How long a request may wait for its turn, and again how long it may then take.
     pub call_time_max: Duration,
+    /// Requests that trace what was run at the same time, at least one; more wait.
+    pub tracing_calls_max: usize,
+    /// Threads that trace the transactions of a block for one of them, at least one.
+    pub trace_threads_max: usize,
+    /// How long a request may take that traces.
+    pub trace_time_max: Duration,
+    /// Bytes of the traces in an answer.
+    pub trace_bytes_max: usize,
+    /// Bytes that are kept for all traces of an answer before they are written, about.
+    pub trace_memory_max: usize,
+    /// Blocks that `trace_filter` looks through.
+    pub trace_blocks_max: u64,
+    /// Traces in its answer, if that is of more than one block.
+    pub traces_max: usize,
     /// Bytes of transactions of which `txpool_content` tells.
     pub pool_bytes_max: usize,
     /// Blocks below the newest durable one of which `eth_getProof` and witnesses are given.
@@ -131,6 +149,14 @@ impl Default for Limits {
             executing_calls_max: half_of_the_cores(),
             waiting_calls_max: 1_024,
             call_time_max: Duration::from_secs(5),
+            tracing_calls_max: (half_of_the_cores() / 2).clamp(1, 4),
+            trace_threads_max: half_of_the_cores(),
+            trace_time_max: Duration::from_secs(30),
+            // A server answers at most a little more.
+            trace_bytes_max: 140 * 1024 * 1024,
+            trace_memory_max: 512 * 1024 * 1024,
+            trace_blocks_max: 100,
+            traces_max: 10_000,
             pool_bytes_max: 8 * 1024 * 1024,
             proof_blocks_max: 100_000,
             proof_changes_max: 200_000,
@@ -170,6 +196,7 @@ pub(crate) struct Context {
     codes: Arc<CodeCache>,
     reading_calls: Arc<Semaphore>,
     executing_calls: Arc<Semaphore>,
+    tracing_calls: Arc<Semaphore>,
     /// Requests that wait or run.
     waiting_calls: Arc<AtomicUsize>,
     /// The folder of the node's data, where it has one.
@@ -196,9 +223,12 @@ type Table = &'static [(&'static str, Class, Method)];
 const METHODS: &[Table] = &[
     admin::METHODS,
     debug::METHODS,
+    debug::trace::METHODS,
     eth::METHODS,
     net::METHODS,
+    ots::METHODS,
     testing::METHODS,
+    trace::METHODS,
     txpool::METHODS,
     web3::METHODS,
 ];
@@ -217,6 +247,18 @@ enum Class {
     Reading,
     /// The same, and a permit of those that run code.
     Executing,
+    /// The same, and a permit of those that trace it instead; and more time.
+    Tracing,
+}
+
+impl Class {
+    /// How long a method may take.
+    const fn time_max(self, limits: &Limits) -> Duration {
+        match self {
+            Self::Immediate | Self::Reading | Self::Executing => limits.call_time_max,
+            Self::Tracing => limits.trace_time_max,
+        }
+    }
 }
 
 /// The methods over a chain.
@@ -278,7 +320,8 @@ async fn on_a_thread<T: Send + 'static>(
     let permits = permits.map_err(|_| error::internal("the server has stopped"))?;
     // Dropped with this future when the caller hangs up.
     let waiting = Waiting(Arc::default());
-    let patience = Patience::new(call_time_max, Arc::clone(&waiting.0));
+    let time_max = class.time_max(&context.limits);
+    let patience = Patience::new(time_max, Arc::clone(&waiting.0));
     let context = Context { patience, ..Context::clone(&context) };
     let run = tokio::task::spawn_blocking(move || {
         let answer = work(&context);
@@ -296,11 +339,12 @@ async fn permits(
     context: &Context,
     class: Class,
 ) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), AcquireError> {
-    let executing = match class {
+    let smaller = match class {
         Class::Executing => Some(Arc::clone(&context.executing_calls).acquire_owned().await?),
+        Class::Tracing => Some(Arc::clone(&context.tracing_calls).acquire_owned().await?),
         Class::Reading | Class::Immediate => None,
     };
-    Ok((executing, Arc::clone(&context.reading_calls).acquire_owned().await?))
+    Ok((smaller, Arc::clone(&context.reading_calls).acquire_owned().await?))
 }
 
 /// One of the requests that wait or run.
@@ -335,6 +379,7 @@ impl Context {
             codes: Arc::new(CodeCache::new()),
             reading_calls: Arc::new(Semaphore::new(limits.reading_calls_max.max(1))),
             executing_calls: Arc::new(Semaphore::new(limits.executing_calls_max.max(1))),
+            tracing_calls: Arc::new(Semaphore::new(limits.tracing_calls_max.max(1))),
             waiting_calls: Arc::default(),
             datadir: None,
             tip: Arc::default(),

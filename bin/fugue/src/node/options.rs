@@ -113,12 +113,16 @@ pub(super) enum Api {
     Web3,
     /// The pool of transactions.
     Txpool,
-    /// What the chain has in its own encoding.
+    /// What the chain has in its own encoding, and traces as go-ethereum has them.
     Debug,
     /// The node.
     Admin,
     /// Blocks of transactions that the caller names.
     Testing,
+    /// Traces as OpenEthereum had them.
+    Trace,
+    /// What the explorer Otterscan asks for.
+    Ots,
     /// What is Fugue's own.
     Fugue,
 }
@@ -133,6 +137,8 @@ impl Api {
         Self::Debug,
         Self::Admin,
         Self::Testing,
+        Self::Trace,
+        Self::Ots,
         Self::Fugue,
     ];
 
@@ -146,6 +152,8 @@ impl Api {
             Self::Debug => "debug",
             Self::Admin => "admin",
             Self::Testing => "testing",
+            Self::Trace => "trace",
+            Self::Ots => "ots",
             Self::Fugue => "fugue",
         }
     }

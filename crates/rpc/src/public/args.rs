@@ -61,15 +61,6 @@ impl Args {
             .ok_or_else(|| invalid_params(format!("missing argument {index} ({name})")))
     }
 
-    /// Passes over an argument that is not understood: to act as if it were not there would be a
-    /// wrong answer.
-    ///
-    /// # Errors
-    /// If it is there.
-    pub(crate) fn refused(&mut self, name: &str) -> Result<(), ErrorObjectOwned> {
-        self.optional(name, |_| Err::<(), _>("not supported".to_owned())).map(|_| ())
-    }
-
     /// No more arguments.
     ///
     /// # Errors
@@ -233,8 +224,6 @@ mod tests {
     fn arguments_that_nobody_reads_are_refused() {
         assert!(args("[1]").end().is_err());
         assert!(args("[null]").end().is_ok());
-        let error = args("[{}]").refused("state overrides").unwrap_err();
-        assert_eq!(error.message(), "invalid argument 0 (state overrides): not supported");
         assert!(Args::new(&Params::new(Some(r#"{"a": 1}"#))).is_err());
     }
 

@@ -2,6 +2,7 @@
 
 mod chain;
 mod raw;
+pub(super) mod trace;
 mod witness;
 
 use crate::public::{

@@ -2,8 +2,8 @@
 
 pub(super) mod access_lists;
 pub(super) mod blocks;
-mod call_many;
-mod calls;
+pub(super) mod call_many;
+pub(super) mod calls;
 pub(super) mod changes;
 mod config;
 mod fees;

@@ -39,6 +39,16 @@ impl Patience {
         self.is_gone.load(Ordering::Relaxed)
     }
 
+    /// The same for a call that may take no longer than so from here on.
+    pub(crate) fn at_most(&self, time_max: Duration) -> Self {
+        let shorter = Self::new(time_max, Arc::clone(&self.is_gone));
+        let is_shorter = match (shorter.end, self.end) {
+            (Some((end, _)), Some((own, _))) => end < own,
+            (end, _) => end.is_some(),
+        };
+        if is_shorter { shorter } else { self.clone() }
+    }
+
     /// Why the call is given up, if it is.
     fn reason(&self) -> Option<String> {
         if self.is_gone() {
@@ -165,6 +175,21 @@ mod tests {
         assert!(told.message().ends_with("longer than 0 s"), "{}", told.message());
         assert!(over.check().is_err());
         assert_eq!(over.told(), Err(told.message().to_owned()));
+    }
+
+    #[test]
+    fn a_call_may_ask_for_less_time_and_not_for_more() {
+        let is_gone = Arc::new(AtomicBool::new(false));
+        let patience = Patience::new(HOUR, Arc::clone(&is_gone));
+        assert!(patience.at_most(Duration::ZERO).check().is_err());
+        assert!(Patience::default().at_most(Duration::ZERO).check().is_err());
+        for time_max in [2 * HOUR, Duration::MAX] {
+            assert_eq!(patience.at_most(time_max).end, patience.end);
+        }
+        let shorter = patience.at_most(HOUR / 2);
+        assert!(shorter.check().is_ok());
+        is_gone.store(true, Ordering::Relaxed);
+        assert!(shorter.check().is_err());
     }
 
     #[test]

@@ -23,10 +23,14 @@ pub(crate) fn of_failed(outcome: CallOutcome) -> ErrorObjectOwned {
 }
 
 /// A halt in the words that wallets look for, which are those of go-ethereum, `core/vm/errors.go`.
-fn halt_reason(name: &str) -> String {
+pub(crate) fn halt_reason(name: &str) -> String {
     // A name may have details in brackets.
     let known = match name.split_once('(').map_or(name, |(name, _)| name) {
-        "OutOfGas" => "out of gas",
+        "OutOfGas"
+        | "MemoryOOG"
+        | "MemoryLimitOOG"
+        | "InvalidOperandOOG"
+        | "ReentrancySentryOOG" => "out of gas",
         "OpcodeNotFound" | "InvalidFEOpcode" | "NotActivated" => "invalid opcode",
         "InvalidJump" => "invalid jump destination",
         "StackUnderflow" => "stack underflow",

@@ -39,6 +39,34 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-fee-history-blocks", long, value_name = "BLOCKS", default_value_t = 1_024,
           value_parser = value_parser!(u64).range(1..=100_000))]
     fee_blocks: u64,
+    /// Calls at a time that trace; more wait [default: a quarter of the cores, from 1 to 4]
+    #[arg(id = "rpc.max-tracing-calls", long, value_name = "COUNT",
+          value_parser = value_parser!(u32).range(1..=256))]
+    tracing_calls: Option<u32>,
+    /// Threads that trace the transactions of a block for one call [default: half of the cores]
+    #[arg(id = "rpc.trace-threads", long, value_name = "COUNT",
+          value_parser = value_parser!(u32).range(1..=256))]
+    trace_threads: Option<u32>,
+    /// Seconds that a call that traces may take
+    #[arg(id = "rpc.trace-timeout", long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=3_600))]
+    trace_seconds: u64,
+    /// MiB of the traces in an answer
+    #[arg(id = "rpc.max-trace-size", long, value_name = "MIB", default_value_t = 140,
+          value_parser = value_parser!(u32).range(1..=2_048))]
+    trace_mib: u32,
+    /// MiB of memory for the traces of an answer before they are written
+    #[arg(id = "rpc.max-trace-memory", long, value_name = "MIB", default_value_t = 512,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    trace_memory_mib: u32,
+    /// Blocks that trace_filter looks through
+    #[arg(id = "rpc.max-trace-filter-blocks", long, value_name = "BLOCKS", default_value_t = 100,
+          value_parser = value_parser!(u64).range(1..=1_000_000))]
+    trace_blocks: u64,
+    /// Traces in an answer of trace_filter over more than one block
+    #[arg(id = "rpc.max-traces-per-response", long, value_name = "COUNT", default_value_t = 10_000,
+          value_parser = value_parser!(u32).range(1..=10_000_000))]
+    traces: u32,
     /// MiB of transactions of which txpool_content tells
     #[arg(id = "rpc.max-pool-size", long, value_name = "MIB", default_value_t = 8,
           value_parser = value_parser!(u32).range(1..=1_024))]
@@ -166,6 +194,13 @@ impl Rpc {
             executing_calls_max,
             waiting_calls_max: self.waiting_calls as usize,
             call_time_max: Duration::from_secs(self.call_seconds),
+            tracing_calls_max: count(self.tracing_calls).unwrap_or(default.tracing_calls_max),
+            trace_threads_max: count(self.trace_threads).unwrap_or(default.trace_threads_max),
+            trace_time_max: Duration::from_secs(self.trace_seconds),
+            trace_bytes_max: bytes(self.trace_mib),
+            trace_memory_max: bytes(self.trace_memory_mib),
+            trace_blocks_max: self.trace_blocks,
+            traces_max: self.traces as usize,
             pool_bytes_max: bytes(self.pool_mib),
             proof_blocks_max: self.proof_blocks,
             proof_changes_max: self.proof_changes as usize,
@@ -282,6 +317,13 @@ mod tests {
             "--rpc.max-logs-per-response=12",
             "--rpc.max-log-size=3",
             "--rpc.max-fee-history-blocks=13",
+            "--rpc.max-tracing-calls=33",
+            "--rpc.trace-threads=34",
+            "--rpc.trace-timeout=35",
+            "--rpc.max-trace-size=7",
+            "--rpc.max-trace-memory=36",
+            "--rpc.max-trace-filter-blocks=37",
+            "--rpc.max-traces-per-response=38",
             "--rpc.max-pool-size=4",
             "--rpc.max-reading-calls=9",
             "--rpc.max-executing-calls=5",
@@ -320,6 +362,13 @@ mod tests {
             executing_calls_max: 5,
             waiting_calls_max: 14,
             call_time_max: Duration::from_secs(7),
+            tracing_calls_max: 33,
+            trace_threads_max: 34,
+            trace_time_max: Duration::from_secs(35),
+            trace_bytes_max: 7 * mib,
+            trace_memory_max: 36 * mib,
+            trace_blocks_max: 37,
+            traces_max: 38,
             pool_bytes_max: 4 * mib,
             are_sent_local: false,
         };

@@ -20,22 +20,22 @@ use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value};
 
 /// Messages of one request.
-const MESSAGES_MAX: usize = 1_024;
+pub(crate) const MESSAGES_MAX: usize = 1_024;
 /// Questions ask for no nonce and no fee.
 const CHECKS: Checks = Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap: false };
 
 /// Messages that are in one block.
-struct Bundle {
-    messages: Vec<calls::Message>,
-    overrides: BlockOverrides,
+pub(crate) struct Bundle {
+    pub(crate) messages: Vec<calls::Message>,
+    pub(crate) overrides: BlockOverrides,
 }
 
 /// The state that the first message finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Start {
-    block: BlockRef,
+pub(crate) struct Start {
+    pub(crate) block: BlockRef,
     /// Transactions of the block that have run; all of them if it is `None`.
-    transactions: Option<usize>,
+    pub(crate) transactions: Option<usize>,
 }
 
 /// `eth_callMany`. Source: Erigon's documentation, "eth_callMany".
@@ -114,7 +114,7 @@ fn refused(error: ErrorObjectOwned) -> Result<Value, ErrorObjectOwned> {
 }
 
 /// Calls with the header of the block, and the state where it has come so far.
-fn at_start<T>(
+pub(crate) fn at_start<T>(
     context: &Context,
     start: Start,
     run: impl FnOnce(&Header, &dyn StateView) -> T,
@@ -145,7 +145,7 @@ fn at_start<T>(
     done.map_err(error::of_replay)
 }
 
-fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
+pub(crate) fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
     let fields = object(value)?;
     only(fields, &["transactions", "blockOverride"])?;
     let messages = field(fields, "transactions", |value| {
@@ -155,7 +155,7 @@ fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
     Ok(Bundle { messages: messages.unwrap_or_default(), overrides })
 }
 
-fn start(value: &Value) -> Result<Start, String> {
+pub(crate) fn start(value: &Value) -> Result<Start, String> {
     let fields = object(value)?;
     only(fields, &["blockNumber", "transactionIndex"])?;
     let index = |value: &Value| match value.as_i64() {

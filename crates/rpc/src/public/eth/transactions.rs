@@ -29,7 +29,10 @@ pub(crate) fn by_hash(context: &Context, mut args: Args) -> Answer {
 }
 
 /// The block of a transaction, and its index there.
-fn find(view: &ChainView, hash: B256) -> Result<Option<(ViewedBlock, usize)>, ErrorObjectOwned> {
+pub(crate) fn find(
+    view: &ChainView,
+    hash: B256,
+) -> Result<Option<(ViewedBlock, usize)>, ErrorObjectOwned> {
     let Some((number, index)) = view.transaction(hash).map_err(error::of_chain)? else {
         return Ok(None);
     };

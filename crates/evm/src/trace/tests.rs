@@ -1,0 +1,353 @@
+//! What traces promise, on states of a few accounts.
+
+use super::*;
+use crate::{Assumed, CallPrice, CodeCache, Place, ViewReader, call};
+use alloy_consensus::{Signed, TxLegacy};
+use alloy_rpc_types_trace::{
+    geth::{CallFrame, DefaultFrame, GethDebugTracingOptions, GethTrace, PreStateFrame},
+    otterscan::OperationType,
+    parity::{Action, TraceType},
+};
+use fugue_chainspec::{ChainSpec, Fork};
+use fugue_state::{Account, MemoryAccount, MemoryState, StateError, StateView};
+use fugue_types::{
+    Address, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, U256, keccak256,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+const SENDER: Address = Address::repeat_byte(0xa1);
+const OUTER: Address = Address::repeat_byte(0xc0);
+const INNER: Address = Address::repeat_byte(0xc1);
+const AUTHOR: Address = Address::repeat_byte(0xfe);
+const ETHER: u64 = 1_000_000_000_000_000_000;
+const NO_BOUND: usize = usize::MAX / 2;
+const GAS: u64 = 200_000;
+
+/// Stores 1 in slot 0, and stops.
+const STORES: &str = "600160005500";
+/// JUMPDEST, PUSH1 0, JUMP: never ends.
+const LOOPS: &str = "5b600056";
+
+/// Calls `INNER` with 3 wei and all gas, and stops.
+fn calls_inner() -> String {
+    format!("6000600060006000600373{INNER:x}5af100")
+}
+
+fn state(outer: &str, inner: &str) -> MemoryState {
+    let mut state = MemoryState::default();
+    let mut add = |address, nonce, balance: u64, code: &str| {
+        let code = Bytes::from(alloy_primitives::hex::decode(code).expect("hex"));
+        let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
+        let account = Account { nonce, balance: U256::from(balance), code_hash };
+        state.accounts.insert(address, MemoryAccount { account, ..MemoryAccount::default() });
+        if !code.is_empty() {
+            state.codes.insert(code_hash, code);
+        }
+    };
+    add(SENDER, 0, ETHER, "");
+    add(OUTER, 1, 10, outer);
+    add(INNER, 1, 0, inner);
+    state
+}
+
+fn tx() -> PreparedTx {
+    let tx = TxLegacy {
+        chain_id: None,
+        nonce: 0,
+        gas_price: 10,
+        gas_limit: GAS,
+        to: TxKind::Call(OUTER),
+        value: U256::ZERO,
+        input: Bytes::from_static(&[1, 2, 3, 4, 5]),
+    };
+    // The sender is given: nobody looks at the signature.
+    let void = alloy_primitives::Signature::new(U256::ONE, U256::ONE, false);
+    let tx = Transaction::Legacy(Signed::new_unhashed(tx, void));
+    PreparedTx::new(&tx, SENDER).expect("type 0 is known")
+}
+
+fn message() -> CallRequest {
+    CallRequest {
+        from: SENDER,
+        to: Some(OUTER),
+        gas: GAS,
+        price: CallPrice::Free,
+        ..CallRequest::default()
+    }
+}
+
+/// Calls with a place over the view.
+fn at<T>(view: &dyn StateView, trace: impl FnOnce(&Place<'_>) -> T) -> T {
+    let header = Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: AUTHOR,
+        base_fee_per_gas: Some(7),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let codes = CodeCache::new();
+    let assumed = Assumed::default();
+    trace(&Place { rules: &rules, header: &header, codes: &codes, view, assumed: &assumed })
+}
+
+fn unbounded() -> TraceBudget {
+    TraceBudget::new(NO_BOUND, || false)
+}
+
+fn options(json: &str) -> GethDebugTracingOptions {
+    serde_json::from_str(json).expect("options")
+}
+
+fn geth(json: &str, view: &dyn StateView) -> Traced<GethTrace> {
+    let tracer = GethTracer::new(options(json)).expect("a tracer");
+    let tx = tx();
+    let origin = TraceOrigin::default();
+    let traced = at(view, |place| tracer.trace(place, TraceSubject::Tx(&tx), origin, &unbounded()));
+    traced.expect("a trace")
+}
+
+fn frame(json: &str, view: &dyn StateView) -> DefaultFrame {
+    geth(json, view).trace.try_into_default_frame().expect("steps")
+}
+
+fn calls(json: &str, view: &dyn StateView) -> CallFrame {
+    geth(json, view).trace.try_into_call_frame().expect("calls")
+}
+
+#[test]
+fn without_a_name_all_steps_are_given() {
+    let frame = frame("{}", &state(STORES, ""));
+    let steps: Vec<_> = frame.struct_logs.iter().map(|step| (step.pc, step.opcode())).collect();
+    assert_eq!(steps, [(0, "PUSH1"), (2, "PUSH1"), (4, "SSTORE"), (5, "STOP")]);
+    assert!(!frame.failed);
+    assert_eq!(frame.struct_logs[2].storage.as_ref().map(|slots| slots.len()), Some(1));
+    assert_eq!(frame.struct_logs[2].stack.as_ref().map(Vec::len), Some(2));
+    assert!(frame.struct_logs[0].memory.is_none());
+}
+
+#[test]
+fn a_limit_of_steps_is_kept_and_the_run_goes_on() {
+    let frame = frame(r#"{"limit": 2}"#, &state(STORES, ""));
+    assert_eq!(frame.struct_logs.len(), 2);
+    assert!(!frame.failed);
+}
+
+#[test]
+fn calls_are_given_as_a_tree_or_flat_and_both_say_the_same() {
+    let view = state(&calls_inner(), STORES);
+    let tree = calls(r#"{"tracer": "callTracer"}"#, &view);
+    assert_eq!((tree.from, tree.to, tree.calls.len()), (SENDER, Some(OUTER), 1));
+    let inner = &tree.calls[0];
+    assert_eq!((inner.from, inner.to, inner.value), (OUTER, Some(INNER), Some(U256::from(3))));
+    let top = r#"{"tracer": "callTracer", "tracerConfig": {"onlyTopCall": true}}"#;
+    assert!(calls(top, &view).calls.is_empty());
+
+    let tx = tx();
+    let flat = at(&view, |place| trace_calls(place, TraceSubject::Tx(&tx), &unbounded()));
+    let flat = flat.expect("a trace").trace;
+    let addresses: Vec<_> = flat.iter().map(|call| call.trace_address.clone()).collect();
+    assert_eq!(addresses, [Vec::<usize>::new(), vec![0_usize]]);
+    let Action::Call(call) = &flat[1].action else { panic!("{flat:?}") };
+    assert_eq!((call.from, call.to, call.value), (OUTER, INNER, U256::from(3)));
+}
+
+#[test]
+fn the_state_before_is_what_the_transaction_looks_at() {
+    let traced = geth(r#"{"tracer": "prestateTracer"}"#, &state(STORES, ""));
+    let GethTrace::PreStateTracer(PreStateFrame::Default(before)) = traced.trace else {
+        panic!("{:?}", traced.trace)
+    };
+    assert_eq!(before.0[&SENDER].balance, Some(U256::from(ETHER)));
+    assert_eq!(before.0[&OUTER].storage.len(), 1);
+    assert!(before.0[&OUTER].code.is_some());
+    assert!(!before.0.contains_key(&AUTHOR), "an account that does not exist yet");
+}
+
+#[test]
+fn the_fee_is_paid_directly_and_the_changes_are_those_of_a_kernel() {
+    let view = state(&calls_inner(), STORES);
+    let traced = geth("{}", &view);
+    let tx = tx();
+    let (executed, expected) = at(&view, |place| {
+        let Place { rules, header, codes, view, .. } = *place;
+        let fees = crate::FeePayment::Direct;
+        let mut kernel = crate::Kernel::new(rules, header, codes, ViewReader(view), fees);
+        let executed = kernel.transact(&tx).expect("valid");
+        (executed, kernel.take().0)
+    });
+    assert_eq!(traced.diff, expected);
+    let paid = traced.diff.accounts.iter().find(|change| change.address == AUTHOR);
+    let paid = paid.and_then(|change| change.after).map(|account| account.balance);
+    assert_eq!(paid, Some(U256::from(3 * executed.result.gas.used)), "a tip of 10 - 7");
+}
+
+#[test]
+fn a_message_is_traced_as_it_is_called() {
+    let view = state(&calls_inner(), STORES);
+    let types: HashSet<TraceType> =
+        [TraceType::Trace, TraceType::StateDiff, TraceType::VmTrace].into_iter().collect();
+    let request = message();
+    let (traced, called) = at(&view, |place| {
+        let subject = TraceSubject::Message(&request);
+        let traced = trace_parity(place, subject, &types, &unbounded()).expect("a trace");
+        (traced, call(place, &request).expect("it runs"))
+    });
+    let results = traced.trace;
+    assert_eq!(results.output, called.output);
+    assert_eq!(results.trace.len(), 2);
+    let steps = results.vm_trace.expect("steps");
+    let below = steps.ops.iter().filter_map(|step| step.sub.as_ref()).count();
+    assert_eq!((steps.ops.len(), below), (9, 1));
+    let changed = results.state_diff.expect("changes");
+    assert!(changed.contains_key(&INNER) && changed.contains_key(&SENDER));
+    // What comes after it sees its changes.
+    let stored = traced.diff.accounts.iter().find(|change| change.address == INNER);
+    assert_eq!(stored.map(|change| change.slots.len()), Some(1));
+}
+
+#[test]
+fn gas_is_told_by_instruction_and_without_that_of_calls() {
+    let view = state(&calls_inner(), STORES);
+    let tx = tx();
+    let traced = at(&view, |place| {
+        trace_opcode_gas(place, TraceSubject::Tx(&tx), &unbounded()).expect("a trace")
+    });
+    let names: Vec<_> = traced.trace.iter().map(|one| one.opcode.as_str()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    let of = |name: &str| traced.trace.iter().find(|one| one.opcode == name).expect("it ran");
+    assert_eq!((of("PUSH1").count, of("PUSH1").gas_used), (7, 21));
+    assert_eq!(of("SSTORE").count, 1);
+    // A cold account and a transfer; not what the call was given.
+    assert!(of("CALL").gas_used < 15_000, "{:?}", of("CALL"));
+}
+
+#[test]
+fn internal_operations_are_those_below_the_transaction() {
+    let view = state(&calls_inner(), STORES);
+    let tx = tx();
+    let traced = at(&view, |place| {
+        trace_internal_operations(place, TraceSubject::Tx(&tx), &unbounded()).expect("a trace")
+    });
+    let [operation] = traced.trace[..] else { panic!("{:?}", traced.trace) };
+    assert_eq!(operation.r#type, OperationType::OpTransfer);
+    assert_eq!((operation.from, operation.to), (OUTER, INNER));
+}
+
+#[test]
+fn a_run_that_keeps_too_much_is_stopped() {
+    let view = state(LOOPS, "");
+    let tx = tx();
+    let tracer = GethTracer::new(options("{}")).expect("a tracer");
+    let bytes_max = 100_000;
+    let budget = TraceBudget::new(bytes_max, || false);
+    let origin = TraceOrigin::default();
+    let refused = at(&view, |place| tracer.trace(place, TraceSubject::Tx(&tx), origin, &budget));
+    assert_eq!(refused.map(|traced| traced.trace), Err(TraceError::TooLarge(bytes_max)));
+    // It ended near the bound, and long before its gas did: 40,000 steps have 600 bytes each.
+    assert!(budget.bytes() < 4 * bytes_max, "{}", budget.bytes());
+    // What keeps nothing has room for any number of steps.
+    let tracer = GethTracer::new(options(r#"{"tracer": "noopTracer"}"#)).expect("a tracer");
+    let budget = TraceBudget::new(0, || false);
+    let traced = at(&view, |place| tracer.trace(place, TraceSubject::Tx(&tx), origin, &budget));
+    assert!(traced.is_ok(), "{traced:?}");
+}
+
+#[test]
+fn traces_for_one_answer_share_their_room() {
+    let view = state(STORES, "");
+    let tx = tx();
+    let tracer = GethTracer::new(options("{}")).expect("a tracer");
+    let origin = TraceOrigin::default();
+    let trace = |budget: &TraceBudget| {
+        at(&view, |place| tracer.trace(place, TraceSubject::Tx(&tx), origin, budget)).is_ok()
+    };
+    let all = unbounded();
+    assert!(trace(&all));
+    let budget = TraceBudget::new(2 * all.bytes(), || false);
+    assert!(trace(&budget) && trace(&budget) && !trace(&budget));
+}
+
+#[test]
+fn a_run_that_nobody_waits_for_is_stopped() {
+    let view = state(LOOPS, "");
+    let tx = tx();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    let budget = TraceBudget::new(NO_BOUND, move || counted.fetch_add(1, Ordering::Relaxed) == 2);
+    let refused = at(&view, |place| trace_calls(place, TraceSubject::Tx(&tx), &budget));
+    assert_eq!(refused, Err(TraceError::GivenUp));
+    assert_eq!(looks.load(Ordering::Relaxed), 3, "the third look ended it");
+}
+
+/// Has everything but the codes.
+struct WithoutCodes(MemoryState);
+
+impl StateView for WithoutCodes {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.0.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.0.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.0.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        Err(StateError::CodeMissing(code_hash))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.0.block_hash(number)
+    }
+}
+
+#[test]
+fn a_code_that_cannot_be_read_is_an_error_and_not_left_out() {
+    // BALANCE of `INNER`: its code is not run, but the state before shows it.
+    let view = state(&format!("73{INNER:x}3100"), STORES);
+    let outer = view.accounts[&OUTER].account.code_hash;
+    let inner = view.accounts[&INNER].account.code_hash;
+    let outer_code = view.codes[&outer].clone();
+    let view = WithoutCodes(view);
+    let tracer = GethTracer::new(options(r#"{"tracer": "prestateTracer"}"#)).expect("a tracer");
+    let tx = tx();
+    let refused = at(&view, |place| {
+        place.codes.warm(outer, &outer_code);
+        tracer.trace(place, TraceSubject::Tx(&tx), TraceOrigin::default(), &unbounded())
+    });
+    let missing = CallError::State(StateError::CodeMissing(inner));
+    assert_eq!(refused.map(|traced| traced.trace), Err(TraceError::Call(missing)));
+}
+
+#[test]
+fn a_transaction_that_breaks_a_rule_is_not_traced() {
+    let mut view = state(STORES, "");
+    view.accounts.remove(&SENDER);
+    let tx = tx();
+    let refused = at(&view, |place| trace_calls(place, TraceSubject::Tx(&tx), &unbounded()));
+    let Err(TraceError::Call(CallError::Invalid(invalid))) = refused else { panic!("{refused:?}") };
+    assert!(invalid.names().contains(&"INSUFFICIENT_ACCOUNT_FUNDS"));
+}
+
+#[test]
+fn tracers_that_are_not_known_are_refused() {
+    for (json, expected) in [
+        (r#"{"tracer": "noSuchTracer"}"#, "no tracer is named \"noSuchTracer\""),
+        (r#"{"tracer": "{result: function() {}}"}"#, "no tracer is named \"{result"),
+        (
+            r#"{"tracer": "callTracer", "tracerConfig": {"onlyTopCall": 3}}"#,
+            "invalid tracer config",
+        ),
+    ] {
+        let error = GethTracer::new(options(json)).expect_err("refused").to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(GethTracer::new(options(r#"{"tracer": ""}"#)).is_ok());
+}

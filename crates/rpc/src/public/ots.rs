@@ -1,0 +1,48 @@
+//! The `ots` namespace, which the explorer Otterscan asks for.
+//!
+//! Searches for the transactions of an address are not here: nothing says in which blocks an
+//! address is named without a look at all of them.
+
+mod blocks;
+mod search;
+mod transactions;
+
+use crate::public::{
+    Answer, Class, Context, Table,
+    args::{Args, address},
+    block_ref::block_ref,
+    json,
+};
+
+/// The methods of this namespace.
+pub(super) const METHODS: Table = &[
+    ("ots_getApiLevel", Class::Immediate, api_level),
+    ("ots_getBlockDetails", Class::Reading, blocks::details_by_number),
+    ("ots_getBlockDetailsByHash", Class::Reading, blocks::details_by_hash),
+    ("ots_getBlockTransactions", Class::Reading, blocks::transactions),
+    ("ots_getContractCreator", Class::Tracing, search::contract_creator),
+    ("ots_getHeaderByNumber", Class::Reading, blocks::header),
+    ("ots_getInternalOperations", Class::Tracing, transactions::internal_operations),
+    ("ots_getTransactionBySenderAndNonce", Class::Reading, search::by_sender_and_nonce),
+    ("ots_getTransactionError", Class::Tracing, transactions::error_of),
+    ("ots_hasCode", Class::Reading, has_code),
+    ("ots_traceTransaction", Class::Tracing, transactions::calls),
+];
+
+/// The version of these methods. Source: Otterscan, "Custom JSON-RPC API".
+const API_LEVEL: u64 = 8;
+
+/// `ots_getApiLevel`.
+fn api_level(_: &Context, args: Args) -> Answer {
+    args.end()?;
+    json(&API_LEVEL)
+}
+
+/// `ots_hasCode`.
+fn has_code(context: &Context, mut args: Args) -> Answer {
+    let address = args.required("address", address)?;
+    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    args.end()?;
+    let account = context.with_state(&block, |state| state.account(address))?;
+    json(&account.is_some_and(|account| account.has_code()))
+}

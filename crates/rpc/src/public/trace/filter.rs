@@ -1,0 +1,173 @@
+//! Traces by the addresses that they name: `trace_filter`.
+
+use crate::public::{
+    Answer, Context, Limits,
+    args::{Args, address, count, field, list, object},
+    block_ref::{BlockRef, number_or_tag},
+    error::{self, invalid_params},
+    json,
+    overrides::only,
+    trace::chain::all_of_block,
+    traces::Traces,
+};
+use alloy_rpc_types_trace::filter::{TraceFilter, TraceFilterMatcher, TraceFilterMode};
+use fugue_chain::ChainView;
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::Value;
+
+/// Addresses of one side of a filter.
+const ADDRESSES_MAX: usize = 1_000;
+
+/// What to look for, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Filter {
+    from: BlockRef,
+    to: BlockRef,
+    matcher: TraceFilterMatcher,
+    /// Traces to pass over, and how many to give then.
+    after: usize,
+    count: Option<usize>,
+}
+
+/// `trace_filter`.
+pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
+    let filter = args.required("filter", read)?;
+    args.end()?;
+    let view = context.view();
+    let (from, to) = range(&view, &filter, context.limits.trace_blocks_max)?;
+    let Limits { traces_max, trace_bytes_max, .. } = context.limits;
+    let (mut to_skip, mut bytes) = (filter.after, 0_usize);
+    let mut found = Vec::new();
+    for number in from..=to {
+        context.patience.check()?;
+        if filter.count.is_some_and(|count| found.len() >= count) {
+            break;
+        }
+        let viewed = view.block(number).map_err(error::of_chain)?;
+        let viewed = viewed.ok_or_else(error::block_not_found)?;
+        // What a block needs is let go before the next one is begun.
+        let traces = Traces::new(context);
+        let of_block =
+            all_of_block(context, &traces, &view, viewed, |trace| filter.matcher.matches(trace))?;
+        let skipped = to_skip.min(of_block.len());
+        to_skip -= skipped;
+        let room = filter.count.map_or(usize::MAX, |count| count.saturating_sub(found.len()));
+        for piece in of_block.into_iter().skip(skipped).take(room) {
+            bytes = bytes.saturating_add(piece.get().len());
+            found.push(piece);
+        }
+        for (what, found, max) in
+            [("results", found.len(), traces_max), ("result bytes", bytes, trace_bytes_max)]
+        {
+            if found > max && from < to {
+                let last = number.saturating_sub(1).max(from);
+                return Err(invalid_params(format!(
+                    "query exceeds max {what} {max}, retry with the range {from}-{last}"
+                )));
+            }
+        }
+    }
+    json(&found)
+}
+
+/// The numbers of the first and the last block.
+fn range(
+    view: &ChainView,
+    filter: &Filter,
+    blocks_max: u64,
+) -> Result<(u64, u64), ErrorObjectOwned> {
+    let (Some(from), Some(to)) = (filter.from.number(view)?, filter.to.number(view)?) else {
+        return Err(invalid_params("block range extends beyond current head block"));
+    };
+    let Some(span) = to.checked_sub(from) else {
+        return Err(invalid_params("invalid block range: fromBlock is above toBlock"));
+    };
+    if span >= blocks_max {
+        let last = from.saturating_add(blocks_max.saturating_sub(1));
+        return Err(invalid_params(format!(
+            "query exceeds max block range {blocks_max}, retry with the range {from}-{last}"
+        )));
+    }
+    Ok((from, to))
+}
+
+/// Source: OpenEthereum, "The trace module", `trace_filter`; the mode is Erigon's.
+fn read(value: &Value) -> Result<Filter, String> {
+    let fields = object(value)?;
+    only(fields, &["fromBlock", "toBlock", "fromAddress", "toAddress", "after", "count", "mode"])?;
+    let addresses = |value: &Value| match value {
+        Value::String(_) => address(value).map(|one| vec![one]),
+        _ => list(value, ADDRESSES_MAX, address),
+    };
+    let mode = |value: &Value| match value.as_str() {
+        Some("union") => Ok(TraceFilterMode::Union),
+        Some("intersection") => Ok(TraceFilterMode::Intersection),
+        _ => Err("union or intersection is expected".to_owned()),
+    };
+    let number = |value: &Value| count(value).map(|it| usize::try_from(it).unwrap_or(usize::MAX));
+    let published = TraceFilter {
+        from_address: field(fields, "fromAddress", addresses)?.unwrap_or_default(),
+        to_address: field(fields, "toAddress", addresses)?.unwrap_or_default(),
+        mode: field(fields, "mode", mode)?.unwrap_or_default(),
+        ..TraceFilter::default()
+    };
+    Ok(Filter {
+        from: field(fields, "fromBlock", number_or_tag)?.unwrap_or_default(),
+        to: field(fields, "toBlock", number_or_tag)?.unwrap_or_default(),
+        matcher: published.matcher(),
+        after: field(fields, "after", number)?.unwrap_or(0),
+        count: field(fields, "count", number)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_rpc_types_trace::parity::{Action, CallAction, TransactionTrace};
+    use fugue_types::Address;
+    use serde_json::json as object;
+
+    const HERE: Address = Address::repeat_byte(1);
+    const THERE: Address = Address::repeat_byte(2);
+
+    fn call(from: Address, to: Address) -> TransactionTrace {
+        let action = Action::Call(CallAction { from, to, ..CallAction::default() });
+        TransactionTrace { action, ..TransactionTrace::default() }
+    }
+
+    #[test]
+    fn a_filter_is_read_field_by_field() {
+        let given = object!({
+            "fromBlock": "0x1", "toBlock": "latest", "fromAddress": [HERE], "toAddress": THERE,
+            "after": 5, "count": "0x7",
+        });
+        let filter = read(&given).expect("well formed");
+        assert_eq!(filter.from, BlockRef::Number(1));
+        assert_eq!((filter.after, filter.count), (5, Some(7)));
+        assert!(filter.matcher.matches(&call(HERE, THERE)));
+        assert!(!filter.matcher.matches(&call(HERE, HERE)));
+        let all = read(&object!({})).expect("all is optional");
+        assert!(all.matcher.matches(&call(THERE, HERE)));
+        assert_eq!((all.from, all.to), (BlockRef::default(), BlockRef::default()));
+    }
+
+    #[test]
+    fn both_sides_are_asked_for_or_one_of_them() {
+        let union = object!({ "fromAddress": [HERE], "toAddress": [HERE], "mode": "union" });
+        assert!(read(&union).expect("well formed").matcher.matches(&call(HERE, THERE)));
+        let both = object!({ "fromAddress": [HERE], "toAddress": [HERE] });
+        assert!(!read(&both).expect("well formed").matcher.matches(&call(HERE, THERE)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in [
+            object!({ "mode": "any" }),
+            object!({ "address": HERE }),
+            object!({ "count": "five" }),
+            object!({ "fromAddress": ["0x12"] }),
+        ] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Traces of what is not in the chain: messages, and transactions that might be sent.
+
+use crate::public::{
+    Answer, Context,
+    args::{Args, bytes, list},
+    block_ref::{BlockRef, block_ref},
+    error::{self, invalid_params},
+    eth::{
+        call_many::{MESSAGES_MAX, Start},
+        calls,
+    },
+    json,
+    overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
+    trace::types,
+    traces::{Traces, question, with_gas},
+};
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_eips::Decodable2718;
+use alloy_rpc_types_trace::parity::TraceType;
+use fugue_evm::{Place, PreparedTx, TraceSubject, trace_parity};
+use fugue_state::{Stack, StateDiff, StateView};
+use fugue_types::{HashSet, Transaction};
+use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
+use serde_json::Value;
+
+/// A message, and what is wanted of it.
+struct Wish {
+    message: calls::Message,
+    types: HashSet<TraceType>,
+}
+
+const fn after(block: BlockRef) -> Start {
+    Start { block, transactions: None }
+}
+
+/// `trace_call`.
+pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
+    let chain_id = context.engine.spec().chain_id();
+    let message = args.required("transaction", |value| calls::message(value, chain_id))?;
+    let types = args.required("trace types", types)?;
+    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    let state = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    let of_block = args.optional("block overrides", block_overrides)?.unwrap_or_default();
+    args.end()?;
+    let traces = Traces::new(context);
+    let request = with_gas(context, &message);
+    question(context, after(block), &state, &of_block, |place| {
+        let subject = TraceSubject::Message(&request);
+        traces.one(|| Ok(traced(&traces, place, subject, &types)?.0))
+    })
+}
+
+/// `trace_callMany`: each message on what those before it have left behind.
+pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
+    let chain_id = context.engine.spec().chain_id();
+    let wishes =
+        args.required("calls", |value| list(value, MESSAGES_MAX, |value| wish(value, chain_id)))?;
+    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    args.end()?;
+    let traces = Traces::new(context);
+    let (state, of_block) = (StateOverrides::default(), BlockOverrides::default());
+    question(context, after(block), &state, &of_block, |place| {
+        traces.one(|| json(&all(context, &traces, place, &wishes)?))
+    })
+}
+
+fn all(
+    context: &Context,
+    traces: &Traces,
+    place: &Place<'_>,
+    wishes: &[Wish],
+) -> Result<Vec<Box<JsonRawValue>>, ErrorObjectOwned> {
+    let mut diffs: Vec<StateDiff> = Vec::new();
+    let mut pieces = Vec::with_capacity(wishes.len());
+    for Wish { message, types } in wishes {
+        context.patience.check()?;
+        let request = with_gas(context, message);
+        let (piece, diff) = {
+            let view: &dyn StateView = &Stack::new(&diffs, place.view);
+            let place = Place { view, ..*place };
+            traced(traces, &place, TraceSubject::Message(&request), types)?
+        };
+        pieces.push(piece);
+        diffs.push(diff);
+    }
+    Ok(pieces)
+}
+
+/// `trace_rawTransaction`: as if it were the next one after the block, by the rules of that block.
+pub(crate) fn raw_transaction(context: &Context, mut args: Args) -> Answer {
+    let encoded = args.required("transaction", bytes)?;
+    let types = args.required("trace types", types)?;
+    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    args.end()?;
+    let wrong =
+        |reason: String| invalid_params(format!("invalid argument 0 (transaction): {reason}"));
+    let tx = Transaction::decode_2718_exact(&encoded).map_err(|error| wrong(error.to_string()))?;
+    let sender = tx.recover_signer().map_err(|error| wrong(error.to_string()))?;
+    let prepared = PreparedTx::new(&tx, sender).map_err(error::internal)?;
+    let traces = Traces::new(context);
+    let (state, of_block) = (StateOverrides::default(), BlockOverrides::default());
+    question(context, after(block), &state, &of_block, |place| {
+        let subject = TraceSubject::Tx(&prepared);
+        traces.one(|| Ok(traced(&traces, place, subject, &types)?.0))
+    })
+}
+
+fn traced(
+    traces: &Traces,
+    place: &Place<'_>,
+    subject: TraceSubject<'_>,
+    types: &HashSet<TraceType>,
+) -> Result<(Box<JsonRawValue>, StateDiff), ErrorObjectOwned> {
+    let traced = trace_parity(place, subject, types, &traces.budget);
+    let traced = traced.map_err(|error| traces.error(error))?;
+    Ok((traces.write(&traced.trace)?, traced.diff))
+}
+
+fn wish(value: &Value, chain_id: u64) -> Result<Wish, String> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([message, names]) => {
+            Ok(Wish { message: calls::message(message, chain_id)?, types: types(names)? })
+        }
+        _ => Err("a message and a list of trace types are expected".to_owned()),
+    }
+}

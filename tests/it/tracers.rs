@@ -1,0 +1,428 @@
+//! Traces against those that other clients have recorded.
+//!
+//! ```text
+//! traces/geth-tracetest     a transaction on the accounts that it needs -> what geth's tracers give
+//! traces/block-traces       the transactions of a mainnet block         -> what a geth node gave
+//! traces/nimbus-structlogs  the transactions of Frontier blocks         -> the steps of Nimbus
+//! ```
+//! A case is named by its file, and within a block by the index of the transaction. Those that
+//! cannot be equal stand in `etc/expected-failures.toml` with their reasons, and must differ. All
+//! other differences are printed, each with its place.
+
+use crate::support::{Case, recorded, root};
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_eips::Decodable2718;
+use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
+use fugue_archive::{BundleReader, Record, read_file};
+use fugue_chainspec::{ChainConfig, ChainSpec, Rules};
+use fugue_evm::{
+    Assumed, CodeCache, GethTracer, Place, PreparedTx, TraceBudget, TraceOrigin, TraceSubject,
+};
+use fugue_executor::{Executor, PreparedBlock, Replay};
+use fugue_state::{Account, MemoryAccount, MemoryState, StateView};
+use fugue_trie::{Sibling, Witness, WitnessState};
+use fugue_types::{Address, B256, Bytes, Header, KECCAK256_EMPTY, Transaction, U256, keccak256};
+use serde_json::{Value, json};
+use std::{
+    convert::Infallible,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+/// Folders of geth's files, and the tracer that each is of. Those of its tracers in JavaScript are
+/// left out: such are not run here.
+const GETH: [(&str, &str); 6] = [
+    ("call_tracer", "callTracer"),
+    ("call_tracer_withLog", "callTracer"),
+    ("call_tracer_flat", "flatCallTracer"),
+    ("prestate_tracer", "prestateTracer"),
+    ("prestate_tracer_with_diff_mode", "prestateTracer"),
+    ("erc7562_tracer", "erc7562Tracer"),
+];
+/// Fields of flat traces that tell of a block, which geth's files have made up.
+const MADE_UP: [&str; 4] = ["blockHash", "blockNumber", "transactionHash", "transactionPosition"];
+/// Characters of a value that are shown.
+const SHOWN_MAX: usize = 160;
+/// Far more than any of these traces takes.
+const BYTES_MAX: usize = 4 << 30;
+
+/// A case that must differ, and why.
+struct Listed {
+    fixture: String,
+    reason: String,
+}
+
+/// What came of the cases.
+#[derive(Default)]
+struct Report {
+    cases: usize,
+    wrong: String,
+}
+
+impl Report {
+    /// Compares a case.
+    fn compare(&mut self, listed: &[Listed], name: &str, expected: &Value, found: &Value) {
+        let mut differences = Vec::new();
+        differ("", expected, found, &mut differences);
+        self.add(listed, name, differences);
+    }
+
+    fn add(&mut self, listed: &[Listed], name: &str, differences: Vec<String>) {
+        self.cases += 1;
+        let entry = listed.iter().find(|entry| name.contains(&entry.fixture));
+        match (entry, differences.is_empty()) {
+            (None, true) | (Some(_), false) => {}
+            (Some(Listed { fixture, reason }), true) => {
+                writeln!(self.wrong, "{name}: passes, but {fixture:?} is listed: {reason}")
+                    .expect("memory takes it");
+            }
+            (None, false) => {
+                for difference in differences {
+                    writeln!(self.wrong, "{name}: {difference}").expect("memory takes it");
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(self, cases: usize) {
+        assert!(self.wrong.is_empty(), "{}", self.wrong);
+        assert_eq!(self.cases, cases, "so many cases are there");
+    }
+}
+
+/// The entries of the list that are about traces.
+fn listed() -> Vec<Listed> {
+    let text = std::fs::read_to_string(root().join("etc/expected-failures.toml")).expect("a file");
+    let list: toml::Table = text.parse().expect("TOML");
+    let failures = list["failure"].as_array().expect("entries");
+    let text = |entry: &toml::Value, name: &str| entry[name].as_str().expect("text").to_owned();
+    failures
+        .iter()
+        .map(|entry| Listed { fixture: text(entry, "fixture"), reason: text(entry, "reason") })
+        .filter(|entry| entry.fixture.starts_with("traces/"))
+        .collect()
+}
+
+/// Notes where two values differ. Null and absent are the same, and so are letters of either case.
+fn differ(place: &str, expected: &Value, found: &Value, differences: &mut Vec<String>) {
+    match (expected, found) {
+        (Value::Object(one), Value::Object(other)) => {
+            let mut names: Vec<_> = one.keys().chain(other.keys()).collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in names {
+                let of = |it: &serde_json::Map<String, Value>| it.get(name).cloned();
+                let (one, other) = (of(one).unwrap_or_default(), of(other).unwrap_or_default());
+                differ(&format!("{place}.{name}"), &one, &other, differences);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            if one.len() != other.len() {
+                let (one, other) = (one.len(), other.len());
+                differences.push(format!("{place}: expected {one} items, found {other}"));
+            }
+            for (index, (one, other)) in one.iter().zip(other).enumerate() {
+                differ(&format!("{place}[{index}]"), one, other, differences);
+            }
+        }
+        (Value::String(one), Value::String(other)) if one.eq_ignore_ascii_case(other) => {}
+        (one, other) if one == other => {}
+        (one, other) => {
+            let shown = |it: &Value| it.to_string().chars().take(SHOWN_MAX).collect::<String>();
+            let (one, other) = (shown(one), shown(other));
+            differences.push(format!("{place}: expected {one}, found {other}"));
+        }
+    }
+}
+
+fn json_of(path: &Path) -> Value {
+    let bytes = read_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of a folder that end so, by name.
+fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let entries = folder.read_dir().unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let mut files: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    files.sort();
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+/// A number in hexadecimal or decimal digits, or as a number.
+fn wide(value: &Value) -> U256 {
+    match value {
+        Value::Null => U256::ZERO,
+        Value::String(text) => text.parse().unwrap_or_else(|error| panic!("{text}: {error}")),
+        other => U256::from(other.as_u64().unwrap_or_else(|| panic!("{other}"))),
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    wide(value).to()
+}
+
+fn of<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> T {
+    let text = value.as_str().unwrap_or_else(|| panic!("no text: {value}"));
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+/// The state of a genesis file.
+fn state(alloc: &Value) -> MemoryState {
+    let mut state = MemoryState::default();
+    for (address, entry) in alloc.as_object().expect("accounts") {
+        let address: Address = address.parse().expect("an address");
+        let code: Bytes = entry.get("code").map(of).unwrap_or_default();
+        let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
+        let (nonce, balance) = (number(&entry["nonce"]), wide(&entry["balance"]));
+        let slots = entry.get("storage").and_then(Value::as_object).into_iter().flatten();
+        let slots = slots.map(|(slot, value)| {
+            (slot.parse::<B256>().expect("a slot").into(), of::<B256>(value).into())
+        });
+        let slots = slots.filter(|(_, value): &(U256, U256)| !value.is_zero()).collect();
+        let account = Account { nonce, balance, code_hash };
+        state.accounts.insert(address, MemoryAccount { account, slots });
+        state.codes.insert(code_hash, code);
+    }
+    state
+}
+
+/// The options that ask for this tracer.
+fn tracer(name: &str, config: &Value) -> GethTracer {
+    let options = json!({ "tracer": name, "tracerConfig": config });
+    let options: GethDebugTracingOptions = serde_json::from_value(options).expect("options");
+    GethTracer::new(options).expect("a tracer")
+}
+
+/// A trace as JSON, or why there is none.
+fn trace(
+    tracer: &GethTracer,
+    (rules, header): (&Rules, &Header),
+    codes: &CodeCache,
+    view: &dyn StateView,
+    tx: &PreparedTx,
+) -> Result<Value, String> {
+    let place = Place { rules, header, codes, view, assumed: &Assumed::default() };
+    let budget = TraceBudget::new(BYTES_MAX, || false);
+    let traced = tracer.trace(&place, TraceSubject::Tx(tx), TraceOrigin::default(), &budget);
+    let trace = traced.map_err(|error| error.to_string())?.trace;
+    serde_json::to_value(trace).map_err(|error| error.to_string())
+}
+
+/// One of geth's files: what its tracer is to give, and what is given.
+fn of_geth(file: &Value, tracer_name: &str) -> Result<Value, String> {
+    let (genesis, context) = (&file["genesis"], &file["context"]);
+    let config: ChainConfig =
+        serde_json::from_value(genesis["config"].clone()).map_err(|error| error.to_string())?;
+    let chain = ChainSpec::try_from(&config).map_err(|error| error.to_string())?;
+    let optional = |value: &Value| (!value.is_null()).then(|| number(value));
+    let header = Header {
+        number: number(&context["number"]),
+        timestamp: number(&context["timestamp"]),
+        difficulty: wide(&context["difficulty"]),
+        gas_limit: number(&context["gasLimit"]),
+        beneficiary: of(&context["miner"]),
+        base_fee_per_gas: optional(&context["baseFeePerGas"]),
+        mix_hash: of(&genesis["mixHash"]),
+        excess_blob_gas: optional(&genesis["excessBlobGas"]),
+        ..Header::default()
+    };
+    let rules = chain.rules(&header);
+    let input: Bytes = of(&file["input"]);
+    let tx = Transaction::decode_2718_exact(&input).map_err(|error| error.to_string())?;
+    let sender = tx.recover_signer_unchecked().map_err(|error| error.to_string())?;
+    let tx = PreparedTx::new(&tx, sender).map_err(|error| error.to_string())?;
+    let tracer = tracer(tracer_name, &file["tracerConfig"]);
+    trace(&tracer, (&rules, &header), &CodeCache::new(), &state(&genesis["alloc"]), &tx)
+}
+
+/// Takes fields out of the entries of a list.
+fn without(mut list: Value, fields: &[&str]) -> Value {
+    for entry in list.as_array_mut().into_iter().flatten() {
+        if let Some(entry) = entry.as_object_mut() {
+            for field in fields {
+                entry.remove(*field);
+            }
+        }
+    }
+    list
+}
+
+#[test]
+fn tracers_give_what_those_of_geth_give() {
+    let Some(folder) = recorded("traces/geth-tracetest") else { return };
+    let listed = listed();
+    let mut report = Report::default();
+    let mut cases = 0;
+    for (part, tracer) in GETH {
+        for path in files(&folder.join(part), ".json") {
+            let name = format!("traces/geth-tracetest/{part}/{}", name(&path));
+            let file = json_of(&path);
+            cases += 1;
+            match of_geth(&file, tracer) {
+                Ok(found) => {
+                    let expected = without(file["result"].clone(), &MADE_UP);
+                    report.compare(&listed, &name, &expected, &without(found, &MADE_UP));
+                }
+                Err(reason) => report.add(&listed, &name, vec![format!("no trace: {reason}")]),
+            }
+        }
+    }
+    assert!(cases > 80, "{cases} files");
+    report.check(cases);
+}
+
+/// The traces of a block's transactions.
+fn of_block(
+    tracer: &GethTracer,
+    block: PreparedBlock,
+    rules: &Rules,
+    view: &dyn StateView,
+) -> Vec<Result<Value, String>> {
+    let codes = CodeCache::new();
+    let replay = Replay::run(block.into_block(), rules, view, &codes, usize::MAX);
+    let replay = replay.unwrap_or_else(|error| panic!("{error}"));
+    let header = &replay.block().block().header;
+    let one = |(index, tx)| trace(tracer, (rules, header), &codes, &replay.before(index, view), tx);
+    replay.txs().iter().enumerate().map(one).collect()
+}
+
+#[test]
+fn tracers_give_what_a_node_of_mainnet_gave() {
+    let (Some(traces), Some(blocks)) =
+        (recorded("traces/block-traces"), recorded("mainnet-blocks/blocks"))
+    else {
+        return;
+    };
+    let listed = listed();
+    let mut report = Report::default();
+    let mut cases = 0;
+    let executor = Executor::new(1).expect("a thread");
+    // Of the other block the state before it is not there.
+    let number = "22244135";
+    let bundle = BundleReader::new().read(&blocks.join(format!("{number}.json.zst")));
+    let bundle = bundle.expect("a good bundle");
+    for (file, name, config) in [
+        ("calltrace", "callTracer", json!({})),
+        ("prestatetrace", "prestateTracer", json!({})),
+        ("difftrace", "prestateTracer", json!({ "diffMode": true })),
+    ] {
+        let Case { block, rules, view } = Case::new(&bundle, &executor);
+        let answer = json_of(&traces.join(format!("{number}/{file}.json.zst")));
+        let expected = answer["result"].as_array().expect("traces");
+        let found = of_block(&tracer(name, &config), block, &rules, &view);
+        assert_eq!(found.len(), expected.len());
+        for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
+            let name = format!("traces/block-traces/{number}/{file}::{index}");
+            cases += 1;
+            match found {
+                Ok(found) => report.compare(&listed, &name, &expected["result"], &found),
+                Err(reason) => report.add(&listed, &name, vec![format!("no trace: {reason}")]),
+            }
+        }
+    }
+    report.check(cases);
+}
+
+/// A word in 64 digits.
+fn padded(word: &Value) -> Value {
+    let text = word.as_str().unwrap_or_else(|| panic!("no text: {word}"));
+    format!("{:0>64}", text.strip_prefix("0x").unwrap_or(text)).into()
+}
+
+/// A trace of steps with words as Nimbus writes them, and without what it does not have.
+fn plain(trace: &Value) -> Value {
+    let words = |words: &Value| -> Value {
+        words.as_array().into_iter().flatten().map(padded).collect::<Vec<_>>().into()
+    };
+    let step = |step: &Value| {
+        json!({
+            "pc": step["pc"], "op": step["op"], "depth": step["depth"], "gas": step["gas"],
+            "gasCost": step["gasCost"], "stack": words(&step["stack"]),
+            "memory": words(&step["memory"]),
+        })
+    };
+    let steps = trace["structLogs"].as_array().expect("steps");
+    let output = trace["returnValue"].as_str().unwrap_or_default();
+    json!({
+        "gas": trace["gas"], "failed": trace["failed"],
+        "returnValue": output.strip_prefix("0x").unwrap_or(output),
+        "structLogs": steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+#[test]
+fn steps_are_those_of_nimbus() {
+    let (Some(traces), Some(blocks)) =
+        (recorded("traces/nimbus-structlogs"), recorded("witness-blocks/blocks"))
+    else {
+        return;
+    };
+    let listed = listed();
+    let mut report = Report::default();
+    let mut cases = 0;
+    let executor = Executor::new(1).expect("a thread");
+    let options = json!({ "enableMemory": true });
+    let options = serde_json::from_value(options).expect("options");
+    let tracer = GethTracer::new(options).expect("a tracer");
+    let files = files(&traces, ".json.zst");
+    assert_eq!(files.len(), 8);
+    for path in files {
+        let name = name(&path);
+        let number = name.trim_start_matches("block");
+        let record = BundleReader::new().read_record(&blocks.join(number));
+        let Record::Witness(bundle) = record.expect("a good bundle") else {
+            panic!("{number} is no witness")
+        };
+        let chain = ChainSpec::by_chain_id(bundle.chain_id).expect("mainnet");
+        let rules = chain.rules(&bundle.block.block().header);
+        let witness = Witness::new(bundle.nodes.iter().cloned(), Sibling::Needed);
+        let hashes = bundle.block_hashes.iter().map(|(number, hash)| (*number, *hash)).collect();
+        let view = WitnessState::new(&witness, bundle.pre_state_root, &bundle.codes, &hashes);
+        let checked = bundle.block.clone().check(|_| Ok::<_, Infallible>(()));
+        let block = executor.prepare(checked.expect("nothing is judged"), &rules);
+        let found = of_block(&tracer, block.expect("good signatures"), &rules, &view);
+        let answer = json_of(&path);
+        let expected = answer["txTraces"].as_array().expect("traces");
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
+            let name = format!("traces/nimbus-structlogs/{name}::{index}");
+            cases += 1;
+            match found {
+                Ok(found) => report.compare(&listed, &name, &plain(expected), &plain(&found)),
+                Err(reason) => report.add(&listed, &name, vec![format!("no trace: {reason}")]),
+            }
+        }
+    }
+    report.check(cases);
+}
+
+#[test]
+fn differences_are_told_by_their_place() {
+    let expected = json!({ "a": "0xAB", "b": null, "c": [1, { "d": 2 }] });
+    let mut differences = Vec::new();
+    differ("", &expected, &json!({ "a": "0xab", "c": [1, { "d": 2 }] }), &mut differences);
+    assert!(differences.is_empty(), "{differences:?}");
+    differ("", &expected, &json!({ "a": "0xab", "c": [1, { "d": 3 }, 4] }), &mut differences);
+    assert_eq!(differences, [".c: expected 2 items, found 3", ".c[1].d: expected 2, found 3"]);
+}
+
+#[test]
+fn a_listed_case_must_differ() {
+    let entry = |fixture: &str| Listed { fixture: fixture.to_owned(), reason: "so".to_owned() };
+    let wrong = |listed: &[Listed], found: Value| {
+        let mut report = Report::default();
+        report.compare(listed, "traces/x.json", &json!(1), &found);
+        report.wrong
+    };
+    let listed = [entry("traces/x")];
+    assert_eq!(wrong(&[], json!(1)), "");
+    assert_eq!(wrong(&listed, json!(2)), "");
+    assert!(wrong(&listed, json!(1)).contains("passes"));
+    assert!(wrong(&[], json!(2)).contains("expected 1, found 2"));
+}
