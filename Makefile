@@ -23,7 +23,7 @@ help:
 	@echo "make test      run all tests, make spec among them"
 	@echo "make check     formatting and lints"
 	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
-	@echo "make e2e       run real consensus clients against the program (needs Node 20 and Python 3.11)"
+	@echo "make e2e       run real consensus clients and dApp clients against the program (needs Node 20 and Python 3.11)"
 	@echo "make fuzz      fuzz what decodes requests, each target for $(FUZZ_SECONDS) s (needs cargo-fuzz)"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs end-to-end scenarios: real consensus clients over `fugue node`.
+"""Runs end-to-end scenarios: real consensus clients and dApp clients over `fugue node`.
 
     tests/e2e/run.py --fugue target/release/fugue [scenario ...]
 
@@ -16,13 +16,17 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+from dapp import ethers, viem  # noqa: E402
+from foundry import foundry  # noqa: E402
 from genesis import FORKS  # noqa: E402
+from hardhat import hardhat  # noqa: E402
 from packages import InstallError, install  # noqa: E402
 from pair import pair  # noqa: E402
 from records import NotRun, records  # noqa: E402
 from single import single  # noqa: E402
 from stage import Failure, Stage  # noqa: E402
 from virtual import virtual, virtual_pair  # noqa: E402
+from web3py import web3py  # noqa: E402
 
 SCENARIOS = {
     "virtual": virtual,
@@ -31,6 +35,9 @@ SCENARIOS = {
     "single": single,
     "pair": pair,
 }
+# Those that can be run against another chain.
+DAPPS = {"ethers": ethers, "viem": viem, "web3py": web3py, "foundry": foundry, "hardhat": hardhat}
+SCENARIOS |= DAPPS
 DEFAULT_HOME = Path(__file__).resolve().parent.parent.parent / "target" / "e2e"
 
 
@@ -38,11 +45,14 @@ class Setup:
     """What is the same for all scenarios."""
 
     def __init__(self, given):
-        self.fugue = given.fugue.resolve()
+        self.fugue = given.fugue and given.fugue.resolve()
         self.home = given.home.resolve()
         self.slot_seconds = given.slot_seconds
         self.last_fork = given.last_fork
         self.keeps = given.keep
+        self.url, self.ws_url = given.url, given.ws_url or given.url
+        if self.url:
+            self.ws_url = self.ws_url.replace("http", "ws", 1)
 
     def packages(self, name):
         """The folder with the packages of clients/`name`."""
@@ -56,18 +66,26 @@ def main():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("scenarios", nargs="*", metavar="scenario", help="one of the names below")
-    parser.add_argument("--fugue", required=True, type=Path, help="the program under test")
+    parser.add_argument("--fugue", type=Path, help="the program under test")
     parser.add_argument("--home", default=DEFAULT_HOME, type=Path, help="packages and logs")
     parser.add_argument("--slot-seconds", default=2, type=int, help="in real time; 2 by default")
     parser.add_argument(
         "--last-fork", choices=FORKS, default="fulu", help="in virtual time; fulu by default"
     )
+    parser.add_argument("--url", help="a dev chain in place of the program's, for dApp clients")
+    parser.add_argument("--ws-url", help="its WebSocket, if that is elsewhere")
     parser.add_argument("--keep", action="store_true", help="keep folders of what passes, too")
     given = parser.parse_args()
     unknown = set(given.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error(f"no such scenario: {', '.join(unknown)}")
-    if not given.fugue.is_file():
+    if given.url:
+        others = set(given.scenarios or SCENARIOS) - set(DAPPS)
+        if others:
+            parser.error(f"--url is for {', '.join(DAPPS)}, not for {', '.join(others)}")
+    elif given.fugue is None:
+        parser.error("--fugue names the program; --url goes without")
+    elif not given.fugue.is_file():
         parser.error(f"{given.fugue} is not there; make build builds it")
     # What was started is ended before this ends.
     for number in (signal.SIGINT, signal.SIGTERM):

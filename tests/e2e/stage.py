@@ -51,9 +51,22 @@ class Stage:
     def start(self, name, command, cwd=None, **settings):
         """Starts a program whose log is `name`.log; `settings` are added to the environment."""
         log = self.folder / f"{name}.log"
+        settings = {key: str(value) for key, value in settings.items()}
         program = Program(name, [str(word) for word in command], log, cwd, settings)
         self.programs.append(program)
         return program
+
+    def finish(self, name, command, seconds, cwd=None, **settings):
+        """Runs a program to its end, and tells those of its lines that begin with a dash. Others
+        have to go on running."""
+        program = self.start(name, command, cwd, **settings)
+        program.may_end = True
+        self.wait(f"{name} ends", seconds, lambda: program.code() is not None)
+        for line in program.log.read_text(errors="replace").splitlines():
+            if line.startswith("- "):
+                self.say(line[2:])
+        if program.code():
+            raise Failure(f"{name} ended with code {program.code()}: see {name}.log")
 
     def wait(self, what, seconds, condition):
         """The first truthy answer of `condition`; nodes that do not answer are asked again. All
@@ -89,6 +102,7 @@ class Program:
 
     def __init__(self, name, command, log, cwd, settings):
         self.name = name
+        self.log = log
         self.may_end = False
         environment = os.environ | settings
         with open(log, "ab") as output:

@@ -23,7 +23,9 @@ mod import_support;
 mod node_config;
 mod node_life;
 mod node_support;
+mod openrpc;
 mod replay_cli;
+mod rpc_compat;
 mod tracers;
 mod witness_replay;
 

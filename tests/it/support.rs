@@ -180,11 +180,15 @@ pub(crate) fn in_time<T: Send + 'static>(
     }
 }
 
-/// Recorded data, which is no part of the repository; where CI runs, it has to be there.
-pub(crate) fn recorded(folder: &str) -> Option<PathBuf> {
+/// The folder of recorded data, which is no part of the repository.
+pub(crate) fn data() -> PathBuf {
     let data = std::env::var_os("FUGUE_DATA");
-    let data = data.map_or_else(|| root().join("../shared/data"), PathBuf::from);
-    let folder = data.join(folder);
+    data.map_or_else(|| root().join("../shared/data"), PathBuf::from)
+}
+
+/// A folder of recorded data; where CI runs, it has to be there.
+pub(crate) fn recorded(folder: &str) -> Option<PathBuf> {
+    let folder = data().join(folder);
     if folder.is_dir() {
         return Some(folder);
     }

@@ -1,0 +1,135 @@
+"""Scenarios of dApp clients: libraries and tools over a dev chain, with contracts that are in use.
+
+The chain is that of `fugue node --dev`, or the one at `--url`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from records import NotRun
+from stage import Failure
+from wire import Rpc
+
+HERE = Path(__file__).resolve().parent / "dapp"
+ROOT = HERE.parent.parent.parent
+START_S = 30
+STOP_S = 20
+SCRIPT_S = 110
+# The first of the ten accounts of a dev chain.
+OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+class Chain:
+    """A dev chain that somebody else runs."""
+
+    def __init__(self, http, ws):
+        self.http, self.ws, self.rpc = http, ws, Rpc(http)
+
+    @property
+    def is_anvil(self):
+        """Whether it is the reference."""
+        return self.rpc.call("web3_clientVersion").startswith("anvil/")
+
+    def stop(self):
+        """Somebody else's."""
+
+
+class DevNode(Chain):
+    """`fugue node --dev`, with every group of methods that it has."""
+
+    def __init__(self, stage, program):
+        engine, http, ws = (stage.port() for _ in range(3))
+        super().__init__(f"http://127.0.0.1:{http}", f"ws://127.0.0.1:{ws}")
+        apis = ",".join(api_groups(program))
+        command = [program, "node", "--dev", "--ipcdisable"]
+        command += ["--authrpc.port", engine, "--authrpc.jwtsecret", stage.jwt]
+        command += ["--http", "--http.port", http, "--http.api", apis]
+        command += ["--ws", "--ws.port", ws, "--ws.api", apis]
+        # What it keeps, as long as it runs, lies in the stage's folder.
+        self.running = stage.start("fugue", command, TMPDIR=stage.folder)
+        stage.wait("the node answers", START_S, lambda: self.rpc.call("eth_chainId"))
+
+    def stop(self):
+        code = self.running.stop(STOP_S)
+        if code:
+            raise Failure(f"the node ended with code {code} after SIGTERM")
+
+
+def api_groups(program):
+    """Groups of methods, as the help of `--http.api` lists them."""
+    done = subprocess.run([program, "node", "--help"], capture_output=True, text=True, check=True)
+    lines = iter(line.strip() for line in done.stdout.splitlines())
+    groups = []
+    for line in lines:
+        if line.startswith("--http.api "):
+            break
+    for line in lines:
+        if line.startswith("- "):
+            groups.append(line[2:].partition(":")[0])
+        elif line.startswith("--"):
+            break
+    if "eth" not in groups:
+        raise Failure(f"the help of --http.api lists no groups: {groups}")
+    return groups
+
+
+def data():
+    """The folder of recorded data, which is no part of the repository."""
+    return Path(os.environ.get("FUGUE_DATA") or ROOT.parent / "shared" / "data")
+
+
+def contracts():
+    """The folder of published contracts."""
+    folder = data() / "contracts"
+    if not folder.is_dir():
+        raise NotRun(f"{folder} is not there; FUGUE_DATA says where the data is")
+    return folder
+
+
+def plan_file(stage, chain):
+    """What the scripts are told."""
+    path = stage.folder / "plan.json"
+    plan = {"url": chain.http, "ws": chain.ws, "contracts": str(contracts().resolve())}
+    path.write_text(json.dumps(plan))
+    return path
+
+
+def open_chain(stage, setup):
+    """The chain at `--url`, or a node of its own."""
+    return Chain(setup.url, setup.ws_url) if setup.url else DevNode(stage, setup.fugue)
+
+
+def dapp(stage, setup, packages, scenario):
+    """Runs a scenario over a dev chain, with the scripts in the folder of the packages that they
+    import."""
+    contracts()
+    home = setup.packages(packages)
+    for path in HERE.iterdir():
+        if path.is_file():
+            shutil.copy(path, home)
+    chain = open_chain(stage, setup)
+    scenario(stage, chain, home)
+    chain.stop()
+
+
+def script(name):
+    """A scenario that is a script of Node."""
+
+    def scenario(stage, chain, home):
+        stage.finish(name, ["node", home / f"{name}.mjs"], SCRIPT_S, E2E_PLAN=plan_file(stage, chain))
+
+    return scenario
+
+
+def ethers(stage, setup):
+    """ethers on a dev chain: tokens and Uniswap V2, across a reorg, failing, simulated, traced."""
+    dapp(stage, setup, "dapp", script("ethers"))
+
+
+def viem(stage, setup):
+    """viem on a dev chain: Uniswap V3 and ERC-4337, the same, and all that the chain can be told."""
+    dapp(stage, setup, "dapp", script("viem"))
