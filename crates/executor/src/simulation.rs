@@ -69,10 +69,13 @@ impl<'c, 'v> Simulation<'c, 'v> {
         // No transaction can have the last nonce (EIP-2681), but where nonces are not checked a
         // message goes on with the first one.
         let is_last = !checks.nonce && self.nonce(request.from)? == u64::MAX;
-        if is_last {
+        let sent = if is_last {
             self.set_nonce(request.from, u64::MAX - 1)?;
-        }
-        let sent = self.kernel.send_with_logs(request, checks)?;
+            let request = CallRequest { nonce: u64::MAX - 1, ..request.clone() };
+            self.kernel.send_with_logs(&request, checks)?
+        } else {
+            self.kernel.send_with_logs(request, checks)?
+        };
         self.take().map_err(|error| CallError::Internal(error.to_string()))?;
         if is_last {
             self.set_nonce(request.from, 0)?;
