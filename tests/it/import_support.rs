@@ -104,21 +104,25 @@ pub(crate) struct TestChain {
 
 impl TestChain {
     pub(crate) fn new(recipe: &Recipe) -> Self {
-        let scenario = scenario(recipe);
+        Self::of_scenario(scenario(recipe))
+    }
+
+    /// The setup of a scenario in one block, and its blocks.
+    pub(crate) fn of_scenario(scenario: Scenario) -> Self {
         let json = genesis_json(&scenario).to_string().into_bytes();
         let genesis = Genesis::from_json(&json).expect("a good genesis file");
         let first = genesis.block(scenario.genesis.root());
         let header = first.block().header.clone();
         let forge = Forge::new(genesis.chain.clone(), genesis.state.clone(), header.clone(), 1);
         let mut forge = forge.expect("a thread");
-        assert_eq!(*forge.head(), header, "{recipe:?}: the state of the file is another one");
-        let Scenario { setup, blocks, .. } = scenario;
+        let Scenario { name, setup, blocks, .. } = scenario;
+        assert_eq!(*forge.head(), header, "{name}: the state of the file is another one");
         let (beneficiary, withdrawals, gas_limit) = (AUTHOR, Vec::new(), BLOCK_GAS_LIMIT);
         let setup = BlockPlan { transactions: setup, beneficiary, withdrawals, gas_limit };
         let setup = (!setup.transactions.is_empty()).then_some(setup);
         let forged = setup.iter().chain(&blocks).map(|plan| {
             let forged = forge.add(plan);
-            forged.unwrap_or_else(|error| panic!("{recipe:?}: {error}")).block
+            forged.unwrap_or_else(|error| panic!("{name}: {error}")).block
         });
         let blocks = forged.collect();
         Self { json, genesis, first, blocks }

@@ -38,6 +38,7 @@ mod equivalence;
 mod execution_witness;
 mod extremes;
 mod log_index;
+mod rpc_explain;
 mod rpc_subscriptions;
 mod rpc_traces;
 mod rules_fuzz;

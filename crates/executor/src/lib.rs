@@ -9,13 +9,16 @@
 //! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
 //! candidates, of which it takes into the block what fits. [`Executor::preexecute`] runs
 //! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
-//! [`Replay`] has the states between the transactions of a block.
+//! [`Replay`] has the states between the transactions of a block, [`Accesses`] what each of them
+//! read and wrote, and [`Explanation`] what follows for running them in parallel.
 
 mod access_list;
+mod accesses;
 mod build;
 mod divergence;
 mod error;
 mod executor;
+mod explain;
 mod footprint;
 mod frame;
 mod occ;
@@ -27,10 +30,15 @@ mod sequential;
 mod simulation;
 mod tally;
 
+pub use accesses::{Accesses, Field, StateField, TxAccess};
 pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};
+pub use explain::{
+    Conflict, ConflictCause, ContractProfile, CriticalPath, Dependency, Explanation, FieldShare,
+    HotField, PathStep, Schedule, SenderChain,
+};
 pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;

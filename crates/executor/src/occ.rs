@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use program::{InOrder, Occ, OccBlock};
 
 pub(crate) use memory::Room;
+pub(crate) use program::fee_change;
 
 /// A block that was executed in parallel, as far as that went.
 pub(crate) struct OccRun {

@@ -24,6 +24,7 @@ mod dev;
 pub(crate) mod error;
 mod eth;
 mod feed;
+mod fugue;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod live;
@@ -86,6 +87,8 @@ pub struct Limits {
     pub indexed_log_blocks_max: u64,
     /// Blocks in an answer of `eth_feeHistory`.
     pub fee_blocks_max: u64,
+    /// Blocks that `fugue_profileContract` runs again.
+    pub profile_blocks_max: u64,
     /// Requests that read the store or run code at the same time, at least one; more wait.
     pub reading_calls_max: usize,
     /// Those of them that run code, at least one; more wait.
@@ -145,6 +148,7 @@ impl Default for Limits {
             // About a thousand rows of the index for each address or topic.
             indexed_log_blocks_max: 1_000_000,
             fee_blocks_max: 1_024,
+            profile_blocks_max: 128,
             reading_calls_max: reading_calls_max(),
             executing_calls_max: half_of_the_cores(),
             waiting_calls_max: 1_024,
@@ -225,6 +229,7 @@ const METHODS: &[Table] = &[
     debug::METHODS,
     debug::trace::METHODS,
     eth::METHODS,
+    fugue::METHODS,
     net::METHODS,
     ots::METHODS,
     testing::METHODS,

@@ -70,7 +70,7 @@ impl<'b> OccBlock<'b> {
         fee: U256,
         state: &Overlay<'_>,
     ) -> Result<Option<AccountDiff>, BlockError> {
-        let change = self.fee_change(fee, state)?;
+        let change = fee_change(self.header, self.rules, fee, state)?;
         if let Some(change) = &change {
             let paid = StateDiff { accounts: vec![change.clone()], codes: Vec::new() };
             // Nobody who runs ahead reads this account, so nobody is overtaken.
@@ -84,25 +84,27 @@ impl<'b> OccBlock<'b> {
     pub(super) fn undo(&self, tx: usize, diff: &StateDiff) {
         self.memory.write(version_of(tx), &StateDiff::default(), diff, &mut Vec::new());
     }
+}
 
-    /// The fee that a transaction did not pay itself, as a change of the fee recipient's account.
-    fn fee_change(
-        &self,
-        fee: U256,
-        state: &Overlay<'_>,
-    ) -> Result<Option<AccountDiff>, StateError> {
-        let address = self.header.beneficiary;
-        let before = state.account(address)?;
-        let credited = before.unwrap_or_default();
-        // As a direct payment does: what would overflow is not credited.
-        let balance = credited.balance.checked_add(fee).unwrap_or(credited.balance);
-        let credited = Account { balance, ..credited };
-        // Source: EIP-161: touching an empty account ends it; before, it brings it into being.
-        let clears = self.rules.has(Fork::SpuriousDragon) && credited.is_empty();
-        let after = (!clears).then_some(credited);
-        let change = AccountDiff { address, before, after, wiped: false, slots: Vec::new() };
-        Ok((before != after).then_some(change))
-    }
+/// The fee that a transaction did not pay itself, as a change of the fee recipient's account.
+/// `state` is the one before the payment.
+pub(crate) fn fee_change(
+    header: &Header,
+    rules: &Rules,
+    fee: U256,
+    state: &dyn StateView,
+) -> Result<Option<AccountDiff>, StateError> {
+    let address = header.beneficiary;
+    let before = state.account(address)?;
+    let credited = before.unwrap_or_default();
+    // As a direct payment does: what would overflow is not credited.
+    let balance = credited.balance.checked_add(fee).unwrap_or(credited.balance);
+    let credited = Account { balance, ..credited };
+    // Source: EIP-161: touching an empty account ends it; before, it brings it into being.
+    let clears = rules.has(Fork::SpuriousDragon) && credited.is_empty();
+    let after = (!clears).then_some(credited);
+    let change = AccountDiff { address, before, after, wiped: false, slots: Vec::new() };
+    Ok((before != after).then_some(change))
 }
 
 /// Reads of one worker, for the transaction it is running.

@@ -67,6 +67,10 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-traces-per-response", long, value_name = "COUNT", default_value_t = 10_000,
           value_parser = value_parser!(u32).range(1..=10_000_000))]
     traces: u32,
+    /// Blocks that fugue_profileContract looks through
+    #[arg(id = "rpc.max-profile-blocks", long, value_name = "BLOCKS", default_value_t = 128,
+          value_parser = value_parser!(u64).range(1..=100_000))]
+    profile_blocks: u64,
     /// MiB of transactions of which txpool_content tells
     #[arg(id = "rpc.max-pool-size", long, value_name = "MIB", default_value_t = 8,
           value_parser = value_parser!(u32).range(1..=1_024))]
@@ -201,6 +205,7 @@ impl Rpc {
             trace_memory_max: bytes(self.trace_memory_mib),
             trace_blocks_max: self.trace_blocks,
             traces_max: self.traces as usize,
+            profile_blocks_max: self.profile_blocks,
             pool_bytes_max: bytes(self.pool_mib),
             proof_blocks_max: self.proof_blocks,
             proof_changes_max: self.proof_changes as usize,
@@ -324,6 +329,7 @@ mod tests {
             "--rpc.max-trace-memory=36",
             "--rpc.max-trace-filter-blocks=37",
             "--rpc.max-traces-per-response=38",
+            "--rpc.max-profile-blocks=39",
             "--rpc.max-pool-size=4",
             "--rpc.max-reading-calls=9",
             "--rpc.max-executing-calls=5",
@@ -369,6 +375,7 @@ mod tests {
             trace_memory_max: 36 * mib,
             trace_blocks_max: 37,
             traces_max: 38,
+            profile_blocks_max: 39,
             pool_bytes_max: 4 * mib,
             are_sent_local: false,
         };

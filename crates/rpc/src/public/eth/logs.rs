@@ -116,7 +116,11 @@ fn sections(from: u64, to: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
 }
 
 /// Whether the call goes on with this block; if not, the error says how far it has come.
-fn check_patience(patience: &Patience, from: u64, number: u64) -> Result<(), ErrorObjectOwned> {
+pub(crate) fn check_patience(
+    patience: &Patience,
+    from: u64,
+    number: u64,
+) -> Result<(), ErrorObjectOwned> {
     patience.check().map_err(|given_up| match number.checked_sub(1) {
         Some(last) if last >= from => {
             let message = given_up.message();
@@ -133,7 +137,14 @@ pub(super) fn weight(logs: &[WireLog]) -> usize {
 }
 
 /// The numbers of the first and the last block.
-fn range(view: &ChainView, place: &Where, blocks_max: u64) -> Result<(u64, u64), ErrorObjectOwned> {
+///
+/// # Errors
+/// If a block is not known, or there are more of them, with a range that fits.
+pub(crate) fn range(
+    view: &ChainView,
+    place: &Where,
+    blocks_max: u64,
+) -> Result<(u64, u64), ErrorObjectOwned> {
     let (from, to) = match place {
         Where::Block(hash) => {
             let number = view.number(*hash).map_err(error::of_chain)?;

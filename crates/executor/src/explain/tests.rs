@@ -1,0 +1,271 @@
+//! Blocks of a few transactions, made by hand.
+
+use super::*;
+use fugue_types::U256;
+
+/// The fee recipient.
+const AUTHOR: Address = Address::repeat_byte(0xfe);
+/// A contract, and another one.
+const HERE: Address = Address::repeat_byte(0xc0);
+const THERE: Address = Address::repeat_byte(0xc1);
+
+fn slot(address: Address, slot: u64) -> StateField {
+    StateField { address, field: Field::Slot(U256::from(slot)) }
+}
+
+/// A transaction of a sender that pays a fee, its own account alone read and written.
+fn tx(sender: u8, gas_used: u64) -> TxAccess {
+    let sender = Address::repeat_byte(sender);
+    let writes = [Field::Nonce, Field::Balance].map(|field| StateField { address: sender, field });
+    TxAccess {
+        sender,
+        reads: vec![(sender, None)],
+        writes: writes.to_vec(),
+        credits: true,
+        gas_used,
+        nanos: gas_used,
+    }
+}
+
+impl TxAccess {
+    fn reading(mut self, fields: &[StateField]) -> Self {
+        for StateField { address, field } in fields {
+            let slot = match field {
+                Field::Slot(slot) => Some(*slot),
+                Field::Nonce | Field::Balance | Field::Code => None,
+            };
+            self.reads.push((*address, slot));
+        }
+        self
+    }
+
+    /// Reads and writes them.
+    fn changing(self, fields: &[StateField]) -> Self {
+        let mut tx = self.reading(fields);
+        tx.writes.extend(fields);
+        tx
+    }
+
+    /// Looks at the fee recipient, whom it pays then as anybody.
+    fn looking(mut self) -> Self {
+        self.reads.push((AUTHOR, None));
+        self.writes.push(balance_of(AUTHOR));
+        self.credits = false;
+        self
+    }
+}
+
+fn explain(txs: &[TxAccess]) -> Explanation {
+    Explanation::of(txs, AUTHOR)
+}
+
+/// Of each transaction, the indices that it depends on.
+fn edges(explanation: &Explanation) -> Vec<Vec<usize>> {
+    let all = explanation.dependencies.iter();
+    all.map(|list| list.iter().map(|dependency| dependency.on).collect()).collect()
+}
+
+fn path(path: &CriticalPath) -> Vec<usize> {
+    path.steps.iter().map(|step| step.index).collect()
+}
+
+/// How long the block takes on 2, 4, 8, 16 cores.
+fn lengths(explanation: &Explanation) -> [u64; 4] {
+    explanation.schedules.map(|schedule| schedule.length)
+}
+
+#[test]
+fn transactions_of_strangers_run_all_at_once() {
+    let found = explain(&[tx(1, 100), tx(2, 100), tx(3, 100), tx(4, 100)]);
+    assert!(found.dependencies.iter().all(Vec::is_empty));
+    assert_eq!((found.gas.total, found.gas.length), (400, 100));
+    assert_eq!(path(&found.gas), [0]);
+    assert_eq!(found.gas.speed_up(), 4.0);
+    assert_eq!(lengths(&found), [200, 100, 100, 100]);
+    assert_eq!(found.schedules.map(|schedule| schedule.cores), [2, 4, 8, 16]);
+    assert_eq!(found.schedules[0].speed_up(), 2.0);
+    // Each of them has paid the same account.
+    assert_eq!((found.fee_credits, found.fee_readers.len()), (4, 0));
+    assert!(found.hottest.is_empty() && found.senders.is_empty());
+}
+
+#[test]
+fn a_slot_that_all_count_up_makes_a_row_of_them() {
+    let counts = |sender| tx(sender, 100).changing(&[slot(HERE, 7)]);
+    let found = explain(&[counts(1), counts(2), tx(9, 50), counts(3), counts(4)]);
+    // To the latest writer alone.
+    assert_eq!(edges(&found), [vec![], vec![0], vec![], vec![1], vec![3]]);
+    let conflict = Conflict { field: slot(HERE, 7), cause: ConflictCause::State };
+    assert_eq!(found.dependencies[4][0].conflicts, [conflict]);
+    assert_eq!(path(&found.gas), [0, 1, 3, 4]);
+    assert!(found.gas.steps[0].conflicts.is_empty());
+    assert_eq!(found.gas.steps[3].conflicts, [conflict]);
+    assert_eq!((found.gas.total, found.gas.length), (450, 400));
+    assert_eq!(found.gas.speed_up(), 1.125);
+    assert_eq!(lengths(&found), [400; 4]);
+    assert_eq!(found.hottest, [HotField { field: slot(HERE, 7), pairs: 3 }]);
+}
+
+#[test]
+fn readers_of_a_slot_wait_for_its_writer_and_not_for_one_another() {
+    let reads = |sender| tx(sender, 100).reading(&[slot(HERE, 7)]);
+    let writes = tx(1, 100).changing(&[slot(HERE, 7)]);
+    let found = explain(&[reads(2), writes, reads(3), reads(4), reads(5)]);
+    assert_eq!(edges(&found), [vec![], vec![], vec![1], vec![1], vec![1]]);
+    assert_eq!(found.gas.length, 200);
+    assert_eq!(lengths(&found), [300, 200, 200, 200]);
+    assert_eq!(found.hottest, [HotField { field: slot(HERE, 7), pairs: 3 }]);
+}
+
+#[test]
+fn the_longer_side_of_a_diamond_is_critical() {
+    let [top, left, right] = [1, 2, 3].map(|number| slot(HERE, number));
+    let txs = [
+        tx(1, 100).changing(&[top]),
+        tx(2, 50).reading(&[top]).changing(&[left]),
+        tx(3, 200).reading(&[top]).changing(&[right]),
+        tx(4, 100).reading(&[left, right]),
+    ];
+    let found = explain(&txs);
+    assert_eq!(edges(&found), [vec![], vec![0], vec![0], vec![1, 2]]);
+    assert_eq!(path(&found.gas), [0, 2, 3]);
+    assert_eq!((found.gas.total, found.gas.length), (450, 400));
+    assert_eq!(lengths(&found), [400; 4]);
+    // In time the other side may be the longer one.
+    let [first, slow, third, last] = txs;
+    let found = explain(&[first, TxAccess { nanos: 900, ..slow }, third, last]);
+    assert_eq!(path(&found.gas), [0, 2, 3]);
+    assert_eq!(path(&found.time), [0, 1, 3]);
+    assert_eq!((found.time.total, found.time.length), (1_300, 1_100));
+}
+
+#[test]
+fn cores_take_up_what_is_ready_in_block_order() {
+    let found = explain(&[tx(1, 100), tx(2, 100), tx(3, 300)]);
+    assert_eq!(lengths(&found), [400, 300, 300, 300]);
+    // The second waits for the first; meanwhile the third runs.
+    let hot = [slot(HERE, 1)];
+    let txs = [tx(1, 100).changing(&hot), tx(2, 100).changing(&hot), tx(3, 200), tx(4, 50)];
+    assert_eq!(lengths(&explain(&txs)), [250, 200, 200, 200]);
+    // What ends at the same time is gone through before anything begins: then the two that wait for
+    // the second come before the last.
+    let txs = [
+        tx(1, 100),
+        tx(2, 100).changing(&hot),
+        tx(3, 300).reading(&hot),
+        tx(4, 500).reading(&hot),
+        tx(5, 100),
+    ];
+    assert_eq!(lengths(&explain(&txs)), [600; 4]);
+}
+
+#[test]
+fn the_nonces_of_a_sender_are_told_apart() {
+    let found = explain(&[tx(1, 100), tx(1, 100), tx(2, 100), tx(1, 100)]);
+    assert_eq!(edges(&found), [vec![], vec![0], vec![], vec![1]]);
+    let conflicts = found.dependencies.iter().flatten().flat_map(|one| &one.conflicts);
+    let causes: Vec<_> = conflicts.map(|conflict| conflict.cause).collect();
+    // Nonce and balance, twice.
+    assert_eq!(causes, [ConflictCause::Sender; 4]);
+    assert!(found.hottest.is_empty());
+    let chain = SenderChain { sender: Address::repeat_byte(1), txs: 3, gas_used: 300 };
+    assert_eq!(found.senders, [chain]);
+    assert_eq!(found.gas.length, 300);
+    // What another one sends to a sender is no matter of nonces.
+    let paid = StateField { address: Address::repeat_byte(2), field: Field::Balance };
+    let found = explain(&[tx(1, 100).changing(&[paid]), tx(2, 100)]);
+    let conflict = Conflict { field: paid, cause: ConflictCause::State };
+    assert_eq!(found.dependencies[1], [Dependency { on: 0, conflicts: vec![conflict] }]);
+}
+
+#[test]
+fn who_looks_at_the_fee_recipient_waits_for_all_fees_before_it() {
+    let found = explain(&[tx(1, 300), tx(2, 100), tx(3, 50).looking(), tx(4, 10)]);
+    let conflict = Conflict { field: balance_of(AUTHOR), cause: ConflictCause::FeeRecipient };
+    assert_eq!(edges(&found), [vec![], vec![], vec![1], vec![]]);
+    assert_eq!(found.dependencies[2][0].conflicts, [conflict]);
+    // The latest fee is not the one that is waited for longest.
+    assert_eq!(path(&found.gas), [0, 2]);
+    assert_eq!(found.gas.steps[1].conflicts, [conflict]);
+    assert_eq!(found.gas.length, 350);
+    assert_eq!(lengths(&found), [350; 4]);
+    assert_eq!((found.fee_credits, found.fee_readers), (3, vec![2]));
+    assert!(found.hottest.is_empty());
+}
+
+#[test]
+fn who_reads_an_account_may_have_looked_at_any_of_its_fields() {
+    let [nonce, balance, code] = [Field::Nonce, Field::Balance, Field::Code]
+        .map(|field| StateField { address: HERE, field });
+    let txs = [
+        tx(1, 100).changing(&[nonce, code]),
+        tx(2, 100).changing(&[balance]),
+        tx(3, 100).reading(&[slot(HERE, 1)]),
+        tx(4, 100).reading(&[code]),
+    ];
+    let found = explain(&txs);
+    // Slots are told apart.
+    assert_eq!(edges(&found), [vec![], vec![0], vec![], vec![0, 1]]);
+    let fields = |dependency: &Dependency| -> Vec<StateField> {
+        dependency.conflicts.iter().map(|conflict| conflict.field).collect()
+    };
+    assert_eq!(fields(&found.dependencies[3][0]), [nonce, code]);
+    assert_eq!(fields(&found.dependencies[3][1]), [balance]);
+}
+
+#[test]
+fn a_block_without_transactions_has_nothing_to_explain() {
+    let found = explain(&[]);
+    assert_eq!(found.gas, CriticalPath::default());
+    assert_eq!(found.gas.speed_up(), 1.0);
+    assert_eq!(lengths(&found), [0; 4]);
+}
+
+#[test]
+fn lists_of_the_hottest_are_bounded() {
+    let fields: Vec<StateField> = (0..100).map(|number| slot(HERE, number)).collect();
+    let mut txs = vec![tx(1, 100).changing(&fields), tx(2, 100).reading(&fields)];
+    // The last one is the hottest.
+    txs.push(tx(3, 100).reading(&fields[99..]));
+    let found = explain(&txs);
+    assert_eq!(found.hottest.len(), HOTTEST_MAX);
+    assert_eq!(found.hottest[0], HotField { field: fields[99], pairs: 2 });
+    assert_eq!(found.hottest[1], HotField { field: fields[0], pairs: 1 });
+    let senders: Vec<TxAccess> = (0..100).map(|sender| tx(sender % 50, 100)).collect();
+    assert_eq!(explain(&senders).senders.len(), SENDERS_MAX);
+}
+
+#[test]
+fn a_profile_adds_up_what_a_contract_causes() {
+    let (here, other) = (slot(HERE, 1), slot(HERE, 2));
+    let there = slot(THERE, 1);
+    let one = [
+        tx(1, 100).changing(&[here, there]),
+        // For both contracts.
+        tx(2, 200).changing(&[here, there]),
+        // For this one alone.
+        tx(3, 400).changing(&[here, other]),
+        // Not for this one.
+        tx(4, 800).reading(&[there]),
+        // It looks at it, and waits for nobody.
+        tx(5, 10).reading(&[slot(HERE, 9)]),
+    ];
+    let strangers = [tx(1, 100), tx(2, 300)];
+    let mut profile = ContractProfile::new(HERE);
+    for txs in [&one[..], &strangers[..]] {
+        profile.add(txs, &explain(txs));
+    }
+    // The path of the first block is 0, 1, 3: what comes last waits for the other contract.
+    assert_eq!(path(&explain(&one).gas), [0, 1, 3]);
+    assert_eq!((profile.blocks, profile.touched_blocks), (2, 1));
+    assert_eq!((profile.txs, profile.touched_txs), (7, 4));
+    assert_eq!((profile.gas_used, profile.path_gas), (1_910, 1_400));
+    assert_eq!((profile.serial_gas, profile.alone_gas, profile.pairs), (200, 0, 2));
+    let share = FieldShare { serial_gas: 200, pairs: 2 };
+    assert_eq!(profile.fields(), [(Field::Slot(U256::from(1)), share)]);
+
+    // Without that last one the contract alone holds up the third.
+    let mut profile = ContractProfile::new(HERE);
+    profile.add(&one[..3], &explain(&one[..3]));
+    assert_eq!((profile.path_gas, profile.serial_gas, profile.alone_gas), (700, 600, 400));
+}

@@ -1,0 +1,328 @@
+//! What is Fugue's own: why a block takes as long as it does, and which contracts make it so.
+//!
+//! `fugue_reconsiderBlock` is not here: it goes through the queue of the engine (`own.rs`).
+//!
+//! Numbers of these reports are numbers of JSON, for tools that reckon with them: counts, indices,
+//! gas, nanoseconds; all of them are far below 2^53.
+
+use crate::public::{
+    Answer, Class, Context, Table,
+    args::{Args, address},
+    block_ref::{block_ref, number_or_tag},
+    cores, error,
+    eth::logs::{self, Where},
+    json,
+    patience::PatientView,
+};
+use fugue_chain::ChainView;
+use fugue_chainspec::Rules;
+use fugue_executor::{
+    Accesses, BlockError, Conflict, ConflictCause, ContractProfile, CriticalPath, Dependency,
+    Executor, Explanation, Fallback, Field, Mode, Report, Schedule, Scope, StateField,
+};
+use fugue_state::StateView;
+use fugue_types::{Address, B256};
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::{Value, json as object};
+
+/// The methods of this namespace.
+pub(super) const METHODS: Table = &[
+    ("fugue_explainBlock", Class::Executing, explain_block),
+    ("fugue_profileContract", Class::Executing, profile_contract),
+];
+
+/// Threads of the parallel run of a block that is explained, at most. They are started for the call
+/// alone, with the priority of its thread.
+const OCC_THREADS_MAX: usize = 4;
+/// Locations that are told of one dependency, at most: a transaction may read thousands. How many
+/// there are is told as well.
+const LOCATIONS_MAX: usize = 16;
+/// Locations that are told of a contract, at most: those that cost most. How many there are is told
+/// as well.
+const PROFILE_LOCATIONS_MAX: usize = 64;
+
+/// `fugue_explainBlock`.
+fn explain_block(context: &Context, mut args: Args) -> Answer {
+    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    args.end()?;
+    let view = context.view();
+    let number = block.number_with_state(&view)?;
+    let told = run_again(context, &view, number, |accesses, rules, state| {
+        let executor = Executor::new(cores().min(OCC_THREADS_MAX))?;
+        let run = executor.execute(Mode::Occ, accesses.block(), rules, state, Scope::Block)?;
+        Ok(explained(accesses, &accesses.explain(), &run.report))
+    })?;
+    json(&told)
+}
+
+/// `fugue_profileContract`.
+fn profile_contract(context: &Context, mut args: Args) -> Answer {
+    let contract = args.required("address", address)?;
+    let from = args.required("fromBlock", number_or_tag)?;
+    let to = args.required("toBlock", number_or_tag)?;
+    args.end()?;
+    let view = context.view();
+    let range = Where::Range { from, to };
+    let (from, to) = logs::range(&view, &range, context.limits.profile_blocks_max)?;
+    let mut profile = ContractProfile::new(contract);
+    // The genesis has no transactions.
+    for number in from.max(1)..=to {
+        logs::check_patience(&context.patience, from, number)?;
+        let added = run_again(context, &view, number, |accesses, _, _| {
+            profile.add(accesses.txs(), &accesses.explain());
+            Ok(())
+        });
+        if let Err(failure) = added {
+            // Who is given up amidst a block is told how far it came, too.
+            logs::check_patience(&context.patience, from, number)?;
+            return Err(failure);
+        }
+    }
+    json(&profiled(contract, from, to, &profile))
+}
+
+/// Runs a block of the chain again, and calls with what its transactions did, the rules, and the
+/// state before it.
+fn run_again<T>(
+    context: &Context,
+    view: &ChainView,
+    number: u64,
+    then: impl FnOnce(&Accesses, &Rules, &dyn StateView) -> Result<T, BlockError>,
+) -> Result<T, ErrorObjectOwned> {
+    let Some(parent) = number.checked_sub(1) else {
+        return Err(error::refused("the genesis has no transactions"));
+    };
+    let viewed = view.block(number).map_err(error::of_chain)?;
+    let viewed = viewed.ok_or_else(error::block_not_found)?;
+    let rules = view.spec().rules(&viewed.header);
+    let recovered = viewed.into_recovered().map_err(error::internal)?;
+    let patience = &context.patience;
+    let done = view.with_state(parent, |state| -> Result<T, BlockError> {
+        let state = PatientView { state, patience };
+        let accesses = Accesses::of(recovered, &rules, &state, &context.codes)?;
+        then(&accesses, &rules, &state)
+    });
+    let done = done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
+    done.map_err(error::of_replay)
+}
+
+fn explained(accesses: &Accesses, explanation: &Explanation, report: &Report) -> Value {
+    let block = accesses.block().block();
+    let (header, body) = (&block.block().header, &block.block().body);
+    let Explanation {
+        dependencies,
+        gas,
+        time,
+        schedules,
+        hottest,
+        senders,
+        fee_credits,
+        fee_readers,
+    } = explanation;
+    let txs = body.transactions.iter().zip(accesses.txs()).zip(dependencies).enumerate();
+    let txs = txs.map(|(index, ((tx, access), dependencies))| {
+        object!({
+            "index": index,
+            "hash": tx.hash(),
+            "from": access.sender,
+            "gasUsed": access.gas_used,
+            "nanoseconds": access.nanos,
+            "dependsOn": dependencies.iter().map(dependency).collect::<Vec<Value>>(),
+        })
+    });
+    let hottest = hottest.iter().map(|hot| {
+        let mut told = location(hot.field);
+        told["conflictingPairs"] = hot.pairs.into();
+        told
+    });
+    let senders = senders.iter().map(|chain| {
+        object!({
+            "address": chain.sender, "transactions": chain.txs, "gasUsed": chain.gas_used,
+        })
+    });
+    object!({
+        "blockNumber": header.number,
+        "blockHash": block.hash(),
+        "transactions": txs.collect::<Vec<Value>>(),
+        "gas": critical_path(gas),
+        "nanoseconds": critical_path(time),
+        "cores": schedules.iter().map(schedule).collect::<Vec<Value>>(),
+        "hottest": hottest.collect::<Vec<Value>>(),
+        "senderChains": senders.collect::<Vec<Value>>(),
+        "feeRecipient": {
+            "address": header.beneficiary, "credits": fee_credits, "readers": fee_readers,
+        },
+        "occ": occ(report),
+    })
+}
+
+fn dependency(dependency: &Dependency) -> Value {
+    let Dependency { on, conflicts } = dependency;
+    with_locations(object!({ "index": on }), conflicts)
+}
+
+fn critical_path(path: &CriticalPath) -> Value {
+    let steps = path.steps.iter().map(|step| {
+        let told = object!({ "index": step.index });
+        with_locations(told, &step.conflicts)
+    });
+    object!({
+        "total": path.total,
+        "criticalPath": path.length,
+        "bestSpeedUp": path.speed_up(),
+        "transactions": steps.collect::<Vec<Value>>(),
+    })
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    let Schedule { cores, total: _, length } = schedule;
+    object!({ "cores": cores, "gas": length, "speedUp": schedule.speed_up() })
+}
+
+/// Adds why a transaction waits for another one.
+fn with_locations(mut told: Value, conflicts: &[Conflict]) -> Value {
+    let locations = conflicts.iter().take(LOCATIONS_MAX).map(|Conflict { field, cause }| {
+        let mut told = location(*field);
+        told["cause"] = match cause {
+            ConflictCause::State => "state",
+            ConflictCause::Sender => "sender",
+            ConflictCause::FeeRecipient => "feeRecipient",
+        }
+        .into();
+        told
+    });
+    told["locations"] = locations.collect();
+    told["locationCount"] = conflicts.len().into();
+    told
+}
+
+fn location(field: StateField) -> Value {
+    let StateField { address, field } = field;
+    let mut told = named(field);
+    told["address"] = object!(address);
+    told
+}
+
+/// A field by its name, and by its slot if it is one.
+fn named(field: Field) -> Value {
+    let (name, slot) = match field {
+        Field::Nonce => ("nonce", None),
+        Field::Balance => ("balance", None),
+        Field::Code => ("code", None),
+        Field::Slot(slot) => ("storage", Some(B256::from(slot))),
+    };
+    object!({ "field": name, "slot": slot })
+}
+
+/// What the executor says of its parallel run.
+fn occ(report: &Report) -> Value {
+    let Report { mode: _, threads, stats, fallback } = report;
+    // Its words are for the operator: they may name files.
+    let fallback = fallback.as_ref().map(|Fallback { cause }| {
+        tracing::warn!(target: "fugue::rpc", %cause, "a block did not run in parallel to its end");
+        match cause {
+            BlockError::Invalid(_) => "invalid",
+            BlockError::State(_) => "state",
+            BlockError::Internal(_) => "internal",
+        }
+    });
+    object!({
+        "threads": threads,
+        "activeThreads": stats.active_threads,
+        "runs": stats.runs,
+        "rerunTransactions": stats.rerun_txs,
+        "blockedRuns": stats.blocked_runs,
+        "headReruns": stats.head_reruns,
+        "sequentialFrom": stats.sequential_from,
+        "fallback": fallback,
+    })
+}
+
+fn profiled(contract: Address, from: u64, to: u64, profile: &ContractProfile) -> Value {
+    let share = |gas: u64| if gas == 0 { 0.0 } else { gas as f64 / profile.path_gas as f64 };
+    let fields = profile.fields();
+    let locations = fields.iter().take(PROFILE_LOCATIONS_MAX).map(|(field, found)| {
+        let mut told = named(*field);
+        told["serialGas"] = found.serial_gas.into();
+        told["serialShare"] = share(found.serial_gas).into();
+        told["conflictingPairs"] = found.pairs.into();
+        told
+    });
+    object!({
+        "address": contract,
+        "fromBlock": from,
+        "toBlock": to,
+        "blocks": profile.blocks,
+        "blocksTouched": profile.touched_blocks,
+        "transactions": profile.txs,
+        "transactionsTouched": profile.touched_txs,
+        "gasUsed": profile.gas_used,
+        "criticalPathGas": profile.path_gas,
+        "serialGas": profile.serial_gas,
+        "serialShare": share(profile.serial_gas),
+        "serialGasAlone": profile.alone_gas,
+        "conflictingPairs": profile.pairs,
+        "locations": locations.collect::<Vec<Value>>(),
+        "locationCount": fields.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_executor::TxAccess;
+    use fugue_types::U256;
+
+    const HERE: Address = Address::repeat_byte(0xc0);
+
+    fn conflicts(count: u64) -> Vec<Conflict> {
+        let conflict = |slot: u64| Conflict {
+            field: StateField { address: HERE, field: Field::Slot(U256::from(slot)) },
+            cause: ConflictCause::State,
+        };
+        (0..count).map(conflict).collect()
+    }
+
+    #[test]
+    fn a_location_has_a_slot_if_it_is_one() {
+        let told = location(StateField { address: HERE, field: Field::Slot(U256::from(9)) });
+        let slot = B256::with_last_byte(9);
+        assert_eq!(told, object!({ "address": HERE, "field": "storage", "slot": slot }));
+        let told = location(StateField { address: HERE, field: Field::Balance });
+        assert_eq!(told, object!({ "address": HERE, "field": "balance", "slot": null }));
+    }
+
+    #[test]
+    fn of_many_locations_a_few_are_told_and_how_many_there_are() {
+        let told = with_locations(object!({ "index": 3 }), &conflicts(2));
+        assert_eq!((&told["index"], &told["locationCount"]), (&object!(3), &object!(2)));
+        assert_eq!(told["locations"][1]["slot"], object!(B256::with_last_byte(1)));
+        assert_eq!(told["locations"][1]["cause"], "state");
+        let told = with_locations(object!({}), &conflicts(1_000));
+        assert_eq!(told["locations"].as_array().map(Vec::len), Some(LOCATIONS_MAX));
+        assert_eq!(told["locationCount"], 1_000);
+        assert_eq!(with_locations(object!({}), &[])["locations"], object!([]));
+    }
+
+    #[test]
+    fn shares_are_of_the_critical_paths() {
+        let count = |sender| TxAccess {
+            sender: Address::repeat_byte(sender),
+            reads: vec![(HERE, Some(U256::ZERO))],
+            writes: vec![StateField { address: HERE, field: Field::Slot(U256::ZERO) }],
+            credits: false,
+            gas_used: 100,
+            nanos: 0,
+        };
+        let txs = [count(1), count(2), count(3), count(4)];
+        let mut profile = ContractProfile::new(HERE);
+        let told = profiled(HERE, 5, 6, &profile);
+        assert_eq!((&told["serialShare"], &told["blocks"]), (&object!(0.0), &object!(0)));
+        profile.add(&txs, &Explanation::of(&txs, Address::ZERO));
+        let told = profiled(HERE, 5, 6, &profile);
+        assert_eq!((&told["serialGas"], &told["serialShare"]), (&object!(300), &object!(0.75)));
+        assert_eq!(told["locations"][0]["serialShare"], 0.75);
+        assert_eq!(told["locations"][0]["slot"], object!(B256::ZERO));
+        assert_eq!(told["conflictingPairs"], 3);
+    }
+}
