@@ -215,6 +215,9 @@ fn node(folder: &Path, site: &Path) -> Running {
     let digits: String = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(&secret, digits).expect("a written file");
     let node = Running::start(&[
+        // More than the chain has: nothing is pruned, and it is told how long all is kept.
+        "--retention",
+        "minimal:2350000",
         "--datadir",
         text(&datadir.path),
         "--authrpc.jwtsecret",

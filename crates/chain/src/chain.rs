@@ -5,6 +5,7 @@ use crate::{
     cache::StateCache,
     dev::Amended,
     error::Fault,
+    executed::{Executed, Parent},
     footprints::Footprints,
     persist::Persisting,
     times::Times,
@@ -15,12 +16,12 @@ use alloy_consensus::proofs::calculate_ommers_root;
 use alloy_rlp::EMPTY_LIST_CODE;
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Location, Mode, PreparedBlock, Scope};
-use fugue_state::{StateDiff, StateView};
+use fugue_state::StateView;
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_txpool::Pool;
 use fugue_types::{
-    B256, Block, Bytes, Eip658Value, Header, ReceiptEnvelope, SealedBlock, SenderCount, U256,
+    B256, Block, Bytes, Eip658Value, Header, SealedBlock, SenderCount, U256,
 };
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
@@ -108,31 +109,6 @@ enum Nodes {
     AsRead,
     /// All of it by trie nodes that are compared with what their parents name.
     Checked,
-}
-
-/// What a block did, its root and everything else as its header says.
-struct Executed {
-    diff: StateDiff,
-    receipts: Vec<ReceiptEnvelope>,
-    access_list: Option<Bytes>,
-    storage_roots: Vec<(B256, B256)>,
-}
-
-impl Executed {
-    /// All of an executed block.
-    fn record(self, prepared: PreparedBlock, parent: &Parent) -> BlockRecord {
-        let Self { diff, receipts, access_list, storage_roots } = self;
-        let block = prepared.into_block();
-        let difficulty = block.block().header.difficulty;
-        let total_difficulty = parent.total_difficulty.saturating_add(difficulty);
-        BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots }
-    }
-}
-
-/// Of a block that is known: what its child is judged by.
-struct Parent {
-    header: Header,
-    total_difficulty: U256,
 }
 
 impl Chain {

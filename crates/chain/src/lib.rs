@@ -16,6 +16,7 @@ mod chain;
 mod dev;
 mod engine;
 mod error;
+mod executed;
 mod footprints;
 mod genesis;
 mod judge;

@@ -67,8 +67,8 @@ impl<S> Layer<S> for BodyLayer {
 
     fn layer(&self, inner: S) -> Bodies<S> {
         let worth = Worth { compresses: self.0.compresses };
-        // On answers of a test chain the fastest level leaves 9 % of the bytes, the usual one 7 % in
-        // twice the time.
+        // On answers of a test chain the fastest level leaves 9 % of the bytes, the usual one 7 %
+        // in twice the time.
         let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
         Bodies { limits: self.0, inner: compression.compress_when(worth).layer(inner) }
     }

@@ -1,7 +1,7 @@
 //! `eth_sendRawTransactionSync`: sends a transaction, and waits for a block with it (EIP-7966).
 //!
-//! It holds a thread while it sends, and again while it puts the receipt together, but none while it
-//! waits.
+//! It holds a thread while it sends, and again while it puts the receipt together, but none while
+//! it waits.
 
 use crate::public::{
     Answer, Class, Context, Limits,
