@@ -2,7 +2,8 @@
 //!
 //! There is one way in, whatever the source: [`Chain::import`] validates header and body, recovers
 //! senders, executes, computes the root, compares it with the header, and puts the block into the
-//! tree. [`Chain::flush`] makes the chain of the head durable, in one commit.
+//! tree. [`Chain::flush`] makes the chain of the head durable, in one commit. Readers have a
+//! [`ChainView`], from which also proofs, witnesses and simulated blocks are made.
 //!
 //! Terms:
 //! * the *durable head* is the newest block in the store, the *head* the newest of the chain;

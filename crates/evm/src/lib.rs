@@ -1,5 +1,5 @@
-//! Runs one transaction, system call or balance change over a reader of state. The only crate
-//! that names the EVM implementation (revm).
+//! Runs one transaction, message, system call or balance change over a reader of state, and traces
+//! it. The only crate that names the EVM implementation (revm).
 //!
 //! A [`Kernel`] is one EVM for one block: set up once, then fed transaction after transaction.
 //! It reads through a [`StateReader`], logs the value of every read, keeps changes in its journal,

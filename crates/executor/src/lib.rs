@@ -9,8 +9,10 @@
 //! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
 //! candidates, of which it takes into the block what fits. [`Executor::preexecute`] runs
 //! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
-//! [`Replay`] has the states between the transactions of a block, [`Accesses`] what each of them
-//! read and wrote, and [`Explanation`] what follows for running them in parallel.
+//!
+//! What only looks at blocks gives no verdict: [`Replay`] has the states between the transactions
+//! of a block, [`Accesses`] what each of them read and wrote, and [`Explanation`] what follows for
+//! running them in parallel; a [`Simulation`] is a block of messages that nobody has signed.
 
 mod access_list;
 mod accesses;

@@ -1,11 +1,12 @@
-//! HTTP, authentication, wire types, and the engine and eth methods.
+//! HTTP, WebSocket and IPC, authentication, wire types, and all methods.
 //!
 //! ```text
-//! consensus layer -> server: JWT, host -> engine methods, some of eth -> the engine's queue
-//! everyone        -> server: host, CORS -> eth methods                 -> a view of the chain
-//! this machine    -> IPC                -> either
+//! consensus layer -> server: JWT, host -> engine methods, some of eth  -> the engine's queue
+//! everyone        -> server: host, CORS -> groups of public methods     -> a view of the chain
+//! this machine    -> IPC                -> all groups of public methods -> a view of the chain
 //! ```
-//! Nobody below this crate knows JSON, and nobody but this crate and the node knows the runtime.
+//! What goes over the wire is decided here: what is below gives values, of traces their published
+//! types. Nobody but this crate and the node knows the runtime.
 
 mod auth;
 mod bodies;

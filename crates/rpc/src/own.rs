@@ -1,4 +1,4 @@
-//! Methods of Fugue's own, for whoever runs the node.
+//! Methods of Fugue's own that go through the queue of the engine, for whoever runs the node.
 
 use crate::public::error;
 use fugue_chain::{Engine, EngineError};

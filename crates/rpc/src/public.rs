@@ -75,13 +75,15 @@ use tokio::{
 /// What callers may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Gas of `eth_call` and `eth_estimateGas`.
+    /// Gas of a message that is a question, or is traced; of all messages together, where a request
+    /// has several that are run one after the other (`eth_callMany`, `eth_simulateV1`).
     pub call_gas_max: u64,
     /// Logs in an answer of `eth_getLogs` over more than one block.
     pub logs_max: usize,
     /// Bytes of the logs in such an answer, as the chain has them: less than half of the answer.
     pub log_bytes_max: usize,
-    /// Blocks that `eth_getLogs` looks through for logs of any address with any topics.
+    /// Blocks that `eth_getLogs` looks through for logs of any address with any topics, and that a
+    /// filter tells of in one answer.
     pub log_blocks_max: u64,
     /// Blocks that it looks through for an address or a topic, by the index of logs.
     pub indexed_log_blocks_max: u64,
@@ -111,7 +113,7 @@ pub struct Limits {
     pub trace_blocks_max: u64,
     /// Traces in its answer, if that is of more than one block.
     pub traces_max: usize,
-    /// Bytes of transactions of which `txpool_content` tells.
+    /// Bytes of the transactions of which `txpool_content` and its like tell.
     pub pool_bytes_max: usize,
     /// Blocks below the newest durable one of which `eth_getProof` and witnesses are given.
     pub proof_blocks_max: u64,

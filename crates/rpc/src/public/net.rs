@@ -1,4 +1,4 @@
-//! What the node says of its network: there is no peer to peer network.
+//! What the node says of its network: there is no peer-to-peer network.
 
 use crate::public::{Answer, Class, Context, Table, args::Args, json};
 use fugue_types::U256;
@@ -16,13 +16,13 @@ fn version(context: &Context, args: Args) -> Answer {
     json(&context.engine.spec().chain_id().to_string())
 }
 
-/// `net_listening`: there is no peer to peer network.
+/// `net_listening`: there is no peer-to-peer network.
 fn listening(_: &Context, args: Args) -> Answer {
     args.end()?;
     json(&false)
 }
 
-/// `net_peerCount`: there is no peer to peer network.
+/// `net_peerCount`: there is no peer-to-peer network.
 fn peer_count(_: &Context, args: Args) -> Answer {
     args.end()?;
     json(&U256::ZERO)
