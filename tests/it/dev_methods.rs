@@ -347,6 +347,106 @@ fn blocks_come_by_a_clock_that_can_be_set() {
     dev.stop(&datadir);
 }
 
+#[test]
+fn time_goes_on_from_blocks_that_came_faster_than_seconds_passed() {
+    in_each_mode(|dev| {
+        dev.ok("anvil_mine", &json!([200]));
+        let before = dev.head("timestamp");
+        dev.ok("evm_increaseTime", &json!([60]));
+        dev.ok("evm_mine", &json!([]));
+        assert!(dev.head("timestamp") >= before + 60, "{before}");
+    });
+}
+
+#[test]
+fn what_is_estimated_is_what_would_happen_in_the_next_block() {
+    in_each_mode(|dev| {
+        dev.ok("evm_mine", &json!([]));
+        let opens = u32::try_from(dev.head("timestamp") + 5_000).expect("32 bits");
+        // Reverts until that time, and then stores it in slot 0.
+        let code = format!("0x4263{opens:08x}11600f5742600055005b60006000fd");
+        dev.ok("anvil_setCode", &json!([STRANGER, code]));
+        let call = json!({ "from": FIRST, "to": STRANGER });
+        dev.refused("eth_estimateGas", &json!([call]));
+        dev.ok("evm_increaseTime", &json!([6_000]));
+        let estimate = dev.ok("eth_estimateGas", &json!([call]));
+        assert_eq!(dev.ok("eth_estimateGas", &json!([call, "pending"])), estimate);
+        assert_eq!(dev.ok("eth_call", &json!([call, "pending"])), "0x");
+        // A block that is named, and what is called, is the head as it is.
+        dev.refused("eth_estimateGas", &json!([call, "latest"]));
+        dev.refused("eth_call", &json!([call]));
+        // What is sent has some room, and is far below what it may have.
+        let hash = dev.send(&call);
+        assert_eq!(dev.receipt(&hash)["status"], "0x1");
+        let sent = dev.ok("eth_getTransactionByHash", &json!([hash]));
+        let gas = |value: &Value| {
+            let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
+            u64::from_str_radix(digits.expect("a number"), 16).expect("a number")
+        };
+        let (estimate, sent) = (gas(&estimate), gas(&sent["gas"]));
+        assert!(estimate < sent && sent < 2 * estimate, "{estimate} {sent}");
+    });
+}
+
+#[test]
+fn what_no_block_can_have_makes_no_blocks() {
+    in_each_mode(|dev| {
+        dev.ok("evm_setAutomine", &json!([false]));
+        let tx = json!({ "from": FIRST, "to": TO, "gas": "0x186a0" });
+        let hash = dev.send(&tx);
+        dev.ok("evm_setBlockGasLimit", &json!([30_000]));
+        let (code, told) = dev.refused("eth_sendTransaction", &json!([tx]));
+        assert!(code == -32_000 && told.contains("exceeds block gas limit"), "{code} {told}");
+        dev.ok("evm_setAutomine", &json!([true]));
+        assert_eq!(dev.number(), 0);
+        // Tools look into the pool, whatever APIs the server has.
+        let status = dev.ok("txpool_status", &json!([]));
+        assert_eq!(status, json!({ "pending": "0x1", "queued": "0x0" }));
+        // It waits for one that can, and the pool goes by the new limit at once.
+        dev.ok("evm_setAutomine", &json!([false]));
+        dev.ok("evm_setBlockGasLimit", &json!([40_000_000]));
+        let next = dev.send(&tx);
+        dev.ok("evm_setAutomine", &json!([true]));
+        let numbers = [&hash, &next].map(|hash| dev.receipt(hash)["blockNumber"].clone());
+        assert_eq!(numbers, [json!("0x1"), json!("0x1")]);
+        assert_eq!(dev.head("gasLimit"), 40_000_000);
+    });
+}
+
+#[test]
+fn an_edit_has_no_witness() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let datadir = folder.path().join("dev");
+    let dev = Dev::start(&datadir, &["--http.api", "eth,debug"]);
+    dev.send(&json!({ "from": FIRST, "to": TO, "value": "0x1" }));
+    dev.ok("hardhat_setBalance", &json!([STRANGER, "0x1"]));
+    dev.ok("debug_executionWitness", &json!(["0x1"]));
+    let (code, told) = dev.refused("debug_executionWitness", &json!(["0x2"]));
+    assert!(code == -32_000 && told.contains("edits the state"), "{code} {told}");
+    dev.stop(&datadir);
+}
+
+#[test]
+fn who_only_asks_does_not_wait_for_blocks_and_neither_does_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let datadir = folder.path().join("dev");
+    let dev = Dev::start(&datadir, &[]);
+    let public = dev.public;
+    std::thread::scope(|scope| {
+        let mining = scope.spawn(move || public.call("hardhat_mine", &json!(["0x2710"])));
+        while dev.number() < 2 {
+            std::thread::yield_now();
+        }
+        let accounts = dev.ok("eth_accounts", &json!([]));
+        assert_eq!(accounts.as_array().map(Vec::len), Some(10));
+        dev.ok("eth_estimateGas", &json!([{ "from": FIRST, "to": TO }]));
+        assert!(dev.number() < 10_000);
+        dev.stop(&datadir);
+        let told = mining.join().expect("it is answered").expect_err("it is not done");
+        assert!(told.message.starts_with("given up after"), "{}", told.message);
+    });
+}
+
 /// A transfer of the first account, and its hash.
 fn transfer(nonce: u64) -> (Bytes, Value) {
     let tx = Wallet::from_key(KEY).expect("a key").eip1559(TxEip1559 {

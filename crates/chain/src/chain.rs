@@ -20,9 +20,7 @@ use fugue_state::StateView;
 use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_txpool::Pool;
-use fugue_types::{
-    B256, Block, Bytes, Eip658Value, Header, SealedBlock, SenderCount, U256,
-};
+use fugue_types::{B256, Block, Bytes, Eip658Value, Header, SealedBlock, SenderCount, U256};
 use fugue_validation::{
     AncestorFacts, OMMER_ANCESTORS, OutcomeFacts, check_child, check_merge, check_ommers,
     check_outcome,

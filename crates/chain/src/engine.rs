@@ -378,6 +378,12 @@ impl Engine {
         Ok(count)
     }
 
+    /// The pool takes transactions by this gas limit, and not by that of the head, until that
+    /// moves: on a chain for development it is known which one the next block has.
+    pub fn limit_pool_gas(&self, gas_limit: u64) {
+        pool::limit_gas(&self.shared.pool, &self.view(), gas_limit);
+    }
+
     fn call(&self, command: Command) {
         let open = self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
         // One is being answered, and does not wait.

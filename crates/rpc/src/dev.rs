@@ -4,13 +4,13 @@
 //! there, behind a trait.
 
 use alloy_primitives::Signature;
-use fugue_chain::{Edit, Head, SubmitError};
+use fugue_chain::{DevBlock, Edit, Head, SubmitError};
 use fugue_txpool::Origin;
 use fugue_types::{Address, B256};
 use std::time::Duration;
 
 /// The maker of the blocks. All threads may use it at once; what changes the chain is done one
-/// after the other.
+/// after the other, and who only asks does not wait for it.
 pub trait DevChain: Send + Sync {
     /// Accounts that transactions may be sent from: first those with keys, then those that are
     /// impersonated.
@@ -80,6 +80,15 @@ pub trait DevChain: Send + Sync {
 
     /// How blocks are made.
     fn status(&self) -> DevStatus;
+
+    /// The block that would be made of what the pool has, if it were made at this moment.
+    ///
+    /// # Errors
+    /// [`DevError`].
+    fn next_block(&self) -> Result<DevBlock, DevError>;
+
+    /// What is remembered: the name, and the head of that time. Waits while blocks are made.
+    fn snapshots(&self) -> Vec<(u64, Head)>;
 }
 
 /// A change of whom transactions may be sent from without a key.
@@ -111,7 +120,8 @@ pub enum DevSetting {
     Automine(bool),
     /// Whether there is a block each time that so much has passed.
     Interval(Option<Duration>),
-    /// Lets the clock of the blocks run ahead by so many seconds more.
+    /// Lets the clock of the blocks run ahead by so many seconds more: of the head, if that is
+    /// ahead of it.
     TimeForward(u64),
     /// Sets the clock of the blocks, in seconds.
     Time(u64),
@@ -131,7 +141,7 @@ pub enum DevSetting {
     Logging(bool),
 }
 
-/// How blocks are made, and what is remembered.
+/// How blocks are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevStatus {
     /// There is a block for each transaction.
@@ -142,12 +152,8 @@ pub struct DevStatus {
     pub offset: i64,
     /// There is an interval between timestamps.
     pub timestamp_interval: Option<u64>,
-    /// Base fee of the next block, in wei, where that is not what follows from the head.
-    pub next_base_fee: Option<u64>,
     /// Names this chain, from its beginning to the next.
     pub instance: B256,
-    /// What is remembered: the name, and the head of that time.
-    pub snapshots: Vec<(u64, Head)>,
 }
 
 /// It was not done.

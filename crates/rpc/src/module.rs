@@ -108,10 +108,12 @@ impl PublicApi {
         are_sent_local: bool,
     ) -> Result<RpcModule<()>, ModuleError> {
         let context = self.context.clone().with_sent_local(are_sent_local);
+        let own_apis = context.own_apis().iter().map(|api| (*api).to_owned());
+        let apis: Vec<String> = apis.iter().cloned().chain(own_apis).collect();
         let dev = public::dev_module(context.clone())?.remove_context();
         let mut module = public::module(context)?.remove_context();
         module.merge(own::module(self.engine.clone())?)?;
-        keep_apis(&mut module, apis)?;
+        keep_apis(&mut module, &apis)?;
         public::rpc::register(&mut module)?;
         module.merge(dev)?;
         Ok(module)

@@ -240,6 +240,10 @@ const METHODS: &[Table] = &[
     web3::METHODS,
 ];
 
+/// APIs that each server of a chain for development has, whatever its own are: tools look into the
+/// pool.
+const DEV_APIS: &[&str] = &["txpool"];
+
 /// Whether there is a method of this name.
 fn has_method(name: &str) -> bool {
     METHODS.iter().copied().flatten().any(|(known, ..)| *known == name)
@@ -399,6 +403,11 @@ impl Context {
     pub(crate) fn with_dev(mut self, chain: Arc<dyn DevChain>) -> Self {
         self.dev = Some(Dev::new(chain));
         self
+    }
+
+    /// APIs that each server has, whatever its own are.
+    pub(crate) const fn own_apis(&self) -> &'static [&'static str] {
+        if self.dev.is_some() { DEV_APIS } else { &[] }
     }
 
     /// With another origin of the transactions that are sent.

@@ -95,7 +95,7 @@ did("took an ERC-721, read ERC-1155 balances, allowed by an EIP-2612 signature")
 
 // --- events, by filter and by subscription, across a reorg ---
 
-// A pair works more where time has passed since its last block; an estimate knows nothing of that,
+// A pair works more where time has passed since its last block; an estimate knows the next block,
 // and so gas is given with room.
 const ROOM = { gasLimit: 500_000n };
 const swap = (amount, path = [red, blue], least = 0n) =>

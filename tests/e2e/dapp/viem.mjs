@@ -42,7 +42,7 @@ const FEE = 3000;
 const TICKS = 887_220;
 const ONE_TO_ONE = 2n ** 96n;
 const MINUTE = 60n;
-// A pool works more where time has passed since its last block; an estimate knows nothing of that,
+// A pool works more where time has passed since its last block; an estimate knows the next block,
 // and so gas is given with room.
 const ROOM = { gas: 1_000_000n };
 

@@ -2,9 +2,12 @@
 //! is something to include, by the clock, or when somebody asks for them.
 //!
 //! [`Dev`] plays the consensus client: it asks the engine to build on the head, and hands it back
-//! what it built, as any payload. One at a time has it do so, under its lock: whoever sends a
+//! what it built, as any payload. One at a time has it do so, whose turn it is: whoever sends a
 //! transaction, or calls for blocks over JSON-RPC ([`control`]); and the thread `fugue-dev`, by the
 //! clock, and for transactions that came another way.
+//!
+//! There are two locks. That of the turn is held while blocks are made, and taken first; that of
+//! the [`Manner`] in which they are made is never held for long, so that who only asks is answered.
 
 mod control;
 mod genesis;
@@ -14,7 +17,7 @@ mod settings;
 pub(crate) use genesis::{ACCOUNTS, KEYS, genesis};
 
 use crate::UsageError;
-use fugue_chain::{Engine, Head};
+use fugue_chain::{DevContent, Engine, Head};
 use fugue_txpool::{Observer, PooledTx};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
@@ -42,23 +45,30 @@ pub(crate) struct Dev {
     wallets: Vec<Wallet>,
     /// What the settings are at the start, and after a reset.
     first: Settings,
-    state: Mutex<State>,
+    /// Who has it changes the chain, and what its blocks are made by.
+    turn: Mutex<Snapshots>,
+    manner: Mutex<Manner>,
     /// Wakes the thread.
     wake: SyncSender<()>,
     is_ended: AtomicBool,
 }
 
-/// What changes with the calls; whoever has it makes the blocks.
-struct State {
+/// How blocks are made, and whose transactions they have.
+struct Manner {
     settings: Settings,
     impersonated: BTreeSet<Address>,
     impersonates_all: bool,
     is_logging: bool,
-    snapshots: BTreeMap<u64, Kept>,
-    /// Name of the snapshot that was made last.
-    last_snapshot: u64,
     /// Names the chain from its beginning to the next.
     instance: B256,
+}
+
+/// What can be gone back to.
+#[derive(Default)]
+struct Snapshots {
+    by_name: BTreeMap<u64, Kept>,
+    /// Name of the one that was made last.
+    last: u64,
 }
 
 /// What a snapshot remembers.
@@ -70,15 +80,13 @@ struct Kept {
     taken: u64,
 }
 
-impl State {
-    fn new(settings: Settings, instance: B256) -> Self {
+impl Manner {
+    const fn new(settings: Settings, instance: B256) -> Self {
         Self {
             settings,
             impersonated: BTreeSet::new(),
             impersonates_all: false,
             is_logging: true,
-            snapshots: BTreeMap::new(),
-            last_snapshot: 0,
             instance,
         }
     }
@@ -100,16 +108,28 @@ impl Dev {
         };
         let wallets: Vec<Wallet> = KEYS.iter().map(wallet).collect::<Result<_, UsageError>>()?;
         let first = Settings::new(block_time);
-        let state = Mutex::new(State::new(first.clone(), making::instance(&engine)));
+        let manner = Mutex::new(Manner::new(first.clone(), making::instance(&engine)));
+        let turn = Mutex::default();
         // A full channel already wakes the thread.
         let (wake, woken) = sync_channel(1);
         let is_ended = AtomicBool::new(false);
-        Ok((Arc::new(Self { engine, wallets, first, state, wake, is_ended }), woken))
+        Ok((Arc::new(Self { engine, wallets, first, turn, manner, wake, is_ended }), woken))
     }
 
-    /// Whoever has panicked with it has left it whole: what it holds is changed at once.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits for the turn. Whoever has panicked with it has left it whole: what it holds is changed
+    /// at once.
+    fn turn(&self) -> MutexGuard<'_, Snapshots> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody may make a block with it. It is as whole as the turn.
+    fn manner(&self) -> MutexGuard<'_, Manner> {
+        self.manner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No more blocks are made.
+    fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
     }
 
     fn wake(&self) {
@@ -156,7 +176,7 @@ fn run(dev: &Dev, woken: &Woken) {
     // The interval, and when it ends next.
     let mut ticking: Option<(Duration, Instant)> = None;
     loop {
-        let interval = dev.lock().settings.interval;
+        let interval = dev.manner().settings.interval;
         ticking = match (interval, ticking) {
             (None, _) => None,
             (Some(interval), Some((known, at))) if known == interval => Some((known, at)),
@@ -166,21 +186,23 @@ fn run(dev: &Dev, woken: &Woken) {
             ticking.map_or(LOOK_EVERY, |(_, at)| at.saturating_duration_since(Instant::now()));
         // If nobody could wake it any more, it would not be here: `dev` can.
         let _ = woken.recv_timeout(wait.min(LOOK_EVERY));
-        if dev.is_ended.load(Ordering::Acquire) {
+        if dev.is_ended() {
             return;
         }
-        let mut state = dev.lock();
+        let _turn = dev.turn();
+        let settings = dev.manner().settings.clone();
         if let Some((interval, at)) = &mut ticking
             && Instant::now() >= *at
-            && state.settings.interval == Some(*interval)
+            && settings.interval == Some(*interval)
         {
-            dev.make_and_tell(&mut state);
+            // What went wrong was told.
+            let _ = dev.make_block(DevContent::Pool);
             *at += *interval;
             // After a pause, by a debugger or a sleeping machine, blocks are not made up for.
             *at = (*at).max(Instant::now());
         }
-        if state.settings.is_automine {
-            dev.include_pending(&mut state);
+        if settings.is_automine {
+            dev.include_pending();
         }
     }
 }

@@ -64,7 +64,8 @@ impl Amended {
     pub(crate) fn insert(&self, block: B256, amendment: Arc<Amendment>) {
         let Known { by_block, order } = &mut *self.0.lock();
         if by_block.insert(block, amendment).is_some() {
-            return;
+            // After a way back the same block may come again, and is a new one then.
+            order.retain(|known| *known != block);
         }
         order.push_back(block);
         if order.len() > AMENDED_MAX
@@ -238,5 +239,17 @@ mod tests {
         }
         assert!(amended.get(block(0)).is_none());
         assert!(amended.get(block(1)).is_some() && amended.get(block(AMENDED_MAX)).is_some());
+    }
+
+    #[test]
+    fn a_block_that_comes_again_is_not_the_oldest() {
+        let amended = Amended::default();
+        let amendment = Arc::new(Amendment::new(diff(7)).expect("a change of nothing"));
+        let block = |index: usize| B256::from(U256::from(index));
+        for index in (0..AMENDED_MAX).chain([0, AMENDED_MAX]) {
+            amended.insert(block(index), Arc::clone(&amendment));
+        }
+        assert!(amended.get(block(0)).is_some());
+        assert!(amended.get(block(1)).is_none());
     }
 }

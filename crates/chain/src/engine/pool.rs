@@ -121,16 +121,20 @@ pub(crate) fn advance(
 
 /// Forgets all transactions, and follows the head of the view as if there had been no other.
 pub(crate) fn reset(pool: &Pool, spec: &ChainSpec, view: &ChainView) -> Result<(), ImportError> {
-    let content = pool.content();
-    for held in content.pending.values().chain(content.queued.values()).flatten() {
-        pool.remove(&held.hash);
-    }
+    pool.clear();
     let number = view.head().number;
     let Some((hash, header)) = view.header(number)? else { return Ok(()) };
     let head = pool_head(spec, hash, &header);
     let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[] };
     pool.advance(update, &LazyState { view, number });
     Ok(())
+}
+
+/// The pool takes transactions by this gas limit, and not by that of the head, until that moves.
+pub(crate) fn limit_gas(pool: &Pool, view: &ChainView, gas_limit: u64) {
+    let head = PoolHead { gas_limit, ..pool.head() };
+    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[] };
+    pool.advance(update, &LazyState { view, number: view.head().number });
 }
 
 /// A state that is put together for each read.

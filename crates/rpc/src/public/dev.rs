@@ -7,17 +7,20 @@
 
 mod blocks;
 mod edits;
+mod next;
 mod node;
 mod signing;
 mod transact;
 mod typed_data;
 
+pub(crate) use next::{next_block, next_header};
 pub(crate) use transact::submit;
 
 use crate::{
     dev::{DevChain, DevError},
     public::{Answer, Class, Context, Table, error, json},
 };
+use fugue_chain::ChainView;
 use fugue_types::U256;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
@@ -120,6 +123,23 @@ fn chain(context: &Context) -> Result<&dyn DevChain, ErrorObjectOwned> {
     let dev = context.dev.as_ref();
     let chain = dev.map(|dev| &*dev.chain);
     chain.ok_or_else(|| error::internal("a method of a chain for development, without one"))
+}
+
+/// Whether a block of the chain is one of the edits that make blocks of their own: no other has the
+/// timestamp of its parent.
+pub(crate) fn is_edit(
+    context: &Context,
+    view: &ChainView,
+    number: u64,
+) -> Result<bool, ErrorObjectOwned> {
+    let Some(parent) = number.checked_sub(1).filter(|_| context.dev.is_some()) else {
+        return Ok(false);
+    };
+    let timestamp = |number| {
+        let found = view.header(number).map_err(error::of_chain)?;
+        found.map(|(_, header)| header.timestamp).ok_or_else(error::block_not_found)
+    };
+    Ok(timestamp(number)? == timestamp(parent)?)
 }
 
 fn of_dev(error: DevError) -> ErrorObjectOwned {

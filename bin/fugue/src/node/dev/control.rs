@@ -1,8 +1,8 @@
 //! What tools ask of the dev chain over JSON-RPC.
 
-use super::{Dev, Kept, State, making::instance, settings::now};
+use super::{Dev, Kept, Manner, Snapshots, making::instance, settings::now};
 use alloy_primitives::Signature;
-use fugue_chain::{DevContent, Edit, EngineError, Head, SubmitError};
+use fugue_chain::{DevBlock, DevContent, Edit, EngineError, Head, SubmitError};
 use fugue_rpc::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 use fugue_txpool::Origin;
 use fugue_types::{Address, B256};
@@ -19,15 +19,23 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 const GAS_LIMITS: RangeInclusive<u64> = 5_000..=0x7fff_ffff_ffff_ffff;
 
 impl Dev {
-    fn name_timestamp(&self, state: &mut State, timestamp: u64) -> Result<(), DevError> {
+    fn name_timestamp(&self, timestamp: u64) -> Result<(), DevError> {
         let (_, head) = self.head(&self.engine.view()).map_err(of_engine)?;
         let before = head.timestamp;
         if timestamp <= before {
             let told = format!("timestamp {timestamp} is not above that of the head, {before}");
             return Err(DevError::Refused(told));
         }
-        state.settings.next_timestamp = Some(timestamp);
+        self.manner().settings.next_timestamp = Some(timestamp);
         Ok(())
+    }
+
+    /// The pool goes by the gas limit that is set, not by that of the head.
+    fn limit_pool(&self) {
+        let gas_limit = self.manner().settings.gas_limit;
+        if let Some(gas_limit) = gas_limit {
+            self.engine.limit_pool_gas(gas_limit);
+        }
     }
 
     /// A block of the chain; `None` above the head.
@@ -44,9 +52,9 @@ impl Dev {
 
 impl DevChain for Dev {
     fn accounts(&self) -> Vec<Address> {
-        let state = self.lock();
+        let manner = self.manner();
         let own = self.wallets.iter().map(Wallet::address);
-        own.chain(state.impersonated.iter().copied()).collect()
+        own.chain(manner.impersonated.iter().copied()).collect()
     }
 
     fn sign(&self, signer: Address, hash: B256) -> Option<Signature> {
@@ -54,119 +62,125 @@ impl DevChain for Dev {
     }
 
     fn is_impersonated(&self, account: Address) -> bool {
-        let state = self.lock();
-        state.impersonates_all || state.impersonated.contains(&account)
+        let manner = self.manner();
+        manner.impersonates_all || manner.impersonated.contains(&account)
     }
 
     fn impersonate(&self, change: Impersonation) -> Result<(), DevError> {
-        let mut state = self.lock();
+        let mut manner = self.manner();
         match change {
             // There is a key, which does as well.
             Impersonation::Start(account) if self.own(account).is_some() => {}
             Impersonation::Start(account) => {
-                if state.impersonated.len() >= IMPERSONATED_MAX {
+                let impersonated = &mut manner.impersonated;
+                if impersonated.len() >= IMPERSONATED_MAX && !impersonated.contains(&account) {
                     let told = format!("{IMPERSONATED_MAX} accounts are impersonated, the most");
                     return Err(DevError::Refused(told));
                 }
-                state.impersonated.insert(account);
+                impersonated.insert(account);
             }
             Impersonation::Stop(account) => {
-                state.impersonated.remove(&account);
+                manner.impersonated.remove(&account);
             }
-            Impersonation::All(is_on) => state.impersonates_all = is_on,
+            Impersonation::All(is_on) => manner.impersonates_all = is_on,
         }
         Ok(())
     }
 
     fn send(&self, encoded: &[u8], origin: Origin) -> Result<B256, SubmitError> {
-        let mut state = self.lock();
+        let _turn = self.turn();
         let added = self.engine.submit(encoded, origin)?;
-        if state.settings.is_automine {
-            self.include_pending(&mut state);
+        let is_automine = self.manner().settings.is_automine;
+        if is_automine {
+            self.include_pending();
         }
         Ok(added.hash)
     }
 
     fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<(), DevError> {
         let DevBlocks { count, timestamp, interval } = *blocks;
-        let mut state = self.lock();
+        let _turn = self.turn();
         if let Some(timestamp) = timestamp {
-            self.name_timestamp(&mut state, timestamp)?;
+            self.name_timestamp(timestamp)?;
         }
         for index in 0..count {
-            if !goes_on() {
+            if self.is_ended() || !goes_on() {
                 return Err(DevError::Refused(format!("given up after {index} blocks")));
             }
             if let Some(interval) = interval.filter(|_| index > 0) {
                 let (_, head) = self.head(&self.engine.view()).map_err(of_engine)?;
-                state.settings.next_timestamp = Some(head.timestamp.saturating_add(interval));
+                let next = head.timestamp.saturating_add(interval);
+                self.manner().settings.next_timestamp = Some(next);
             }
-            self.make_block(&mut state, DevContent::Pool).map_err(of_engine)?;
+            self.make_block(DevContent::Pool).map_err(of_engine)?;
         }
         Ok(())
     }
 
     fn edit(&self, edit: Edit) -> Result<(), DevError> {
-        let mut state = self.lock();
-        self.make_block(&mut state, DevContent::Edit(edit)).map_err(of_engine)
+        let _turn = self.turn();
+        self.make_block(DevContent::Edit(edit)).map_err(of_engine)
     }
 
     fn snapshot(&self) -> Result<u64, DevError> {
-        let mut state = self.lock();
+        let mut snapshots = self.turn();
         let (head, _) = self.head(&self.engine.view()).map_err(of_engine)?;
-        let kept = Kept { head, settings: state.settings.clone(), taken: now() };
-        state.last_snapshot += 1;
-        let id = state.last_snapshot;
-        state.snapshots.insert(id, kept);
-        if state.snapshots.len() > SNAPSHOTS_MAX {
-            state.snapshots.pop_first();
+        let settings = self.manner().settings.clone();
+        snapshots.last += 1;
+        let id = snapshots.last;
+        snapshots.by_name.insert(id, Kept { head, settings, taken: now() });
+        if snapshots.by_name.len() > SNAPSHOTS_MAX {
+            snapshots.by_name.pop_first();
         }
         Ok(id)
     }
 
     fn revert(&self, snapshot: u64) -> Result<bool, DevError> {
-        let mut state = self.lock();
-        let Some(kept) = state.snapshots.get(&snapshot).cloned() else { return Ok(false) };
+        let mut snapshots = self.turn();
+        let Some(kept) = snapshots.by_name.get(&snapshot).cloned() else { return Ok(false) };
         if !self.go_back(kept.head).map_err(of_engine)? {
             return Ok(false);
         }
-        state.snapshots.retain(|id, _| *id < snapshot);
-        state.settings.restore(kept.settings, kept.taken, now());
+        snapshots.by_name.retain(|id, _| *id < snapshot);
+        self.manner().settings.restore(kept.settings, kept.taken, now());
+        self.limit_pool();
         Ok(true)
     }
 
     fn rewind(&self, number: u64) -> Result<(), DevError> {
-        let mut state = self.lock();
+        let mut snapshots = self.turn();
         let block = self.block(number)?;
         let gone = || DevError::Refused(format!("there is no block {number}"));
         let block = block.ok_or_else(gone)?;
         if !self.go_back(block).map_err(of_engine)? {
             return Err(gone());
         }
-        state.snapshots.retain(|_, kept| kept.head.number <= number);
+        snapshots.by_name.retain(|_, kept| kept.head.number <= number);
+        self.limit_pool();
         Ok(())
     }
 
     fn reset(&self) -> Result<(), DevError> {
-        let mut state = self.lock();
+        let mut snapshots = self.turn();
         let gone = || DevError::Broken("the chain has no genesis".to_owned());
         let genesis = self.block(0)?.ok_or_else(gone)?;
         if !self.go_back(genesis).map_err(of_engine)? {
             return Err(gone());
         }
-        *state = State::new(self.first.clone(), instance(&self.engine));
+        *snapshots = Snapshots::default();
+        let manner = Manner::new(self.first.clone(), instance(&self.engine));
+        *self.manner() = manner;
         self.wake();
         Ok(())
     }
 
     fn set(&self, setting: DevSetting) -> Result<(), DevError> {
-        let mut state = self.lock();
-        let settings = &mut state.settings;
+        let _turn = self.turn();
         match setting {
             DevSetting::Automine(is_on) => {
-                settings.is_automine = is_on;
+                self.manner().settings.is_automine = is_on;
                 if is_on {
-                    self.include_pending(&mut state);
+                    self.include_pending();
                 }
             }
             DevSetting::Interval(Some(interval)) if interval > INTERVAL_MAX => {
@@ -174,42 +188,55 @@ impl DevChain for Dev {
                 return Err(DevError::Refused(format!("the longest interval is {max} s")));
             }
             DevSetting::Interval(interval) => {
-                settings.interval = interval;
+                self.manner().settings.interval = interval;
                 self.wake();
             }
             DevSetting::TimeForward(seconds) => {
-                let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-                settings.offset = settings.offset.saturating_add(seconds);
+                let (_, head) = self.head(&self.engine.view()).map_err(of_engine)?;
+                self.manner().settings.forward(seconds, head.timestamp, now());
             }
-            DevSetting::Time(timestamp) => settings.set_clock(timestamp, now()),
-            DevSetting::NextTimestamp(timestamp) => self.name_timestamp(&mut state, timestamp)?,
-            DevSetting::TimestampInterval(interval) => settings.timestamp_interval = interval,
-            DevSetting::NextBaseFee(base_fee) => settings.next_base_fee = Some(base_fee),
-            DevSetting::NextRandao(randao) => settings.next_randao = Some(randao),
-            DevSetting::Coinbase(coinbase) => settings.coinbase = coinbase,
+            DevSetting::Time(timestamp) => self.manner().settings.set_clock(timestamp, now()),
+            DevSetting::NextTimestamp(timestamp) => self.name_timestamp(timestamp)?,
+            DevSetting::TimestampInterval(interval) => {
+                self.manner().settings.timestamp_interval = interval;
+            }
+            DevSetting::NextBaseFee(base_fee) => {
+                self.manner().settings.next_base_fee = Some(base_fee);
+            }
+            DevSetting::NextRandao(randao) => self.manner().settings.next_randao = Some(randao),
+            DevSetting::Coinbase(coinbase) => self.manner().settings.coinbase = coinbase,
             DevSetting::GasLimit(gas_limit) if !GAS_LIMITS.contains(&gas_limit) => {
                 let (min, max) = (GAS_LIMITS.start(), GAS_LIMITS.end());
                 let told = format!("gas limit {gas_limit} is not between {min} and {max}");
                 return Err(DevError::Refused(told));
             }
-            DevSetting::GasLimit(gas_limit) => settings.gas_limit = Some(gas_limit),
-            DevSetting::Logging(is_on) => state.is_logging = is_on,
+            DevSetting::GasLimit(gas_limit) => {
+                self.manner().settings.gas_limit = Some(gas_limit);
+                self.limit_pool();
+            }
+            DevSetting::Logging(is_on) => self.manner().is_logging = is_on,
         }
         Ok(())
     }
 
     fn status(&self) -> DevStatus {
-        let state = self.lock();
-        let settings = &state.settings;
+        let manner = self.manner();
+        let settings = &manner.settings;
         DevStatus {
             is_automine: settings.is_automine,
             interval: settings.interval,
             offset: settings.offset,
             timestamp_interval: settings.timestamp_interval,
-            next_base_fee: settings.next_base_fee,
-            instance: state.instance,
-            snapshots: state.snapshots.iter().map(|(id, kept)| (*id, kept.head)).collect(),
+            instance: manner.instance,
         }
+    }
+
+    fn next_block(&self) -> Result<DevBlock, DevError> {
+        self.planned().map_err(of_engine)
+    }
+
+    fn snapshots(&self) -> Vec<(u64, Head)> {
+        self.turn().by_name.iter().map(|(id, kept)| (*id, kept.head)).collect()
     }
 }
 

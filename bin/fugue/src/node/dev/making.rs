@@ -1,13 +1,13 @@
-//! A block of the dev chain, from the wish for one to the head.
+//! A block of the dev chain, from the wish for one to the head. Who makes one has the turn.
 
-use super::{Dev, State, settings::now};
+use super::{Dev, settings::now};
 use fugue_chain::{
     ChainView, DevBlock, DevContent, Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head,
     ImportError, PayloadVerdict, Reply,
 };
-use fugue_types::{B256, Header, keccak256};
+use fugue_types::{B256, Header, SealedBlock, keccak256};
 use std::{
-    sync::mpsc::sync_channel,
+    sync::{Arc, mpsc::sync_channel},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,16 @@ const SAFE_DEPTH: u64 = 32;
 const FINALIZED_DEPTH: u64 = 64;
 /// Longest that the engine may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// A block that was built, and that nobody follows yet.
+struct Draft {
+    /// On the head of this.
+    view: Arc<ChainView>,
+    block: SealedBlock,
+    /// When it was begun, in seconds.
+    begun: u64,
+    is_edit: bool,
+}
 
 /// A block of the dev chain.
 #[derive(Debug)]
@@ -26,68 +36,74 @@ struct Made {
 }
 
 impl Dev {
-    /// Makes a block of what the pool has, and tells of it.
-    pub(super) fn make_and_tell(&self, state: &mut State) {
-        let made = self.make(state, DevContent::Pool);
-        report(&made, state.is_logging);
-    }
-
-    /// Makes blocks for as long as the pool has a transaction that can be included.
-    pub(super) fn include_pending(&self, state: &mut State) {
-        while self.has_candidates(state) {
-            let made = self.make(state, DevContent::Pool);
-            report(&made, state.is_logging);
-            // What is refused is there again the next time.
-            if !made.is_ok_and(|made| made.tx_count > 0) {
+    /// Makes blocks for as long as the pool has transactions that one can have.
+    pub(super) fn include_pending(&self) {
+        while !self.is_ended() && self.has_candidates() {
+            let made = match self.draft(DevContent::Pool) {
+                // A block refused them all, such as for its gas limit; that is tried again later.
+                Ok(draft) if draft.block.block().body.transactions.is_empty() => return,
+                draft => draft.and_then(|draft| self.follow(draft)),
+            };
+            self.report(&made);
+            if made.is_err() {
                 return;
             }
         }
     }
 
-    fn has_candidates(&self, state: &State) -> bool {
+    fn has_candidates(&self) -> bool {
         let head = self.engine.pool().head();
-        let base_fee = state.settings.next_base_fee.unwrap_or(head.base_fee);
+        let base_fee = self.manner().settings.next_base_fee.unwrap_or(head.base_fee);
         self.engine.pool().best(base_fee, head.blob_base_fee).next().is_some()
     }
 
-    /// Makes a block, and follows it.
-    pub(super) fn make_block(
-        &self,
-        state: &mut State,
-        content: DevContent,
-    ) -> Result<(), EngineError> {
-        let made = self.make(state, content);
-        report(&made, state.is_logging);
+    /// Makes a block, follows it, and tells of it.
+    pub(super) fn make_block(&self, content: DevContent) -> Result<(), EngineError> {
+        let made = self.draft(content).and_then(|draft| self.follow(draft));
+        self.report(&made);
         made.map(|_| ())
     }
 
-    /// Builds on the head, imports what was built, and follows it.
-    fn make(&self, state: &mut State, content: DevContent) -> Result<Made, EngineError> {
-        let view = self.engine.view();
-        let (head, parent) = self.head(&view)?;
-        let now = now();
-        let is_edit = matches!(content, DevContent::Edit(_));
-        let settings = &state.settings;
+    /// The block that would be made of the pool at this moment.
+    pub(super) fn planned(&self) -> Result<DevBlock, EngineError> {
+        let (head, parent) = self.head(&self.engine.view())?;
+        Ok(self.plan(head, &parent, now(), DevContent::Pool))
+    }
+
+    /// The block with this content that follows a head.
+    fn plan(&self, head: Head, parent: &Header, now: u64, content: DevContent) -> DevBlock {
+        let manner = self.manner();
+        let settings = &manner.settings;
         // As good as random for a chain whose keys everybody knows, and the same in every run.
         let random = keccak256(head.hash);
-        let (timestamp, prev_randao, base_fee) = if is_edit {
+        let (timestamp, prev_randao, base_fee) = match &content {
             // It takes nothing from the block that somebody is waiting for, not even time.
-            (parent.timestamp, random, None)
-        } else {
-            let timestamp = settings.timestamp(parent.timestamp, now);
-            (timestamp, settings.next_randao.unwrap_or(random), settings.next_base_fee)
+            DevContent::Edit(_) => (parent.timestamp, random, None),
+            DevContent::Pool => {
+                let timestamp = settings.timestamp(parent.timestamp, now);
+                (timestamp, settings.next_randao.unwrap_or(random), settings.next_base_fee)
+            }
         };
-        let block = DevBlock {
-            timestamp,
-            prev_randao,
-            fee_recipient: settings.coinbase,
-            base_fee,
-            gas_limit: settings.gas_limit,
-            content,
-        };
-        let id = answer(|reply| self.engine.build_for_dev(block, reply))?;
+        let (fee_recipient, gas_limit) = (settings.coinbase, settings.gas_limit);
+        DevBlock { timestamp, prev_randao, fee_recipient, base_fee, gas_limit, content }
+    }
+
+    /// Builds on the head.
+    fn draft(&self, content: DevContent) -> Result<Draft, EngineError> {
+        let view = self.engine.view();
+        let (head, parent) = self.head(&view)?;
+        let begun = now();
+        let is_edit = matches!(content, DevContent::Edit(_));
+        let wanted = self.plan(head, &parent, begun, content);
+        let id = answer(|reply| self.engine.build_for_dev(wanted, reply))?;
         let built = answer(|reply| self.engine.payload(id, reply))?;
-        let block = built.block.clone();
+        Ok(Draft { view, block: built.block.clone(), begun, is_edit })
+    }
+
+    /// Imports what was built, and follows it.
+    fn follow(&self, draft: Draft) -> Result<Made, EngineError> {
+        let Draft { view, block, begun, is_edit } = draft;
+        let timestamp = block.block().header.timestamp;
         let made = Made {
             head: Head { number: block.block().header.number, hash: block.hash() },
             tx_count: block.block().body.transactions.len(),
@@ -103,7 +119,7 @@ impl Dev {
             other => return Err(defect(format!("what was built is not followed: {other:?}"))),
         }
         if !is_edit {
-            state.settings.step(timestamp, now);
+            self.manner().settings.step(timestamp, begun);
         }
         Ok(made)
     }
@@ -125,6 +141,17 @@ impl Dev {
         let forkchoice = forkchoice(&view, to)?;
         answer(|reply| self.engine.rewind(forkchoice, reply)).map(|_| true)
     }
+
+    fn report(&self, made: &Result<Made, EngineError>) {
+        match made {
+            Ok(Made { head, tx_count, gas_used }) if self.manner().is_logging => tracing::info!(
+                target: "fugue::dev", number = head.number, hash = %head.hash, txs = tx_count,
+                gas_used, "block"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::error!(target: "fugue::dev", %error, "no block"),
+        }
+    }
 }
 
 /// With this head, which is in the chain of the view, or its next block.
@@ -141,17 +168,6 @@ fn forkchoice(view: &ChainView, head: Head) -> Result<Forkchoice, EngineError> {
 pub(super) fn instance(engine: &Engine) -> B256 {
     let started = format!("{:?} {:?} {}", Instant::now(), engine.view().head(), now());
     keccak256(started)
-}
-
-fn report(made: &Result<Made, EngineError>, is_logging: bool) {
-    match made {
-        Ok(Made { head, tx_count, gas_used }) if is_logging => tracing::info!(
-            target: "fugue::dev", number = head.number, hash = %head.hash, txs = tx_count, gas_used,
-            "block"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::error!(target: "fugue::dev", %error, "no block"),
-    }
 }
 
 /// Waits for the answer to a call.

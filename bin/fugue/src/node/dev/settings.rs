@@ -59,6 +59,14 @@ impl Settings {
         self.next_randao = None;
     }
 
+    /// Lets the clock run ahead by so many seconds more. Blocks that came faster than the seconds
+    /// passed are ahead of it: then it is by so much ahead of the newest, which has the timestamp
+    /// `parent`, or nobody would see it.
+    pub(super) fn forward(&mut self, seconds: u64, parent: u64, now: u64) {
+        let clock = now.saturating_add_signed(self.offset).max(parent);
+        self.set_clock(clock.saturating_add(seconds), now);
+    }
+
     /// It is `timestamp` at this moment.
     pub(super) fn set_clock(&mut self, timestamp: u64, now: u64) {
         let ahead = i128::from(timestamp) - i128::from(now);
@@ -109,6 +117,20 @@ mod tests {
         // Without one, the clock stays as it is.
         settings.step(1_003, 53);
         assert_eq!(settings.offset, 950);
+    }
+
+    #[test]
+    fn the_clock_goes_forward_from_a_block_that_is_ahead_of_it() {
+        let mut settings = Settings::new(None);
+        settings.forward(60, 20, 50);
+        assert_eq!((settings.offset, settings.timestamp(20, 50)), (60, 110));
+        // A hundred blocks within the same second.
+        settings.forward(60, 210, 50);
+        assert_eq!((settings.offset, settings.timestamp(210, 50)), (220, 270));
+        settings.forward(u64::MAX, 270, 50);
+        assert_eq!(settings.offset, i64::MAX);
+        settings.forward(u64::MAX, u64::MAX, 50);
+        assert_eq!(settings.timestamp(u64::MAX, 50), u64::MAX);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, hash},
     block_ref::{BlockRef, block_ref},
-    error, json,
+    dev, error, json,
 };
 use fugue_chain::ExecutionWitness;
 use fugue_types::Bytes;
@@ -41,6 +41,10 @@ fn witness(context: &Context, block: &BlockRef) -> Answer {
     let number = block.number_with_state(&view)?;
     if number == 0 {
         return Err(error::refused("the genesis is not executed, and has no witness"));
+    }
+    if dev::is_edit(context, &view, number)? {
+        let told = format!("block {number} edits the state, which no witness shows");
+        return Err(error::refused(told));
     }
     let check = || context.patience.told();
     let found = view.execution_witness(number, &context.reach(&check));

@@ -3,7 +3,7 @@
 use super::{Done, chain, number, number_u64, of_dev};
 use crate::public::{
     Context,
-    args::{Args, address, bytes, slot},
+    args::{Args, address, bytes},
     error::invalid_params,
 };
 use fugue_chain::Edit;
@@ -47,7 +47,7 @@ pub(super) fn set_code(context: &Context, mut args: Args) -> Done {
 pub(super) fn set_storage(context: &Context, mut args: Args) -> Done {
     let address = args.required("address", address)?;
     let index = args.required("storage key", number)?;
-    let value = args.required("value", slot)?;
+    let value = args.required("value", number)?;
     args.end()?;
     edit(context, Edit { address, slots: vec![(index, value)], ..Edit::default() })
 }

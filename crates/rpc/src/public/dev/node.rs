@@ -65,12 +65,7 @@ pub(super) fn drop_one(context: &Context, mut args: Args) -> Answer {
 /// `anvil_dropAllTransactions`.
 pub(super) fn drop_all(context: &Context, args: Args) -> Done {
     args.end()?;
-    let pool = context.engine.pool();
-    let content = pool.content();
-    for held in content.pending.values().chain(content.queued.values()).flatten() {
-        pool.remove(&held.hash);
-    }
-    Ok(())
+    context.engine.clear_pool().map(|_| ()).map_err(error::of_chain)
 }
 
 /// `hardhat_getAutomine`.
@@ -95,8 +90,7 @@ pub(super) fn metadata(context: &Context, args: Args) -> Answer {
 pub(super) fn metadata_with_snapshots(context: &Context, args: Args) -> Answer {
     args.end()?;
     let mut fields = told(context)?;
-    let status = chain(context)?.status();
-    let snapshots = status.snapshots.into_iter();
+    let snapshots = chain(context)?.snapshots().into_iter();
     let snapshots: Map<String, Value> = snapshots
         .map(|(id, head)| (format!("{id:#x}"), object!([head.number, head.hash])))
         .collect();

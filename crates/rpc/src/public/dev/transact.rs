@@ -1,15 +1,14 @@
 //! Transactions that the node signs: with a key that it has, or in the name of whom it
 //! impersonates.
 
-use super::{Dev, chain, number, number_u64, signing::unknown};
-use crate::{
-    dev::DevChain,
-    public::{
-        Answer, Context,
-        args::{Args, address, bytes, field, object},
-        error, json,
-        patience::PatientView,
-    },
+use super::{Dev, chain, next_header, number, number_u64, of_dev, signing::unknown};
+use crate::public::{
+    Answer, Context,
+    args::{Args, address, bytes, field, object},
+    block_ref::BlockRef,
+    error,
+    eth::calls::at_block,
+    json,
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{
@@ -17,7 +16,7 @@ use alloy_eips::{
     eip7825::MAX_TX_GAS_LIMIT_OSAKA,
 };
 use alloy_primitives::Signature;
-use fugue_chain::SubmitError;
+use fugue_chain::{DevBlock, SubmitError};
 use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
 use fugue_txpool::Origin;
 use fugue_types::{Address, B256, Bytes, Transaction, TxKind, U256, impersonating};
@@ -27,6 +26,11 @@ use std::sync::PoisonError;
 
 /// What a transaction offers above the base fee where it does not say so, in wei.
 const TIP_DEFAULT: u128 = 1_000_000_000;
+/// Gas of a transfer to an account without code. Source: Yellow Paper, G_transaction.
+const TRANSFER_GAS: u64 = 21_000;
+/// What the node adds to an estimate, as a part of it: others may come before the transaction, and
+/// what it does may depend on them.
+const ROOM_PART: u64 = 4;
 
 /// A transaction as a request has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,15 +175,16 @@ fn signed(
     if !may_send {
         return Err(unknown(from));
     }
+    let next = dev.next_block().map_err(of_dev)?;
+    let price = price(context, &next, &request);
     let gas = match request.gas {
         Some(gas) => gas,
-        None => gas(context, from, &request)?,
+        None => gas(context, &next, from, &request, price)?,
     };
     let nonce = match request.nonce {
         Some(nonce) => nonce,
         None => next_nonce(context, from)?,
     };
-    let price = price(context, dev, &request);
     let draft = Draft { chain_id: context.engine.spec().chain_id(), nonce, gas, price };
     Ok(draft.signed(request, |hash| dev.sign(from, hash).unwrap_or_else(|| impersonating(from))))
 }
@@ -194,17 +199,18 @@ fn next_nonce(context: &Context, sender: Address) -> Result<u64, ErrorObjectOwne
     Ok(pooled.map_or(nonce, |next| next.max(nonce)))
 }
 
-/// What it needs, or little more. If it would fail, as much as it may have: the block then says so.
-fn gas(context: &Context, from: Address, request: &Request) -> Result<u64, ErrorObjectOwned> {
-    let view = context.view();
-    let number = view.head().number;
-    let found = view.header(number).map_err(error::of_chain)?;
-    let (_, header) = found.ok_or_else(error::block_not_found)?;
-    let most = header.gas_limit.min(MAX_TX_GAS_LIMIT_OSAKA);
+/// What it needs in the next block, and some room. If it would fail, as much as it may have: the
+/// block then says so.
+fn gas(
+    context: &Context,
+    next: &DevBlock,
+    from: Address,
+    request: &Request,
+    price: Price,
+) -> Result<u64, ErrorObjectOwned> {
     let message = CallRequest {
         from,
         to: request.to,
-        gas: most.min(context.limits.call_gas_max),
         price: CallPrice::Free,
         value: request.value,
         data: request.input.clone(),
@@ -212,18 +218,37 @@ fn gas(context: &Context, from: Address, request: &Request) -> Result<u64, Error
         authorizations: request.authorizations.clone(),
         ..CallRequest::default()
     };
-    let (rules, patience) = (view.spec().rules(&header), &context.patience);
-    let estimated = view.with_state(number, |state| {
-        let state = PatientView { state, patience };
+    let asked = at_block(context, &BlockRef::default(), |parent, state| {
+        let header = next_header(context, next, &parent);
+        let rules = context.engine.spec().rules(&header);
+        let most = header.gas_limit.min(MAX_TX_GAS_LIMIT_OSAKA);
+        let balance = state.account(from)?.unwrap_or_default().balance;
+        let message = CallRequest { gas: most.min(context.limits.call_gas_max), ..message };
         let (codes, assumed) = (&*context.codes, &Assumed::default());
-        let place = Place { rules: &rules, header: &header, codes, view: &state, assumed };
-        fugue_evm::estimate_gas(&place, &message)
-    });
-    match estimated.map_err(error::of_chain)?.ok_or_else(error::block_not_found)? {
-        Ok(gas) => Ok(gas),
-        Err(EstimateError::Failed(_) | EstimateError::Allowance(_)) => Ok(most),
+        let place = Place { rules: &rules, header: &header, codes, view: state, assumed };
+        Ok((fugue_evm::estimate_gas(&place, &message), most, balance))
+    })?;
+    let (estimated, most, balance) = asked.map_err(error::of_state)?;
+    let funds = balance.saturating_sub(request.value);
+    match estimated {
+        Ok(gas) => Ok(with_room(gas, most, price.affords(funds))),
+        Err(EstimateError::Failed(_) | EstimateError::Allowance(_)) => {
+            // Who cannot even pay for the least is told so.
+            let affordable = Some(price.affords(funds)).filter(|gas| *gas >= TRANSFER_GAS);
+            Ok(affordable.unwrap_or(most).min(most))
+        }
         Err(EstimateError::Call(error)) => Err(error::of_call(error)),
     }
+}
+
+/// An estimate with what is added to it, as far as that may be and can be paid. A transfer needs
+/// what it needs.
+fn with_room(estimate: u64, most: u64, affordable: u64) -> u64 {
+    if estimate <= TRANSFER_GAS {
+        return estimate;
+    }
+    let roomy = estimate.saturating_add(estimate / ROOM_PART);
+    roomy.min(most).min(affordable).max(estimate)
 }
 
 /// What a transaction offers.
@@ -237,12 +262,20 @@ enum Price {
     },
 }
 
+impl Price {
+    /// The gas that so many wei pay for.
+    fn affords(self, funds: U256) -> u64 {
+        let (Self::Fixed(price) | Self::Dynamic { max: price, .. }) = self;
+        funds.checked_div(U256::from(price)).map_or(u64::MAX, |gas| gas.saturating_to())
+    }
+}
+
 /// What the request offers, or what the next block takes, and the one after it still would.
-fn price(context: &Context, dev: &dyn DevChain, request: &Request) -> Price {
+fn price(context: &Context, next: &DevBlock, request: &Request) -> Price {
     if let Some(price) = request.price {
         return Price::Fixed(price);
     }
-    let base_fee = dev.status().next_base_fee.unwrap_or(context.engine.pool().head().base_fee);
+    let base_fee = next.base_fee.unwrap_or(context.engine.pool().head().base_fee);
     offer(u128::from(base_fee), request)
 }
 
@@ -382,6 +415,25 @@ mod tests {
         assert_eq!(offered(object!({ "maxFeePerGas": 9 })), of(9, 9));
         assert_eq!(offered(object!({ "maxPriorityFeePerGas": 3 })), of(203, 3));
         assert_eq!(offered(object!({ "type": 0 })), Price::Fixed(200 + TIP_DEFAULT));
+    }
+
+    #[test]
+    fn an_estimate_gets_room_that_may_be_and_can_be_paid() {
+        for (estimate, most, affordable, expected) in [
+            (21_000, 30_000, u64::MAX, 21_000),
+            (40_000, 60_000, u64::MAX, 50_000),
+            (40_000, 45_000, u64::MAX, 45_000),
+            (40_000, 60_000, 42_000, 42_000),
+            // Nothing is left out of what it needs: the pool says that it cannot be paid.
+            (40_000, 60_000, 7, 40_000),
+        ] {
+            assert_eq!(with_room(estimate, most, affordable), expected, "{estimate} {affordable}");
+        }
+        let funds = U256::from(1_000);
+        assert_eq!(Price::Fixed(10).affords(funds), 100);
+        assert_eq!(Price::Dynamic { max: 300, tip: 1 }.affords(funds), 3);
+        assert_eq!(Price::Fixed(0).affords(funds), u64::MAX);
+        assert_eq!(Price::Fixed(1).affords(U256::MAX), u64::MAX);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::public::{
         Args, address, bytes, field, hash, list, object as fields_of, quantity, quantity_u64,
         quantity_u128,
     },
-    block_ref::{BlockRef, block_ref},
-    error, json,
+    block_ref::{BlockRef, Tag, block_ref},
+    dev, error, json,
     overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, state_overrides},
     patience::PatientView,
     revert,
@@ -45,7 +45,7 @@ struct Question {
 
 /// `eth_call`.
 pub(crate) fn call(context: &Context, args: Args) -> Answer {
-    let question = question(context, args)?;
+    let question = question(context, args, Tag::Latest)?;
     let gas_max = context.limits.call_gas_max;
     let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
     let request = CallRequest { gas, ..question.message.request.clone() };
@@ -57,24 +57,21 @@ pub(crate) fn call(context: &Context, args: Args) -> Answer {
     }
 }
 
-/// `eth_estimateGas`.
+/// `eth_estimateGas`: of what is sent next, where no block is named.
 pub(crate) fn estimate_gas(context: &Context, args: Args) -> Answer {
-    json(&U256::from(question(context, args)?.estimate(context)?))
+    json(&U256::from(question(context, args, Tag::Pending)?.estimate(context)?))
 }
 
-/// The least gas, or little more, with which a message succeeds.
-pub(super) fn estimate(
-    context: &Context,
-    block: &BlockRef,
-    message: Message,
-) -> Result<u64, ErrorObjectOwned> {
+/// The least gas, or little more, with which a message succeeds that is sent next.
+pub(super) fn estimate(context: &Context, message: Message) -> Result<u64, ErrorObjectOwned> {
     let (state_overrides, block_overrides) = Default::default();
-    Question { message, block: *block, state_overrides, block_overrides }.estimate(context)
+    let block = BlockRef::Tag(Tag::Pending);
+    Question { message, block, state_overrides, block_overrides }.estimate(context)
 }
 
 /// `eth_createAccessList`. A message that fails has a list as well, and the error beside it.
 pub(crate) fn create_access_list(context: &Context, args: Args) -> Answer {
-    let question = question(context, args)?;
+    let question = question(context, args, Tag::Latest)?;
     let gas_max = context.limits.call_gas_max;
     let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
     let request = CallRequest { gas, ..question.message.request.clone() };
@@ -87,11 +84,11 @@ pub(crate) fn create_access_list(context: &Context, args: Args) -> Answer {
     json(&answer)
 }
 
-/// A message, a block, and what is assumed of both.
-fn question(context: &Context, mut args: Args) -> Result<Question, ErrorObjectOwned> {
+/// A message, a block, which is `tag` where none is named, and what is assumed of both.
+fn question(context: &Context, mut args: Args, tag: Tag) -> Result<Question, ErrorObjectOwned> {
     let chain_id = context.engine.spec().chain_id();
     let message = args.required("transaction", |value| message(value, chain_id))?;
-    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    let block = args.optional("block", block_ref)?.unwrap_or(BlockRef::Tag(tag));
     let state_overrides = args.optional("state overrides", state_overrides)?.unwrap_or_default();
     let block_overrides = args.optional("block overrides", block_overrides)?.unwrap_or_default();
     args.end()?;
@@ -119,7 +116,15 @@ impl Question {
         ask: impl FnOnce(&Place<'_>) -> T,
     ) -> Result<T, ErrorObjectOwned> {
         let Self { message: _, block, state_overrides, block_overrides } = self;
+        // Elsewhere nobody knows the next block, and the head stands for it.
+        let next = match block {
+            BlockRef::Tag(Tag::Pending) => dev::next_block(context)?,
+            _ => None,
+        };
         at_block(context, block, |mut header, state| {
+            if let Some(next) = &next {
+                header = dev::next_header(context, next, &header);
+            }
             block_overrides.apply(&mut header);
             let rules = context.engine.spec().rules(&header);
             let diff = assumed_diff(state, &state_overrides.accounts)?;

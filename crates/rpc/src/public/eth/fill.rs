@@ -65,7 +65,7 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
         Some(gas) => gas,
         None => {
             let message = Message { request: request.clone(), ..wish.message };
-            calls::estimate(context, &BlockRef::default(), message)?
+            calls::estimate(context, message)?
         }
     };
     let (raw, tx) = unsigned(&request, chain_id, nonce, gas)?;
