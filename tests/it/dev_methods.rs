@@ -4,7 +4,7 @@
 use crate::{
     import_support::{Datadir, Recipe, text},
     node_support::{Running, Site},
-    rules_support::{Endpoint, WireChain, quantity},
+    rules_support::{Endpoint, WireChain, quantity, request},
 };
 use alloy_consensus::{TxEip1559, transaction::SignerRecoverable};
 use alloy_eips::{Decodable2718, Encodable2718};
@@ -21,6 +21,8 @@ const FIRST: Address = address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
 /// Nobody has its key.
 const STRANGER: Address = Address::repeat_byte(0x5a);
 const TO: Address = Address::repeat_byte(0xde);
+/// Code that logs an empty log: PUSH1 0, PUSH1 0, LOG0.
+const LOGS: &str = "0x60006000a0";
 /// Code that reverts: PUSH1 0, PUSH1 0, REVERT.
 const REVERTS: &str = "0x60006000fd";
 /// Ten thousand ether.
@@ -520,6 +522,45 @@ fn the_way_back_leads_over_durable_blocks_and_the_same_block_comes_again() {
         assert_eq!(info["currentBlockNumber"], "0x0");
         dev.send(&json!({ "from": FIRST, "to": TO, "value": "0x1" }));
     });
+}
+
+#[test]
+fn the_way_back_is_told_to_filters_and_subscriptions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let datadir = folder.path().join("dev");
+    let dev = Dev::start(&datadir, &["--ws", "--ws.port", "0"]);
+    dev.ok("hardhat_setCode", &json!([STRANGER, LOGS]));
+    let id = dev.ok("evm_snapshot", &json!([]));
+    let (first, mut hashes) = (dev.number() + 1, Vec::new());
+    let call = json!({ "from": FIRST, "to": STRANGER });
+    for _ in 0..2 {
+        let receipt = dev.receipt(&dev.send(&call));
+        assert_eq!(receipt["logs"].as_array().map(Vec::len), Some(1), "{receipt}");
+        hashes.push(receipt["blockHash"].clone());
+    }
+    let mut socket = dev.node.websocket().connect();
+    assert_eq!(socket.upgrade(&[]), 101);
+    let subscribed = socket.exchange(&request("eth_subscribe", &json!(["logs", {}])));
+    assert!(subscribed.contains("result"), "{subscribed}");
+    let blocks = dev.ok("eth_newBlockFilter", &json!([]));
+
+    assert_eq!(dev.ok("evm_revert", &json!([id])), true);
+    for hash in hashes.iter().rev() {
+        let told: Value = serde_json::from_str(&socket.hear()).expect("JSON");
+        let log = &told["params"]["result"];
+        assert_eq!((&log["removed"], &log["blockHash"]), (&json!(true), hash), "{told}");
+    }
+    // Whatever has taken the place of blocks that are forgotten is told.
+    dev.ok("evm_increaseTime", &json!([1_000]));
+    dev.ok("hardhat_mine", &json!(["0x3"]));
+    let hash = |number: u64| {
+        dev.ok("eth_getBlockByNumber", &json!([quantity(number), false]))["hash"].clone()
+    };
+    let expected: Vec<Value> = (first..first + 3).map(hash).collect();
+    assert!(expected.iter().all(|hash| !hashes.contains(hash)), "{expected:?}");
+    assert_eq!(dev.ok("eth_getFilterChanges", &json!([blocks])), json!(expected));
+    drop(socket);
+    dev.stop(&datadir);
 }
 
 #[test]

@@ -289,6 +289,8 @@ fn check_logs(batch: usize) {
         };
         stage.follow();
         check(stage.logs_of_one(1..=stage.one().head().number, false));
+        let durable = stage.wire.node.engine().status().durable.number;
+        assert_eq!(durable > stage.common, batch != LARGE, "{durable}");
         stage.leave();
         check(leaving.clone());
     });

@@ -256,6 +256,23 @@ fn as_many_are_served_at_a_time_as_may_be_and_others_are_told() {
 }
 
 #[test]
+fn terms_of_filters_that_nobody_asks_for_are_to_be_had_again() {
+    let wire = wire();
+    let filter = json!([{ "address": Address::repeat_byte(0xb0) }]);
+    for (filter_idle_max, is_free) in [(HOUR, false), (Duration::ZERO, true)] {
+        let of_calls = EthLimits { terms_max: 1, filter_idle_max, ..EthLimits::default() };
+        let limited = Limited::new(&wire, PUBLIC_LIMITS, of_calls);
+        let open = || limited.endpoint().call("eth_newFilter", &filter);
+        assert!(open().is_ok(), "there is one");
+        let refused = open().err().map(|error| (error.code, error.message));
+        assert_eq!(refused.is_none(), is_free, "{refused:?}");
+        if let Some((code, message)) = refused {
+            assert!(code == -32_000 && message.contains("1 addresses and topics"), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_batch_of_ten_thousand_calls_is_answered_in_order_where_that_many_are_allowed() {
     let wire = wire();
     const MANY: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Traces against those that other clients have recorded.
 //!
 //! ```text
-//! traces/geth-tracetest     a transaction on the accounts that it needs -> what geth's tracers give
+//! traces/geth-tracetest     a transaction on the accounts that it needs -> what geth's tracers say
 //! traces/block-traces       the transactions of a mainnet block         -> what a geth node gave
 //! traces/nimbus-structlogs  the transactions of Frontier blocks         -> the steps of Nimbus
 //! ```

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! request -> as it is? -> counted, refused above the bound -> the server
-//! answer  <- paid for  <- compressed where it is worth it  <- the server
+//! answer  <- owed until it is freed  <- compressed where it is worth it  <- the server
 //! ```
 //! The server itself looks at the length that a request announces. One that announces none would be
 //! read up to the bound, and then be answered as if the node were at fault.
@@ -10,6 +10,7 @@
 //! Requests are not decompressed: a few bytes could stand for any number of them.
 
 use crate::{flow::Debt, guard::Refused};
+use alloy_primitives::bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING},
@@ -165,10 +166,8 @@ fn finished(
     let (mut parts, body) = response.into_parts();
     let body = HttpBody::new(body);
     let body = match parts.extensions.remove::<Debt>() {
-        Some(debt) if parts.headers.contains_key(CONTENT_ENCODING) => {
-            HttpBody::new(Paid { body, debt })
-        }
-        _ => body,
+        Some(debt) => HttpBody::new(Owed { body, debt }),
+        None => body,
     };
     HttpResponse::from_parts(parts, body)
 }
@@ -211,14 +210,27 @@ impl Body for Counted {
     }
 }
 
-/// A compressed answer. Its connection owes what it was uncompressed, and its socket pays what it
-/// writes: the difference is paid at the end.
-struct Paid {
+/// An answer that is owed, as long as it was before it was compressed: until this and all that it
+/// has given out are gone. A peer may give up a stream of HTTP/2 at any time, and then nobody
+/// writes the rest.
+struct Owed {
     body: HttpBody,
     debt: Debt,
 }
 
-impl Body for Paid {
+/// A part of such an answer.
+struct Part {
+    data: Bytes,
+    _debt: Debt,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Body for Owed {
     type Data = <HttpBody as Body>::Data;
     type Error = BoxError;
 
@@ -228,10 +240,8 @@ impl Body for Paid {
     ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
         let this = self.get_mut();
         let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &polled {
-            this.debt.written(frame.data_ref().map_or(0, |data| data.len() as u64));
-        }
-        Poll::Ready(polled)
+        let part = |data| Bytes::from_owner(Part { data, _debt: this.debt.clone() });
+        Poll::Ready(polled.map(|frame| frame.map(|frame| frame.map_data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -240,12 +250,6 @@ impl Body for Paid {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Paid {
-    fn drop(&mut self) {
-        self.debt.settle();
     }
 }
 
@@ -347,32 +351,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_compressed_answer_is_paid_for_at_its_end_even_if_nobody_reads_it() {
+    async fn an_answer_is_owed_for_as_long_as_any_of_it_is_in_memory() {
         let all_unsent = Arc::new(AtomicU64::new(0));
-        let flow = Flow::new(FLOW, Arc::clone(&all_unsent));
-        for is_read in [true, false] {
-            let debt = Debt::owed(&flow, LONG as u64);
+        let owed = || all_unsent.load(Ordering::Relaxed);
+        for (accepts, is_begun) in [(GZIP, true), (GZIP, false), (NOTHING, true), (NOTHING, false)]
+        {
+            let flow = Flow::new(FLOW, Arc::clone(&all_unsent));
             let indebted = service_fn(move |_: http::Request<HttpBody>| {
                 let mut response = HttpResponse::new(HttpBody::from(vec![b'x'; LONG]));
-                response.extensions_mut().insert(debt.clone());
+                response.extensions_mut().insert(Debt::new(&flow, LONG as u64));
                 ready(Ok::<_, BoxError>(response))
             });
             let mut request = http::Request::new(HttpBody::empty());
-            request.headers_mut().insert(GZIP.0, HeaderValue::from_static(GZIP.1));
+            request.headers_mut().insert(accepts.0, HeaderValue::from_static(accepts.1));
             let answer = BodyLayer::new(LIMITS).layer(indebted).oneshot(request).await.unwrap();
-            assert_eq!(all_unsent.load(Ordering::Relaxed), LONG as u64);
-            let written = if is_read {
-                collect(answer.into_body()).await.len()
+            let is_compressed = answer.headers().contains_key(CONTENT_ENCODING);
+            assert_eq!((owed(), is_compressed), (LONG as u64, accepts == GZIP));
+            let mut body = answer.into_body();
+            if is_begun {
+                let part = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+                // The peer gives up, while a part is on its way.
+                drop(body);
+                assert_eq!(owed(), LONG as u64);
+                drop(part);
             } else {
-                drop(answer);
-                0
-            };
-            // The socket has yet to write what it was given.
-            let left = all_unsent.load(Ordering::Relaxed);
-            assert_eq!(left, written as u64);
-            flow.sent(left);
+                drop(body);
+            }
+            assert_eq!(owed(), 0);
         }
-        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

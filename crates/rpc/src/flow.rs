@@ -9,12 +9,14 @@
 //!             ^------- closed while too many calls, too many bytes owed, or not writable
 //! ```
 //! An HTTP connection has no gate, as its one answer is sent before its next request is read, and
-//! as HTTP/2 must read to be allowed to write. What all connections owe together is bounded too:
-//! above that, calls are refused.
+//! as HTTP/2 must read to be allowed to write. Nor does its socket tell what was paid: a stream of
+//! HTTP/2 may be given up half-way. There, an answer is owed for as long as it is in memory
+//! ([`Debt`]). What all connections owe together is bounded too: above that, calls are refused.
 //!
 //! Notifications count as answers. Subscriptions of a connection make them one after the other
-//! ([`Room`]), and none while too many bytes are owed: a peer that does not read is told nothing
-//! more, and what is kept for it does not grow.
+//! ([`Room`]), and none while too many bytes are owed, by the connection, or by all of them and
+//! some by this one: a peer that does not read is told nothing more, and what is kept for it does
+//! not grow.
 
 use crate::public::{
     error,
@@ -50,7 +52,8 @@ pub(crate) struct FlowLimits {
     pub(crate) calls_max: usize,
     /// Bytes of answers of one WebSocket that are not sent, above which no more is read from it.
     pub(crate) unsent_bytes_max: u64,
-    /// The same for all connections of a server, above which calls are refused.
+    /// The same for all connections of a server, above which calls are refused, and only those
+    /// connections are notified that owe nothing.
     pub(crate) all_unsent_bytes_max: u64,
     /// Bytes of all answers to a batch.
     pub(crate) batch_bytes_max: usize,
@@ -67,7 +70,7 @@ pub(crate) struct Flow {
     counts: Mutex<Counts>,
     /// Whoever makes notifications has it.
     room: Arc<AsyncMutex<()>>,
-    /// Told when bytes were sent.
+    /// Told when less is owed.
     paid: Notify,
 }
 
@@ -118,17 +121,28 @@ impl Flow {
         Poll::Ready(())
     }
 
-    /// So many bytes were written.
-    pub(crate) fn sent(&self, bytes: u64) {
+    /// The socket took so many bytes. Those of a WebSocket were owed.
+    pub(crate) fn written(&self, bytes: u64) {
         let mut paid = 0;
         self.change(|counts| {
-            // Headers and frames were written that nobody owed.
-            paid = counts.unsent_bytes.min(bytes);
-            counts.unsent_bytes = counts.unsent_bytes.saturating_sub(paid);
             counts.is_blocked = false;
+            if counts.is_websocket {
+                paid = counts.pay(bytes);
+            }
         });
+        self.settle(paid);
+    }
+
+    /// So many bytes are no longer on their way.
+    pub(crate) fn sent(&self, bytes: u64) {
+        let mut paid = 0;
+        self.change(|counts| paid = counts.pay(bytes));
+        self.settle(paid);
+    }
+
+    fn settle(&self, paid: u64) {
         self.all_unsent.fetch_sub(paid, Ordering::Relaxed);
-        self.paid.notify_one();
+        self.paid.notify_waiters();
     }
 
     /// The peer takes no more for the moment.
@@ -141,6 +155,28 @@ impl Flow {
         self.all_unsent.fetch_add(bytes, Ordering::Relaxed);
         let mut counts = self.counts();
         counts.unsent_bytes = counts.unsent_bytes.saturating_add(bytes);
+    }
+
+    /// Whether one more message may be made. One that owes nothing may have it in any case: what
+    /// others do not read holds back nobody who reads.
+    fn has_room(&self) -> bool {
+        let unsent_bytes = self.counts().unsent_bytes;
+        let all_unsent = self.all_unsent.load(Ordering::Relaxed);
+        let FlowLimits { unsent_bytes_max, all_unsent_bytes_max, .. } = self.limits;
+        unsent_bytes == 0
+            || (unsent_bytes <= unsent_bytes_max && all_unsent <= all_unsent_bytes_max)
+    }
+
+    /// Waits until few enough bytes are unsent for one more message.
+    pub(crate) async fn opens(&self) {
+        loop {
+            // Made before the look: what is paid from here on ends the wait.
+            let paid = self.paid.notified();
+            if self.has_room() {
+                return;
+            }
+            paid.await;
+        }
     }
 
     /// Waits until no other subscription makes notifications for the connection.
@@ -162,6 +198,16 @@ impl Flow {
     }
 }
 
+impl Counts {
+    /// Takes so many bytes off what is owed; gives how many those are. Headers and frames are
+    /// written that nobody owed.
+    fn pay(&mut self, bytes: u64) -> u64 {
+        let paid = self.unsent_bytes.min(bytes);
+        self.unsent_bytes = self.unsent_bytes.saturating_sub(paid);
+        paid
+    }
+}
+
 impl Drop for Flow {
     fn drop(&mut self) {
         let unsent = self.counts().unsent_bytes;
@@ -178,16 +224,17 @@ pub(crate) struct Room {
 impl Room {
     /// Waits until few enough bytes are unsent for one more message.
     pub(crate) async fn opens(&self) {
-        let Flow { limits, paid, .. } = &*self.flow;
-        // What is paid between the look and the wait ends the wait at once.
-        while self.flow.counts().unsent_bytes > limits.unsent_bytes_max {
-            paid.notified().await;
-        }
+        self.flow.opens().await;
     }
 
-    /// A message of so many bytes is on its way to be sent.
+    /// A message of so many bytes, or a few more, is on its way to be sent.
     pub(crate) fn owe(&self, bytes: usize) {
         self.flow.owe(bytes as u64);
+    }
+
+    /// It is not sent after all.
+    pub(crate) fn forgive(&self, bytes: usize) {
+        self.flow.sent(bytes as u64);
     }
 }
 
@@ -218,28 +265,29 @@ impl Drop for Entered {
     }
 }
 
-/// What a connection owes for one answer.
+/// What an HTTP connection owes for one answer. Copies share it, and it is paid for with the last
+/// of them: when the answer was written, or given up, wherever that was.
 #[derive(Clone)]
 pub(crate) struct Debt {
+    _owed: Arc<Owed>,
+}
+
+struct Owed {
     flow: Arc<Flow>,
     bytes: u64,
 }
 
 impl Debt {
     /// From here on so many bytes are owed.
-    pub(crate) fn owed(flow: &Arc<Flow>, bytes: u64) -> Self {
+    pub(crate) fn new(flow: &Arc<Flow>, bytes: u64) -> Self {
         flow.owe(bytes);
-        Self { flow: Arc::clone(flow), bytes }
+        Self { _owed: Arc::new(Owed { flow: Arc::clone(flow), bytes }) }
     }
+}
 
-    /// So many of them go to the socket, which pays for what it writes.
-    pub(crate) fn written(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    /// No more of them do: the answer took fewer bytes than were owed.
-    pub(crate) fn settle(&mut self) {
-        self.flow.sent(std::mem::take(&mut self.bytes));
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.flow.sent(self.bytes);
     }
 }
 
@@ -250,12 +298,18 @@ struct Turn {
 }
 
 impl Turn {
-    /// Ends it. What is sent from elsewhere, or not at all, is not owed. The answer tells of its
-    /// debt to whoever sends it in another form.
+    /// Ends it. What is sent from elsewhere, or not at all, is not owed. Over HTTP the answer has
+    /// its debt with it.
     fn end(self, mut answer: MethodResponse) -> MethodResponse {
-        if answer.is_method_call() || answer.is_batch() {
-            let debt = Debt::owed(&self.entered.0, answer.as_json().get().len() as u64);
-            answer.extensions_mut().insert(debt);
+        if !(answer.is_method_call() || answer.is_batch()) {
+            return answer;
+        }
+        let (flow, bytes) = (&self.entered.0, answer.as_json().get().len() as u64);
+        let is_websocket = flow.counts().is_websocket;
+        if is_websocket {
+            flow.owe(bytes);
+        } else {
+            answer.extensions_mut().insert(Debt::new(flow, bytes));
         }
         answer
     }
@@ -455,12 +509,12 @@ mod tests {
         let (flow, all_unsent) = flow(true);
         flow.owe(11);
         assert!(!is_open(&flow));
-        flow.sent(1);
+        flow.written(1);
         assert!(is_open(&flow));
         flow.blocked();
         assert!(!is_open(&flow));
         // More is sent than answers: their frames.
-        flow.sent(20);
+        flow.written(20);
         assert!(is_open(&flow));
         assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
         flow.owe(7);
@@ -483,15 +537,28 @@ mod tests {
         let answer = turn.end(MethodResponse::error(Id::Null, refusal()));
         let owed = answer.as_json().get().len() as u64;
         assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
-        // Of what it tells of, a part is written, and the rest is not.
-        let mut debt = answer.extensions().get::<Debt>().cloned().unwrap();
-        debt.written(owed - 3);
-        debt.settle();
-        assert_eq!(all_unsent.load(Ordering::Relaxed), owed - 3);
+        // It is owed whatever becomes of the answer: it is on its way.
+        drop(answer);
+        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
         all_unsent.store(101, Ordering::Relaxed);
         let refused = flow.enter().turn().await.err().unwrap();
         assert_eq!(refused.code(), LIMIT_EXCEEDED);
         assert!(refused.message().contains("100 bytes"), "{}", refused.message());
+    }
+
+    #[tokio::test]
+    async fn over_http_an_answer_is_owed_for_as_long_as_it_is_there() {
+        let (flow, all_unsent) = flow(false);
+        let turn = flow.enter().turn().await.unwrap();
+        let answer = turn.end(MethodResponse::error(Id::Null, refusal()));
+        let owed = answer.as_json().get().len() as u64;
+        let debt = answer.extensions().get::<Debt>().cloned().unwrap();
+        drop(answer);
+        // What the socket writes may be of another stream.
+        flow.written(owed);
+        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
+        drop(debt);
+        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
     }
 
     fn refusal() -> ErrorObjectOwned {
@@ -566,12 +633,41 @@ mod tests {
         {
             let mut opens = pin!(room.opens());
             assert!(!poll(opens.as_mut()) && !poll(next.as_mut()));
-            flow.sent(1);
+            flow.written(1);
             opens.await;
         }
         assert!(!poll(next.as_mut()));
+        // Less is owed, too, if it is not sent.
+        room.owe(1);
+        {
+            let mut opens = pin!(room.opens());
+            assert!(!poll(opens.as_mut()));
+            room.forgive(1);
+            opens.await;
+        }
         drop(room);
         next.await.opens().await;
+    }
+
+    #[tokio::test]
+    async fn while_all_owe_too_much_only_who_owes_nothing_is_notified() {
+        let (flow, all_unsent) = flow(true);
+        let room = flow.room().await;
+        all_unsent.store(100, Ordering::Relaxed);
+        room.opens().await;
+        room.owe(3);
+        {
+            let mut opens = pin!(room.opens());
+            assert!(!poll(opens.as_mut()));
+            flow.written(2);
+            assert!(!poll(opens.as_mut()));
+            flow.written(1);
+            opens.await;
+        }
+        room.owe(1);
+        // When others have paid, it may owe some.
+        all_unsent.store(99, Ordering::Relaxed);
+        room.opens().await;
     }
 
     #[tokio::test]

@@ -63,7 +63,7 @@ const WAITING_MAX: usize = 256;
 /// Subscriptions of a connection.
 const SUBSCRIPTIONS_MAX: u32 = 1_024;
 /// What a connection may have under way: its calls are worked on one after the other, and more than
-/// so many unsent bytes hold its notifications back.
+/// so many unsent bytes hold its calls and notifications back.
 const FLOW: FlowLimits = FlowLimits {
     calls_max: 1,
     unsent_bytes_max: 64 * 1024 * 1024,
@@ -218,7 +218,7 @@ async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
         loop {
             let is_open = match framer.next_message() {
                 Ok(None) => break,
-                Ok(Some(message)) => caller.answer(&message).await,
+                Ok(Some(message)) => caller.may_answer().await && caller.answer(&message).await,
                 Err(broken) => {
                     let told = match broken {
                         Broken::NoMessage => failed(ErrorCode::ParseError),
@@ -300,6 +300,14 @@ impl Caller {
     async fn send(&self, message: Box<RawValue>) -> bool {
         self.flow.owe(message.get().len() as u64);
         self.sender.send(message).await.is_ok()
+    }
+
+    /// Waits until little enough is unsent. Says whether the other side still reads.
+    async fn may_answer(&self) -> bool {
+        tokio::select! {
+            () = self.sender.closed() => false,
+            () = self.flow.opens() => true,
+        }
     }
 
     /// Answers a message. Says whether the other side still reads.
@@ -454,6 +462,11 @@ mod tests {
         core::{SubscriptionError, to_json_raw_value},
     };
     use serde_json::{Value, json};
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        task::Poll,
+    };
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     fn methods() -> Methods {
@@ -516,6 +529,25 @@ mod tests {
         assert_eq!((&answers[0], &answers[2]), (&told, &told), "{answers}");
         assert_eq!(answers[1]["error"]["code"], -32600);
         assert_eq!(answers.as_array().map(Vec::len), Some(3));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_answered_while_too_much_is_unsent() {
+        let (sender, receiver) = mpsc::channel(1);
+        let flow = Flow::new(FLOW, Arc::default());
+        let caller = Caller::new(methods(), sender, Arc::clone(&flow), ConnectionId::default());
+        assert!(caller.may_answer().await);
+        flow.owe(FLOW.unsent_bytes_max + 1);
+        {
+            let mut may_answer = pin!(caller.may_answer());
+            let is_ready = poll_fn(|cx| Poll::Ready(may_answer.as_mut().poll(cx).is_ready())).await;
+            assert!(!is_ready);
+            flow.sent(1);
+            assert!(may_answer.await);
+        }
+        flow.owe(1);
+        drop(receiver);
+        assert!(!caller.may_answer().await);
     }
 
     #[tokio::test]

@@ -117,7 +117,7 @@ impl<S> IdleStream<S> {
         match written {
             Poll::Ready(Ok(count)) => {
                 self.last = Instant::now();
-                self.flow.sent(count as u64);
+                self.flow.written(count as u64);
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -142,17 +142,30 @@ impl<T: Clone> Listener<T> {
     /// As [`Listener::try_next`].
     pub(crate) async fn next(&mut self) -> Result<T, Lagged> {
         loop {
+            self.ready().await;
             if let Some(item) = self.try_next()? {
                 return Ok(item);
             }
-            // What is told between the look and this has changed it already. The sender lives as
-            // long as the feed.
-            let _ = self.told.changed().await;
         }
     }
 }
 
 impl<T> Listener<T> {
+    /// Waits until there is an item, or one was missed. Nothing is lost if this is dropped before
+    /// it is done.
+    pub(crate) async fn ready(&mut self) {
+        while self.has_seen_all() {
+            // What is told between the look and this has changed it already. The sender lives as
+            // long as the feed.
+            let _ = self.told.changed().await;
+        }
+    }
+
+    fn has_seen_all(&self) -> bool {
+        let end = self.feed.ring().end();
+        self.next >= end
+    }
+
     /// Goes on from the oldest item that is still there.
     pub(crate) fn catch_up(&mut self) {
         self.next = self.next.max(self.feed.ring().first);
@@ -250,6 +263,19 @@ mod tests {
         assert_eq!(later.try_next(), Ok(None));
         tell(&feed, [3]);
         assert_eq!(later.try_next(), Ok(Some(3)));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_has_missed_something_does_not_wait() {
+        let feed = feed();
+        let mut listener = feed.listen();
+        tell(&feed, 0..10);
+        listener.ready().await;
+        assert_eq!(listener.next().await, Err(Lagged { missed: 7 }));
+        listener.catch_up();
+        listener.ready().await;
+        // It is still in the feed.
+        assert_eq!(listener.next().await, Ok(7));
     }
 
     #[tokio::test]

@@ -7,12 +7,13 @@
 //! A subscription has no queue of its own, only its place in a feed:
 //!
 //! ```text
-//! feed -> next event -> turn of the connection -> few bytes unsent -> notifications -> socket
-//!           lagged: the subscription ends with an error
+//! an event waits -> turn of the connection -> few bytes unsent -> event -> notifications -> socket
+//!                              lagged: the subscription ends with an error
 //! ```
-//! So a peer that does not read holds back the subscriptions of its own connection. When what they
-//! have not told has fallen out of the feed, each is ended by a last notification, with an error in
-//! place of a result: what follows would not be what the caller believes to have.
+//! So a peer that does not read holds back the subscriptions of its own connection, and for all of
+//! them at most one event is kept beside those of the feed. When what they have not told has fallen
+//! out of it, each is ended by a last notification, with an error in place of a result: what
+//! follows would not be what the caller believes to have.
 
 use crate::{
     flow::{Flow, Room},
@@ -49,8 +50,9 @@ const NOTIFICATION: &str = "eth_subscription";
 const KINDS: &str = "newHeads, logs, newPendingTransactions, syncing, transactionReceipts";
 /// Hashes of transactions that a subscription to receipts names. As geth has it.
 const RECEIPT_HASHES_MAX: usize = 200;
-/// Bytes of a notification beside what it tells, about.
-const FRAME_BYTES: usize = 130;
+/// Bytes of a notification beside what it tells and its id. Not more than are sent: what is owed
+/// and never paid would add up.
+const FRAME_BYTES: usize = 84;
 
 /// Adds the methods.
 ///
@@ -179,11 +181,16 @@ impl Subscriber {
     /// Headers of the blocks that join the chain.
     async fn heads(&self, mut moves: Listener<Arc<HeadMove>>) -> Result<Infallible, Ended> {
         loop {
-            let moved = self.next(&mut moves).await?;
-            let turn = self.turn().await?;
-            for block in &moved.joined {
+            let (moved, turn) = self.next(&mut moves).await?;
+            let header = |block: &MovedBlock| {
                 let (hash, inner) = (block.hash(), block.header().clone());
-                turn.tell(&WireHeader { hash, inner, total_difficulty: None, size: None }).await?;
+                WireHeader { hash, inner, total_difficulty: None, size: None }
+            };
+            let headers: Vec<_> = moved.joined.iter().map(header).collect();
+            // Nobody keeps the blocks to tell their headers.
+            drop(moved);
+            for header in headers {
+                turn.tell(&header).await?;
             }
         }
     }
@@ -195,8 +202,7 @@ impl Subscriber {
         wanted: &Arc<Wanted>,
     ) -> Result<Infallible, Ended> {
         loop {
-            let moved = self.next(&mut moves).await?;
-            let turn = self.turn().await?;
+            let (moved, turn) = self.next(&mut moves).await?;
             for (blocks, change) in [(&moved.left, Change::Left), (&moved.joined, Change::Joined)] {
                 for block in blocks {
                     if !wanted.may_concern(block.header()) {
@@ -220,8 +226,7 @@ impl Subscriber {
         hashes: Option<Arc<HashSet<B256>>>,
     ) -> Result<Infallible, Ended> {
         loop {
-            let moved = self.next(&mut moves).await?;
-            let turn = self.turn().await?;
+            let (moved, turn) = self.next(&mut moves).await?;
             for block in &moved.joined {
                 if !has_any(block, hashes.as_deref()) {
                     continue;
@@ -252,8 +257,7 @@ impl Subscriber {
         detail: Detail,
     ) -> Result<Infallible, Ended> {
         loop {
-            let told = self.next(&mut txs).await?;
-            let turn = self.turn().await?;
+            let (told, turn) = self.next(&mut txs).await?;
             match detail {
                 Detail::Hash => turn.tell(told.tx.hash()).await?,
                 Detail::Full => {
@@ -291,15 +295,25 @@ impl Subscriber {
         json!({ "syncing": true, "status": status })
     }
 
-    /// What a feed tells next.
-    async fn next<T: Clone>(&self, listener: &mut Listener<T>) -> Result<T, Ended> {
-        tokio::select! {
-            () = self.sink.closed() => Err(Ended::Gone),
-            next = listener.next() => next.map_err(|Lagged { missed }| {
-                Ended::With(error::refused(format!(
-                    "the subscription was too slow, and ends: {missed} events were not told"
-                )))
-            }),
+    /// What a feed tells next, and the turn to tell it. It is taken out of the feed when there is
+    /// room for it: until then it is kept there alone.
+    async fn next<T: Clone>(&self, listener: &mut Listener<T>) -> Result<(T, Turn<'_>), Ended> {
+        loop {
+            tokio::select! {
+                () = self.sink.closed() => return Err(Ended::Gone),
+                () = listener.ready() => {}
+            }
+            let turn = self.turn().await?;
+            turn.opens().await?;
+            match listener.try_next() {
+                Ok(Some(item)) => return Ok((item, turn)),
+                Ok(None) => {}
+                Err(Lagged { missed }) => {
+                    return Err(Ended::With(error::refused(format!(
+                        "the subscription was too slow, and ends: {missed} events were not told"
+                    ))));
+                }
+            }
         }
     }
 
@@ -355,10 +369,15 @@ impl Turn<'_> {
     }
 
     async fn send(&self, told: Box<JsonRawValue>) -> Result<(), Ended> {
+        let bytes = told.get().len().saturating_add(FRAME_BYTES);
         if let Some(room) = &self.room {
-            room.owe(told.get().len().saturating_add(FRAME_BYTES));
+            room.owe(bytes);
         }
-        self.sink.send(told).await.map_err(|_| Ended::Gone)
+        let sent = self.sink.send(told).await;
+        if let (Err(_), Some(room)) = (&sent, &self.room) {
+            room.forgive(bytes);
+        }
+        sent.map_err(|_| Ended::Gone)
     }
 }
 
@@ -375,6 +394,31 @@ fn broken(cause: impl std::fmt::Display) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_owed_for_a_notification_than_is_sent() {
+        let mut module = RpcModule::new(());
+        let registered = module.register_subscription(
+            SUBSCRIBE,
+            NOTIFICATION,
+            UNSUBSCRIBE,
+            |_, pending, _, _| async move {
+                let sink = pending.accept().await?;
+                sink.send(to_json_raw_value(&true)?).await?;
+                Ok::<_, SubscriptionError>(())
+            },
+        );
+        registered.unwrap();
+        let text = json!({ "jsonrpc": "2.0", "id": 1, "method": SUBSCRIBE }).to_string();
+        let (_, mut told) = module.raw_json_request(&text, 1).await.unwrap();
+        let message = told.recv().await.unwrap();
+        let mut message: Value = serde_json::from_str(message.get()).unwrap();
+        assert_eq!(message["params"]["result"].take(), true, "{message}");
+        // The least that there can be.
+        message["params"]["subscription"] = json!("");
+        let bytes = message.to_string().len() - "null".len();
+        assert_eq!(bytes, FRAME_BYTES, "{message}");
+    }
 
     #[test]
     fn receipts_are_of_all_transactions_or_of_those_that_are_named() {

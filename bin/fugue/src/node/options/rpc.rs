@@ -77,7 +77,7 @@ pub(in crate::node) struct Rpc {
     pool_mib: u32,
     /// Blocks below the newest durable one of which there are proofs and witnesses
     #[arg(id = "rpc.eth-proof-window", long, value_name = "BLOCKS", default_value_t = 100_000,
-          value_parser = value_parser!(u64).range(0..=1_000_000_000))]
+          value_parser = value_parser!(u64).range(1..=1_000_000_000))]
     proof_blocks: u64,
     /// Accounts and slots that changed since such a block, about a kilobyte each
     #[arg(id = "rpc.max-proof-changes", long, value_name = "COUNT", default_value_t = 200_000,
@@ -268,12 +268,18 @@ impl Rpc {
             ));
         }
         // The last call of a batch is begun, waits for its turn, and takes its time.
-        let busy = self.batch_seconds + 2 * self.call_seconds;
-        if self.idle_seconds <= busy {
-            let idle = self.idle_seconds;
+        let (idle, call) = (self.idle_seconds, self.call_seconds);
+        let last_calls = [
+            (2 * call, " and --rpc.evmtimeout"),
+            (call + self.trace_seconds, ", --rpc.evmtimeout and --rpc.trace-timeout"),
+            // It is sent, it waits, and the receipt is made.
+            (4 * call + self.sync_seconds, ", --rpc.evmtimeout and --rpc.txsync.maxtimeout"),
+        ];
+        let busy = last_calls.map(|(seconds, flags)| (self.batch_seconds + seconds, flags));
+        if let Some((busy, flags)) = busy.into_iter().find(|(busy, _)| idle <= *busy) {
             faults.push(format!(
                 "--rpc.idle-timeout: {idle} s are over before a batch is, which may take {busy} s \
-                 by --rpc.batch-timeout and --rpc.evmtimeout"
+                 by --rpc.batch-timeout{flags}"
             ));
         }
         faults
@@ -407,7 +413,7 @@ mod tests {
 
     #[test]
     fn bounds_that_do_not_go_together_are_named() {
-        let cases: [(&[&str], [&str; 2]); 4] = [
+        let cases: [(&[&str], [&str; 2]); 6] = [
             (
                 &["--rpc.max-reading-calls=2", "--rpc.max-executing-calls=3"],
                 ["--rpc.max-executing-calls: 3", "the 2 of --rpc.max-reading-calls"],
@@ -423,6 +429,14 @@ mod tests {
             (
                 &["--rpc.evmtimeout=60"],
                 ["--rpc.idle-timeout: 120 s", "130 s by --rpc.batch-timeout and --rpc.evmtimeout"],
+            ),
+            (
+                &["--rpc.trace-timeout=105"],
+                ["--rpc.idle-timeout: 120 s", "120 s by --rpc.batch-timeout, --rpc.evmtimeout and"],
+            ),
+            (
+                &["--rpc.txsync.maxtimeout=90"],
+                ["--rpc.idle-timeout: 120 s", "and --rpc.txsync.maxtimeout"],
             ),
         ];
         for (arguments, flags) in cases {

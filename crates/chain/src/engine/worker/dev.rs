@@ -5,11 +5,12 @@ use crate::{
     ChainView, DevBlock, DevContent, Head, ImportError, StorageError,
     dev::Amendment,
     engine::{
-        BuildAttributes, EngineError, Forkchoice, PayloadId,
+        BuildAttributes, ChainEvent, EngineError, Forkchoice, PayloadId,
         builder::{Job, Wish},
         orphans::Orphans,
         pool,
     },
+    moved::{HeadMove, Moved},
 };
 use fugue_types::{B256, Header};
 use std::sync::Arc;
@@ -116,6 +117,8 @@ impl Worker {
     }
 
     fn go_back(&mut self, target: Head, state: Forkchoice) -> Result<(), ImportError> {
+        // Told when they have left the chain: then they cannot be read any more.
+        let moved = Moved::between(&self.chain, self.chain.head(), target);
         self.chain.rewind(target)?;
         self.snapshot = Arc::new(self.chain.store().snapshot()?);
         self.orphans = Orphans::new(self.options.orphans_max, self.options.orphan_bytes_max);
@@ -127,6 +130,8 @@ impl Worker {
         self.publish()?;
         let view = self.shared.view.read().clone();
         pool::reset(&self.shared.pool, &self.chain.spec, &view)?;
+        let told = || moved.map(|moved| HeadMove::of(&moved)).unwrap_or_default();
+        self.shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
         // What was sent after that block does not come back with a restart.
         self.shared.local.close(&self.shared.pool)
     }

@@ -84,6 +84,8 @@ impl Followed {
     /// If there are too many terms in all filters together.
     pub(crate) fn keep(self, live: &Live, limits: &Limits) -> Result<Wanted, ErrorObjectOwned> {
         let Self { place: _, filter, numbers } = self;
+        // Those of filters that nobody asks for are to be had.
+        live.filters.close_idle(limits);
         let terms = u32::try_from(filter.term_count()).unwrap_or(u32::MAX);
         let room = Arc::clone(&live.terms).try_acquire_many_owned(terms).map_err(|_| {
             let max = limits.terms_max;

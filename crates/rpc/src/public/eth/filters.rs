@@ -7,7 +7,7 @@
 //! A filter of transactions has its place in the feed of those.
 //!
 //! All servers of a node have the same filters. One that nobody asks for some minutes is closed;
-//! that is looked after whenever filters are asked, opened or closed.
+//! that is looked after whenever filters are asked, opened or closed, or logs are subscribed to.
 
 mod position;
 
@@ -24,6 +24,7 @@ use crate::{
         feed::Listener,
         json,
         live::PendingTx,
+        patience::Patience,
         wire,
     },
 };
@@ -73,6 +74,11 @@ impl Filters {
         open
     }
 
+    /// Closes those that were not.
+    pub(crate) fn close_idle(&self, limits: &Limits) {
+        drop(self.open(limits));
+    }
+
     /// Opens a filter. Gives its id.
     ///
     /// # Errors
@@ -105,7 +111,7 @@ impl Filters {
 /// `eth_newBlockFilter`.
 pub(crate) fn new_block_filter(context: &Context, args: Args) -> Answer {
     args.end()?;
-    let position = Position::at(context.view().head());
+    let position = Position::at_head(&context.view())?;
     context.live.filters.add(&context.limits, Filter::Blocks(position))
 }
 
@@ -115,7 +121,7 @@ pub(crate) fn new_filter(context: &Context, mut args: Args) -> Answer {
     args.end()?;
     let place = followed.place.clone();
     let wanted = Box::new(followed.keep(&context.live, &context.limits)?);
-    let position = Position::at(context.view().head());
+    let position = Position::at_head(&context.view())?;
     context.live.filters.add(&context.limits, Filter::Logs { wanted, place, position })
 }
 
@@ -171,12 +177,26 @@ fn alone(filter: &Mutex<Filter>) -> Result<MutexGuard<'_, Filter>, ErrorObjectOw
     }
 }
 
+/// Whether a call goes on after so many steps. One that takes too long tells what it has come to:
+/// its caller asks again, and must not begin at the same place then.
+///
+/// # Errors
+/// If the call is to be given up.
+fn goes_on(patience: &Patience, steps: u64) -> Result<bool, ErrorObjectOwned> {
+    if steps > 0 && !patience.is_gone() {
+        return Ok(patience.goes_on());
+    }
+    patience.check().map(|()| true)
+}
+
 /// Hashes of the blocks that joined the chain, lowest first. What is too much for one answer comes
 /// with the next one; the position moves only if there is an answer.
 fn new_blocks(context: &Context, position: &mut Position) -> Answer {
     let (view, mut at, mut hashes) = (context.view(), position.clone(), Vec::new());
-    for _ in 0..context.limits.log_blocks_max {
-        context.patience.check()?;
+    for steps in 0..context.limits.log_blocks_max {
+        if !goes_on(&context.patience, steps)? {
+            break;
+        }
         match at.step(&view)? {
             None => break,
             Some(Step::Left(_)) => {}
@@ -194,8 +214,10 @@ fn new_logs(context: &Context, wanted: &Wanted, position: &mut Position) -> Answ
     let Limits { log_blocks_max, logs_max, log_bytes_max, .. } = context.limits;
     let (view, mut at) = (context.view(), position.clone());
     let (mut logs, mut bytes) = (Vec::new(), 0_usize);
-    for _ in 0..log_blocks_max {
-        context.patience.check()?;
+    for steps in 0..log_blocks_max {
+        if !goes_on(&context.patience, steps)? {
+            break;
+        }
         let (hash, change) = match at.step(&view)? {
             None => break,
             Some(Step::Left(hash)) => (hash, Change::Left),
@@ -215,7 +237,8 @@ fn new_logs(context: &Context, wanted: &Wanted, position: &mut Position) -> Answ
 }
 
 /// Those of one block. Nothing can be told of a block that left the chain so long ago that it is
-/// forgotten.
+/// forgotten; one that joined it and has lost its receipts is an error, as half an answer looks
+/// like a whole one.
 fn logs_of(
     view: &ChainView,
     wanted: &Wanted,
@@ -223,7 +246,11 @@ fn logs_of(
     change: Change,
 ) -> Result<Vec<WireLog>, ErrorObjectOwned> {
     let block = view.moved_block(hash).map_err(error::of_chain)?;
-    Ok(block.map_or_else(Vec::new, |block| wanted.logs(&block, view.spec(), change)))
+    let Some(block) = block else { return Ok(Vec::new()) };
+    if change == Change::Joined && block.receipts().is_none() {
+        view.receipts(block.header().number).map_err(error::of_chain)?;
+    }
+    Ok(wanted.logs(&block, view.spec(), change))
 }
 
 /// Transactions that became executable. Of more than the feed keeps these are the last.
@@ -246,13 +273,16 @@ fn new_txs(txs: &mut Listener<Arc<PendingTx>>, is_full: bool) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::public::feed::{Feed, FeedBounds};
+    use crate::public::{
+        error::REFUSED,
+        feed::{Feed, FeedBounds},
+    };
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_primitives::Signature;
     use fugue_chain::Head;
     use fugue_types::{Address, Transaction};
     use serde_json::json as object;
-    use std::time::Duration;
+    use std::{sync::atomic::AtomicBool, time::Duration};
 
     fn limits() -> Limits {
         Limits { filters_max: 2, ..Limits::default() }
@@ -289,6 +319,19 @@ mod tests {
         assert!(filters.ask(&idle, ids[0]).is_err());
         assert!(filters.ask(&limits, ids[1]).is_err());
         filters.add(&limits, blocks()).expect("room");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_told_as_far_as_it_has_come() {
+        let (hour, over) = (Duration::from_secs(3_600), Duration::ZERO);
+        let after = |time_max, is_gone, steps| {
+            let patience = Patience::new(time_max, Arc::new(AtomicBool::new(is_gone)));
+            goes_on(&patience, steps).map_err(|error| error.code())
+        };
+        assert_eq!([after(hour, false, 0), after(hour, false, 1)], [Ok(true); 2]);
+        assert_eq!([after(over, false, 0), after(over, false, 1)], [Err(REFUSED), Ok(false)]);
+        // Nobody would hear it.
+        assert_eq!([after(hour, true, 0), after(hour, true, 1)], [Err(REFUSED); 2]);
     }
 
     #[test]

@@ -42,6 +42,21 @@ impl Position {
         Self { last: head, below: VecDeque::new() }
     }
 
+    /// At the head of a view, with the way down from there.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn at_head(view: &ChainView) -> Result<Self, ErrorObjectOwned> {
+        let mut position = Self::at(view.head());
+        let last = position.last.number;
+        for number in last.saturating_sub(TRAIL_MAX as u64)..last {
+            let found = view.header(number).map_err(error::of_chain)?;
+            let (hash, _) = found.ok_or_else(error::block_not_found)?;
+            position.below.push_back(Head { number, hash });
+        }
+        Ok(position)
+    }
+
     /// Goes one step towards the head of a view; `None` if it is there.
     ///
     /// # Errors
@@ -72,8 +87,8 @@ impl Position {
 /// in its parent's place: what joined the chain below that cannot be told.
 fn parent_of(view: &ChainView, block: Head) -> Result<Head, ErrorObjectOwned> {
     let number = block.number.saturating_sub(1);
-    if let Some(viewed) = view.block_by_hash(block.hash).map_err(error::of_chain)? {
-        return Ok(Head { number, hash: viewed.header.parent_hash });
+    if let Some(header) = view.header_by_hash(block.hash).map_err(error::of_chain)? {
+        return Ok(Head { number, hash: header.parent_hash });
     }
     let number = number.min(view.head().number);
     let found = view.header(number).map_err(error::of_chain)?;
