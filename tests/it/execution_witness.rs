@@ -190,7 +190,7 @@ fn a_witness_that_is_given_up_or_out_of_reach_is_not_given() {
     let view = node.view();
     let near = Reach { blocks_max: 1, ..FAR };
     let told = view.execution_witness(1, &near).unwrap_err().to_string();
-    assert!(told.contains("proofs go back 1 blocks"), "{told}");
+    assert!(told.contains("state roots go back 1 blocks"), "{told}");
     let enough = || -> Result<(), String> { Err("enough".to_owned()) };
     let given_up = Reach { check: &enough, ..FAR };
     let told = view.execution_witness(MODERN.head().number, &given_up).unwrap_err().to_string();

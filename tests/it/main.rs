@@ -39,6 +39,7 @@ mod execution_witness;
 mod extremes;
 mod log_index;
 mod rpc_explain;
+mod rpc_questions;
 mod rpc_subscriptions;
 mod rpc_traces;
 mod rules_fuzz;

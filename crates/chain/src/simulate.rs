@@ -12,13 +12,14 @@ use alloy_consensus::{
 use alloy_primitives::Signature;
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::{
-    Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache,
+    Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, MoveError,
 };
-use fugue_executor::{BlockError, Simulation};
+use fugue_executor::{BlockError, Simulation, SimulationEnd};
 use fugue_state::{Account, AssumedAccount, Stack, StateDiff, StateError, StateView};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock,
     Transaction, TransactionTrait, TxGas, TxKind, TxResult, TxType, Typed2718, U256, Withdrawals,
+    keccak256,
 };
 use fugue_validation::{child_base_fee, child_excess_blob_gas, logs_bloom, receipts_root};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub const SIMULATED_BLOCKS_MAX: u64 = 256;
 /// Seconds from one block to the next where nothing else is said. Source: execution-apis,
 /// `eth_simulateV1`.
 const BLOCK_TIME: u64 = 12;
+/// Bytes of a log in memory beside its data, about: address, topics, and place.
+const LOG_BYTES: usize = 300;
 
 /// A block to simulate; what is `None` follows from the block before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct SimulatedCall {
 pub struct SimulateOptions {
     /// Gas of all messages together.
     pub gas_max: u64,
+    /// Bytes that all messages together give back and log.
+    pub output_bytes_max: usize,
     /// Messages must keep the rules for transactions: nonce and base fee.
     pub validates: bool,
     /// Transfers of ether are among the logs.
@@ -147,6 +152,12 @@ pub enum SimulateError {
         /// Why.
         error: CallError,
     },
+    /// The messages give back and log more than they may.
+    #[error("the calls return and log more than {0} bytes, the most: simulate fewer of them")]
+    TooLarge(usize),
+    /// A precompiled contract cannot be moved as it is assumed.
+    #[error(transparent)]
+    Move(#[from] MoveError),
     /// The block was not opened or closed.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -170,14 +181,15 @@ pub fn simulate(
     options: SimulateOptions,
 ) -> Result<Vec<Simulated>, SimulateError> {
     let (mut parent_hash, mut parent) = (base.0, base.1.clone());
-    let mut gas_left = options.gas_max;
+    let SimulateOptions { gas_max, output_bytes_max, .. } = options;
+    let mut left = Left { gas: gas_max, output_bytes: output_bytes_max };
     let (mut diffs, mut hashes, mut simulated) = (Vec::new(), BTreeMap::new(), Vec::new());
     for block in in_order(&parent, blocks)? {
         let below = WithHashes { view, hashes: &hashes };
         let state = Stack::new(&diffs, &below);
         let header = draft(spec, &block, parent_hash, &parent, options);
         let place = Place { rules: &spec.rules(&header), codes, view: &state, options };
-        let (done, diff) = place.run(block, header, &mut root, &mut gas_left)?;
+        let (done, diff) = place.run(block, header, &mut root, &mut left)?;
         parent_hash = done.block.hash();
         parent = done.block.block().header.clone();
         hashes.insert(parent.number, parent_hash);
@@ -239,10 +251,15 @@ fn draft(
         beneficiary: block.fee_recipient.unwrap_or(parent.beneficiary),
         gas_limit: block.gas_limit.unwrap_or(parent.gas_limit),
         mix_hash: block.prev_randao.unwrap_or_default(),
-        difficulty: block.difficulty.unwrap_or(parent.difficulty),
+        difficulty: parent.difficulty,
         ..Header::default()
     };
-    let (rules, parent_rules) = (spec.rules(&header), spec.rules(parent));
+    let parent_rules = spec.rules(parent);
+    // After the merge a block has none, and one that is assumed does not undo it.
+    if !parent_rules.has(Fork::Paris) {
+        header.difficulty = block.difficulty.unwrap_or(parent.difficulty);
+    }
+    let rules = spec.rules(&header);
     if rules.has(Fork::Paris) {
         header.difficulty = U256::ZERO;
     }
@@ -258,7 +275,34 @@ fn draft(
         header.excess_blob_gas = Some(excess);
         header.parent_beacon_block_root = Some(block.beacon_root.unwrap_or_default());
     }
+    if rules.has(Fork::Amsterdam) {
+        let slots = (timestamp.saturating_sub(parent.timestamp) / BLOCK_TIME).max(1);
+        header.slot_number = Some(parent.slot_number.unwrap_or_default().saturating_add(slots));
+    }
     header
+}
+
+/// What the messages that are still to come may take.
+struct Left {
+    gas: u64,
+    output_bytes: usize,
+}
+
+impl Left {
+    /// Takes off what a message took.
+    fn take(
+        &mut self,
+        outcome: &CallOutcome,
+        logs: &[(u64, Log)],
+        options: SimulateOptions,
+    ) -> Result<(), SimulateError> {
+        self.gas = self.gas.saturating_sub(outcome.gas_used);
+        let logged = logs.iter().map(|(_, log)| log.data.data.len().saturating_add(LOG_BYTES));
+        let bytes = logged.fold(outcome.output.len(), usize::saturating_add);
+        let left = self.output_bytes.checked_sub(bytes);
+        self.output_bytes = left.ok_or(SimulateError::TooLarge(options.output_bytes_max))?;
+        Ok(())
+    }
 }
 
 /// Where a block is run.
@@ -275,28 +319,29 @@ impl Place<'_> {
         block: SimulatedBlock,
         mut header: Header,
         root: &mut impl FnMut(&StateDiff) -> Result<B256, ImportError>,
-        gas_left: &mut u64,
+        left: &mut Left,
     ) -> Result<(Simulated, StateDiff), SimulateError> {
         let Self { rules, codes, view, options } = *self;
         let SimulatedBlock { accounts, assumed, calls, withdrawals, .. } = block;
         let base_fee = if options.validates { BaseFee::Kept } else { BaseFee::Waived };
         let checks = Checks { nonce: options.validates, base_fee, gas_cap: false };
         let has_transfers = options.traces_transfers;
+        assumed.check(rules)?;
         let mut open =
             Simulation::open(rules, &header, codes, view, &accounts, &assumed, has_transfers)?;
         let (mut transactions, mut senders) = (Vec::new(), Vec::new());
         let (mut outcomes, mut results) = (Vec::new(), Vec::new());
-        let mut gas_used = 0_u64;
+        let mut counted = TxGas::default();
         for (index, call) in calls.into_iter().enumerate() {
             let failed = |error| SimulateError::Call { number: header.number, index, error };
             let SimulatedCall { mut request, gas, nonce } = call;
-            let available = header.gas_limit.saturating_sub(gas_used);
+            let (used, limit) = (of_block(rules, counted), header.gas_limit);
+            let available = limit.saturating_sub(used);
             let gas = gas.unwrap_or(available);
             if gas > available {
-                let (used, limit) = (gas_used, header.gas_limit);
                 return Err(SimulateError::GasLimit { used, limit, gas });
             }
-            request.gas = gas.min(*gas_left);
+            request.gas = gas.min(left.gas);
             let expected = open.nonce(request.from).map_err(|error| failed(error.into()))?;
             request.nonce = nonce.unwrap_or(expected);
             if options.validates {
@@ -308,18 +353,23 @@ impl Place<'_> {
                 request.price = if rules.has(Fork::London) { newest } else { CallPrice::Fixed(0) };
             }
             let (outcome, logs) = open.send(&request, checks).map_err(failed)?;
-            *gas_left = gas_left.saturating_sub(outcome.gas_used);
-            gas_used = gas_used.saturating_add(outcome.gas_used);
+            left.take(&outcome, &logs, options)?;
             let tx = unsigned(&request, rules.chain_id);
-            results.push(result(&tx, &outcome));
+            let result = result(&tx, &outcome);
+            let TxGas { used, regular, state } = result.gas;
+            counted.used = counted.used.saturating_add(used);
+            counted.regular = counted.regular.saturating_add(regular);
+            counted.state = counted.state.saturating_add(state);
+            results.push(result);
             senders.push(request.from);
             transactions.push(tx);
             outcomes.push((outcome, logs));
         }
         let withdrawals = rules.has(Fork::Shanghai).then(|| withdrawals.unwrap_or_default());
-        let (diff, requests) = open.close(withdrawals.as_ref(), &results)?;
+        let closed = open.close(withdrawals.as_ref(), &results)?;
+        let SimulationEnd { diff, requests, access_list } = closed;
         let receipts = receipts(&results);
-        header.gas_used = gas_used;
+        header.gas_used = of_block(rules, counted);
         header.state_root = root(&diff)?;
         header.transactions_root = calculate_transaction_root(&transactions);
         header.receipts_root = receipts_root(&receipts);
@@ -329,6 +379,7 @@ impl Place<'_> {
             false => calculate_withdrawals_root(all),
         });
         header.requests_hash = requests.map(|requests| requests.requests_hash());
+        header.block_access_list_hash = access_list.map(|list| keccak256(alloy_rlp::encode(list)));
         if rules.has(Fork::Cancun) {
             let blob_gas = transactions.iter().filter_map(TransactionTrait::blob_gas_used);
             header.blob_gas_used = Some(blob_gas.sum());
@@ -337,6 +388,13 @@ impl Place<'_> {
         let block = SealedBlock::seal(Block { header, body });
         Ok((Simulated { block, senders, outcomes }, diff))
     }
+}
+
+/// Gas of a block whose transactions have this in all: from Amsterdam on, of the dimension that has
+/// more. Source: EIP-8037.
+fn of_block(rules: &Rules, gas: TxGas) -> u64 {
+    let TxGas { used, regular, state } = gas;
+    if rules.has(Fork::Amsterdam) { regular.max(state) } else { used }
 }
 
 /// Source: EIP-2681, and what leading clients look at first.
@@ -357,11 +415,12 @@ fn receipts(results: &[TxResult]) -> Vec<ReceiptEnvelope> {
 }
 
 fn result(tx: &Transaction, outcome: &CallOutcome) -> TxResult {
-    let CallOutcome { status, gas_used, output, logs, created, .. } = outcome.clone();
+    let CallOutcome { status, gas_used, gas_regular, gas_state, output, logs, created, .. } =
+        outcome.clone();
     TxResult {
         tx_type: TxType::try_from(tx.ty()).unwrap_or(TxType::Legacy),
         status,
-        gas: TxGas { used: gas_used, regular: gas_used, state: 0 },
+        gas: TxGas { used: gas_used, regular: gas_regular, state: gas_state },
         logs,
         output,
         created,

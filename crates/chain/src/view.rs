@@ -6,9 +6,8 @@ mod witness;
 
 use crate::{Head, ImportError, chain::header_of, moved::MovedBlock};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, Stack, StateDiff, StateError, StateView};
-use fugue_storage::{BlockRecord, CheckedNodes, LogTerms, Snapshot};
-use fugue_trie::HashedDiff;
+use fugue_state::{Account, Stack, StateError, StateView};
+use fugue_storage::{BlockRecord, LogTerms, Snapshot};
 use fugue_types::{
     Address, B256, B256Map, Block, BlockBody, Bytes, Header, ReceiptEnvelope, RecoveredBlock,
     SealedBlock, SenderCount, U256,
@@ -63,7 +62,7 @@ pub struct ChainView {
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
-    /// What proofs of the newest blocks go by.
+    /// What proofs and state roots of the newest blocks go by.
     kept: KeptTries,
 }
 
@@ -279,31 +278,6 @@ impl ChainView {
         let count = usize::try_from(number - self.base).unwrap_or(usize::MAX);
         let above = &self.above[..count.min(self.above.len())];
         Ok(Some(call(&StateAbove::new(above, &below))))
-    }
-
-    /// Calls with what gives the state root after one more change, the first one from the state
-    /// after a block of the head's chain. `None` above the head.
-    ///
-    /// # Errors
-    /// As [`ChainView::with_state`].
-    pub fn with_roots<T>(
-        &self,
-        number: u64,
-        call: impl FnOnce(&mut dyn FnMut(&StateDiff) -> Result<B256, ImportError>) -> T,
-    ) -> Result<Option<T>, ImportError> {
-        if number > self.head.number {
-            return Ok(None);
-        }
-        let source = CheckedNodes(&self.snapshot);
-        let mut tries = self.snapshot.tries_at(number.min(self.base))?;
-        let count = usize::try_from(number.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        for record in self.above.iter().take(count) {
-            tries.apply(&source, &HashedDiff::from(&record.diff), None)?;
-        }
-        Ok(Some(call(&mut |diff| {
-            tries.apply(&source, &HashedDiff::from(diff), None)?;
-            Ok(tries.root())
-        })))
     }
 
     /// What a build on a block needs: the snapshot, and the blocks above it up to that one.

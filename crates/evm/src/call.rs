@@ -5,15 +5,15 @@
 //! sender is a person (EIP-3607) is asked for.
 
 use crate::{
-    BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, FeePayment,
-    InvalidTx, Kernel, StateReader, ViewReader,
+    CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, FeePayment, InvalidTx,
+    Kernel, StateReader, ViewReader, precompiles,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_state::StateView;
 use fugue_types::{Address, Header, U256};
 use revm::{
     context_interface::{result::InvalidTransaction, transaction::AccessList},
-    primitives::eip7825::TX_GAS_LIMIT_CAP,
+    primitives::{eip4844::GAS_PER_BLOB, eip7825::TX_GAS_LIMIT_CAP},
 };
 use revm_inspectors::access_list::AccessListInspector;
 
@@ -68,7 +68,7 @@ pub fn access_list(
     loop {
         request.access_list = Some(list.clone());
         let mut kernel = place.kernel(AccessListInspector::new(given.clone()));
-        let outcome = kernel.send_inspected(&request, checks(false))?;
+        let outcome = kernel.send_inspected(&request, Checks::QUESTION)?;
         let found = kernel.into_inspector().into_access_list();
         runs += 1;
         // What it touches may depend on what is warm, by the gas that is left.
@@ -152,8 +152,20 @@ impl std::fmt::Debug for Place<'_> {
 pub struct Assumed {
     /// Wei for a unit of blob gas.
     pub blob_base_fee: Option<u128>,
-    /// Precompiled contracts that are elsewhere, or not there.
+    /// Precompiled contracts that are elsewhere, or not there; accounts without one are passed
+    /// over. Everything of which the question assumes anything is here.
     pub precompiles: Vec<(Address, Option<Address>)>,
+}
+
+/// A precompiled contract that cannot be moved as a question assumes it. In the words of geth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MoveError {
+    /// There is none.
+    #[error("account {0} is not a precompile")]
+    NotThere(Address),
+    /// Something else is assumed of where it would go.
+    #[error("account {0} is already overridden")]
+    Taken(Address),
 }
 
 impl Place<'_> {
@@ -170,7 +182,11 @@ impl Place<'_> {
             return Ok(gas);
         }
         let balance = self.view.account(request.from)?.unwrap_or_default().balance;
-        let funds = balance.saturating_sub(request.value);
+        // Who cannot even pay the value is told so when the message is tried.
+        let Some(funds) = balance.checked_sub(request.value) else { return Ok(gas) };
+        let blob_gas = GAS_PER_BLOB.saturating_mul(request.blob_hashes.len() as u64);
+        let blob_price = request.max_fee_per_blob_gas.unwrap_or_default();
+        let funds = funds.saturating_sub(U256::from(blob_price) * U256::from(blob_gas));
         let affordable: u64 = (funds / U256::from(price)).saturating_to();
         Ok(gas.min(affordable))
     }
@@ -202,7 +218,7 @@ impl Place<'_> {
     }
 
     fn run(&self, request: &CallRequest, gas_cap: bool) -> Result<CallOutcome, CallError> {
-        self.kernel(()).send(request, checks(gas_cap))
+        self.kernel(()).send(request, Checks { gas_cap, ..Checks::QUESTION })
     }
 
     pub(crate) fn kernel<I>(&self, inspector: I) -> Kernel<'_, ViewReader<&dyn StateView>, I> {
@@ -214,12 +230,24 @@ impl Place<'_> {
     }
 }
 
-/// What is asked of a message that is a question.
-pub(crate) const fn checks(gas_cap: bool) -> Checks {
-    Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap }
-}
-
 impl Assumed {
+    /// Whether precompiled contracts can be moved like this where these rules hold.
+    ///
+    /// # Errors
+    /// [`MoveError`].
+    pub fn check(&self, rules: &Rules) -> Result<(), MoveError> {
+        let moved = self.precompiles.iter().filter_map(|(from, to)| Some((*from, (*to)?)));
+        for (from, to) in moved {
+            if !precompiles(rules).values().any(|address| *address == from) {
+                return Err(MoveError::NotThere(from));
+            }
+            if self.precompiles.iter().any(|(assumed, _)| *assumed == to) {
+                return Err(MoveError::Taken(to));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes an EVM act on it.
     pub fn lay_on<R: StateReader, I>(&self, kernel: &mut Kernel<'_, R, I>) {
         for (from, to) in &self.precompiles {

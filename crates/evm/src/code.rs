@@ -6,9 +6,11 @@ use revm::bytecode::Bytecode;
 
 /// Shards, so that workers rarely meet.
 const SHARDS: usize = 16;
-/// Codes kept in one shard; a full shard starts anew. At most 24 KiB of code and as much analysis
-/// each: about 200 MiB in all.
+/// Codes kept in one shard; a full shard starts anew. With their analysis about 300 MiB in all.
 const SHARD_CODES_MAX: usize = 256;
+/// Bytes of a code that is kept: more than any that was deployed (EIP-170, EIP-7954). A question
+/// may assume larger ones, as many as it likes.
+const CODE_BYTES_MAX: usize = 64 * 1024;
 
 /// Analysed codes by their keccak256. Content-addressed: an entry is right in every state.
 #[derive(Debug, Default)]
@@ -48,8 +50,12 @@ impl CodeCache {
         Ok(code)
     }
 
-    /// Keeps a code that was just deployed. `hash` is its keccak256.
+    /// Keeps a code, as one that was just deployed, if it is not too large. `hash` is its
+    /// keccak256.
     pub(crate) fn insert(&self, hash: B256, code: Bytecode) {
+        if code.len() > CODE_BYTES_MAX {
+            return;
+        }
         let mut shard = self.shard(hash).write();
         if shard.len() >= SHARD_CODES_MAX {
             shard.clear();
@@ -59,5 +65,24 @@ impl CodeCache {
 
     fn shard(&self, hash: B256) -> &RwLock<B256Map<Bytecode>> {
         &self.shards[usize::from(hash[0]) % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::keccak256;
+    use std::convert::Infallible;
+
+    #[test]
+    fn what_is_too_large_to_have_been_deployed_is_run_and_not_kept() {
+        let cache = CodeCache::new();
+        for (size, is_kept) in [(CODE_BYTES_MAX, true), (CODE_BYTES_MAX + 1, false)] {
+            let code = Bytes::from(vec![0; size]);
+            let hash = keccak256(&code);
+            let Ok(found) = cache.get(hash, || Ok::<_, Infallible>(code));
+            assert_eq!(found.len(), size);
+            assert_eq!(cache.shard(hash).read().contains_key(&hash), is_kept, "{size}");
+        }
     }
 }

@@ -63,6 +63,8 @@ pub struct Kernel<'c, R: StateReader, I = ()> {
     pub(crate) machine: Machine<'c, R, I>,
     pub(crate) phases: Phases<'c, R, I>,
     pub(crate) chain_id: u64,
+    /// Base fee and blob base fee of the block, in wei, whatever was waived for one message.
+    pub(crate) base_fees: (u64, u128),
     clears_empty_accounts: bool,
     lists_accesses: bool,
     system_call_gas: Option<u64>,
@@ -97,10 +99,15 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         inspector: I,
     ) -> Self {
         let database = LoggedDatabase { reader, codes, log: ReadLog::default() };
+        let machine = Machine::inspected(rules, header, database, inspector);
+        let block = &machine.inner.ctx.block;
+        let blob_base_fee = block.blob_excess_gas_and_price.map(|blobs| blobs.blob_gasprice);
+        let base_fees = (block.basefee, blob_base_fee.unwrap_or_default());
         Self {
-            machine: Machine::inspected(rules, header, database, inspector),
+            machine,
             phases: Phases::new(fees),
             chain_id: rules.chain_id,
+            base_fees,
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
             lists_accesses: rules.has(Fork::Amsterdam),
             system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),

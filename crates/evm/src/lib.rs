@@ -26,7 +26,7 @@ mod transaction;
 mod transfers;
 
 pub use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
-pub use call::{Assumed, EstimateError, Place, access_list, call, estimate_gas};
+pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, estimate_gas};
 pub use code::CodeCache;
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};

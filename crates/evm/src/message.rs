@@ -78,6 +78,11 @@ pub struct Checks {
     pub gas_cap: bool,
 }
 
+impl Checks {
+    /// Those that a question keeps.
+    pub const QUESTION: Self = Self { nonce: false, base_fee: BaseFee::Zero, gas_cap: false };
+}
+
 /// What is demanded for gas of a message that offers nothing. Others must offer the base fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseFee {
@@ -98,6 +103,11 @@ pub struct CallOutcome {
     pub gas_used: u64,
     /// The same before refunds: what it must have at least.
     pub gas_spent: u64,
+    /// What a block counts of it in the regular dimension, from Amsterdam on. Source: EIP-7778,
+    /// EIP-8037.
+    pub gas_regular: u64,
+    /// The same in the state dimension. Source: EIP-8037.
+    pub gas_state: u64,
     /// Return or revert data; for a creation the code.
     pub output: Bytes,
     /// Logs in the order of emission.
@@ -154,15 +164,15 @@ impl<R: StateReader<Error = StateError>, I> Kernel<'_, R, I> {
         cfg.tx_gas_limit_cap = if checks.gas_cap { None } else { Some(u64::MAX) };
         let is_free = request.is_free();
         cfg.disable_base_fee = is_free && checks.base_fee != BaseFee::Kept;
-        if is_free && checks.base_fee == BaseFee::Zero {
-            block.basefee = 0;
-        }
-        if checks.base_fee != BaseFee::Kept
+        let has_no_base_fee = is_free && checks.base_fee == BaseFee::Zero;
+        let has_no_blob_fee = checks.base_fee != BaseFee::Kept
             && request.max_fee_per_blob_gas.is_none()
-            && !request.blob_hashes.is_empty()
-            && let Some(blobs) = &mut block.blob_excess_gas_and_price
-        {
-            blobs.blob_gasprice = 0;
+            && !request.blob_hashes.is_empty();
+        // What was waived for the message before is asked for again.
+        let (base_fee, blob_base_fee) = self.base_fees;
+        block.basefee = if has_no_base_fee { 0 } else { base_fee };
+        if let Some(blobs) = &mut block.blob_excess_gas_and_price {
+            blobs.blob_gasprice = if has_no_blob_fee { 0 } else { blob_base_fee };
         }
         inner.ctx.set_tx(tx);
         Ok(())
@@ -199,6 +209,7 @@ impl<R: StateReader, I> Kernel<'_, R, I> {
 
     /// Wei for a unit of blob gas, in place of what the header says.
     pub fn set_blob_base_fee(&mut self, price: u128) {
+        self.base_fees.1 = price;
         if let Some(blobs) = &mut self.machine.inner.ctx.block.blob_excess_gas_and_price {
             blobs.blob_gasprice = price;
         }
@@ -285,6 +296,7 @@ pub(crate) fn to_error(error: EVMError<ReadFault<StateError>>) -> CallError {
 fn to_outcome(result: ExecutionResult) -> CallOutcome {
     let gas = *result.gas();
     let (gas_used, gas_spent) = (gas.tx_gas_used(), gas.total_gas_spent().max(gas.floor_gas()));
+    let (gas_regular, gas_state) = (gas.block_regular_gas_used(), gas.block_state_gas_used());
     let created = result.created_address();
     let mut lacked_gas = false;
     let (status, logs, output) = match result {
@@ -297,5 +309,15 @@ fn to_outcome(result: ExecutionResult) -> CallOutcome {
             (TxStatus::Halt(format!("{reason:?}")), Vec::new(), Bytes::new())
         }
     };
-    CallOutcome { status, gas_used, gas_spent, output, logs, lacked_gas, created }
+    CallOutcome {
+        status,
+        gas_used,
+        gas_spent,
+        gas_regular,
+        gas_state,
+        output,
+        logs,
+        lacked_gas,
+        created,
+    }
 }

@@ -45,4 +45,4 @@ pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
 pub use replay::Replay;
-pub use simulation::Simulation;
+pub use simulation::{Simulation, SimulationEnd};

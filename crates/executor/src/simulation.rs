@@ -2,15 +2,16 @@
 
 use crate::{
     BlockError, Scope,
+    access_list::AccessList,
     frame::{self, Frame},
 };
-use fugue_chainspec::Rules;
+use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
     Assumed, CallError, CallOutcome, CallRequest, Checks, CodeCache, Kernel, TransferLogs,
     ViewReader,
 };
 use fugue_state::{AssumedAccount, Overlay, StateDiff, StateError, StateView, assumed_diff};
-use fugue_types::{Address, Header, Log, Requests, TxResult, Withdrawals};
+use fugue_types::{Address, BlockAccessList, Header, Log, Requests, TxResult, Withdrawals};
 use std::collections::BTreeMap;
 
 /// A block that was opened, and takes messages.
@@ -19,6 +20,19 @@ pub struct Simulation<'c, 'v> {
     kernel: Kernel<'c, ViewReader<Overlay<'v>>, TransferLogs>,
     rules: &'v Rules,
     header: &'v Header,
+    /// From Amsterdam on.
+    access_list: Option<AccessList>,
+}
+
+/// What a block is found to be at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimulationEnd {
+    /// All that it changed, what was assumed included.
+    pub diff: StateDiff,
+    /// From Prague on.
+    pub requests: Option<Requests>,
+    /// From Amsterdam on. What was assumed is not in it.
+    pub access_list: Option<BlockAccessList>,
 }
 
 impl<'c, 'v> Simulation<'c, 'v> {
@@ -42,7 +56,8 @@ impl<'c, 'v> Simulation<'c, 'v> {
         let mut kernel = Kernel::with_logs(rules, header, codes, reader, has_transfers);
         assumed.lay_on(&mut kernel);
         frame::open(&mut kernel, rules, header)?;
-        let mut simulation = Self { kernel, rules, header };
+        let access_list = rules.has(Fork::Amsterdam).then(AccessList::default);
+        let mut simulation = Self { kernel, rules, header, access_list };
         simulation.take()?;
         Ok(simulation)
     }
@@ -90,28 +105,32 @@ impl<'c, 'v> Simulation<'c, 'v> {
         overlay.push(&diff).map_err(|error| CallError::Internal(error.to_string()))
     }
 
-    /// Closes the block. Gives all that it changed, what is assumed included, and the requests,
-    /// from Prague on. A system contract that is not there answers nothing.
+    /// Closes the block. A system contract that is not there answers nothing.
     ///
     /// # Errors
     /// [`BlockError`].
     pub fn close(
-        self,
+        mut self,
         withdrawals: Option<&Withdrawals>,
         results: &[TxResult],
-    ) -> Result<(StateDiff, Option<Requests>), BlockError> {
-        let Self { mut kernel, rules, header } = self;
-        let frame = Frame { header, ommers: &[], withdrawals };
-        let requests = frame::close(&mut kernel, rules, &frame, results, Scope::Recorded)?;
-        let (last, _) = kernel.take();
-        let mut overlay = kernel.into_reader().0;
-        overlay.push(&last)?;
-        Ok((overlay.into_diff(), requests))
+    ) -> Result<SimulationEnd, BlockError> {
+        let frame = Frame { header: self.header, ommers: &[], withdrawals };
+        let kernel = &mut self.kernel;
+        let requests = frame::close(kernel, self.rules, &frame, results, Scope::Recorded)?;
+        self.take()?;
+        let Self { kernel, access_list, .. } = self;
+        let diff = kernel.into_reader().0.into_diff();
+        let access_list = access_list.map(AccessList::into_list);
+        Ok(SimulationEnd { diff, requests, access_list })
     }
 
-    /// Moves the changes from the journal to the overlay.
+    /// Moves the changes from the journal to the overlay, as the next step of the block.
     fn take(&mut self) -> Result<(), BlockError> {
-        let (diff, _) = self.kernel.take();
-        Ok(self.kernel.reader_mut().0.push(&diff)?)
+        let (diff, reads) = self.kernel.take();
+        self.kernel.reader_mut().0.push(&diff)?;
+        match &mut self.access_list {
+            Some(list) => list.push(&reads, &diff),
+            None => Ok(()),
+        }
     }
 }

@@ -32,6 +32,7 @@ mod net;
 mod ots;
 mod overrides;
 pub(crate) mod patience;
+mod question;
 mod revert;
 pub(crate) mod rpc;
 pub(crate) mod subscriptions;
@@ -49,7 +50,7 @@ use dev::Dev;
 use fugue_chain::{ChainView, Engine, Reach};
 use fugue_evm::CodeCache;
 use fugue_state::{StateError, StateView};
-use fugue_types::B256;
+use fugue_types::{Address, B256};
 use jsonrpsee::{
     RpcModule,
     core::{JsonRawValue, RegisterMethodError, to_json_raw_value},
@@ -446,11 +447,26 @@ impl Context {
         let read = read.map_err(error::of_chain)?;
         read.ok_or_else(error::block_not_found)?.map_err(error::of_state)
     }
+
+    /// The nonce after the sender's transactions in the chain and in the pool.
+    fn next_nonce(&self, sender: Address) -> Result<u64, ErrorObjectOwned> {
+        let account = self.with_state(&BlockRef::default(), |state| state.account(sender))?;
+        let nonce = account.unwrap_or_default().nonce;
+        Ok(self.engine.pool().next_nonce(sender).map_or(nonce, |next| next.max(nonce)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_in_the_order_of_names() {
+        for table in METHODS {
+            let names: Vec<&str> = table.iter().map(|(name, ..)| *name).collect();
+            assert!(names.is_sorted(), "{names:?}");
+        }
+    }
 
     #[test]
     fn no_more_calls_wait_than_may() {

@@ -1,4 +1,5 @@
-//! The tries of a state that readers see, and proofs by them (EIP-1186).
+//! The tries of a state that readers see, proofs by them (EIP-1186), and state roots after changes
+//! that are only assumed.
 //!
 //! ```text
 //!           back, by history                 forth, by the changes of blocks
@@ -10,7 +11,7 @@
 
 use super::ChainView;
 use crate::ImportError;
-use fugue_state::{Account, Layer};
+use fugue_state::{Account, Layer, StateDiff};
 use fugue_storage::{NodesWhile, StorageError};
 use fugue_trie::{HashedDiff, StateTrie, TrieAccount, TrieError, TrieSource};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};
@@ -140,6 +141,36 @@ impl ChainView {
         })
     }
 
+    /// Calls with what gives the state root after one more change, the first one from the state
+    /// after a block of the head's chain. `None` above the head.
+    ///
+    /// Costs as much as a [`ChainView::proof`] of that state, and the changes themselves.
+    ///
+    /// # Errors
+    /// As [`ChainView::proof`]; so does what the call is given.
+    pub fn with_roots<T>(
+        &self,
+        number: u64,
+        reach: &Reach<'_>,
+        call: impl FnOnce(&mut dyn FnMut(&StateDiff) -> Result<B256, ImportError>) -> T,
+    ) -> Result<Option<T>, ImportError> {
+        let tries = self.with_tries(number, 0, reach, |tries, _| {
+            // Those that are kept are not changed: the changes are made in a copy.
+            let is_kept = number > self.base;
+            let blinded = StateTrie::new(tries.root());
+            Ok(if is_kept { tries.clone() } else { std::mem::replace(tries, blinded) })
+        })?;
+        let Some(mut tries) = tries else { return Ok(None) };
+        let check = || reach.checked();
+        let nodes = NodesWhile { snapshot: &self.snapshot, check: &check };
+        Ok(Some(call(&mut |diff| {
+            reach.checked()?;
+            let applied = tries.apply(&nodes, &HashedDiff::from(diff), None);
+            applied.map_err(|error| reach.told(error.into()))?;
+            Ok(tries.root())
+        })))
+    }
+
     /// Calls with the tries of the state after a block of the head's chain, to be read and not
     /// changed, and the source of what is blinded in them. `keys` says about how many keys are
     /// read. `None` above the head.
@@ -205,15 +236,15 @@ impl ChainView {
         if back > blocks_max {
             let oldest = durable.saturating_sub(blocks_max);
             return Err(given_up(format!(
-                "block {number} is {back} blocks below the newest durable one: proofs go back \
-                 {blocks_max} blocks, to block {oldest}"
+                "block {number} is {back} blocks below the newest durable one: proofs and state \
+                 roots go back {blocks_max} blocks, to block {oldest}"
             )));
         }
         let tries = self.snapshot.tries_at_while(number, &|changes| {
             if changes > changes_max {
                 return Err(StorageError::GivenUp(format!(
                     "more than {changes_max} accounts and slots changed since block {number}, the \
-                     most that proofs go back through: ask of a newer block"
+                     most that proofs and state roots go back through: ask of a newer block"
                 )));
             }
             reach.checked()

@@ -5,18 +5,15 @@
 //! reads is noted. The proofs of all of it are in the witness, and what a change of the tries needs
 //! beside them (`fugue_trie::WitnessNodes`). The root that comes out is the header's.
 
-use super::{ChainView, Reach, ViewedBlock};
+use super::{ChainView, Reach};
 use crate::{ImportError, error::Fault};
-use fugue_executor::{BlockOutcome, Execution, Executor, Mode, PreparedBlock, Scope};
+use fugue_executor::{BlockOutcome, Execution, Executor, Mode, Scope};
 use fugue_state::{Account, StateError, StateView};
 use fugue_storage::StorageError;
 use fugue_trie::{HashedDiff, StepsError, TrieError, WitnessNodes, step_through};
-use fugue_types::{Address, B256, Block, Bytes, SealedBlock, SenderCount, U256, keccak256};
+use fugue_types::{Address, B256, Bytes, U256, keccak256};
 use parking_lot::Mutex;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Headers of ancestors, at most: BLOCKHASH looks no further back. Source: Yellow Paper, appendix
 /// H.
@@ -67,7 +64,8 @@ impl ChainView {
         // Its own, with one thread and no codes: those that another block has read are not asked
         // of the state.
         let executor = Executor::new(1).map_err(internal)?;
-        let prepared = prepared(&executor, viewed)?;
+        let recovered = viewed.into_recovered().map_err(internal)?;
+        let prepared = executor.prepare_recovered(recovered).map_err(internal)?;
         let executed = self.with_state(before, |state| {
             let noted = Noted { state, reach, reads: Mutex::default() };
             let executed = executor.execute(Mode::Seq, &prepared, &rules, &noted, Scope::Block);
@@ -126,16 +124,6 @@ impl ChainView {
 
 fn internal(error: impl ToString) -> ImportError {
     ImportError::Internal(error.to_string())
-}
-
-/// A block that was judged when it was imported.
-fn prepared(executor: &Executor, viewed: ViewedBlock) -> Result<PreparedBlock, ImportError> {
-    let ViewedBlock { hash, header, body, senders } = viewed;
-    let sealed = SealedBlock::seal_as(Block { header, body }, hash).map_err(internal)?;
-    let checked = sealed.check(|_| Ok::<_, Infallible>(()));
-    let checked = checked.map_err(|_| internal("nothing is judged"))?;
-    let recovered = checked.recover(|_| Ok::<_, SenderCount>(senders)).map_err(internal)?;
-    executor.prepare_recovered(recovered).map_err(internal)
 }
 
 /// The state root after a block; everything on the way to it is then in the witness. Before

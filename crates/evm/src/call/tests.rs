@@ -1,9 +1,11 @@
 //! What a message as a question promises, on states of a few accounts.
 
 use super::*;
+use crate::BaseFee;
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::{B256, Bytes, KECCAK256_EMPTY, TxStatus, keccak256};
+use revm::context_interface::transaction::AccessListItem;
 
 const SENDER: Address = Address::repeat_byte(0xa1);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
@@ -165,4 +167,78 @@ fn a_message_may_pay_nothing_and_still_see_the_base_fee() {
     assert_eq!(seen(BaseFee::Waived).expect("runs").output, word(BASE_FEE));
     assert_eq!(seen(BaseFee::Zero).expect("runs").output, word(0));
     assert!(matches!(seen(BaseFee::Kept), Err(CallError::Invalid(_))));
+}
+
+#[test]
+fn what_is_waived_for_a_message_is_asked_of_the_next_one() {
+    let price = CallPrice::Fixed(u128::from(BASE_FEE));
+    let paid = CallRequest { price, ..request(CONTRACT) };
+    let seen = at(&state(RETURNS_BASE_FEE), &Assumed::default(), |place| {
+        let mut kernel = place.kernel(());
+        [request(CONTRACT), paid, request(CONTRACT)]
+            .map(|request| kernel.send(&request, Checks::QUESTION).expect("runs").output)
+    });
+    assert_eq!(seen, [word(0), word(BASE_FEE), word(0)]);
+}
+
+#[test]
+fn a_blob_base_fee_is_waived_for_one_message() {
+    // Returns what BLOBBASEFEE gives.
+    let (state, codes) = (state("4a60005260206000f3"), CodeCache::new());
+    let header = Header {
+        number: 1,
+        gas_limit: 50_000,
+        base_fee_per_gas: Some(BASE_FEE),
+        excess_blob_gas: Some(0),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, Fork::Cancun).rules(&header);
+    let assumed = &Assumed { blob_base_fee: Some(9), ..Assumed::default() };
+    let place = Place { rules: &rules, header: &header, codes: &codes, view: &state, assumed };
+    let mut kernel = place.kernel(());
+    let blobs = CallRequest { blob_hashes: vec![B256::repeat_byte(1)], ..request(CONTRACT) };
+    let seen = [blobs, request(CONTRACT)]
+        .map(|request| kernel.send(&request, Checks::QUESTION).expect("runs").output);
+    assert_eq!(seen, [word(0), word(9)]);
+}
+
+#[test]
+fn an_estimate_tells_who_cannot_pay_the_value() {
+    let price = CallPrice::Fixed(u128::from(BASE_FEE));
+    let rich = CallRequest { price, value: U256::from(1_000_001), ..request(CONTRACT) };
+    let told = estimated(STORES, &rich);
+    assert!(matches!(told, Err(EstimateError::Call(CallError::Invalid(_)))), "{told:?}");
+}
+
+#[test]
+fn an_access_list_keeps_what_was_given_and_is_charged_for() {
+    let other = AccessListItem { address: Address::repeat_byte(0xee), storage_keys: Vec::new() };
+    let own = AccessListItem { address: CONTRACT, storage_keys: vec![B256::ZERO] };
+    let given = |items: &[AccessListItem]| {
+        let request =
+            CallRequest { access_list: Some(AccessList(items.to_vec())), ..request(CONTRACT) };
+        at(&state(STORES), &Assumed::default(), |place| access_list(place, &request)).expect("runs")
+    };
+    let (list, without) = given(&[]);
+    assert_eq!(list.0, [own.clone()]);
+    // What is given twice, or is warm anyhow, is left out.
+    let sender = AccessListItem { address: SENDER, storage_keys: Vec::new() };
+    let (list, with) = given(&[other.clone(), sender, other.clone()]);
+    assert_eq!(list.0, [own, other]);
+    // Source: EIP-2930, 2,400 for an address.
+    assert_eq!(with.gas_used, without.gas_used + 2_400);
+}
+
+#[test]
+fn only_precompiled_contracts_move_and_only_to_where_nothing_is_assumed() {
+    let [identity, here, there] =
+        [Address::with_last_byte(4), Address::repeat_byte(0x44), Address::repeat_byte(0x55)];
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules_at(1, 1);
+    let check = |precompiles: &[(Address, Option<Address>)]| {
+        Assumed { precompiles: precompiles.to_vec(), ..Assumed::default() }.check(&rules)
+    };
+    assert_eq!(check(&[(here, None), (identity, Some(there))]), Ok(()));
+    assert_eq!(check(&[(here, Some(there))]), Err(MoveError::NotThere(here)));
+    assert_eq!(check(&[(identity, Some(here)), (here, None)]), Err(MoveError::Taken(here)));
+    assert_eq!(check(&[(identity, Some(identity))]), Err(MoveError::Taken(identity)));
 }

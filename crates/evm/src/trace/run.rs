@@ -1,7 +1,7 @@
 //! A run with an inspector, and with somebody who looks over its shoulder at what it keeps.
 
 use crate::{
-    Place, TraceBudget, TraceError, TraceSubject, ViewReader, call::checks, kernel::changes,
+    Checks, Place, TraceBudget, TraceError, TraceSubject, ViewReader, kernel::changes,
     machine::Ctx, message::to_error, trace::weights::Weights,
 };
 use fugue_chainspec::Fork;
@@ -48,7 +48,7 @@ pub(super) fn run<'a, I: Inspector<TraceCtx<'a>>>(
     let mut kernel = place.kernel(watch);
     match subject {
         TraceSubject::Tx(tx) => kernel.machine.inner.ctx.set_tx(tx.env.clone()),
-        TraceSubject::Message(request) => kernel.take_message(request, checks(false))?,
+        TraceSubject::Message(request) => kernel.take_message(request, Checks::QUESTION)?,
     }
     let ran = kernel.phases.inspect_run(&mut kernel.machine);
     let Evm { ctx, inspector: Watch { inspector, meter }, .. } = kernel.machine.inner;

@@ -3,6 +3,7 @@
 use crate::public::error::invalid_params;
 use fugue_types::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Hex digits of 256 bits.
@@ -169,6 +170,14 @@ pub(crate) fn slot(value: &Value) -> Result<U256, String> {
         return Ok(U256::ZERO);
     }
     U256::from_str_radix(digits, 16).map_err(|error| error.to_string())
+}
+
+/// A value in the form that its published type has.
+///
+/// # Errors
+/// What the published type says.
+pub(crate) fn published<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    T::deserialize(value).map_err(|error| error.to_string())
 }
 
 /// A list of at most `max` values.

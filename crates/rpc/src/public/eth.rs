@@ -13,9 +13,8 @@ pub(super) mod headers;
 pub(super) mod logs;
 mod node;
 mod proof;
-mod simulate;
-
 mod send_sync;
+mod simulate;
 mod state;
 pub(super) mod transactions;
 
@@ -30,10 +29,10 @@ pub(super) const METHODS: Table = &[
     ("eth_blockNumber", Class::Immediate, node::block_number),
     ("eth_call", Class::Executing, calls::call),
     ("eth_callMany", Class::Executing, call_many::call_many),
-    ("eth_chainId", Class::Immediate, node::chain_id),
-    ("eth_createAccessList", Class::Executing, calls::create_access_list),
     ("eth_capabilities", Class::Reading, config::capabilities),
+    ("eth_chainId", Class::Immediate, node::chain_id),
     ("eth_config", Class::Reading, config::config),
+    ("eth_createAccessList", Class::Executing, calls::create_access_list),
     ("eth_estimateGas", Class::Executing, calls::estimate_gas),
     ("eth_feeHistory", Class::Reading, fees::fee_history),
     ("eth_fillTransaction", Class::Executing, fill::fill_transaction),
@@ -51,11 +50,12 @@ pub(super) const METHODS: Table = &[
     ("eth_getBlockTransactionCountByHash", Class::Reading, blocks::transaction_count_by_hash),
     ("eth_getBlockTransactionCountByNumber", Class::Reading, blocks::transaction_count_by_number),
     ("eth_getCode", Class::Reading, state::code),
-    ("eth_getHeaderByHash", Class::Reading, headers::by_hash),
-    ("eth_getHeaderByNumber", Class::Reading, headers::by_number),
     ("eth_getFilterChanges", Class::Reading, filters::changes),
     ("eth_getFilterLogs", Class::Reading, filters::logs),
+    ("eth_getHeaderByHash", Class::Reading, headers::by_hash),
+    ("eth_getHeaderByNumber", Class::Reading, headers::by_number),
     ("eth_getLogs", Class::Reading, logs::logs),
+    ("eth_getProof", Class::Executing, proof::proof),
     (
         "eth_getRawTransactionByBlockHashAndIndex",
         Class::Reading,
@@ -67,7 +67,6 @@ pub(super) const METHODS: Table = &[
         transactions::raw_by_block_number_and_index,
     ),
     ("eth_getRawTransactionByHash", Class::Reading, transactions::raw_by_hash),
-    ("eth_getProof", Class::Executing, proof::proof),
     ("eth_getStorageAt", Class::Reading, state::storage_at),
     ("eth_getStorageValues", Class::Reading, state::storage_values),
     (
@@ -89,10 +88,10 @@ pub(super) const METHODS: Table = &[
     ("eth_getUncleCountByBlockHash", Class::Reading, headers::ommer_count_by_hash),
     ("eth_getUncleCountByBlockNumber", Class::Reading, headers::ommer_count_by_number),
     ("eth_maxPriorityFeePerGas", Class::Reading, fees::max_priority_fee),
-    ("eth_pendingTransactions", Class::Reading, transactions::pending),
     ("eth_newBlockFilter", Class::Reading, filters::new_block_filter),
     ("eth_newFilter", Class::Reading, filters::new_filter),
     ("eth_newPendingTransactionFilter", Class::Immediate, filters::new_pending_filter),
+    ("eth_pendingTransactions", Class::Reading, transactions::pending),
     ("eth_sendRawTransaction", Class::Reading, transactions::send_raw),
     ("eth_simulateV1", Class::Executing, simulate::simulate),
     ("eth_syncing", Class::Immediate, node::syncing),

@@ -5,6 +5,7 @@
 use crate::public::args::{
     address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot,
 };
+use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::Assumed;
 use fugue_state::{AssumedAccount, AssumedStorage};
 use fugue_types::{Address, B256, Header, U256};
@@ -53,17 +54,28 @@ impl StateOverrides {
 }
 
 impl BlockOverrides {
-    /// The header with what is assumed of it.
-    pub(crate) fn apply(&self, header: &mut Header) {
+    /// The header with what is assumed of it, and the rules that its number and time ask for.
+    pub(crate) fn applied(&self, spec: &ChainSpec, header: &Header) -> (Header, Rules) {
         let Self { number, time, gas_limit, fee_recipient, prev_randao, .. } = *self;
+        let is_merged = spec.rules(header).has(Fork::Paris);
+        let mut header = header.clone();
         header.number = number.unwrap_or(header.number);
         header.timestamp = time.unwrap_or(header.timestamp);
         header.gas_limit = gas_limit.unwrap_or(header.gas_limit);
         header.beneficiary = fee_recipient.unwrap_or(header.beneficiary);
         header.mix_hash = prev_randao.unwrap_or(header.mix_hash);
         header.base_fee_per_gas = self.base_fee.or(header.base_fee_per_gas);
-        header.difficulty = self.difficulty.unwrap_or(header.difficulty);
         header.parent_beacon_block_root = self.beacon_root.or(header.parent_beacon_block_root);
+        if !is_merged {
+            // After the merge no code sees it, and it does not undo the merge.
+            header.difficulty = self.difficulty.unwrap_or(header.difficulty);
+        }
+        let rules = spec.rules(&header);
+        if rules.has(Fork::Cancun) {
+            // A block from before then has none.
+            header.excess_blob_gas.get_or_insert(0);
+        }
+        (header, rules)
     }
 }
 
@@ -88,11 +100,7 @@ pub(crate) fn state_overrides(value: &Value) -> Result<StateOverrides, String> {
         overrides.accounts.insert(address, account);
         overrides.moved.extend(moved.map(|to| (address, to)));
     }
-    let taken = overrides.moved.iter().find(|(_, to)| overrides.accounts.contains_key(to));
-    match taken {
-        Some((_, to)) => Err(format!("movePrecompileToAddress: account {to} is overridden, too")),
-        None => Ok(overrides),
-    }
+    Ok(overrides)
 }
 
 fn account(value: &Value, slots: &mut usize) -> Result<(AssumedAccount, Option<Address>), String> {
@@ -191,6 +199,7 @@ pub(crate) fn only(fields: &Map<String, Value>, known: &[&str]) -> Result<(), St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_chainspec::ChainConfig;
     use serde_json::json;
 
     const HERE: Address = Address::repeat_byte(1);
@@ -218,16 +227,11 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_or_is_not_known_is_refused() {
-        let identity = Address::with_last_byte(4).to_string();
         for (wrong, reason) in [
             (json!({ "0x12": {} }), "an address has 20 bytes"),
             (json!({ HERE.to_string(): { "state": {}, "stateDiff": {} } }), "are given"),
             (json!({ HERE.to_string(): { "bal": "0x1" } }), "bal: not supported"),
             (json!({ HERE.to_string(): { "state": { "0x1": "zz" } } }), "slot \"0x1\""),
-            (
-                json!({ HERE.to_string(): {}, identity: { "movePrecompileToAddress": HERE } }),
-                "is overridden, too",
-            ),
         ] {
             let found = state_overrides(&wrong).expect_err("refused");
             assert!(found.contains(reason), "{found}");
@@ -241,12 +245,36 @@ mod tests {
             "random": B256::repeat_byte(6), "baseFee": "0x5", "blobBaseFee": "0x4",
         });
         let overrides = block_overrides(&value).expect("well formed");
-        let mut header = Header::default();
-        overrides.apply(&mut header);
+        let spec = ChainSpec::at_fork(1, Fork::Shanghai);
+        let (header, _) = overrides.applied(&spec, &Header::default());
         assert_eq!((header.number, header.timestamp, header.gas_limit), (9, 8, 7));
         assert_eq!((header.beneficiary, header.mix_hash), (HERE, B256::repeat_byte(6)));
         assert_eq!((header.base_fee_per_gas, overrides.blob_base_fee), (Some(5), Some(4)));
         assert!(block_overrides(&json!({ "coinbase": HERE, "feeRecipient": HERE })).is_err());
         assert!(block_overrides(&json!({ "blockHash": {} })).is_err());
+    }
+
+    #[test]
+    fn a_block_may_be_moved_over_a_fork() {
+        let config = ChainConfig {
+            london_block: Some(0),
+            terminal_total_difficulty: Some(U256::from(1)),
+            shanghai_time: Some(50),
+            cancun_time: Some(100),
+            ..ChainConfig::default()
+        };
+        let spec = ChainSpec::try_from(&config).expect("a good configuration");
+        let header = Header { number: 5, timestamp: 10, ..Header::default() };
+        let after = |overrides: BlockOverrides| {
+            let (header, rules) = overrides.applied(&spec, &header);
+            (rules.fork, header.excess_blob_gas)
+        };
+        assert_eq!(after(BlockOverrides::default()), (Fork::Paris, None));
+        let later = BlockOverrides { time: Some(100), ..BlockOverrides::default() };
+        assert_eq!(after(later), (Fork::Cancun, Some(0)));
+        // Proof of work does not come back with its difficulty.
+        let difficulty = Some(U256::from(7));
+        let hard = BlockOverrides { difficulty, ..BlockOverrides::default() };
+        assert_eq!(after(hard), (Fork::Paris, None));
     }
 }

@@ -13,6 +13,9 @@ const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
 const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
 /// Bytes of a word of the ABI.
 const WORD: usize = 32;
+/// Bytes of a reason that is told in words; in JSON each may take six. Longer ones are in the data
+/// alone.
+const REASON_BYTES_MAX: usize = 16 * 1024;
 
 /// A message that ran and failed, as an error.
 pub(crate) fn of_failed(outcome: CallOutcome) -> ErrorObjectOwned {
@@ -64,6 +67,9 @@ fn reason(data: &[u8]) -> Option<String> {
     if selector == ERROR_SELECTOR {
         let start = usize::try_from(word(rest, 0)?).ok()?;
         let size = usize::try_from(word(rest, start)?).ok()?;
+        if size > REASON_BYTES_MAX {
+            return None;
+        }
         let start = start.checked_add(WORD)?;
         let text = rest.get(start..start.checked_add(size)?)?;
         return Some(String::from_utf8_lossy(text).into_owned());
@@ -133,6 +139,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_that_is_too_long_is_in_the_data_alone() {
+        for (size, is_told) in [(REASON_BYTES_MAX, true), (REASON_BYTES_MAX + 1, false)] {
+            let text = vec![b'x'; size.next_multiple_of(WORD)];
+            let data = data(ERROR_SELECTOR, &[U256::from(32), U256::from(size)], &text);
+            let error = reverted(&data);
+            assert_eq!(error.message().len() > size, is_told, "{size}");
+            let json = error.data().expect("has data").get().to_owned();
+            assert_eq!(json, format!("\"{data}\""), "{size}");
+        }
+    }
+
+    #[test]
     fn f3_data_of_another_form_has_no_reason() {
         for data in [
             Bytes::new(),
@@ -152,6 +170,8 @@ mod tests {
             status,
             gas_used: 1,
             gas_spent: 1,
+            gas_regular: 1,
+            gas_state: 0,
             output: Bytes::new(),
             logs: Vec::new(),
             lacked_gas: false,

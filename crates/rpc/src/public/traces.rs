@@ -14,18 +14,17 @@ use crate::public::{
     error::{self, refused},
     eth::{
         call_many::{Start, at_start},
-        calls, transactions,
+        transactions,
     },
-    overrides::{BlockOverrides, StateOverrides, assumed},
+    overrides::{BlockOverrides, StateOverrides},
     patience::{Patience, PatientView},
+    question::with_place,
 };
 use fugue_chain::{ChainView, ViewedBlock};
 use fugue_chainspec::Rules;
-use fugue_evm::{
-    Assumed, CallRequest, CodeCache, Place, TraceBudget, TraceError, TraceOrigin, TraceSubject,
-};
+use fugue_evm::{Assumed, CodeCache, Place, TraceBudget, TraceError, TraceOrigin, TraceSubject};
 use fugue_executor::{BlockError, Replay};
-use fugue_state::{Stack, StateView, assumed_diff};
+use fugue_state::StateView;
 use fugue_types::{B256, Header, RecoveredBlock};
 use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
 use serde::Serialize;
@@ -316,21 +315,8 @@ pub(crate) fn question<T>(
     call: impl FnOnce(&Place<'_>) -> Result<T, ErrorObjectOwned>,
 ) -> Result<T, ErrorObjectOwned> {
     at_start(context, start, |header, view| {
-        let mut header = header.clone();
-        block_overrides.apply(&mut header);
-        let rules = context.engine.spec().rules(&header);
-        let diff = assumed_diff(view, &state_overrides.accounts).map_err(error::of_state)?;
-        let assumed = assumed(state_overrides, block_overrides);
-        let (view, codes) = (&Stack::new([&diff], view), &*context.codes);
-        call(&Place { rules: &rules, header: &header, codes, view, assumed: &assumed })
+        with_place(context, header, view, state_overrides, block_overrides, call)?
     })?
-}
-
-/// A message with the gas that it may use.
-pub(crate) fn with_gas(context: &Context, message: &calls::Message) -> CallRequest {
-    let gas_max = context.limits.call_gas_max;
-    let gas = message.gas.map_or(gas_max, |gas| gas.min(gas_max));
-    CallRequest { gas, ..message.request.clone() }
 }
 
 /// A transaction of the chain.

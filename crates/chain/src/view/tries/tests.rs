@@ -7,7 +7,7 @@ use fugue_storage::Snapshot;
 use fugue_trie::{Nibbles, verify_proof};
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// Accounts that are looked at, by the byte that their address consists of: some that store
@@ -111,7 +111,7 @@ fn what_is_out_of_reach_is_told_with_the_bound() {
         assert!(matches!(proof, Ok(Some(_))), "block {number}");
     }
     let told = refused(&view, 1, &near);
-    assert!(told.ends_with("proofs go back 2 blocks, to block 2"), "{told}");
+    assert!(told.ends_with("state roots go back 2 blocks, to block 2"), "{told}");
 
     let few = Reach { changes_max: 3, ..FAR };
     let told = refused(&view, 3, &few);
@@ -120,6 +120,67 @@ fn what_is_out_of_reach_is_told_with_the_bound() {
         let proof = view.proof(number, Address::repeat_byte(1), &[], &few);
         assert!(matches!(proof, Ok(Some(_))), "block {number}");
     }
+}
+
+#[test]
+fn state_roots_follow_changes_of_any_block_and_leave_it_as_it_is() {
+    for durable in [0, 3, usize::MAX] {
+        let world = World::new();
+        let chain = chain(&world);
+        let last = chain.last().expect("some blocks");
+        let durable = durable.min(chain.len() - 1);
+        if durable > 0 {
+            world.commit(&chain[durable]);
+        }
+        let snapshot = world.snapshot();
+        let view = world.view(&snapshot, last);
+        for after in &chain {
+            let number = after.head.number;
+            // Twice: what is kept of the first time is as it was.
+            for _ in 0..2 {
+                let done = view.with_roots(number, &FAR, |root| {
+                    let mut at = after.clone();
+                    for (name, change) in IRREVERSIBLE.into_iter().chain(REVERSIBLE) {
+                        let diff = change(&at.state).canonical();
+                        at = at.child(diff.clone());
+                        assert_eq!(root(&diff), Ok(at.header.state_root), "{name} after {number}");
+                    }
+                });
+                assert_eq!(done, Ok(Some(())));
+            }
+            check(&view, after);
+        }
+        assert_eq!(view.with_roots(last.head.number + 1, &FAR, |_| ()), Ok(None));
+    }
+}
+
+#[test]
+fn state_roots_have_the_bounds_of_proofs() {
+    let world = World::new();
+    let (snapshot, last) = five(&world);
+    let view = world.view(&snapshot, &last);
+    let given_up = |done: Result<Option<()>, ImportError>| {
+        matches!(done, Err(ImportError::Storage(StorageError::GivenUp(_))))
+    };
+    let near = Reach { blocks_max: 2, ..FAR };
+    let few = Reach { changes_max: 3, ..FAR };
+    assert!(given_up(view.with_roots(1, &near, |_| ())));
+    assert!(given_up(view.with_roots(3, &few, |_| ())));
+    assert_eq!(view.with_roots(4, &few, |_| ()), Ok(Some(())));
+
+    let is_over = AtomicBool::new(false);
+    let check = || -> Result<(), String> {
+        if is_over.load(Ordering::Relaxed) { Err("enough".to_owned()) } else { Ok(()) }
+    };
+    let patient = Reach { check: &check, ..FAR };
+    let next = last.child(raise(&last.state));
+    let done = view.with_roots(5, &patient, |root| {
+        assert_eq!(root(&raise(&last.state)), Ok(next.header.state_root));
+        is_over.store(true, Ordering::Relaxed);
+        root(&StateDiff::default())
+    });
+    let enough = StorageError::GivenUp("enough".to_owned());
+    assert_eq!(done, Ok(Some(Err(ImportError::Storage(enough)))));
 }
 
 #[test]

@@ -4,18 +4,19 @@ mod options;
 
 use crate::public::{
     Answer, Class, Context, Table,
-    args::{Args, bytes, hash, list},
+    args::{Args, bytes, hash},
     block_ref::{BlockRef, block_ref, number_or_tag},
     error::{self, invalid_params, refused},
     eth::{
         blocks,
-        call_many::{Bundle, MESSAGES_MAX, Start, bundle, start},
+        call_many::{Bundle, Start, bundles},
         calls,
     },
     json,
     overrides::BlockOverrides,
+    question::with_gas,
     revert,
-    traces::{Rerun, Traces, question, rerun, rerun_block, tx, with_gas},
+    traces::{Rerun, Traces, question, rerun, rerun_block, tx},
 };
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_rlp::Decodable;
@@ -212,22 +213,13 @@ fn check_index(context: &Context, block: &BlockRef, index: usize) -> Result<(), 
 /// documentation of Erigon and of Reth.
 fn call_many(context: &Context, mut args: Args) -> Answer {
     let chain_id = context.engine.spec().chain_id();
-    let bundles = args
-        .required("bundles", |value| list(value, MESSAGES_MAX, |value| bundle(value, chain_id)))?;
-    let start = args.optional("simulation context", start)?;
-    let start = start.unwrap_or(Start { block: BlockRef::default(), transactions: None });
+    let (bundles, start) = bundles(&mut args, chain_id)?;
     let CallOptions { options, state, block: of_block, transactions } = last_of_call(args)?;
     if transactions.is_some() || of_block != BlockOverrides::default() {
         return Err(invalid_params(
             "invalid argument 2 (options): txIndex and blockOverrides belong into the other \
              arguments",
         ));
-    }
-    let messages: usize = bundles.iter().map(|bundle| bundle.messages.len()).sum();
-    if messages > MESSAGES_MAX {
-        return Err(invalid_params(format!(
-            "invalid argument 0 (bundles): {messages} messages, want at most {MESSAGES_MAX}"
-        )));
     }
     let context = &options.patient(context);
     let traces = Traces::new(context);
@@ -246,9 +238,7 @@ fn all_messages(
     let mut diffs: Vec<StateDiff> = Vec::new();
     let mut answers = Vec::with_capacity(bundles.len());
     for Bundle { messages, overrides } in bundles {
-        let mut header = place.header.clone();
-        overrides.apply(&mut header);
-        let rules = context.engine.spec().rules(&header);
+        let (header, rules) = overrides.applied(context.engine.spec(), place.header);
         let mut assumed = place.assumed.clone();
         assumed.blob_base_fee = overrides.blob_base_fee;
         let mut of_bundle = Vec::with_capacity(messages.len());

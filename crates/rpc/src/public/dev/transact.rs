@@ -4,7 +4,7 @@
 use super::{Dev, chain, next_header, number, number_u64, of_dev, signing::unknown};
 use crate::public::{
     Answer, Context,
-    args::{Args, address, bytes, field, object},
+    args::{Args, address, bytes, field, object, published},
     block_ref::BlockRef,
     error,
     eth::calls::at_block,
@@ -152,11 +152,6 @@ fn number_u128(value: &Value) -> Result<u128, String> {
     u128::try_from(number(value)?).map_err(|_| "number > 128 bits".to_owned())
 }
 
-/// A value in the form that its published type has.
-fn published<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
-    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
-}
-
 /// The transaction with all that the request leaves to the node, signed.
 fn signed(
     context: &Context,
@@ -183,20 +178,10 @@ fn signed(
     };
     let nonce = match request.nonce {
         Some(nonce) => nonce,
-        None => next_nonce(context, from)?,
+        None => context.next_nonce(from)?,
     };
     let draft = Draft { chain_id: context.engine.spec().chain_id(), nonce, gas, price };
     Ok(draft.signed(request, |hash| dev.sign(from, hash).unwrap_or_else(|| impersonating(from))))
-}
-
-/// The nonce after the sender's transactions in the pool.
-fn next_nonce(context: &Context, sender: Address) -> Result<u64, ErrorObjectOwned> {
-    let view = context.view();
-    let read = view.with_state(view.head().number, |state| state.account(sender));
-    let account = read.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
-    let nonce = account.map_err(error::of_state)?.unwrap_or_default().nonce;
-    let pooled = context.engine.pool().next_nonce(sender);
-    Ok(pooled.map_or(nonce, |next| next.max(nonce)))
 }
 
 /// What it needs in the next block, and some room. If it would fail, as much as it may have: the

@@ -9,10 +9,10 @@ use crate::public::{
     json,
     overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, only, state_overrides},
     patience::PatientView,
+    question::{AnyNumber, OUTPUT_BYTES_MAX},
     revert,
 };
-use fugue_chainspec::Rules;
-use fugue_evm::{BaseFee, CallOutcome, CallRequest, Checks, FeePayment, Kernel, ViewReader};
+use fugue_evm::{CallOutcome, CallRequest, Checks, FeePayment, Kernel, ViewReader};
 use fugue_executor::Replay;
 use fugue_state::{Overlay, StateView, assumed_diff};
 use fugue_types::{Header, TxStatus};
@@ -21,8 +21,6 @@ use serde_json::{Value, json as value};
 
 /// Messages of one request.
 pub(crate) const MESSAGES_MAX: usize = 1_024;
-/// Questions ask for no nonce and no fee.
-const CHECKS: Checks = Checks { nonce: false, base_fee: BaseFee::Zero, gas_cap: false };
 
 /// Messages that are in one block.
 pub(crate) struct Bundle {
@@ -31,7 +29,7 @@ pub(crate) struct Bundle {
 }
 
 /// The state that the first message finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) block: BlockRef,
     /// Transactions of the block that have run; all of them if it is `None`.
@@ -41,21 +39,28 @@ pub(crate) struct Start {
 /// `eth_callMany`. Source: Erigon's documentation, "eth_callMany".
 pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
     let chain_id = context.engine.spec().chain_id();
-    let bundles = args
-        .required("bundles", |value| list(value, MESSAGES_MAX, |value| bundle(value, chain_id)))?;
-    let start = args.optional("simulation context", start)?;
-    let start = start.unwrap_or(Start { block: BlockRef::default(), transactions: None });
+    let (bundles, start) = bundles(&mut args, chain_id)?;
     let state = args.optional("state overrides", state_overrides)?.unwrap_or_default();
     args.end()?;
-    let messages: usize = bundles.iter().map(|bundle| bundle.messages.len()).sum();
-    if messages > MESSAGES_MAX {
-        return Err(error::invalid_params(format!(
-            "invalid argument 0 (bundles): {messages} messages, want at most {MESSAGES_MAX}"
-        )));
-    }
     let answers =
         at_start(context, start, |header, view| run(context, header, view, &bundles, &state))??;
     json(&answers)
+}
+
+/// What is to be run, and where that begins: the first two arguments.
+pub(crate) fn bundles(
+    args: &mut Args,
+    chain_id: u64,
+) -> Result<(Vec<Bundle>, Start), ErrorObjectOwned> {
+    let bundles = args.required("bundles", |value| {
+        let bundles = list(value, MESSAGES_MAX, |value| bundle(value, chain_id))?;
+        let messages: usize = bundles.iter().map(|bundle| bundle.messages.len()).sum();
+        if messages > MESSAGES_MAX {
+            return Err(format!("{messages} messages, want at most {MESSAGES_MAX}"));
+        }
+        Ok(bundles)
+    })?;
+    Ok((bundles, args.optional("simulation context", start)?.unwrap_or_default()))
 }
 
 fn run(
@@ -65,25 +70,36 @@ fn run(
     bundles: &[Bundle],
     state: &StateOverrides,
 ) -> Result<Vec<Vec<Value>>, ErrorObjectOwned> {
+    let view = &AnyNumber(view);
     let mut overlay = Overlay::new(view);
     let diff = assumed_diff(view, &state.accounts).map_err(error::of_state)?;
     overlay.push(&diff).map_err(error::internal)?;
     let mut answers = Vec::with_capacity(bundles.len());
     let mut gas_left = context.limits.call_gas_max;
+    let mut output_bytes = 0_usize;
     for Bundle { messages, overrides } in bundles {
-        let mut header = header.clone();
-        overrides.apply(&mut header);
-        let rules: Rules = context.engine.spec().rules(&header);
+        let (header, rules) = overrides.applied(context.engine.spec(), header);
+        let assumed = assumed(state, overrides);
+        assumed.check(&rules).map_err(|reason| error::refused(reason.to_string()))?;
         let reader = ViewReader(overlay);
         let mut kernel = Kernel::new(&rules, &header, &context.codes, reader, FeePayment::Direct);
-        assumed(state, overrides).lay_on(&mut kernel);
+        assumed.lay_on(&mut kernel);
         let mut of_bundle = Vec::with_capacity(messages.len());
         for message in messages {
             context.patience.check()?;
             let gas = message.gas.map_or(gas_left, |gas| gas.min(gas_left));
             let request = CallRequest { gas, ..message.request.clone() };
-            let sent = kernel.send(&request, CHECKS);
-            gas_left = gas_left.saturating_sub(sent.as_ref().map_or(0, |sent| sent.gas_used));
+            let sent = kernel.send(&request, Checks::QUESTION);
+            if let Ok(CallOutcome { gas_used, output, .. }) = &sent {
+                gas_left = gas_left.saturating_sub(*gas_used);
+                output_bytes = output_bytes.saturating_add(output.len());
+            }
+            if output_bytes > OUTPUT_BYTES_MAX {
+                return Err(error::refused(format!(
+                    "the messages return more than {OUTPUT_BYTES_MAX} bytes, the most: send fewer \
+                     of them"
+                )));
+            }
             of_bundle.push(match sent {
                 Ok(outcome) => answer(outcome),
                 Err(error) => refused(error::of_call(error))?,
@@ -145,7 +161,7 @@ pub(crate) fn at_start<T>(
     done.map_err(error::of_replay)
 }
 
-pub(crate) fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
+fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
     let fields = object(value)?;
     only(fields, &["transactions", "blockOverride"])?;
     let messages = field(fields, "transactions", |value| {
@@ -155,7 +171,7 @@ pub(crate) fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
     Ok(Bundle { messages: messages.unwrap_or_default(), overrides })
 }
 
-pub(crate) fn start(value: &Value) -> Result<Start, String> {
+fn start(value: &Value) -> Result<Start, String> {
     let fields = object(value)?;
     only(fields, &["blockNumber", "transactionIndex"])?;
     let index = |value: &Value| match value.as_i64() {

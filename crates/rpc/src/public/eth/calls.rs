@@ -3,24 +3,30 @@
 use crate::public::{
     Answer, Context,
     args::{
-        Args, address, bytes, field, hash, list, object as fields_of, quantity, quantity_u64,
-        quantity_u128,
+        Args, address, bytes, field, hash, list, object as fields_of, published, quantity,
+        quantity_u64, quantity_u128,
     },
     block_ref::{BlockRef, Tag, block_ref},
-    dev, error, json,
-    overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, state_overrides},
+    dev, error,
+    eth::headers,
+    json,
+    overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
     patience::PatientView,
+    question::{with_gas, with_place},
     revert,
 };
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use fugue_evm::{CallPrice, CallRequest, EstimateError, Place};
-use fugue_state::{Stack, StateView, assumed_diff};
+use fugue_state::StateView;
 use fugue_types::{Header, TxStatus, U256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 
 /// Blobs of a message: no block has room for more.
 const BLOBS_MAX: usize = 128;
+/// Delegations of a message: more than 50,000,000 gas pay for (EIP-7702, PER_EMPTY_ACCOUNT_COST).
+/// Their signers are recovered before anything is paid for.
+const AUTHORIZATIONS_MAX: usize = 2_048;
 /// Less gas than this is no wish, but a field that a tool has left at zero.
 const GAS_WISH_MIN: u64 = 21_000;
 
@@ -46,9 +52,7 @@ struct Question {
 /// `eth_call`.
 pub(crate) fn call(context: &Context, args: Args) -> Answer {
     let question = question(context, args, Tag::Latest)?;
-    let gas_max = context.limits.call_gas_max;
-    let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
-    let request = CallRequest { gas, ..question.message.request.clone() };
+    let request = with_gas(context, &question.message);
     let outcome = question.ask(context, |place| fugue_evm::call(place, &request))?;
     let outcome = outcome.map_err(error::of_call)?;
     match outcome.status {
@@ -72,9 +76,7 @@ pub(super) fn estimate(context: &Context, message: Message) -> Result<u64, Error
 /// `eth_createAccessList`. A message that fails has a list as well, and the error beside it.
 pub(crate) fn create_access_list(context: &Context, args: Args) -> Answer {
     let question = question(context, args, Tag::Latest)?;
-    let gas_max = context.limits.call_gas_max;
-    let gas = question.message.gas.map_or(gas_max, |gas| gas.min(gas_max));
-    let request = CallRequest { gas, ..question.message.request.clone() };
+    let request = with_gas(context, &question.message);
     let found = question.ask(context, |place| fugue_evm::access_list(place, &request))?;
     let (list, outcome) = found.map_err(error::of_call)?;
     let mut answer = object!({ "accessList": list, "gasUsed": U256::from(outcome.gas_used) });
@@ -125,15 +127,8 @@ impl Question {
             if let Some(next) = &next {
                 header = dev::next_header(context, next, &header);
             }
-            block_overrides.apply(&mut header);
-            let rules = context.engine.spec().rules(&header);
-            let diff = assumed_diff(state, &state_overrides.accounts)?;
-            let assumed = assumed(state_overrides, block_overrides);
-            let (view, codes) = (&Stack::new([&diff], state), &*context.codes);
-            let place = Place { rules: &rules, header: &header, codes, view, assumed: &assumed };
-            Ok(ask(&place))
+            with_place(context, &header, state, state_overrides, block_overrides, ask)
         })?
-        .map_err(error::of_state)
     }
 }
 
@@ -145,8 +140,7 @@ pub(crate) fn at_block<T>(
 ) -> Result<T, ErrorObjectOwned> {
     let view = context.view();
     let number = block.number_with_state(&view)?;
-    let found = view.header(number).map_err(error::of_chain)?;
-    let (_, header) = found.ok_or_else(error::block_not_found)?;
+    let (_, header) = headers::at(&view, number)?;
     let patience = &context.patience;
     let done = view.with_state(number, |state| run(header, &PatientView { state, patience }));
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)
@@ -181,8 +175,10 @@ pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
         blob_hashes: hashes.unwrap_or_default(),
         max_fee_per_blob_gas: field(fields, "maxFeePerBlobGas", quantity_u128)?
             .filter(|fee| *fee > 0),
-        authorizations: field(fields, "authorizationList", published::<Vec<SignedAuthorization>>)?
-            .unwrap_or_default(),
+        authorizations: field(fields, "authorizationList", |value| {
+            list(value, AUTHORIZATIONS_MAX, published::<SignedAuthorization>)
+        })?
+        .unwrap_or_default(),
     };
     let nonce = field(fields, "nonce", quantity_u64)?;
     Ok(Message { request, gas: field(fields, "gas", quantity_u64)?, nonce })
@@ -202,11 +198,6 @@ fn price(fields: &Map<String, Value>) -> Result<CallPrice, String> {
             Err("gasPrice and maxFeePerGas or maxPriorityFeePerGas are given".to_owned())
         }
     }
-}
-
-/// A value in the form that its published type has.
-fn published<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
-    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
 }
 
 /// Reads any value as a message, for fuzz targets.
@@ -267,6 +258,11 @@ mod tests {
             (object!({ "chainId": "0x8" }), "chainId: this is chain 7"),
             (object!({ "to": "0x12" }), "to: an address has 20 bytes"),
             (object!({ "accessList": 1 }), "accessList: "),
+            (object!({ "authorizationList": [1] }), "authorizationList: value 0: "),
+            (
+                object!({ "authorizationList": vec![0; AUTHORIZATIONS_MAX + 1] }),
+                "authorizationList: 2049 values, want at most 2048",
+            ),
             (object!("0x"), "an object is expected"),
         ] {
             let found = message(&wrong, CHAIN_ID).expect_err("refused");

@@ -1,12 +1,12 @@
 //! What the node says of its forks, and of how much of the past it keeps.
 
-use crate::public::{Answer, Context, args::Args, error, has_method, json};
+use super::headers;
+use crate::public::{Answer, Context, args::Args, has_method, json};
 use alloy_eips::eip7910::SystemContract;
 use alloy_primitives::FixedBytes;
-use fugue_chain::{ChainView, Retention};
+use fugue_chain::Retention;
 use fugue_chainspec::{BlobParams, Fork, Rules};
-use fugue_types::{Address, B256, Header, U256};
-use jsonrpsee::types::ErrorObjectOwned;
+use fugue_types::{Address, B256, U256};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ pub(crate) fn config(context: &Context, args: Args) -> Answer {
     args.end()?;
     let view = context.view();
     let spec = view.spec();
-    let (genesis, first) = header(&view, 0)?;
-    let (_, head) = header(&view, view.head().number)?;
+    let (genesis, first) = headers::at(&view, 0)?;
+    let (_, head) = headers::at(&view, view.head().number)?;
     let schedule = spec.schedule_at(first.timestamp, head.timestamp);
     let of = |activation_time: u64, time: u64, rules: &Rules| ForkConfiguration {
         activation_time,
@@ -58,10 +58,6 @@ pub(crate) fn config(context: &Context, args: Args) -> Answer {
         next: later(schedule.next),
         last: later(schedule.last),
     })
-}
-
-fn header(view: &ChainView, number: u64) -> Result<(B256, Header), ErrorObjectOwned> {
-    view.header(number).map_err(error::of_chain)?.ok_or_else(error::block_not_found)
 }
 
 /// A chain without a deposit contract has none to name.

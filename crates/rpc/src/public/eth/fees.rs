@@ -1,5 +1,6 @@
 //! What gas costs, and what to offer for it.
 
+use super::headers;
 use crate::public::{
     Answer, Context,
     args::{Args, count, list},
@@ -116,8 +117,7 @@ fn after(view: &ChainView, header: &Header) -> Result<(u128, u128), ErrorObjectO
 }
 
 fn header(view: &ChainView, number: u64) -> Result<Header, ErrorObjectOwned> {
-    let found = view.header(number).map_err(error::of_chain)?;
-    found.map(|(_, header)| header).ok_or_else(error::block_not_found)
+    headers::at(view, number).map(|(_, header)| header)
 }
 
 pub(super) fn head(view: &ChainView) -> Result<Header, ErrorObjectOwned> {

@@ -11,7 +11,6 @@ use super::{
 use crate::public::{
     Answer, Context,
     args::{Args, field, object, quantity_u64, quantity_u128},
-    block_ref::BlockRef,
     error::{self, refused},
     json,
 };
@@ -59,7 +58,7 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
     let request = priced(context, &wish)?;
     let nonce = match wish.nonce {
         Some(nonce) => nonce,
-        None => next_nonce(context, &request)?,
+        None => context.next_nonce(request.from)?,
     };
     let gas = match wish.message.gas {
         Some(gas) => gas,
@@ -162,14 +161,6 @@ fn priced(context: &Context, wish: &Wish) -> Result<CallRequest, ErrorObjectOwne
         request.max_fee_per_blob_gas = Some(fee.saturating_mul(BASE_FEES));
     }
     Ok(request)
-}
-
-/// The nonce after the sender's transactions in the chain and in the pool.
-fn next_nonce(context: &Context, request: &CallRequest) -> Result<u64, ErrorObjectOwned> {
-    let from = request.from;
-    let account = context.with_state(&BlockRef::default(), |state| state.account(from))?;
-    let nonce = account.unwrap_or_default().nonce;
-    Ok(context.engine.pool().next_nonce(from).map_or(nonce, |next| next.max(nonce)))
 }
 
 /// The transaction that nobody has signed, and its encoding: `v`, `r` and `s` are zero.

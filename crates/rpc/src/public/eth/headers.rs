@@ -29,6 +29,14 @@ pub(crate) fn find(
     }
 }
 
+/// Hash and header of the block of the chain with this number.
+///
+/// # Errors
+/// If there is none, or what the store says.
+pub(crate) fn at(view: &ChainView, number: u64) -> Result<(B256, Header), ErrorObjectOwned> {
+    view.header(number).map_err(error::of_chain)?.ok_or_else(error::block_not_found)
+}
+
 /// `eth_getHeaderByHash`.
 pub(crate) fn by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("block hash", hash)?;

@@ -9,6 +9,7 @@ use crate::public::{
     json,
     overrides::{BLOCK_FIELDS, assumed, of_block, only, state_overrides},
     patience::PatientView,
+    question::OUTPUT_BYTES_MAX,
     revert,
     wire::{self, Detail, Place},
 };
@@ -18,11 +19,12 @@ use fugue_chain::{
 };
 use fugue_chainspec::ChainSpec;
 use fugue_evm::{CallError, CallOutcome};
+use fugue_executor::BlockError;
 use fugue_types::{Bytes, TxStatus, U256, Withdrawal, Withdrawals};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value};
 
-/// Messages of one request, and withdrawals of one block.
+/// Messages of one request, and withdrawals.
 const CALLS_MAX: usize = 10_000;
 
 /// Source: execution-apis, `eth_simulateV1`, "errors".
@@ -70,19 +72,17 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
     let (hash, header) = view.header(number).map_err(error::of_chain)?.ok_or_else(unknown)?;
     let options = SimulateOptions {
         gas_max: context.limits.call_gas_max,
+        output_bytes_max: OUTPUT_BYTES_MAX,
         validates: given.validates,
         traces_transfers: given.traces_transfers,
     };
     let detail = if given.shows_transactions { Detail::Transactions } else { Detail::Hashes };
     let spec = context.engine.spec();
     let patience = &context.patience;
+    let check = || patience.told();
     let done = view.with_state(number, |state| {
-        view.with_roots(number, |root| {
+        view.with_roots(number, &context.reach(&check), |root| {
             let state = PatientView { state, patience };
-            let root = |diff: &_| {
-                patience.check_state()?;
-                root(diff)
-            };
             let (codes, base) = (&*context.codes, (hash, &header));
             fugue_chain::simulate(spec, codes, base, &state, root, given.blocks, options)
         })
@@ -155,6 +155,9 @@ fn of_simulation(error: SimulateError) -> ErrorObjectOwned {
             with_code(code_of(invalid.names()), message)
         }
         SimulateError::Call { error, .. } => error::of_call(error),
+        SimulateError::TooLarge(_) | SimulateError::Move(_) => error::refused(message),
+        // Of a block that is made up, as one whose system contracts are.
+        SimulateError::Block(BlockError::Invalid(_)) => error::refused(message),
         SimulateError::Block(error) => error::of_replay(error),
         SimulateError::Root(error) => error::of_chain(error),
     }
@@ -190,9 +193,13 @@ fn request(given: &Value, chain_id: u64) -> Result<Request, String> {
         all.iter().take(most).enumerate().map(named).collect::<Result<Vec<_>, String>>()
     })?;
     let blocks = blocks.unwrap_or_default();
-    let count: usize = blocks.iter().map(|block| block.calls.len()).sum();
-    if count > CALLS_MAX {
-        return Err(format!("{count} calls, want at most {CALLS_MAX}"));
+    let calls: usize = blocks.iter().map(|block| block.calls.len()).sum();
+    let withdrawals = blocks.iter().filter_map(|block| block.withdrawals.as_deref());
+    let withdrawals: usize = withdrawals.map(Vec::len).sum();
+    for (count, name) in [(calls, "calls"), (withdrawals, "withdrawals")] {
+        if count > CALLS_MAX {
+            return Err(format!("{count} {name}, want at most {CALLS_MAX}"));
+        }
     }
     Ok(Request {
         blocks,

@@ -28,11 +28,12 @@ pub(crate) fn transaction_count(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
-    let account = context.with_state(&block, |state| state.account(address))?;
-    let mut nonce = account.unwrap_or_default().nonce;
-    if block == BlockRef::Tag(Tag::Pending) {
-        nonce = context.engine.pool().next_nonce(address).map_or(nonce, |next| next.max(nonce));
-    }
+    let nonce = if block == BlockRef::Tag(Tag::Pending) {
+        context.next_nonce(address)?
+    } else {
+        let account = context.with_state(&block, |state| state.account(address))?;
+        account.unwrap_or_default().nonce
+    };
     json(&U256::from(nonce))
 }
 

@@ -11,8 +11,9 @@ use crate::public::{
     },
     json,
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
+    question::with_gas,
     trace::types,
-    traces::{Traces, question, with_gas},
+    traces::{Traces, question},
 };
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::Decodable2718;

@@ -1,0 +1,79 @@
+//! Where the message of a question is run: in a block and on a state, of both of which something
+//! may be assumed; and what it may take.
+
+use crate::public::{
+    Context,
+    error::{self, refused},
+    eth::calls::Message,
+    overrides::{BlockOverrides, StateOverrides, assumed},
+    patience::PatientView,
+};
+use fugue_evm::{CallRequest, Place};
+use fugue_state::{Account, Stack, StateError, StateView, assumed_diff};
+use fugue_types::{Address, B256, Bytes, Header, U256};
+use jsonrpsee::types::ErrorObjectOwned;
+
+/// Bytes that all messages of a request give back and log, where that is more than one message: in
+/// JSON they take twice as many, and for a while as many again.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Calls with what is needed to run a message in the block with this header, on this state, as the
+/// question assumes them to be.
+///
+/// # Errors
+/// If a precompiled contract cannot be moved as it is assumed, or the state cannot be read.
+pub(crate) fn with_place<T>(
+    context: &Context,
+    header: &Header,
+    state: &dyn StateView,
+    state_overrides: &StateOverrides,
+    block_overrides: &BlockOverrides,
+    ask: impl FnOnce(&Place<'_>) -> T,
+) -> Result<T, ErrorObjectOwned> {
+    let (header, rules) = block_overrides.applied(context.engine.spec(), header);
+    let assumed = assumed(state_overrides, block_overrides);
+    assumed.check(&rules).map_err(|reason| refused(reason.to_string()))?;
+    let diff = assumed_diff(state, &state_overrides.accounts).map_err(error::of_state)?;
+    let assumed_state = Stack::new([&diff], state);
+    let (state, patience) = (&AnyNumber(&assumed_state), &context.patience);
+    // Outermost, so that the clock is looked at where all that is read is assumed, too.
+    let view = &PatientView { state, patience };
+    let codes = &*context.codes;
+    Ok(ask(&Place { rules: &rules, header: &header, codes, view, assumed: &assumed }))
+}
+
+/// A message with the gas that it may use.
+pub(crate) fn with_gas(context: &Context, message: &Message) -> CallRequest {
+    let gas_max = context.limits.call_gas_max;
+    let gas = message.gas.map_or(gas_max, |gas| gas.min(gas_max));
+    CallRequest { gas, ..message.request.clone() }
+}
+
+/// A state whose block may be assumed to have any number: blocks that are not there have the hash
+/// zero. Source: geth, BLOCKHASH with block overrides.
+pub(crate) struct AnyNumber<'v>(pub(crate) &'v dyn StateView);
+
+impl StateView for AnyNumber<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.0.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.0.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.0.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.0.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        match self.0.block_hash(number) {
+            Err(StateError::BlockHashMissing(_)) => Ok(B256::ZERO),
+            found => found,
+        }
+    }
+}
