@@ -4,7 +4,7 @@
 use crate::rules_support::{Wire, request};
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, RpcModule, public_module};
-use fugue_types::TransactionTrait;
+use fugue_types::{B256, TransactionTrait, keccak256};
 use serde_json::{Value, json};
 
 /// The groups of methods that are asked here.
@@ -94,12 +94,17 @@ fn an_answer_is_the_same_on_any_number_of_threads() {
         let memory = json!({ "enableMemory": true, "enableReturnData": true });
         let before = json!({ "tracer": "prestateTracer" });
         let diff = json!({ "tracer": "prestateTracer", "tracerConfig": { "diffMode": true } });
+        let several = json!({
+            "tracer": "muxTracer",
+            "tracerConfig": { "erc7562Tracer": {}, "4byteTracer": null, "flatCallTracer": {} },
+        });
         for (method, params) in [
             ("debug_traceBlockByNumber", json!([block])),
             ("debug_traceBlockByNumber", json!([block, memory])),
             ("debug_traceBlockByNumber", json!([block, { "tracer": CALLS }])),
             ("debug_traceBlockByNumber", json!([block, before])),
             ("debug_traceBlockByNumber", json!([block, diff])),
+            ("debug_traceBlockByNumber", json!([block, several])),
             ("trace_block", json!([block])),
             ("trace_replayBlockTransactions", json!([block, ["trace", "vmTrace", "stateDiff"]])),
             ("trace_blockOpcodeGas", json!([block])),
@@ -175,6 +180,69 @@ fn count_logs(call: &Value) -> usize {
     let own = call.get("logs").map_or(0, |logs| list(logs).len());
     let below = call.get("calls").map_or(0, |calls| list(calls).iter().map(count_logs).sum());
     own + below
+}
+
+#[test]
+fn roots_within_a_block_lead_to_that_after_it() {
+    let wire = wire();
+    let methods = usual(&wire);
+    let mut blocks = 0;
+    for number in 1..=wire.chain.last() {
+        let block = wire.chain.chain.block(number);
+        let body = &block.block().body;
+        let roots = ok(&wire, &methods, "debug_intermediateRoots", &json!([block.hash()]));
+        assert_eq!(list(&roots).len(), body.transactions.len(), "block {number}");
+        let ends_with_the_last = body.withdrawals.as_ref().is_none_or(|all| all.is_empty());
+        if let Some(last) = list(&roots).last()
+            && ends_with_the_last
+        {
+            blocks += 1;
+            assert_eq!(*last, json!(block.block().header.state_root), "block {number}");
+        }
+    }
+    assert!(blocks > 0, "all blocks have withdrawals");
+    let genesis = json!([wire.chain.hash(0)]);
+    let refused = ask(&wire, &methods, "debug_intermediateRoots", &genesis).expect_err("refused");
+    assert_eq!(refused, (-32000, "genesis is not traceable".to_owned()));
+}
+
+#[test]
+fn slots_are_listed_as_a_transaction_finds_them() {
+    let wire = wire();
+    let methods = usual(&wire);
+    let mut slots = 0;
+    for (block, index, hash) in transactions(&wire) {
+        let before = json!([hash, { "tracer": "prestateTracer" }]);
+        let before = ok(&wire, &methods, "debug_traceTransaction", &before);
+        for (address, account) in before.as_object().expect("accounts") {
+            let at = |start: &str, limit: usize| {
+                let asked = json!([wire.chain.hash(block), index, address, start, limit]);
+                ok(&wire, &methods, "debug_storageRangeAt", &asked)
+            };
+            let all = at("0x", 1_024);
+            let listed = all["storage"].as_object().expect("slots");
+            for (slot, value) in account["storage"].as_object().into_iter().flatten() {
+                let slot: B256 = slot.parse().expect("a slot");
+                let value: B256 = value.as_str().and_then(|it| it.parse().ok()).expect("a word");
+                let found = listed.get(&keccak256(slot).to_string());
+                let expected = (!value.is_zero()).then(|| json!(value));
+                assert_eq!(found.map(|found| &found["value"]), expected.as_ref(), "{slot}");
+                slots += 1;
+            }
+            // Page by page it is the same.
+            if let Some(second) = listed.keys().nth(1) {
+                let first = at("0x", 1);
+                assert_eq!(first["storage"].as_object().expect("slots").len(), 1);
+                assert_eq!(first["nextKey"], json!(second));
+                assert!(at(second, 1)["storage"].get(second).is_some());
+            }
+        }
+    }
+    assert!(slots > 0, "the chain stores something");
+    let beyond = json!([wire.chain.hash(1), 9_999, format!("0x{:040x}", 1), "0x", 1]);
+    let (code, message) =
+        ask(&wire, &methods, "debug_storageRangeAt", &beyond).expect_err("refused");
+    assert!(code == -32000 && message.contains("9999 out of range"), "{code} {message}");
 }
 
 #[test]

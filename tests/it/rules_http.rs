@@ -1389,7 +1389,7 @@ fn f28_no_method_is_silent() {
                 assert_eq!(error.code, -32_602, "{name}: {nonsense}: {error:?}");
             }
         }
-        for name in ["debug_setHead", "debug_storageRangeAt", "miner_start", "eth_coinbase", "x"] {
+        for name in ["debug_setHead", "debug_accountRange", "miner_start", "eth_coinbase", "x"] {
             let error = endpoint.call(name, &json!([])).expect_err("there is no such method");
             assert_eq!(error.code, -32_601, "{name}: {error:?}");
         }

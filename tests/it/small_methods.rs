@@ -442,6 +442,14 @@ fn bad_blocks_are_kept_until_their_verdict_is_forgotten() {
         let hashes: Vec<_> = bad.block().body.transactions.iter().map(|tx| tx.hash()).collect();
         assert_eq!(found["block"]["transactions"], json!(hashes));
     }
+    // It is run as the one that it was made of.
+    let options = json!({ "tracer": "callTracer" });
+    let traced = wire.public_ok("debug_traceBadBlock", &json!([roots.hash(), options]));
+    let between = wire.public_ok("debug_intermediateRoots", &json!([roots.hash()]));
+    wire.follow(3..=3);
+    let good = wire.chain.hash(3);
+    assert_eq!(traced, wire.public_ok("debug_traceBlockByHash", &json!([good, options])));
+    assert_eq!(between, wire.public_ok("debug_intermediateRoots", &json!([good])));
     assert_eq!(wire.public_ok("fugue_reconsiderBlock", &json!([roots.hash()])), json!(true));
     assert_eq!(wire.public_ok("debug_getBadBlocks", &json!([])), json!([]));
 }

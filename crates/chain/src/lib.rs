@@ -51,4 +51,6 @@ pub use simulate::{
     simulate,
 };
 pub use times::Times;
-pub use view::{AccountProof, ChainView, ExecutionWitness, Reach, SlotProof, ViewedBlock};
+pub use view::{
+    AccountProof, ChainView, ExecutionWitness, ListedSlot, Reach, SlotProof, SlotRange, ViewedBlock,
+};

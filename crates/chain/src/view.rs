@@ -1,6 +1,7 @@
 //! The chain as it was at one fork choice, for readers: immutable, and no lock shared with import.
 
 mod lookup;
+mod range;
 mod tries;
 mod witness;
 
@@ -15,6 +16,7 @@ use fugue_types::{
 use std::{convert::Infallible, ops::RangeInclusive, sync::Arc};
 use tries::KeptTries;
 
+pub use range::{ListedSlot, SlotRange};
 pub use tries::{AccountProof, Reach, SlotProof};
 pub use witness::ExecutionWitness;
 

@@ -21,6 +21,7 @@ mod message;
 mod precompiled;
 mod precompiles;
 mod reader;
+mod revert;
 mod trace;
 mod transaction;
 mod transfers;
@@ -33,8 +34,10 @@ pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
+pub use revert::revert_reason;
 pub use trace::{
-    GethTracer, TraceBudget, TraceError, TraceOrigin, TraceSubject, Traced, TracerError,
+    FlatCall, FlatResult, GethOutput, GethTracer, NamedSlots, StateTrace, TraceBudget, TraceError,
+    TraceOrigin, TraceSubject, Traced, TracedAccount, TracedAccounts, TracerError, ValidationFrame,
     trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity,
 };
 pub use transaction::{PreparedTx, TxEncodingError};

@@ -1,5 +1,5 @@
 //! What a transaction or a message does, looked at while it runs: the traces of other clients, in
-//! their published types.
+//! their published types where those have all of it.
 //!
 //! ```text
 //! Place + TraceSubject -> the EVM with an inspector -> Traced<T>: the trace, and what changed
@@ -9,15 +9,24 @@
 //! share: the steps of one block can take more than the memory of the machine.
 
 mod budget;
+mod calls;
 mod database;
+mod flat;
 mod geth;
 mod others;
+mod prestate;
 mod run;
+mod steps;
+mod validation;
 mod weights;
+mod words;
 
 pub use budget::TraceBudget;
-pub use geth::{GethTracer, TracerError};
+pub use flat::{FlatCall, FlatResult};
+pub use geth::{GethOutput, GethTracer, TracerError};
 pub use others::{trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity};
+pub use prestate::{StateTrace, TracedAccount, TracedAccounts};
+pub use validation::{NamedSlots, ValidationFrame};
 
 use crate::{CallError, CallRequest, PreparedTx};
 use fugue_state::StateDiff;

@@ -80,7 +80,10 @@ impl PastState<'_> {
     }
 
     fn slot_of(&self, id: u64, slot: U256) -> Result<U256, StorageError> {
-        let slot = keccak256(slot.to_be_bytes::<32>());
+        self.slot_by_hash(id, keccak256(slot.to_be_bytes::<32>()))
+    }
+
+    fn slot_by_hash(&self, id: u64, slot: B256) -> Result<U256, StorageError> {
         let key = [&id.to_be_bytes()[..], slot.as_slice()].concat();
         if !self.is_latest
             && let Some(before) = self.later(Table::StorageHistory, &key)?
@@ -89,6 +92,64 @@ impl PastState<'_> {
                 .ok_or_else(|| damaged(Table::StorageHistory, &key, "the row does not decode"));
         }
         Ok(self.snapshot.decoded(Table::Storage, &key, slot_value)?.unwrap_or_default())
+    }
+
+    /// The slots of an account that are not zero, each with the keccak256 of its key, in the order
+    /// of those: from `start` on, at most `count`. Which key has such a hash is not kept.
+    ///
+    /// Costs a look at every slot that the account had at any time and that is passed on the way;
+    /// `check` is called before each, and ends the work with its error.
+    ///
+    /// # Errors
+    /// What the database says, or `check`.
+    pub fn slots_from(
+        &self,
+        address: Address,
+        start: B256,
+        count: usize,
+        check: &dyn Fn() -> Result<(), StorageError>,
+    ) -> Result<Vec<(B256, U256)>, StorageError> {
+        let mut slots = Vec::new();
+        let storage = self.storage(keccak256(address))?;
+        let Some(storage) = storage.filter(|storage| storage.root != EMPTY_ROOT_HASH) else {
+            return Ok(slots);
+        };
+        let mut from = Some(start);
+        while let Some(at) = from.filter(|_| slots.len() < count) {
+            check()?;
+            // What is there, and what was changed or is gone since.
+            let latest = self.slot_at_or_after(Table::Storage, storage.id, at)?;
+            let past = if self.is_latest {
+                None
+            } else {
+                self.slot_at_or_after(Table::StorageHistory, storage.id, at)?
+            };
+            let Some(hash) = [latest, past].into_iter().flatten().min() else { break };
+            let value = self.slot_by_hash(storage.id, hash)?;
+            if !value.is_zero() {
+                slots.push((hash, value));
+            }
+            let next = U256::from_be_bytes(hash.0).checked_add(U256::from(1));
+            from = next.map(B256::from);
+        }
+        Ok(slots)
+    }
+
+    /// Hash of the first slot with a row in a table, from this hash on.
+    fn slot_at_or_after(
+        &self,
+        table: Table,
+        id: u64,
+        from: B256,
+    ) -> Result<Option<B256>, StorageError> {
+        let id = id.to_be_bytes();
+        let key = [&id[..], from.as_slice()].concat();
+        self.snapshot.with(|tx| {
+            let Some((found, _)) = tx.seek(table, &key)? else { return Ok(None) };
+            let Some(rest) = found.strip_prefix(&id[..]) else { return Ok(None) };
+            let hash = rest.get(..B256::len_bytes()).map(B256::from_slice);
+            hash.map(Some).ok_or_else(|| damaged(table, &found, "the key has no slot"))
+        })
     }
 
     /// What stood under a key before the first change after this block; `None` if there was none.

@@ -44,7 +44,7 @@ impl std::fmt::Debug for Reach<'_> {
 }
 
 impl Reach<'_> {
-    fn checked(&self) -> Result<(), StorageError> {
+    pub(super) fn checked(&self) -> Result<(), StorageError> {
         (self.check)().map_err(StorageError::GivenUp)
     }
 
@@ -169,6 +169,20 @@ impl ChainView {
             applied.map_err(|error| reach.told(error.into()))?;
             Ok(tries.root())
         })))
+    }
+
+    /// The state roots after each of these changes, one upon the other, the first one made to the
+    /// state after a block of the head's chain. `None` above the head.
+    ///
+    /// # Errors
+    /// As [`ChainView::with_roots`].
+    pub fn roots_through(
+        &self,
+        number: u64,
+        changes: &[StateDiff],
+        reach: &Reach<'_>,
+    ) -> Result<Option<Vec<B256>>, ImportError> {
+        self.with_roots(number, reach, |root| changes.iter().map(root).collect())?.transpose()
     }
 
     /// Calls with the tries of the state after a block of the head's chain, to be read and not

@@ -9,8 +9,8 @@ use fugue_state::{StateDiff, StateView};
 use fugue_types::{Address, AddressMap, HashSet, Log, U256};
 use revm::{
     bytecode::opcode,
-    context::{BlockEnv, Context, ContextSetters, Evm, TxEnv},
-    context_interface::{ContextTr, context::ContextError, result::ResultAndState},
+    context::{Context, ContextSetters, Evm, TxEnv},
+    context_interface::{ContextTr, JournalTr, context::ContextError, result::ResultAndState},
     handler::FrameResult,
     inspector::{Inspector, InspectorHandler},
     interpreter::{
@@ -31,7 +31,6 @@ pub(super) type TraceCtx<'a> = Ctx<'a, ViewReader<&'a dyn StateView>>;
 pub(super) struct Ran<I> {
     pub(super) inspector: I,
     pub(super) tx: TxEnv,
-    pub(super) block: BlockEnv,
     pub(super) outcome: ResultAndState,
     pub(super) diff: StateDiff,
 }
@@ -55,12 +54,12 @@ pub(super) fn run<'a, I: Inspector<TraceCtx<'a>>>(
     // Whoever was stopped did not run to its end, whatever the EVM implementation says of it.
     meter.finish()?;
     let result = ran.map_err(to_error)?;
-    let Context { tx, block, mut journaled_state, .. } = ctx;
+    let Context { tx, mut journaled_state, .. } = ctx;
     let clears_empty_accounts = place.rules.has(Fork::SpuriousDragon);
     let log = &journaled_state.database.log;
     let diff = changes(&journaled_state.inner.state, log, place.codes, clears_empty_accounts);
     let outcome = ResultAndState::new(result, journaled_state.inner.finalize());
-    Ok(Ran { inspector, tx, block, outcome, diff })
+    Ok(Ran { inspector, tx, outcome, diff })
 }
 
 /// What one run has kept, and why it is stopped, if it is.
@@ -161,6 +160,12 @@ impl<I> Watch<'_, I> {
     }
 }
 
+/// Where there is no code, as of a creation without any, the EVM implementation runs a STOP of its
+/// own, which nobody else tells of.
+fn has_code(interp: &Interpreter) -> bool {
+    !interp.bytecode.is_empty()
+}
+
 impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
     fn initialize_interp(&mut self, interp: &mut Interpreter, context: &mut C) {
         self.inspector.initialize_interp(interp, context);
@@ -169,13 +174,15 @@ impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
 
     fn step(&mut self, interp: &mut Interpreter, context: &mut C) {
         self.meter.step(interp);
-        if !self.halt(interp, context) {
+        if !self.halt(interp, context) && has_code(interp) {
             self.inspector.step(interp, context);
         }
     }
 
     fn step_end(&mut self, interp: &mut Interpreter, context: &mut C) {
-        self.inspector.step_end(interp, context);
+        if has_code(interp) {
+            self.inspector.step_end(interp, context);
+        }
     }
 
     fn log(&mut self, context: &mut C, log: Log) {
@@ -197,7 +204,8 @@ impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
     }
 
     fn call(&mut self, context: &mut C, inputs: &mut CallInputs) -> Option<CallOutcome> {
-        self.meter.add(self.meter.weights.of_call(inputs.input.len()));
+        let depth = context.journal().depth();
+        self.meter.add(self.meter.weights.of_call(inputs.input.len(), depth));
         self.fail(context);
         self.inspector.call(context, inputs)
     }
@@ -209,7 +217,8 @@ impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
     }
 
     fn create(&mut self, context: &mut C, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.meter.add(self.meter.weights.of_call(inputs.init_code().len()));
+        let depth = context.journal().depth();
+        self.meter.add(self.meter.weights.of_call(inputs.init_code().len(), depth));
         self.fail(context);
         self.inspector.create(context, inputs)
     }

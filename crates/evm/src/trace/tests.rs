@@ -4,15 +4,16 @@ use super::*;
 use crate::{Assumed, CallPrice, CodeCache, Place, ViewReader, call};
 use alloy_consensus::{Signed, TxLegacy};
 use alloy_rpc_types_trace::{
-    geth::{CallFrame, DefaultFrame, GethDebugTracingOptions, GethTrace, PreStateFrame},
+    geth::{CallFrame, DefaultFrame, GethDebugTracingOptions},
     otterscan::OperationType,
     parity::{Action, TraceType},
 };
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState, StateError, StateView};
 use fugue_types::{
-    Address, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, U256, keccak256,
+    Address, B256, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, U256, keccak256,
 };
+use revm::context_interface::transaction::{AccessList, AccessListItem};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -102,20 +103,38 @@ fn options(json: &str) -> GethDebugTracingOptions {
     serde_json::from_str(json).expect("options")
 }
 
-fn geth(json: &str, view: &dyn StateView) -> Traced<GethTrace> {
+fn geth(json: &str, view: &dyn StateView) -> Traced<GethOutput> {
+    geth_of(json, view, TraceSubject::Tx(&tx()))
+}
+
+fn geth_of(json: &str, view: &dyn StateView, subject: TraceSubject<'_>) -> Traced<GethOutput> {
     let tracer = GethTracer::new(options(json)).expect("a tracer");
-    let tx = tx();
     let origin = TraceOrigin::default();
-    let traced = at(view, |place| tracer.trace(place, TraceSubject::Tx(&tx), origin, &unbounded()));
-    traced.expect("a trace")
+    at(view, |place| tracer.trace(place, subject, origin, &unbounded())).expect("a trace")
+}
+
+fn steps(output: GethOutput) -> DefaultFrame {
+    let GethOutput::Steps(frame) = output else { panic!("{output:?}") };
+    frame
 }
 
 fn frame(json: &str, view: &dyn StateView) -> DefaultFrame {
-    geth(json, view).trace.try_into_default_frame().expect("steps")
+    steps(geth(json, view).trace)
 }
 
 fn calls(json: &str, view: &dyn StateView) -> CallFrame {
-    geth(json, view).trace.try_into_call_frame().expect("calls")
+    let GethOutput::Calls(frame) = geth(json, view).trace else { panic!("calls are asked for") };
+    *frame
+}
+
+fn flat(json: &str, view: &dyn StateView) -> Vec<FlatCall> {
+    let GethOutput::Flat(calls) = geth(json, view).trace else { panic!("calls are asked for") };
+    calls
+}
+
+fn state_trace(json: &str, view: &dyn StateView) -> StateTrace {
+    let GethOutput::State(state) = geth(json, view).trace else { panic!("a state is asked for") };
+    state
 }
 
 #[test]
@@ -157,14 +176,149 @@ fn calls_are_given_as_a_tree_or_flat_and_both_say_the_same() {
 
 #[test]
 fn the_state_before_is_what_the_transaction_looks_at() {
-    let traced = geth(r#"{"tracer": "prestateTracer"}"#, &state(STORES, ""));
-    let GethTrace::PreStateTracer(PreStateFrame::Default(before)) = traced.trace else {
-        panic!("{:?}", traced.trace)
+    let view = state(STORES, "");
+    let StateTrace::Before(before) = state_trace(r#"{"tracer": "prestateTracer"}"#, &view) else {
+        panic!("no diff is asked for")
     };
-    assert_eq!(before.0[&SENDER].balance, Some(U256::from(ETHER)));
-    assert_eq!(before.0[&OUTER].storage.len(), 1);
-    assert!(before.0[&OUTER].code.is_some());
-    assert!(!before.0.contains_key(&AUTHOR), "an account that does not exist yet");
+    assert_eq!(before[&SENDER].state.balance, Some(U256::from(ETHER)));
+    let outer = &before[&OUTER];
+    assert_eq!(outer.state.storage.len(), 1);
+    assert!(outer.state.code.is_some());
+    assert_eq!(outer.code_hash, Some(view.accounts[&OUTER].account.code_hash));
+    assert!(!before.contains_key(&AUTHOR), "an account that does not exist yet");
+    let all = r#"{"tracer": "prestateTracer", "tracerConfig": {"includeEmpty": true}}"#;
+    let StateTrace::Before(before) = state_trace(all, &view) else { panic!("no diff") };
+    assert_eq!(before[&AUTHOR].state.balance, Some(U256::ZERO));
+}
+
+#[test]
+fn a_diff_has_what_was_and_what_is_new() {
+    let json = r#"{"tracer": "prestateTracer", "tracerConfig": {"diffMode": true}}"#;
+    let traced = state_trace(json, &state(&calls_inner(), STORES));
+    let StateTrace::Diff { post, pre } = traced else { panic!("a diff is asked for") };
+    assert_eq!(pre[&INNER].state.balance, Some(U256::ZERO));
+    assert_eq!(pre[&INNER].state.storage.len(), 0, "the slot was zero");
+    assert_eq!(post[&INNER].state.balance, Some(U256::from(3)));
+    assert_eq!(post[&INNER].state.storage.len(), 1);
+    assert_eq!((&post[&INNER].state.code, post[&INNER].state.nonce), (&None, None));
+    assert_eq!(post[&SENDER].state.nonce, Some(1));
+    assert!(!pre.contains_key(&AUTHOR), "it was not there");
+    assert!(post.contains_key(&AUTHOR), "it got a fee");
+}
+
+#[test]
+fn several_tracers_give_what_each_gives_alone() {
+    let view = state(&calls_inner(), STORES);
+    let several = r#"{"tracer": "muxTracer", "tracerConfig": {
+        "callTracer": {"withLog": true}, "prestateTracer": null, "4byteTracer": null,
+        "erc7562Tracer": {}
+    }}"#;
+    let GethOutput::Several(outputs) = geth(several, &view).trace else { panic!("several") };
+    for (name, alone) in [
+        ("callTracer", r#"{"tracer": "callTracer", "tracerConfig": {"withLog": true}}"#),
+        ("prestateTracer", r#"{"tracer": "prestateTracer"}"#),
+        ("4byteTracer", r#"{"tracer": "4byteTracer"}"#),
+        ("erc7562Tracer", r#"{"tracer": "erc7562Tracer"}"#),
+    ] {
+        assert_eq!(outputs[name], geth(alone, &view).trace, "{name}");
+    }
+    assert_eq!(outputs.len(), 4);
+}
+
+/// Makes a contract without code, and stops.
+const CREATES: &str = "600060006000f05000";
+
+#[test]
+fn a_creation_costs_its_instruction_and_not_what_it_passes_on() {
+    let frame = frame("{}", &state(CREATES, ""));
+    let create = frame.struct_logs.iter().find(|step| step.opcode() == "CREATE");
+    assert_eq!(create.map(|step| step.gas_cost), Some(32_000));
+    // Nothing is run where there is no code.
+    assert!(frame.struct_logs.iter().all(|step| step.depth == 1));
+}
+
+/// Stores 0 in slot 0, and calls `INNER` as `calls_inner` does.
+fn clears_and_calls() -> String {
+    format!("6000600055{}", calls_inner())
+}
+
+#[test]
+fn refunds_are_those_of_the_transaction() {
+    let mut view = state(&clears_and_calls(), STORES);
+    let outer = view.accounts.get_mut(&OUTER).expect("it is there");
+    outer.slots.insert(U256::ZERO, U256::ONE);
+    let frame = frame("{}", &view);
+    let inner: Vec<_> = frame.struct_logs.iter().filter(|step| step.depth == 2).collect();
+    assert!(!inner.is_empty());
+    // Source: EIP-3529, SSTORE_CLEARS_SCHEDULE.
+    assert!(inner.iter().all(|step| step.refund_counter == Some(4_800)), "{inner:?}");
+    assert_eq!(frame.struct_logs[0].refund_counter, None);
+}
+
+#[test]
+fn a_slot_is_shown_though_it_was_warm_from_the_start() {
+    // SLOAD of slot 0, and STOP.
+    let view = state("60005400", "");
+    let slots = AccessListItem { address: OUTER, storage_keys: vec![B256::ZERO] };
+    let request = CallRequest { access_list: Some(AccessList(vec![slots])), ..message() };
+    let frame = steps(geth_of("{}", &view, TraceSubject::Message(&request)).trace);
+    let shown = frame.struct_logs[1].storage.as_ref().expect("it looks at a slot");
+    assert_eq!(shown.get(&B256::ZERO), Some(&B256::ZERO));
+}
+
+#[test]
+fn steps_say_what_they_are_and_why_they_end() {
+    let told = |code: &str| {
+        let frame = frame("{}", &state(code, ""));
+        let last = frame.struct_logs.last().expect("a step").clone();
+        (last.op.into_owned(), last.error)
+    };
+    for (code, op, error) in [
+        ("0c", "opcode 0xc not defined", "invalid opcode: opcode 0xc not defined"),
+        ("01", "ADD", "stack underflow (0 <=> 2)"),
+        ("600056", "JUMP", "invalid jump destination"),
+        (LOOPS, "JUMPDEST", "out of gas"),
+    ] {
+        let (found, reason) = told(code);
+        assert_eq!((found.as_str(), reason.as_deref()), (op, Some(error)), "{code}");
+    }
+}
+
+#[test]
+fn a_list_of_calls_leaves_out_precompiled_contracts_unless_it_is_to_have_them() {
+    // Calls the contract at 4 with 0 wei.
+    let view = state("6000600060006000600060045af100", "");
+    assert_eq!(flat(r#"{"tracer": "flatCallTracer"}"#, &view).len(), 1);
+    let with = r#"{"tracer": "flatCallTracer", "tracerConfig": {"includePrecompiles": true}}"#;
+    let calls = flat(with, &view);
+    let places = calls.iter().map(|call| (call.trace_address.clone(), call.subtraces));
+    let places: Vec<_> = places.collect();
+    assert_eq!(places, [(vec![], 1), (vec![0], 0)]);
+}
+
+#[test]
+fn errors_are_in_the_words_of_one_client_or_the_other() {
+    let view = state("fe", "");
+    let told = |json: &str| {
+        let calls = flat(json, &view);
+        assert!(calls[0].result.is_none(), "a halt gives nothing");
+        calls[0].error.clone().expect("it fails")
+    };
+    assert_eq!(told(r#"{"tracer": "flatCallTracer"}"#), "invalid opcode: INVALID");
+    let parity = r#"{"tracer": "flatCallTracer", "tracerConfig": {"convertParityErrors": true}}"#;
+    assert_eq!(told(parity), "Bad instruction");
+}
+
+#[test]
+fn logs_of_what_is_reverted_are_forgotten_and_have_no_number() {
+    // `INNER` logs and reverts; `OUTER` then logs.
+    let outer = calls_inner().trim_end_matches("00").to_owned() + "60006000a000";
+    let view = state(&outer, "60006000a060006000fd");
+    let frame = calls(r#"{"tracer": "callTracer", "tracerConfig": {"withLog": true}}"#, &view);
+    assert!(frame.calls[0].logs.is_empty());
+    assert_eq!(frame.calls[0].error.as_deref(), Some("execution reverted"));
+    let [log] = &frame.logs[..] else { panic!("{:?}", frame.logs) };
+    assert_eq!((log.index, log.position), (Some(0), Some(1)));
 }
 
 #[test]
@@ -344,6 +498,19 @@ fn tracers_that_are_not_known_are_refused() {
         (
             r#"{"tracer": "callTracer", "tracerConfig": {"onlyTopCall": 3}}"#,
             "invalid tracer config",
+        ),
+        (
+            r#"{"tracer": "prestateTracer",
+                "tracerConfig": {"diffMode": true, "includeEmpty": true}}"#,
+            "invalid tracer config: cannot use diffMode with includeEmpty",
+        ),
+        (
+            r#"{"tracer": "muxTracer", "tracerConfig": {"noSuchTracer": null}}"#,
+            "no tracer is named \"noSuchTracer\"",
+        ),
+        (
+            r#"{"tracer": "muxTracer", "tracerConfig": {"muxTracer": {}}}"#,
+            "invalid tracer config: a muxTracer in a muxTracer",
         ),
     ] {
         let error = GethTracer::new(options(json)).expect_err("refused").to_string();

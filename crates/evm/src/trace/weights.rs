@@ -12,18 +12,24 @@ use revm::{
 
 /// A recorded step, and the entry of the trace that is made of it.
 const STEP: usize = 600;
-/// A step of which the parts are put together without a copy.
-const LEAN_STEP: usize = 350;
-/// A word of the stack: recorded, and in the trace.
+/// A word of the stack that is recorded, and told in the trace.
 const STACK_WORD: usize = 96;
+/// A word of the stack that the trace shows as it was recorded.
+const SHOWN_WORD: usize = 40;
 /// A slot that the trace shows at a step.
-const SLOT: usize = 64;
+const SLOT: usize = 96;
 /// A call, without its data.
 const CALL: usize = 1_000;
+/// A call, for each call on the way to it: its place in a list of calls.
+const PLACE: usize = 8;
+/// A function of a contract that is called.
+const SELECTOR: usize = 120;
+/// An account or a slot that an instruction names, where it is told of once.
+const NAMED: usize = 300;
 /// A byte of the input or output of a call, or of a log: recorded, and in hexadecimal digits.
 const DATA_BYTE: usize = 3;
 /// A byte of memory that the trace shows in words of hexadecimal digits.
-const SHOWN_BYTE: usize = 3;
+const SHOWN_BYTE: usize = 4;
 
 /// Which memory is kept at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +37,8 @@ enum Memory {
     None,
     /// All of it, and shown at each step.
     Shown,
-    /// All of it where it may have changed; and what is hashed.
-    Kept,
+    /// What is hashed.
+    Hashed,
     /// What the step writes.
     Written,
 }
@@ -51,7 +57,11 @@ pub(super) struct Weights {
     pub(super) shows_storage: bool,
     /// Steps that are kept at most.
     steps_max: Option<u64>,
+    /// Of an instruction that names an account or a slot.
+    named: usize,
     call: usize,
+    /// Of a call, for each call on the way to it.
+    place: usize,
     data_byte: usize,
 }
 
@@ -65,14 +75,22 @@ impl Weights {
         shows_return_data: false,
         shows_storage: false,
         steps_max: None,
+        named: 0,
         call: 0,
+        place: 0,
         data_byte: 0,
     };
     /// Of calls, with their data and logs.
-    pub(super) const CALLS: Self = Self { call: CALL, data_byte: DATA_BYTE, ..Self::NOTHING };
-    /// Of the tracer of ERC-7562: calls, and what each instruction looks at.
+    pub(super) const CALLS: Self =
+        Self { call: CALL, place: PLACE, data_byte: DATA_BYTE, ..Self::NOTHING };
+    /// Of the functions that are called.
+    pub(super) const SELECTORS: Self = Self { call: SELECTOR, ..Self::NOTHING };
+    /// Of what instructions look at. Codes are weighed where they are read.
+    pub(super) const STATE: Self = Self { named: NAMED, call: NAMED, ..Self::NOTHING };
+    /// Of the tracer of ERC-7562: calls, of each a table of its instructions, and what they look
+    /// at.
     pub(super) const VALIDATION: Self =
-        Self { step: LEAN_STEP, stack_word: 32, memory: Memory::Kept, ..Self::CALLS };
+        Self { named: NAMED, memory: Memory::Hashed, call: 4 * CALL, ..Self::CALLS };
     /// Of calls, and of what each instruction leaves behind.
     pub(super) const VM: Self =
         Self { step: STEP, pushed_word: STACK_WORD, memory: Memory::Written, ..Self::CALLS };
@@ -81,23 +99,40 @@ impl Weights {
     pub(super) fn steps(options: &GethDefaultTracingOptions) -> Self {
         Self {
             step: STEP,
-            stack_word: if options.is_stack_enabled() { STACK_WORD } else { 0 },
+            stack_word: if options.is_stack_enabled() { SHOWN_WORD } else { 0 },
             memory: if options.is_memory_enabled() { Memory::Shown } else { Memory::None },
             shows_return_data: options.is_return_data_enabled(),
             shows_storage: options.is_storage_enabled(),
             steps_max: options.limit.filter(|limit| *limit != 0),
-            // Outputs are kept, though they are not shown.
-            ..Self::CALLS
+            ..Self::NOTHING
+        }
+    }
+
+    /// Of two inspectors that look on together, neither of which keeps steps.
+    pub(super) fn with(self, other: Self) -> Self {
+        let hashes = |it: &Self| it.memory == Memory::Hashed;
+        let memory = if hashes(&self) || hashes(&other) { Memory::Hashed } else { Memory::None };
+        Self {
+            memory,
+            named: self.named.saturating_add(other.named),
+            call: self.call.saturating_add(other.call),
+            place: self.place.saturating_add(other.place),
+            data_byte: self.data_byte.saturating_add(other.data_byte),
+            ..Self::NOTHING
         }
     }
 
     /// Of the step that comes next, the `count`th of the run.
     pub(super) fn of_step(&self, interp: &Interpreter, count: u64) -> usize {
-        if self.step == 0 || self.steps_max.is_some_and(|max| count > max) {
-            return 0;
-        }
         let op = interp.bytecode.opcode();
-        let mut bytes = self.step;
+        let mut bytes = if self.named > 0 && names(op) { self.named } else { 0 };
+        if self.memory == Memory::Hashed && op == opcode::KECCAK256 {
+            bytes = bytes.saturating_add(range_bytes(op, interp).saturating_mul(DATA_BYTE));
+        }
+        if self.step == 0 || self.steps_max.is_some_and(|max| count > max) {
+            return bytes;
+        }
+        bytes = bytes.saturating_add(self.step);
         let mut add = |count: usize, weight: usize| {
             bytes = bytes.saturating_add(count.saturating_mul(weight));
         };
@@ -107,14 +142,8 @@ impl Weights {
             add(pushed, self.pushed_word);
         }
         match self.memory {
-            Memory::None => {}
+            Memory::None | Memory::Hashed => {}
             Memory::Shown => add(interp.memory.len(), SHOWN_BYTE),
-            Memory::Kept => {
-                if OpCode::new(op).is_some_and(|op| op.modifies_memory()) {
-                    add(interp.memory.len(), 1);
-                    add(range_bytes(op, interp), 1);
-                }
-            }
             Memory::Written => add(range_bytes(op, interp), DATA_BYTE),
         }
         if self.shows_return_data {
@@ -128,15 +157,36 @@ impl Weights {
         count.saturating_mul(SLOT)
     }
 
-    /// Of a call with an input of this size.
-    pub(super) fn of_call(&self, input: usize) -> usize {
-        self.call.saturating_add(self.of_data(input))
+    /// Of a call with an input of this size, below so many others.
+    pub(super) fn of_call(&self, input: usize, depth: usize) -> usize {
+        let place = depth.saturating_mul(self.place);
+        self.call.saturating_add(place).saturating_add(self.of_data(input))
     }
 
     /// Of the output of a call, or of a log.
     pub(super) fn of_data(&self, bytes: usize) -> usize {
         bytes.saturating_mul(self.data_byte)
     }
+}
+
+/// Whether an instruction names an account or a slot.
+const fn names(op: u8) -> bool {
+    matches!(
+        op,
+        opcode::SLOAD
+            | opcode::SSTORE
+            | opcode::TLOAD
+            | opcode::TSTORE
+            | opcode::BALANCE
+            | opcode::EXTCODESIZE
+            | opcode::EXTCODECOPY
+            | opcode::EXTCODEHASH
+            | opcode::CALL
+            | opcode::CALLCODE
+            | opcode::DELEGATECALL
+            | opcode::STATICCALL
+            | opcode::SELFDESTRUCT
+    )
 }
 
 /// Bytes of memory that the next instruction reads or writes as a range; zero if its gas does not

@@ -1,7 +1,10 @@
 //! The `debug` namespace: what the chain has in its own encoding, and what the node knows besides.
 
 mod chain;
+mod foreign;
 mod raw;
+mod roots;
+mod storage;
 pub(super) mod trace;
 mod witness;
 
@@ -27,4 +30,6 @@ pub(super) const METHODS: Table = &[
     ("debug_getRawReceipts", Class::Reading, raw::receipts),
     ("debug_getRawTransaction", Class::Reading, transactions::raw_by_hash),
     ("debug_getRawTransactions", Class::Reading, raw::transactions),
+    ("debug_intermediateRoots", Class::Tracing, roots::intermediate),
+    ("debug_storageRangeAt", Class::Tracing, storage::range_at),
 ];

@@ -1,18 +1,12 @@
-//! What a revert says: the reason that Solidity encodes, in words.
+//! Messages that ran and failed, as errors.
 
 use crate::public::error::refused;
-use fugue_evm::CallOutcome;
-use fugue_types::{Bytes, TxStatus, U256};
+use fugue_evm::{CallOutcome, revert_reason};
+use fugue_types::{Bytes, TxStatus};
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// A message reverted. Source: EIP-1474 does not have it; all clients give 3.
 const REVERTED: i32 = 3;
-/// First bytes of keccak256 of `Error(string)`.
-const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
-/// First bytes of keccak256 of `Panic(uint256)`.
-const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
-/// Bytes of a word of the ABI.
-const WORD: usize = 32;
 /// Bytes of a reason that is told in words; in JSON each may take six. Longer ones are in the data
 /// alone.
 const REASON_BYTES_MAX: usize = 16 * 1024;
@@ -54,53 +48,12 @@ pub(crate) fn halt_reason(name: &str) -> String {
 
 /// With the data, and its reason if it has one that is known.
 fn reverted(data: &Bytes) -> ErrorObjectOwned {
-    let message = match reason(data) {
+    let reason = revert_reason(data).filter(|reason| reason.len() <= REASON_BYTES_MAX);
+    let message = match reason {
         Some(reason) => format!("execution reverted: {reason}"),
         None => "execution reverted".to_owned(),
     };
     ErrorObjectOwned::owned(REVERTED, message, Some(data))
-}
-
-/// Source: Solidity documentation, "Error handling", and the ABI specification.
-fn reason(data: &[u8]) -> Option<String> {
-    let (selector, rest) = data.split_at_checked(4)?;
-    if selector == ERROR_SELECTOR {
-        let start = usize::try_from(word(rest, 0)?).ok()?;
-        let size = usize::try_from(word(rest, start)?).ok()?;
-        if size > REASON_BYTES_MAX {
-            return None;
-        }
-        let start = start.checked_add(WORD)?;
-        let text = rest.get(start..start.checked_add(size)?)?;
-        return Some(String::from_utf8_lossy(text).into_owned());
-    }
-    if selector == PANIC_SELECTOR {
-        return Some(panic_reason(word(rest, 0)?));
-    }
-    None
-}
-
-fn word(data: &[u8], start: usize) -> Option<U256> {
-    let bytes = data.get(start..start.checked_add(WORD)?)?;
-    Some(U256::from_be_slice(bytes))
-}
-
-/// In the words of the other clients.
-fn panic_reason(code: U256) -> String {
-    let known = match u8::try_from(code) {
-        Ok(0x00) => "generic panic",
-        Ok(0x01) => "assert(false)",
-        Ok(0x11) => "arithmetic underflow or overflow",
-        Ok(0x12) => "division or modulo by zero",
-        Ok(0x21) => "enum overflow",
-        Ok(0x22) => "invalid encoded storage byte array accessed",
-        Ok(0x31) => "out-of-bounds array access; popping on an empty array",
-        Ok(0x32) => "out-of-bounds access of an array or bytesN",
-        Ok(0x41) => "out of memory",
-        Ok(0x51) => "uninitialized function",
-        _ => return format!("unknown panic code: {code:#x}"),
-    };
-    known.to_owned()
 }
 
 /// Tells of any data, for fuzz targets.
@@ -113,6 +66,12 @@ pub(super) fn fuzz(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_types::U256;
+
+    /// First bytes of keccak256 of `Error(string)`.
+    const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
+    /// First bytes of keccak256 of `Panic(uint256)`.
+    const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
 
     fn data(selector: [u8; 4], words: &[U256], tail: &[u8]) -> Bytes {
         let words = words.iter().flat_map(|word| word.to_be_bytes::<32>());
@@ -122,7 +81,7 @@ mod tests {
     #[test]
     fn a_revert_has_code_3_its_data_and_its_reason() {
         let mut text = b"user error".to_vec();
-        text.resize(WORD, 0);
+        text.resize(32, 0);
         let data = data(ERROR_SELECTOR, &[U256::from(32), U256::from(10)], &text);
         let error = reverted(&data);
         assert_eq!((error.code(), error.message()), (3, "execution reverted: user error"));
@@ -141,7 +100,7 @@ mod tests {
     #[test]
     fn a_reason_that_is_too_long_is_in_the_data_alone() {
         for (size, is_told) in [(REASON_BYTES_MAX, true), (REASON_BYTES_MAX + 1, false)] {
-            let text = vec![b'x'; size.next_multiple_of(WORD)];
+            let text = vec![b'x'; size.next_multiple_of(32)];
             let data = data(ERROR_SELECTOR, &[U256::from(32), U256::from(size)], &text);
             let error = reverted(&data);
             assert_eq!(error.message().len() > size, is_told, "{size}");

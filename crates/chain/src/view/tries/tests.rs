@@ -238,3 +238,29 @@ fn the_tries_of_a_block_that_is_not_durable_are_kept_for_the_next_proof() {
     assert_eq!(view.kept.number(), Some(5));
     assert_eq!(ask(5, 3), 0, "the store was read again");
 }
+
+#[test]
+fn roots_follow_the_changes_one_upon_the_other() {
+    let world = World::new();
+    let mut last = world.genesis.clone();
+    let (mut changes, mut roots) = (Vec::new(), Vec::new());
+    for number in 1..=4_usize {
+        let diff = raise(&last.state);
+        last = last.child(diff.clone());
+        changes.push(diff);
+        roots.push(last.header.state_root);
+        if number == 2 {
+            world.commit(&last);
+        }
+    }
+    let snapshot = world.snapshot();
+    let view = world.view(&snapshot, &last);
+    for from in 0..=4_usize {
+        let found = view.roots_through(from as u64, &changes[from..], &FAR);
+        assert_eq!(found, Ok(Some(roots[from..].to_vec())), "from block {from}");
+    }
+    assert_eq!(view.roots_through(5, &[], &FAR), Ok(None));
+    let given_up = Reach { check: &|| Err("enough".to_owned()), ..FAR };
+    let enough = ImportError::Storage(StorageError::GivenUp("enough".to_owned()));
+    assert_eq!(view.roots_through(3, &changes[3..], &given_up), Err(enough));
+}

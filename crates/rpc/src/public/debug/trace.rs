@@ -6,6 +6,7 @@ use crate::public::{
     Answer, Class, Context, Table,
     args::{Args, bytes, hash},
     block_ref::{BlockRef, block_ref, number_or_tag},
+    debug::foreign,
     error::{self, invalid_params, refused},
     eth::{
         blocks,
@@ -15,23 +16,20 @@ use crate::public::{
     json,
     overrides::BlockOverrides,
     question::with_gas,
-    revert,
     traces::{Rerun, Traces, question, rerun, rerun_block, tx},
 };
-use alloy_consensus::transaction::SignerRecoverable;
 use alloy_rlp::Decodable;
-use alloy_rpc_types_trace::{common::TraceResult, geth::GethTrace};
+use alloy_rpc_types_trace::common::TraceResult;
 use fugue_chain::{ChainView, ViewedBlock};
-use fugue_chainspec::Fork;
-use fugue_evm::{CallRequest, Place, TraceOrigin, TraceSubject};
-use fugue_executor::BlockError;
+use fugue_evm::{CallRequest, GethOutput, Place, TraceOrigin, TraceSubject};
 use fugue_state::{Stack, StateDiff, StateView};
-use fugue_types::{Block, Header};
+use fugue_types::{Block, RecoveredBlock};
 use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
 use options::{CallOptions, Options, call_options, options};
 
 /// The methods of this room.
 pub(in crate::public) const METHODS: Table = &[
+    ("debug_traceBadBlock", Class::Tracing, bad_block),
     ("debug_traceBlock", Class::Tracing, block),
     ("debug_traceBlockByHash", Class::Tracing, block_by_hash),
     ("debug_traceBlockByNumber", Class::Tracing, block_by_number),
@@ -39,10 +37,6 @@ pub(in crate::public) const METHODS: Table = &[
     ("debug_traceCallMany", Class::Tracing, call_many),
     ("debug_traceTransaction", Class::Tracing, transaction),
 ];
-
-/// A block's gas limit may be larger than its parent's by less than this part of it. Source: Yellow
-/// Paper, "Block Header Validity".
-const GAS_LIMIT_PART: u64 = 1_024;
 
 /// `debug_traceTransaction`.
 fn transaction(context: &Context, mut args: Args) -> Answer {
@@ -100,7 +94,6 @@ fn known_block(
 fn block(context: &Context, mut args: Args) -> Answer {
     let rlp = args.required("block", bytes)?;
     let options = last(args)?;
-    let context = &options.patient(context);
     let wrong = |reason: String| invalid_params(format!("invalid argument 0 (block): {reason}"));
     let mut rest = &rlp[..];
     let block = Block::decode(&mut rest).map_err(|error| wrong(error.to_string()))?;
@@ -108,52 +101,30 @@ fn block(context: &Context, mut args: Args) -> Answer {
         return Err(wrong("bytes after the block".to_owned()));
     }
     let view = context.view();
-    check_bounds(&view, &block.header)?;
-    let is_homestead = view.spec().rules(&block.header).has(Fork::Homestead);
-    let recover = |tx: &fugue_types::Transaction| {
-        if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() }
-    };
-    let senders = block.body.transactions.iter().map(recover).collect::<Result<Vec<_>, _>>();
-    let senders = senders.map_err(|_| wrong("a signature is invalid".to_owned()))?;
-    let hash = block.header.hash_slow();
-    let Block { header, body } = block;
-    let count = body.transactions.len();
-    let viewed = ViewedBlock { hash, header, body, senders };
-    let recovered = viewed.into_recovered().map_err(error::internal)?;
-    let invalid = |error| match error {
-        BlockError::Invalid(reason) => refused(format!("invalid block: {reason}")),
-        other => error::of_replay(other),
-    };
-    rerun_block(context, &view, recovered, count.saturating_sub(1), invalid, |rerun| {
-        all_of(rerun, &Traces::new(context), count, &options)
-    })
+    let block = foreign::recovered(&view, block)?.map_err(wrong)?;
+    foreign_block(&options.patient(context), &view, block, &options)
 }
 
-/// What bounds a run, its gas limit and the price of blobs, must be what it could be in the chain.
-fn check_bounds(view: &ChainView, header: &Header) -> Result<(), ErrorObjectOwned> {
-    let parent = view.number(header.parent_hash).map_err(error::of_chain)?;
-    // Without a parent it is not run.
-    let Some(parent) = parent else { return Ok(()) };
-    let found = view.header(parent).map_err(error::of_chain)?;
-    let (_, parent) = found.ok_or_else(error::block_not_found)?;
-    let limit = parent.gas_limit;
-    // The base fee doubles the gas limit at London. Source: EIP-1559, "Specification".
-    let limit_max = limit.saturating_mul(2).saturating_add(limit / GAS_LIMIT_PART);
-    // Source: EIP-4844, "Header extension".
-    let excess_max = parent.excess_blob_gas.unwrap_or_default();
-    let excess_max = excess_max.saturating_add(parent.blob_gas_used.unwrap_or_default());
-    let excess = header.excess_blob_gas.unwrap_or_default();
-    for (what, found, max) in
-        [("gasLimit", header.gas_limit, limit_max), ("excessBlobGas", excess, excess_max)]
-    {
-        if found > max {
-            return Err(invalid_params(format!(
-                "invalid argument 0 (block): {what} {found} cannot follow its parent, {max} is \
-                 the most"
-            )));
-        }
-    }
-    Ok(())
+/// `debug_traceBadBlock`: of one of those that `debug_getBadBlocks` gives, by its hash.
+fn bad_block(context: &Context, mut args: Args) -> Answer {
+    let hash = args.required("block hash", hash)?;
+    let options = last(args)?;
+    let view = context.view();
+    let block = foreign::bad(context, &view, hash)?;
+    let block = block.ok_or_else(|| refused(format!("bad block {hash} not found")))?;
+    foreign_block(&options.patient(context), &view, block, &options)
+}
+
+fn foreign_block(
+    context: &Context,
+    view: &ChainView,
+    block: RecoveredBlock,
+    options: &Options,
+) -> Answer {
+    let count = block.block().body.transactions.len();
+    rerun_block(context, view, block, count.saturating_sub(1), foreign::of_block, |rerun| {
+        all_of(rerun, &Traces::new(context), count, options)
+    })
 }
 
 fn all_of(rerun: &Rerun<'_>, traces: &Traces, count: usize, options: &Options) -> Answer {
@@ -170,11 +141,11 @@ fn at(
     traces: &Traces,
     index: usize,
     options: &Options,
-) -> Result<GethTrace, ErrorObjectOwned> {
+) -> Result<GethOutput, ErrorObjectOwned> {
     let traced = rerun.at(traces, index, |place, subject, origin| {
         options.tracer.trace(place, subject, origin, &traces.budget)
     })?;
-    Ok(in_words(traced.trace))
+    Ok(traced.trace)
 }
 
 /// `debug_traceCall`.
@@ -268,7 +239,7 @@ fn of_message(
     let (subject, origin) = (TraceSubject::Message(request), TraceOrigin::default());
     let traced = options.tracer.trace(place, subject, origin, &traces.budget);
     let traced = traced.map_err(|error| traces.error(error))?;
-    Ok((traces.write(&in_words(traced.trace))?, traced.diff))
+    Ok((traces.write(&traced.trace)?, traced.diff))
 }
 
 /// The tracer that the last argument asks for.
@@ -279,6 +250,11 @@ fn last(mut args: Args) -> Result<Options, ErrorObjectOwned> {
         Some(found) => Ok(found),
         None => Options::new(Default::default()).map_err(error::internal),
     }
+}
+
+/// For a method that takes such options and has no use for them.
+pub(super) fn check_options(args: Args) -> Result<(), ErrorObjectOwned> {
+    last(args).map(|_| ())
 }
 
 /// The same, where it may also assume something.
@@ -292,56 +268,5 @@ fn last_of_call(mut args: Args) -> Result<CallOptions, ErrorObjectOwned> {
             let (state, block) = Default::default();
             Ok(CallOptions { options, state, block, transactions: None })
         }
-    }
-}
-
-/// Steps as geth has them: refunds are left out while there are none, and errors are in its words.
-fn in_words(mut trace: GethTrace) -> GethTrace {
-    if let GethTrace::Default(frame) = &mut trace {
-        for step in &mut frame.struct_logs {
-            step.refund_counter = step.refund_counter.filter(|refund| *refund != 0);
-            if let Some(error) = &mut step.error {
-                // The published type has the name of the halt as the EVM implementation prints it.
-                let name = error.strip_prefix("Some(").and_then(|rest| rest.strip_suffix(')'));
-                let words = revert::halt_reason(name.unwrap_or(error.as_str()));
-                *error = words;
-            }
-        }
-    }
-    trace
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy_rpc_types_trace::geth::{DefaultFrame, StructLog};
-
-    #[test]
-    fn steps_are_told_in_the_words_of_geth() {
-        let step = |refund, error: Option<&str>| StructLog {
-            refund_counter: refund,
-            error: error.map(str::to_owned),
-            ..StructLog::default()
-        };
-        let steps = vec![
-            step(Some(0), None),
-            step(Some(4_800), Some("Some(OutOfGas)")),
-            step(None, Some("Some(MemoryOOG)")),
-            step(None, Some("Some(InvalidJump)")),
-        ];
-        let frame = DefaultFrame { struct_logs: steps, ..DefaultFrame::default() };
-        let frame = in_words(frame.into()).try_into_default_frame().expect("steps");
-        let told: Vec<_> = frame
-            .struct_logs
-            .iter()
-            .map(|step| (step.refund_counter, step.error.as_deref()))
-            .collect();
-        let expected = [
-            (None, None),
-            (Some(4_800), Some("out of gas")),
-            (None, Some("out of gas")),
-            (None, Some("invalid jump destination")),
-        ];
-        assert_eq!(told, expected);
     }
 }
