@@ -13,11 +13,13 @@ NEXTEST_VERSION := 0.9.143
 # For make fuzz: which targets, and how long each.
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
+# For make run: groups of methods that tools for development call.
+DEV_APIS := eth,net,web3,debug,trace,ots
 
 .PHONY: help
 help:
 	@echo "make setup     install what the other targets need (cargo-nextest)"
-	@echo "make run       build, then start a dev chain: JSON-RPC at http://127.0.0.1:8545"
+	@echo "make run       build, then start a dev chain: JSON-RPC at http and ws://127.0.0.1:8545"
 	@echo "make demo      build, then replay recorded blocks sequentially and in parallel"
 	@echo "make build     build the program: $(FUGUE)"
 	@echo "make test      run all tests, make spec among them"
@@ -42,7 +44,8 @@ build:
 
 .PHONY: run
 run: build
-	$(FUGUE) node --dev --http --http.corsdomain "*"
+	$(FUGUE) node --dev --http --http.corsdomain "*" --http.api $(DEV_APIS) \
+		--ws --ws.port 8545 --ws.origins "*" --ws.api $(DEV_APIS)
 
 .PHONY: demo
 demo: build

@@ -465,6 +465,101 @@ fn transfer(nonce: u64) -> (Bytes, Value) {
 }
 
 #[test]
+fn a_message_that_breaks_a_rule_is_told_in_the_words_that_libraries_look_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let datadir = folder.path().join("dev");
+    let dev = Dev::start(&datadir, &[]);
+    let funds = "insufficient funds for gas * price + value";
+    for (value, gas, fee, tip, words) in [
+        ("0xffffffffffffffffffffffff", "0x5208", "0x77359400", "0x0", funds),
+        ("0x0", "0x5207", "0x77359400", "0x0", "intrinsic gas too low"),
+        ("0x0", "0x5208", "0x1", "0x0", "max fee per gas less than block base fee"),
+        ("0x0", "0x5208", "0x1", "0x2", "max priority fee per gas higher than max fee per gas"),
+    ] {
+        let call = json!({
+            "from": FIRST, "to": TO, "value": value, "gas": gas,
+            "maxFeePerGas": fee, "maxPriorityFeePerGas": tip,
+        });
+        let (code, told) = dev.refused("eth_call", &json!([call, "latest"]));
+        assert!(code == -32_000 && told.starts_with(words), "{code} {told}");
+    }
+    dev.stop(&datadir);
+}
+
+#[test]
+fn the_pending_block_has_what_the_pool_has() {
+    in_each_mode(|dev| {
+        let count = || dev.ok("eth_getBlockTransactionCountByNumber", &json!(["pending"]));
+        let pending = |is_full: bool| dev.ok("eth_getBlockByNumber", &json!(["pending", is_full]));
+        assert_eq!((&pending(false)["number"], count()), (&json!("0x1"), json!("0x0")));
+        dev.ok("evm_setAutomine", &json!([false]));
+        let timestamp = quantity(dev.head("timestamp") + 4_000_000_000);
+        dev.ok("evm_setNextBlockTimestamp", &json!([timestamp]));
+        let hash = dev.send(&json!({ "from": FIRST, "to": TO, "value": "0x5" }));
+        // What was asked for before does not stand in for it, however short the time.
+        let block = pending(false);
+        assert_eq!((&block["transactions"], count()), (&json!([hash]), json!("0x1")));
+        for name in ["hash", "nonce", "miner"] {
+            assert_eq!(block.get(name), Some(&Value::Null), "{name}");
+        }
+        assert_eq!((&block["gasUsed"], &block["timestamp"]), (&json!("0x5208"), &json!(timestamp)));
+        let tx = dev.ok("eth_getTransactionByHash", &json!([hash]));
+        assert_eq!((&tx["blockHash"], &tx["from"]), (&Value::Null, &json!(FIRST)));
+        assert_eq!(pending(true)["transactions"], json!([tx]));
+        for (index, expected) in [("0x0", &tx), ("0x1", &Value::Null)] {
+            let params = json!(["pending", index]);
+            assert_eq!(dev.ok("eth_getTransactionByBlockNumberAndIndex", &params), *expected);
+        }
+        let raw = dev.ok("eth_getRawTransactionByHash", &json!([hash]));
+        let params = json!(["pending", "0x0"]);
+        assert_eq!(dev.ok("eth_getRawTransactionByBlockNumberAndIndex", &params), raw);
+        assert!(dev.ok("eth_getBlockReceipts", &json!(["pending"])).is_null());
+        // It is no block of the chain, and the next one is like it.
+        assert_eq!(dev.number(), 0);
+        dev.ok("evm_mine", &json!([]));
+        let mined = dev.ok("eth_getBlockByNumber", &json!(["latest", false]));
+        for name in ["number", "parentHash", "timestamp", "transactions", "baseFeePerGas"] {
+            assert_eq!(mined[name], block[name], "{name}");
+        }
+        assert_eq!(pending(false)["parentHash"], mined["hash"]);
+    });
+}
+
+#[test]
+fn filters_tell_logs_that_the_way_back_takes_as_removed() {
+    in_each_mode(|dev| {
+        dev.ok("hardhat_setCode", &json!([STRANGER, LOGS]));
+        let filter = || dev.ok("eth_newFilter", &json!([{ "address": STRANGER }]));
+        let changes = |filter: &Value| -> Vec<(Value, bool)> {
+            let told = dev.ok("eth_getFilterChanges", &json!([filter]));
+            let logs = told.as_array().expect("a list").iter();
+            logs.map(|log| (log["transactionHash"].clone(), log["removed"] == true)).collect()
+        };
+        let send =
+            |value: &str| dev.send(&json!({ "from": FIRST, "to": STRANGER, "value": value }));
+        // 1. Blocks in memory: of one filter that has told of them, and one that began after them.
+        let early = filter();
+        let id = dev.ok("evm_snapshot", &json!([]));
+        let lost = [send("0x1"), send("0x2")];
+        let late = filter();
+        assert_eq!(changes(&early), lost.clone().map(|hash| (hash, false)));
+        assert_eq!(dev.ok("evm_revert", &json!([id])), true);
+        let kept = send("0x3");
+        let [first, second] = lost;
+        let told = vec![(second, true), (first, true), (kept, false)];
+        assert_eq!([changes(&early), changes(&late)], [told.clone(), told]);
+        // 2. Durable ones: a batch has 32.
+        let id = dev.ok("evm_snapshot", &json!([]));
+        let lost = send("0x4");
+        assert_eq!(changes(&early), [(lost.clone(), false)]);
+        dev.ok("hardhat_mine", &json!(["0x30"]));
+        assert!(changes(&early).is_empty());
+        assert_eq!(dev.ok("evm_revert", &json!([id])), true);
+        assert_eq!(changes(&early), [(lost, true)]);
+    });
+}
+
+#[test]
 fn the_way_back_leads_over_durable_blocks_and_the_same_block_comes_again() {
     in_each_mode(|dev| {
         let (encoded, hash) = transfer(0);

@@ -1391,12 +1391,16 @@ fn f28_no_method_is_silent() {
         }
         for name in ["debug_setHead", "debug_accountRange", "miner_start", "eth_coinbase", "x"] {
             let error = endpoint.call(name, &json!([])).expect_err("there is no such method");
-            assert_eq!(error.code, -32_601, "{name}: {error:?}");
+            let told = format!("the method {name} does not exist/is not available");
+            assert_eq!((error.code, error.message), (-32_601, told));
         }
     }
     // What is for the consensus client is for nobody else.
     let error = wire.public.call("engine_exchangeCapabilities", &json!([[]]));
     assert_eq!(error.expect_err("there is no such method").code, -32_601);
+    // What others have is told apart from what nobody has.
+    let error = wire.engine.call("txpool_status", &json!([])).expect_err("it is not here");
+    assert!(error.message.ends_with("on this server: see --http.api and --ws.api"), "{error:?}");
     // What acts says what it did.
     assert_eq!(wire.ok("fugue_reconsiderBlock", &json!([UNKNOWN])), json!(false));
     let bad = changed(wire.chain.chain.block(3), |header| header.state_root = UNKNOWN);

@@ -243,7 +243,7 @@ fn attend(
     let miner = if let Some((dev, woken)) = dev {
         warn!("everybody knows the keys of these accounts: they are for this chain alone");
         for (address, key) in dev::ACCOUNTS.iter().zip(dev::KEYS) {
-            info!(%address, %key, "account with funds");
+            info!(%address, key = %format_args!("0x{key}"), "account with funds");
         }
         Some(Miner::start(dev, woken)?)
     } else {

@@ -14,6 +14,7 @@ mod amended;
 mod rewind;
 
 pub(crate) use amended::{Amended, Amendment};
+pub(crate) use rewind::Rewound;
 
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};

@@ -23,6 +23,7 @@ mod ground;
 mod local;
 mod orphans;
 mod outline;
+mod pending;
 mod pool;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -41,6 +42,7 @@ use fugue_txpool::{Added, Origin, Pool};
 use fugue_types::{B256, Bytes, SealedBlock};
 use local::LocalTxs;
 use parking_lot::{Mutex, RwLock};
+use pending::Pending;
 use std::{
     path::PathBuf,
     sync::{
@@ -183,6 +185,7 @@ struct Shared {
     /// What built blocks say of their builder.
     extra_data: Bytes,
     feed: Feed,
+    pending: Pending,
     /// Bytes of blocks in calls that wait.
     call_bytes: AtomicUsize,
     /// What transactions of the pool read and write.
@@ -263,6 +266,7 @@ impl Engine {
             gas_limit: options.gas_limit,
             extra_data: options.extra_data.clone(),
             feed: Feed::default(),
+            pending: Pending::default(),
             call_bytes: AtomicUsize::new(0),
             footprints: chain.footprints.clone(),
             open_calls: AtomicUsize::new(0),

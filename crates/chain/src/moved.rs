@@ -134,7 +134,7 @@ impl MovedBlock {
     }
 
     /// Bytes that it takes in memory, about.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match &self.0 {
             Source::Here(record) => weight(record),
             Source::Stored(stored) => {
@@ -219,13 +219,14 @@ impl HeadMove {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use fugue_state::StateDiff;
     use fugue_types::{Block, SealedBlock, SenderCount, U256};
     use std::convert::Infallible;
 
-    fn block(number: u64) -> MovedBlock {
+    /// An empty block with this number.
+    pub(crate) fn block(number: u64) -> MovedBlock {
         let header = Header { number, ..Header::default() };
         let block = SealedBlock::seal(Block { header, body: BlockBody::default() });
         let block = block.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");

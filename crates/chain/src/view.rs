@@ -5,7 +5,7 @@ mod range;
 mod tries;
 mod witness;
 
-use crate::{Head, ImportError, chain::header_of, moved::MovedBlock};
+use crate::{Head, ImportError, chain::header_of, dev::Rewound, moved::MovedBlock};
 use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, Stack, StateError, StateView};
 use fugue_storage::{BlockRecord, LogTerms, Snapshot};
@@ -66,6 +66,8 @@ pub struct ChainView {
     finalized: Option<Head>,
     /// What proofs and state roots of the newest blocks go by.
     kept: KeptTries,
+    /// Blocks that are in no chain any more; there are some on a chain for development alone.
+    rewound: Arc<Rewound>,
 }
 
 /// Where a chain of blocks stands.
@@ -88,8 +90,13 @@ impl ChainView {
         marks: Marks,
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
-        let kept = KeptTries::default();
-        Self { spec, snapshot, base, above, blocks, head, safe, finalized, kept }
+        let (kept, rewound) = Default::default();
+        Self { spec, snapshot, base, above, blocks, head, safe, finalized, kept, rewound }
+    }
+
+    /// The same, with the blocks that were taken back last.
+    pub(crate) fn with_rewound(self, rewound: Arc<Rewound>) -> Self {
+        Self { rewound, ..self }
     }
 
     /// The rules of the chain.
@@ -186,14 +193,18 @@ impl ChainView {
         Ok(Some(ViewedBlock { hash, header, body, senders }))
     }
 
-    /// A block by its hash with its receipts, also one beside the chain; `None` if it is not known.
+    /// A block by its hash with its receipts, also one beside the chain, and on a chain for
+    /// development one of those that were taken back last; `None` if it is not known.
     ///
     /// # Errors
     /// As [`ChainView::block`].
     pub fn moved_block(&self, hash: B256) -> Result<Option<MovedBlock>, ImportError> {
         match self.blocks.get(&hash) {
             Some(record) => Ok(Some(MovedBlock::here(record.clone()))),
-            None => MovedBlock::stored(&self.snapshot, hash),
+            None => {
+                let stored = MovedBlock::stored(&self.snapshot, hash)?;
+                Ok(stored.or_else(|| self.rewound.get(hash).cloned()))
+            }
         }
     }
 

@@ -18,10 +18,13 @@
 //! some by this one: a peer that does not read is told nothing more, and what is kept for it does
 //! not grow.
 
-use crate::public::{
-    error,
-    patience::Patience,
-    subscriptions::{SUBSCRIBE, UNSUBSCRIBE},
+use crate::{
+    named,
+    public::{
+        error,
+        patience::Patience,
+        subscriptions::{SUBSCRIBE, UNSUBSCRIBE},
+    },
 };
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
@@ -373,8 +376,7 @@ where
                 Ok(turn) => turn,
                 Err(refusal) => return MethodResponse::error(request.id, refusal),
             };
-            let answer = inner.call(request).await;
-            turn.end(answer)
+            turn.end(named::answer(&inner, request).await)
         }
     }
 
@@ -399,7 +401,7 @@ where
                         let refusal = flow.no_notifications(method);
                         let refusal = refusal.or_else(|| error::if_subscribed_in_a_batch(method));
                         match refusal.or_else(|| patience.check().err()) {
-                            None => inner.call(request).await,
+                            None => named::answer(&inner, request).await,
                             Some(refusal) => MethodResponse::error(request.id, refusal),
                         }
                     }

@@ -374,7 +374,7 @@ impl Caller {
         let params = Params::new(params.as_deref().map(RawValue::get));
         let (max, connection) = (usize::MAX, self.id);
         let response = match self.methods.method(&method) {
-            None => MethodResponse::error(id, ErrorCode::MethodNotFound),
+            None => MethodResponse::error(id, error::method_not_found(&method)),
             Some(MethodCallback::Sync(call)) => call(id, params, max, extensions),
             Some(MethodCallback::Async(call)) => {
                 call(id.into_owned(), params.into_owned(), connection, max, extensions).await

@@ -21,6 +21,7 @@ mod hosts;
 mod ids;
 mod ipc;
 mod module;
+mod named;
 mod own;
 mod public;
 mod server;

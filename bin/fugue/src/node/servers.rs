@@ -78,9 +78,13 @@ impl Servers {
         let are_strangers_local = options.dev.is_on && !options.txpool.no_locals;
         for (server, apis, what) in public(options) {
             let methods = methods(shared, apis, are_strangers_local)?;
+            let is_both = matches!(server.transport, Transport::Both);
             let started = start_public_server(server, methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;
             info!(address = %server.local_addr(), "{what}");
+            if is_both {
+                info!(address = %server.local_addr(), "WebSocket");
+            }
             self.public.push(server);
         }
         if let Some(path) = options.socket_path(datadir) {

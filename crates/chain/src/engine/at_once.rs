@@ -11,7 +11,7 @@ use super::{
     outline::{CANDIDATES_MAX, Outline},
     pool::best_of_fork,
 };
-use crate::{ChainView, Head, ImportError};
+use crate::{ChainView, DevBlock, Head, ImportError};
 use fugue_executor::{BlockError, Built, Candidate, Executor, Mode, Refusal};
 use fugue_state::{Account, StateError, StateView};
 use fugue_txpool::{Sidecar, SidecarForm, check_sidecar};
@@ -112,6 +112,17 @@ impl Engine {
         order: BuildOrder,
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<BuiltPayload, BuildError> {
+        self.build_with_senders(order, None, goes_on).map(|(built, _)| built)
+    }
+
+    /// The same, with the sender of each transaction; and with the base fee and the gas limit that
+    /// a chain for development wants, where it wants any.
+    pub(super) fn build_with_senders(
+        &self,
+        order: BuildOrder,
+        wanted: Option<&DevBlock>,
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(BuiltPayload, Vec<Address>), BuildError> {
         let BuildOrder { parent, attributes, contents, extra_data } = order;
         let Shared { spec, gas_limit, extra_data: own, .. } = &*self.shared;
         let view = self.view();
@@ -122,14 +133,21 @@ impl Engine {
         }
         let head = Head { number: header.number, hash: parent };
         let extra_data = extra_data.unwrap_or_else(|| own.clone());
-        let outline = Outline::new(spec, head, &header, &attributes, *gas_limit, extra_data);
+        let mut outline = Outline::new(spec, head, &header, &attributes, *gas_limit, extra_data);
+        if let Some(DevBlock { base_fee, gas_limit, .. }) = wanted {
+            let header = &mut outline.header;
+            header.gas_limit = gas_limit.unwrap_or(header.gas_limit);
+            header.base_fee_per_gas = base_fee.or(header.base_fee_per_gas);
+        }
         let is_exact = matches!(contents, Contents::Exactly(_));
         let tried = self.tried(&outline, contents)?;
         let count = tried.len();
         match fill(&view, head, &outline, tried, goes_on) {
             _ if !goes_on() => Err(BuildError::GivenUp),
-            Ok((_, taken, refused)) if is_exact && taken < count => Err(left_out(taken, refused)),
-            Ok((built, ..)) => Ok(built),
+            Ok((_, senders, refused)) if is_exact && senders.len() < count => {
+                Err(left_out(senders.len(), refused))
+            }
+            Ok((built, senders, _)) => Ok((built, senders)),
             Err(error) => Err(error),
         }
     }
@@ -170,8 +188,8 @@ impl Engine {
     }
 }
 
-/// A block of those that fit, how many of them did, and why others did not.
-type Filled = (BuiltPayload, usize, Vec<(usize, Refusal)>);
+/// A block of those that fit, the sender of each of them, and why others did not.
+type Filled = (BuiltPayload, Vec<Address>, Vec<(usize, Refusal)>);
 
 fn fill(
     view: &ChainView,
@@ -193,11 +211,11 @@ fn fill(
         let state = Wanted { state, goes_on };
         executor.build(Mode::Seq, &draft, candidates, rules, &state, &limits)
     })?;
-    let Built { transactions, senders: _, taken, refused, outcome, fees, report: _ } = built?;
+    let Built { transactions, senders, taken, refused, outcome, fees, report: _ } = built?;
     let state_root = ground.root_after(&outcome.diff, None)?;
     let sidecars = taken.iter().filter_map(|index| sidecars.get(*index)?.clone()).collect();
     let built = outline.seal(transactions, outcome, fees, state_root, sidecars);
-    Ok((built, taken.len(), refused))
+    Ok((built, senders, refused))
 }
 
 /// Why not all went in: the first `taken` did.

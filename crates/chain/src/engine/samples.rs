@@ -1,7 +1,10 @@
 //! What the tests beside the engine share: a chain in memory whose blocks are empty, and what they
 //! change made up; and the state after each of them, in maps.
 
-use super::{Shared, builder::Builds, feed::Feed, ground::Ground, local::LocalTxs, pool_head};
+use super::{
+    Shared, builder::Builds, feed::Feed, ground::Ground, local::LocalTxs, pending::Pending,
+    pool_head,
+};
 use crate::{Chain, ChainView, Genesis, Head, view::Marks};
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_eips::eip1559::INITIAL_BASE_FEE;
@@ -128,6 +131,7 @@ impl World {
             gas_limit: after.header.gas_limit,
             extra_data: Bytes::new(),
             feed: Feed::default(),
+            pending: Pending::default(),
             call_bytes: AtomicUsize::new(0),
             footprints: Arc::default(),
             open_calls: AtomicUsize::new(0),

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Chain, ChainView, Head, ImportError, Place,
+    dev::Rewound,
     moved::{HeadMove, Moved},
     tree::Invalid,
     view::Marks,
@@ -131,6 +132,8 @@ pub(crate) struct Worker {
     status: EngineStatus,
     /// Blocks of a chain for development that were begun.
     dev_builds: u64,
+    /// Blocks of a chain for development that were taken back last.
+    rewound: Arc<Rewound>,
 }
 
 /// The chain as it is when it is opened.
@@ -161,6 +164,7 @@ impl Worker {
             finalized: None,
             status: EngineStatus::default(),
             dev_builds: 0,
+            rewound: Arc::default(),
         }
     }
 
@@ -482,8 +486,13 @@ impl Worker {
         if let Ok(moved) = &moved {
             let _ = pool::advance(&shared.pool, &view, moved);
         }
+        self.tell_listeners(moved);
+    }
+
+    /// Tells whoever listens which blocks have left the chain, and which have come.
+    fn tell_listeners(&self, moved: Result<Moved, ImportError>) {
         let told = || moved.map(|moved| HeadMove::of(&moved)).unwrap_or_default();
-        shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
+        self.shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
     }
 
     fn build(&mut self, attributes: BuildAttributes) -> Result<PayloadId, EngineError> {
@@ -593,6 +602,7 @@ impl Worker {
         let marks = Marks { head, safe: self.safe, finalized: self.finalized };
         let blocks = self.chain.tree.blocks();
         let view = ChainView::new(spec, snapshot, base, above, blocks, marks);
+        let view = view.with_rewound(self.rewound.clone());
         *self.shared.view.write() = Arc::new(view);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The errors that the methods answer with, and their codes.
 
-use crate::public::{patience::GIVEN_UP, subscriptions::SUBSCRIBE};
-use fugue_chain::{ImportError, StorageError};
+use crate::public::{has_method, patience::GIVEN_UP, subscriptions::SUBSCRIBE};
+use fugue_chain::{BuildError, ImportError, StorageError};
 use fugue_evm::CallError;
 use fugue_executor::BlockError;
 use fugue_state::StateError;
@@ -13,7 +13,9 @@ use std::{fmt::Display, time::Duration};
 /// An argument is wrong. Source: JSON-RPC 2.0.
 pub(crate) const INVALID_PARAMS: i32 = -32602;
 /// There is no such method, or not on this connection. Source: JSON-RPC 2.0.
-const METHOD_NOT_FOUND: i32 = -32601;
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+/// Characters of the name of a method that an error repeats.
+const NAME_CHARACTERS_MAX: usize = 100;
 /// We are broken. Source: JSON-RPC 2.0.
 pub(crate) const INTERNAL: i32 = -32603;
 /// It was refused. Source: EIP-1474, "Invalid input".
@@ -48,6 +50,15 @@ pub(crate) fn refused(message: impl Into<String>) -> ErrorObjectOwned {
 pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
     tracing::error!(target: "fugue::rpc", %cause, "a request was not answered");
     with_code(INTERNAL, "internal error")
+}
+
+/// There is no such method, or not on this server. The words are those of geth: libraries tell by
+/// them.
+pub(crate) fn method_not_found(method: &str) -> ErrorObjectOwned {
+    let name: String = method.chars().take(NAME_CHARACTERS_MAX).collect();
+    let is_elsewhere = has_method(method);
+    let hint = if is_elsewhere { " on this server: see --http.api and --ws.api" } else { "" };
+    with_code(METHOD_NOT_FOUND, format!("the method {name} does not exist/is not available{hint}"))
 }
 
 /// Over HTTP nobody can be notified. The code and the words are those of geth.
@@ -112,6 +123,18 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
     }
 }
 
+/// A block was not built.
+pub(crate) fn of_build(error: BuildError) -> ErrorObjectOwned {
+    match error {
+        BuildError::UnknownParent(_) => block_not_found(),
+        BuildError::Timestamp { .. } => invalid_params(format!("payload attributes: {error}")),
+        BuildError::Transaction { .. } | BuildError::GivenUp | BuildError::Impossible(_) => {
+            refused(error.to_string())
+        }
+        BuildError::Broken(error) => of_chain(error),
+    }
+}
+
 /// The state did not answer, perhaps because the call was given up.
 pub(crate) fn of_state(error: StateError) -> ErrorObjectOwned {
     match error {
@@ -128,13 +151,34 @@ pub(crate) fn of_replay(error: BlockError) -> ErrorObjectOwned {
     }
 }
 
-/// A message did not run. Lack of funds is said in the words that wallets look for.
+/// What geth says where a message breaks a rule, by the name of the rule: wallets and libraries
+/// look for these words.
+const WORDS: &[(&str, &str)] = &[
+    ("INSUFFICIENT_ACCOUNT_FUNDS", "insufficient funds for gas * price + value"),
+    ("INSUFFICIENT_MAX_FEE_PER_GAS", "max fee per gas less than block base fee"),
+    (
+        "PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS",
+        "max priority fee per gas higher than max fee per gas",
+    ),
+    ("INTRINSIC_GAS_TOO_LOW", "intrinsic gas too low"),
+    ("NONCE_MISMATCH_TOO_LOW", "nonce too low"),
+    ("NONCE_MISMATCH_TOO_HIGH", "nonce too high"),
+    ("NONCE_IS_MAX", "nonce has max value"),
+    ("TYPE_NOT_SUPPORTED", "transaction type not supported"),
+];
+
+/// A message did not run.
 pub(crate) fn of_call(error: CallError) -> ErrorObjectOwned {
     match error {
-        CallError::Invalid(invalid) if invalid.names().contains(&"INSUFFICIENT_ACCOUNT_FUNDS") => {
-            refused(format!("insufficient funds for gas * price + value: {invalid}"))
+        CallError::Invalid(invalid) => {
+            let names = invalid.names();
+            let words = WORDS.iter().find(|(name, _)| names.contains(name));
+            refused(match words {
+                Some((_, words)) => format!("{words}: {invalid}"),
+                None => invalid.to_string(),
+            })
         }
-        CallError::Invalid(_) | CallError::Creates(_) => refused(error.to_string()),
+        CallError::Creates(_) => refused(error.to_string()),
         CallError::State(error) => of_state(error),
         CallError::Internal(_) => internal(error),
     }

@@ -12,6 +12,7 @@ pub(super) mod filters;
 pub(super) mod headers;
 pub(super) mod logs;
 mod node;
+mod pending;
 mod proof;
 mod send_sync;
 mod simulate;

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy_eips::Decodable2718;
 use fugue_chain::{
-    BuildAttributes, BuildError, BuildOrder, BuiltPayload, Contents, EngineError, Forkchoice,
+    BuildAttributes, BuildOrder, BuiltPayload, Contents, EngineError, Forkchoice,
     ForkchoiceVerdict, Head, PayloadVerdict, Reply,
 };
 use fugue_txpool::{PooledTransaction, Sidecar, split};
@@ -109,16 +109,7 @@ fn build(context: &Context, order: BuildOrder) -> Result<BuiltPayload, ErrorObje
     let built = context.engine.build_at_once(order, &|| patience.goes_on());
     // Why it was given up is for the call to say.
     patience.check()?;
-    built.map_err(|error| match error {
-        BuildError::UnknownParent(_) => error::block_not_found(),
-        BuildError::Timestamp { .. } => {
-            error::invalid_params(format!("payload attributes: {error}"))
-        }
-        BuildError::Transaction { .. } | BuildError::GivenUp | BuildError::Impossible(_) => {
-            error::refused(error.to_string())
-        }
-        BuildError::Broken(error) => error::of_chain(error),
-    })
+    built.map_err(error::of_build)
 }
 
 /// Waits for the engine, while somebody waits for the call.

@@ -5,12 +5,12 @@ use crate::{
     ChainView, DevBlock, DevContent, Head, ImportError, StorageError,
     dev::Amendment,
     engine::{
-        BuildAttributes, ChainEvent, EngineError, Forkchoice, PayloadId,
+        BuildAttributes, EngineError, Forkchoice, PayloadId,
         builder::{Job, Wish},
         orphans::Orphans,
         pool,
     },
-    moved::{HeadMove, Moved},
+    moved::Moved,
 };
 use fugue_types::{B256, Header};
 use std::sync::Arc;
@@ -127,11 +127,13 @@ impl Worker {
         self.finalized = self.on_chain(state.finalized)?;
         self.forkchoice = state;
         self.rewrite_journal()?;
+        if let Ok(moved) = &moved {
+            Arc::make_mut(&mut self.rewound).add(&moved.left);
+        }
         self.publish()?;
         let view = self.shared.view.read().clone();
         pool::reset(&self.shared.pool, &self.chain.spec, &view)?;
-        let told = || moved.map(|moved| HeadMove::of(&moved)).unwrap_or_default();
-        self.shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
+        self.tell_listeners(moved);
         // What was sent after that block does not come back with a restart.
         self.shared.local.close(&self.shared.pool)
     }

@@ -3,8 +3,10 @@
 use crate::public::{
     Answer, Context,
     args::{Args, boolean, hash},
-    block_ref::{BlockRef, block_ref, number_or_tag},
-    error, json,
+    block_ref::{BlockRef, Tag, block_ref, number_or_tag},
+    error,
+    eth::pending,
+    json,
     wire::{self, Detail},
 };
 use fugue_chain::{ChainView, ViewedBlock};
@@ -50,6 +52,9 @@ fn whole_block(context: &Context, mut args: Args, block: &BlockRef) -> Answer {
     let is_full = args.optional("hydrated transactions", boolean)?.unwrap_or(false);
     args.end()?;
     let detail = if is_full { Detail::Transactions } else { Detail::Hashes };
+    if *block == BlockRef::Tag(Tag::Pending) {
+        return pending::block(context, detail);
+    }
     let view = context.view();
     let found = find(&view, block)?.map(|viewed| {
         let rules = view.spec().rules(&viewed.header);
@@ -62,6 +67,9 @@ fn whole_block(context: &Context, mut args: Args, block: &BlockRef) -> Answer {
 pub(crate) fn block_receipts(context: &Context, mut args: Args) -> Answer {
     let block = args.required("block", block_ref)?;
     args.end()?;
+    if block == BlockRef::Tag(Tag::Pending) {
+        return json(&());
+    }
     let view = context.view();
     // Of blocks beside the chain no receipts are kept.
     let Some(number) = block.number(&view)? else { return json(&()) };
@@ -87,6 +95,9 @@ pub(crate) fn transaction_count_by_number(context: &Context, mut args: Args) -> 
 
 fn transaction_count(context: &Context, args: Args, block: &BlockRef) -> Answer {
     args.end()?;
-    let found = find(&context.view(), block)?;
-    json(&found.map(|viewed| U256::from(viewed.body.transactions.len())))
+    let count = |viewed: &ViewedBlock| U256::from(viewed.body.transactions.len());
+    if *block == BlockRef::Tag(Tag::Pending) {
+        return json(&pending::find(context)?.as_deref().map(count));
+    }
+    json(&find(&context.view(), block)?.as_ref().map(count))
 }

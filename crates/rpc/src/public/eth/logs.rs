@@ -275,9 +275,13 @@ pub(crate) fn filter(value: &Value) -> Result<(Where, Filter), String> {
         None => Where::Range { from: from.unwrap_or_default(), to: to.unwrap_or_default() },
     };
     let addresses = field(fields, "address", |value| one_or_more(value, address))?;
-    let topic = |value: &Value| match value {
-        Value::Null => Ok(Vec::new()),
-        some => one_or_more(some, hash),
+    // A null is met by any topic, also where it is one of several values.
+    let topic = |value: &Value| -> Result<Vec<B256>, String> {
+        let values = one_or_more(value, |value| match value {
+            Value::Null => Ok(None),
+            some => hash(some).map(Some),
+        })?;
+        Ok(values.into_iter().collect::<Option<_>>().unwrap_or_default())
     };
     let topics = field(fields, "topics", |value| list(value, TOPICS_MAX, topic))?;
     Ok((place, Filter::new(addresses.unwrap_or_default(), topics.unwrap_or_default())))
@@ -351,7 +355,9 @@ mod tests {
     #[test]
     fn a_null_topic_stands_for_any_that_is_there() {
         assert_eq!(found(object!({ "topics": [null, topic(8)] })), [(0, 1), (2, 3)]);
-        assert_eq!(found(object!({ "topics": [null] })), [(0, 0), (0, 1), (2, 3)]);
+        for any in [object!(null), object!([]), object!([null]), object!([topic(7), null])] {
+            assert_eq!(found(object!({ "topics": [any] })), [(0, 0), (0, 1), (2, 3)], "{any}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use crate::public::{
     Answer, Context,
     args::{Args, address, bytes, hash, quantity_u64},
-    block_ref::{BlockRef, number_or_tag},
+    block_ref::{BlockRef, Tag, number_or_tag},
     dev, error,
-    eth::blocks,
+    eth::{blocks, pending as pending_block},
     json, txpool,
     wire::{self, Place},
 };
@@ -70,10 +70,13 @@ pub(crate) fn by_block_number_and_index(context: &Context, mut args: Args) -> An
 fn in_block(context: &Context, mut args: Args, block: &BlockRef) -> Answer {
     let index = args.required("index", quantity_u64)?;
     args.end()?;
-    let view = context.view();
-    let Some(viewed) = blocks::find(&view, block)? else { return json(&()) };
     // Larger than any index is an index that no block has.
     let index = usize::try_from(index).unwrap_or(usize::MAX);
+    if *block == BlockRef::Tag(Tag::Pending) {
+        return pending_block::transaction(context, index);
+    }
+    let view = context.view();
+    let Some(viewed) = blocks::find(&view, block)? else { return json(&()) };
     json(&at_index(&view, viewed, index))
 }
 
@@ -110,6 +113,10 @@ fn raw_in_block(context: &Context, mut args: Args, block: &BlockRef) -> Answer {
     let index = args.required("index", quantity_u64)?;
     args.end()?;
     let index = usize::try_from(index).unwrap_or(usize::MAX);
+    if *block == BlockRef::Tag(Tag::Pending) {
+        let found = pending_block::find(context)?;
+        return json(&found.and_then(|viewed| encoded(&viewed, index)));
+    }
     let found = blocks::find(&context.view(), block)?;
     json(&found.and_then(|viewed| encoded(&viewed, index)))
 }
