@@ -389,7 +389,7 @@ fn accounts_are_told_of_as_a_whole() {
     wire.follow(1..=last);
     let txs = wire.chain.chain.blocks.iter().flat_map(|block| &block.block().body.transactions);
     let senders = txs.clone().map(|tx| tx.recover_signer().expect("a good signature"));
-    let called = txs.filter_map(|tx| fugue_types::TransactionTrait::to(tx));
+    let called = txs.filter_map(fugue_types::TransactionTrait::to);
     let mut codes = 0;
     for address in senders.chain(called) {
         for at in ["0x1", "latest"] {

@@ -22,7 +22,7 @@ use revm_inspectors::access_list::AccessListInspector;
 pub enum EstimateError {
     /// It fails, and not for want of gas.
     #[error("{}", .0.status.name())]
-    Failed(CallOutcome),
+    Failed(Box<CallOutcome>),
     /// It needs more gas than it may use or pay for.
     #[error("gas required exceeds allowance ({0})")]
     Allowance(u64),
@@ -99,7 +99,7 @@ pub fn estimate_gas(place: &Place<'_>, request: &CallRequest) -> Result<u64, Est
         return Err(if ran.lacked_gas {
             EstimateError::Allowance(highest)
         } else {
-            EstimateError::Failed(ran)
+            EstimateError::Failed(Box::new(ran))
         });
     }
 

@@ -220,7 +220,7 @@ fn an_access_list_keeps_what_was_given_and_is_charged_for() {
         at(&state(STORES), &Assumed::default(), |place| access_list(place, &request)).expect("runs")
     };
     let (list, without) = given(&[]);
-    assert_eq!(list.0, [own.clone()]);
+    assert_eq!(list.0, std::slice::from_ref(&own));
     // What is given twice, or is warm anyhow, is left out.
     let sender = AccessListItem { address: SENDER, storage_keys: Vec::new() };
     let (list, with) = given(&[other.clone(), sender, other.clone()]);

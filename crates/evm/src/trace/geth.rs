@@ -293,6 +293,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         None
     }
 
+    #[expect(clippy::only_used_in_recursion, reason = "the trait names them")]
     fn call_end(
         &mut self,
         context: &mut TraceCtx<'a>,
@@ -338,6 +339,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         None
     }
 
+    #[expect(clippy::only_used_in_recursion, reason = "the trait names them")]
     fn create_end(
         &mut self,
         context: &mut TraceCtx<'a>,

@@ -106,7 +106,7 @@ impl Question {
             fugue_evm::estimate_gas(place, &request)
         })?;
         estimate.map_err(|error| match error {
-            EstimateError::Failed(outcome) => revert::of_failed(outcome),
+            EstimateError::Failed(outcome) => revert::of_failed(*outcome),
             EstimateError::Call(error) => error::of_call(error),
             allowance @ EstimateError::Allowance(_) => error::refused(allowance.to_string()),
         })
