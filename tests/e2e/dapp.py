@@ -77,6 +77,14 @@ def api_groups(program):
     return groups
 
 
+def tool(packages, name):
+    """A program of Foundry for this machine; the script beside it keeps its exit code to itself."""
+    found = list((packages / "node_modules" / "@foundry-rs").glob(f"{name}-*/bin/{name}"))
+    if not found:
+        raise NotRun(f"there is no {name} for this machine")
+    return found[0]
+
+
 def data():
     """The folder of recorded data, which is no part of the repository."""
     return Path(os.environ.get("FUGUE_DATA") or ROOT.parent / "shared" / "data")

@@ -6,8 +6,7 @@ import re
 import shutil
 import subprocess
 
-from dapp import HERE, KEY, OWNER, dapp, plan_file
-from records import NotRun
+from dapp import HERE, KEY, OWNER, dapp, plan_file, tool
 from stage import Failure
 
 COMMAND_S = 60
@@ -48,16 +47,9 @@ class Foundry:
         }
         self.log = stage.folder / "foundry.log"
 
-    def program(self, tool):
-        """The program for this machine; the script beside it keeps its exit code to itself."""
-        found = list((self.packages / "node_modules" / "@foundry-rs").glob(f"{tool}-*/bin/{tool}"))
-        if not found:
-            raise NotRun(f"there is no {tool} for this machine")
-        return found[0]
-
-    def run(self, tool, *words, **settings):
+    def run(self, name, *words, **settings):
         """How a command ended: code, output, what it said besides."""
-        command = [str(word) for word in [self.program(tool), *words]]
+        command = [str(word) for word in [tool(self.packages, name), *words]]
         done = subprocess.run(
             command,
             cwd=self.project,
@@ -68,7 +60,7 @@ class Foundry:
         )
         with open(self.log, "a") as log:
             shown = " ".join(word if len(word) < 200 else word[:200] + "..." for word in command[1:])
-            log.write(f"$ {tool} {shown}\n{done.stdout}{done.stderr}code {done.returncode}\n")
+            log.write(f"$ {name} {shown}\n{done.stdout}{done.stderr}code {done.returncode}\n")
         return done
 
     def out(self, tool, *words, **settings):

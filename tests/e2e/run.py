@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+from capture import capture  # noqa: E402
 from dapp import ethers, viem  # noqa: E402
 from foundry import foundry  # noqa: E402
 from genesis import FORKS  # noqa: E402
@@ -34,6 +35,7 @@ SCENARIOS = {
     "records": records,
     "single": single,
     "pair": pair,
+    "capture": capture,
 }
 # Those that can be run against another chain.
 DAPPS = {"ethers": ethers, "viem": viem, "web3py": web3py, "foundry": foundry, "hardhat": hardhat}

@@ -287,6 +287,7 @@ fn blocks_and_time_are_as_they_are_asked_for() {
         let (coinbase, randao) = (Address::repeat_byte(3), B256::repeat_byte(4));
         dev.ok("evm_setNextBlockTimestamp", &json!([timestamp + 1_000]));
         dev.ok("hardhat_setCoinbase", &json!([coinbase]));
+        assert_eq!(dev.ok("eth_coinbase", &json!([])), json!(coinbase));
         dev.ok("hardhat_setPrevRandao", &json!([randao]));
         dev.ok("hardhat_setNextBlockBaseFeePerGas", &json!(["0x77359400"]));
         dev.ok("evm_setBlockGasLimit", &json!(["0x1c9c380"]));

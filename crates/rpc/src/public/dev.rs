@@ -73,6 +73,7 @@ pub(super) const METHODS: Table = &[
     ("anvil_snapshot", Class::Reading, blocks::snapshot),
     ("anvil_stopImpersonatingAccount", Class::Reading, |c, a| null(node::stop_impersonating(c, a))),
     ("debug_setHead", Class::Reading, |c, a| null(blocks::set_head(c, a))),
+    ("eth_coinbase", Class::Reading, node::coinbase),
     ("eth_sendTransaction", Class::Executing, transact::send),
     ("eth_sendUnsignedTransaction", Class::Executing, transact::send_unsigned),
     ("eth_sign", Class::Reading, signing::sign),

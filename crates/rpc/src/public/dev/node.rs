@@ -23,6 +23,12 @@ fn account(mut args: Args) -> Result<Address, ErrorObjectOwned> {
     Ok(account)
 }
 
+/// `eth_coinbase`: who is paid by the next block.
+pub(super) fn coinbase(context: &Context, args: Args) -> Answer {
+    args.end()?;
+    json(&chain(context)?.next_block().map_err(of_dev)?.fee_recipient)
+}
+
 /// `hardhat_impersonateAccount`.
 pub(super) fn impersonate(context: &Context, args: Args) -> Done {
     change(context, Impersonation::Start(account(args)?))

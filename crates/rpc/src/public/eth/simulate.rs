@@ -131,7 +131,9 @@ fn of_call_done(outcome: CallOutcome, logs: &[impl serde::Serialize]) -> Value {
         call["error"] = if is_revert {
             value!(failed)
         } else {
-            value!({ "code": codes::VM, "message": failed.message() })
+            // Source: execution-apis, `eth_simulateV1`, which words begin it.
+            let message = format!("vm execution error: {}", failed.message());
+            value!({ "code": codes::VM, "message": message })
         };
     }
     call
@@ -283,6 +285,24 @@ mod tests {
         let given = value!({ "blockStateCalls": [{}, { "blockOverrides": { "foo": 1 } }] });
         let reason = request(&given, CHAIN_ID).expect_err("refused");
         assert_eq!(reason, "blockStateCalls: value 1: blockOverrides: foo: not supported");
+    }
+
+    #[test]
+    fn a_call_that_halts_says_so_in_the_words_of_the_specification() {
+        let outcome = CallOutcome {
+            status: TxStatus::Halt("OutOfGas(Basic)".to_owned()),
+            gas_used: 5,
+            gas_spent: 5,
+            gas_regular: 5,
+            gas_state: 0,
+            output: Bytes::new(),
+            logs: Vec::new(),
+            lacked_gas: true,
+            created: None,
+        };
+        let told = of_call_done(outcome, &[] as &[Value]);
+        let error = value!({ "code": -32015, "message": "vm execution error: out of gas" });
+        assert_eq!((&told["status"], &told["error"]), (&value!("0x0"), &error));
     }
 
     #[test]
