@@ -15,9 +15,9 @@ use fugue_evm::{
     Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, MoveError,
 };
 use fugue_executor::{BlockError, Simulation, SimulationEnd};
-use fugue_state::{Account, AssumedAccount, Stack, StateDiff, StateError, StateView};
+use fugue_state::{AssumedAccount, HashesFrom, Stack, StateDiff, StateView};
 use fugue_types::{
-    Address, B256, Block, BlockBody, Bytes, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock,
+    Address, B256, Block, BlockBody, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock,
     Transaction, TransactionTrait, TxGas, TxKind, TxResult, TxType, Typed2718, U256, Withdrawals,
     keccak256,
 };
@@ -185,7 +185,10 @@ pub fn simulate(
     let mut left = Left { gas: gas_max, output_bytes: output_bytes_max };
     let (mut diffs, mut hashes, mut simulated) = (Vec::new(), BTreeMap::new(), Vec::new());
     for block in in_order(&parent, blocks)? {
-        let below = WithHashes { view, hashes: &hashes };
+        // The newest ancestors are simulated.
+        let hash =
+            |number| hashes.get(&number).map_or_else(|| view.block_hash(number), |it| Ok(*it));
+        let below = HashesFrom::new(view, hash);
         let state = Stack::new(&diffs, &below);
         let header = draft(spec, &block, parent_hash, &parent, options);
         let place = Place { rules: &spec.rules(&header), codes, view: &state, options };
@@ -511,37 +514,6 @@ fn unsigned(request: &CallRequest, chain_id: u64) -> Transaction {
         }
         .into_signed(signature)
         .into(),
-    }
-}
-
-/// A state whose newest ancestors are simulated.
-struct WithHashes<'v> {
-    view: &'v dyn StateView,
-    hashes: &'v BTreeMap<u64, B256>,
-}
-
-impl StateView for WithHashes<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.view.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.view.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.view.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.view.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        match self.hashes.get(&number) {
-            Some(hash) => Ok(*hash),
-            None => self.view.block_hash(number),
-        }
     }
 }
 

@@ -7,11 +7,11 @@ mod witness;
 
 use crate::{Head, ImportError, chain::header_of, dev::Rewound, moved::MovedBlock};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, Stack, StateError, StateView};
+use fugue_state::{HashesFrom, Stack, StateView};
 use fugue_storage::{BlockRecord, LogTerms, Snapshot};
 use fugue_types::{
     Address, B256, B256Map, Block, BlockBody, Bytes, Header, ReceiptEnvelope, RecoveredBlock,
-    SealedBlock, SenderCount, U256,
+    SealedBlock, SenderCount,
 };
 use std::{convert::Infallible, ops::RangeInclusive, sync::Arc};
 use tries::KeptTries;
@@ -290,7 +290,12 @@ impl ChainView {
         let below = self.snapshot.state_at(self.base)?;
         let count = usize::try_from(number - self.base).unwrap_or(usize::MAX);
         let above = &self.above[..count.min(self.above.len())];
-        Ok(Some(call(&StateAbove::new(above, &below))))
+        let state = Stack::new(above.iter().map(|record| &record.diff), &below);
+        let hash = |number| {
+            let known = above.iter().find(|one| one.block.block().header.number == number);
+            known.map_or_else(|| state.block_hash(number), |record| Ok(record.block.hash()))
+        };
+        Ok(Some(call(&HashesFrom::new(&state, hash))))
     }
 
     /// What a build on a block needs: the snapshot, and the blocks above it up to that one.
@@ -313,44 +318,5 @@ pub(crate) fn viewed(record: &BlockRecord) -> ViewedBlock {
         header: block.header.clone(),
         body: block.body.clone(),
         senders: record.block.senders().to_vec(),
-    }
-}
-
-/// The state after a few blocks that are not durable, over a durable one.
-struct StateAbove<'v> {
-    /// Lowest first, and each the child of the one before.
-    above: &'v [Arc<BlockRecord>],
-    state: Stack<'v>,
-}
-
-impl<'v> StateAbove<'v> {
-    fn new(above: &'v [Arc<BlockRecord>], below: &'v dyn StateView) -> Self {
-        Self { above, state: Stack::new(above.iter().map(|record| &record.diff), below) }
-    }
-}
-
-impl StateView for StateAbove<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        let known = self.above.iter().find(|one| one.block.block().header.number == number);
-        match known {
-            Some(record) => Ok(record.block.hash()),
-            None => self.state.block_hash(number),
-        }
     }
 }

@@ -9,10 +9,10 @@ use crate::{
     warm::{Watched, hashed, warm},
 };
 use fugue_executor::Location;
-use fugue_state::{Account, Layer, StateDiff, StateError, StateView};
+use fugue_state::{HashesFrom, Layer, StateDiff, StateView};
 use fugue_storage::{BlockRecord, CheckedNodes, Snapshot};
 use fugue_trie::{HashedDiff, StateTrie, TrieSource};
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_types::B256;
 use rayon::ThreadPool;
 use std::{
     collections::BTreeMap,
@@ -185,36 +185,9 @@ fn call_over<T>(
     hashes: &BTreeMap<u64, B256>,
     call: impl FnOnce(&dyn StateView) -> T,
 ) -> T {
-    call(&WithHashes { view: &layer.over(below), hashes })
-}
-
-/// A view that knows the hashes of blocks that are not durable.
-struct WithHashes<'v> {
-    view: &'v dyn StateView,
-    hashes: &'v BTreeMap<u64, B256>,
-}
-
-impl StateView for WithHashes<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.view.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.view.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.view.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.view.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        match self.hashes.get(&number) {
-            Some(hash) => Ok(*hash),
-            None => self.view.block_hash(number),
-        }
-    }
+    let view = &layer.over(below);
+    // Of blocks that are not durable.
+    let hash =
+        |number| hashes.get(&number).map_or_else(|| view.block_hash(number), |hash| Ok(*hash));
+    call(&HashesFrom::new(view, hash))
 }

@@ -57,7 +57,7 @@ use jsonrpsee::{
     types::ErrorObjectOwned,
 };
 use live::Live;
-use patience::{Patience, PatientView, Waiting};
+use patience::{Patience, Waiting};
 use serde::Serialize;
 use std::{
     num::NonZero,
@@ -443,7 +443,7 @@ impl Context {
         let view = self.view();
         let number = block.number_with_state(&view)?;
         let patience = &self.patience;
-        let read = view.with_state(number, |state| read(&PatientView { state, patience }));
+        let read = view.with_state(number, |state| read(&patience.guard(state)));
         let read = read.map_err(error::of_chain)?;
         read.ok_or_else(error::block_not_found)?.map_err(error::of_state)
     }

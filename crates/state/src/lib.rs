@@ -5,6 +5,7 @@
 
 mod account;
 mod assumed;
+mod between;
 mod diff;
 mod memory;
 mod overlay;
@@ -13,6 +14,7 @@ mod view;
 
 pub use account::Account;
 pub use assumed::{AssumedAccount, AssumedStorage, assumed_diff};
+pub use between::{Guarded, HashesFrom};
 pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
 pub use overlay::{Layer, LayerView, Overlay};

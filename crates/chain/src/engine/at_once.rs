@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{ChainView, DevBlock, Head, ImportError};
 use fugue_executor::{BlockError, Built, Candidate, Executor, Mode, Refusal};
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Guarded, StateError, StateView};
 use fugue_txpool::{Sidecar, SidecarForm, check_sidecar};
-use fugue_types::{Address, B256, Bytes, Transaction, TransactionTrait, U256};
+use fugue_types::{Address, B256, Bytes, Transaction, TransactionTrait};
 use fugue_validation::check_transaction;
 use std::sync::Arc;
 
@@ -208,7 +208,7 @@ fn fill(
     }
     let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(None));
     let built = ground.with_view(|state: &dyn StateView| {
-        let state = Wanted { state, goes_on };
+        let state = Guarded::new(state, || wanted(goes_on));
         executor.build(Mode::Seq, &draft, candidates, rules, &state, &limits)
     })?;
     let Built { transactions, senders, taken, refused, outcome, fees, report: _ } = built?;
@@ -225,46 +225,13 @@ fn left_out(taken: usize, refused: Vec<(usize, Refusal)>) -> BuildError {
     BuildError::Transaction { index, reason: reason.to_string() }
 }
 
-/// A state that answers while somebody wants the block.
-struct Wanted<'v> {
-    state: &'v dyn StateView,
-    goes_on: &'v (dyn Fn() -> bool + Sync),
-}
-
-impl Wanted<'_> {
-    fn check(&self) -> Result<(), StateError> {
-        if (self.goes_on)() {
-            return Ok(());
-        }
-        Err(StateError::Unavailable("the block is not wanted any more".to_owned()))
+/// # Errors
+/// If nobody wants the block any more.
+fn wanted(goes_on: &(dyn Fn() -> bool + Sync)) -> Result<(), StateError> {
+    if goes_on() {
+        return Ok(());
     }
-}
-
-impl StateView for Wanted<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.check()?;
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.check()?;
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.check()?;
-        self.state.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.check()?;
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.check()?;
-        self.state.block_hash(number)
-    }
+    Err(StateError::Unavailable("the block is not wanted any more".to_owned()))
 }
 
 #[cfg(test)]

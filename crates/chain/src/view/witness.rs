@@ -8,7 +8,7 @@
 use super::{ChainView, Reach};
 use crate::{ImportError, error::Fault};
 use fugue_executor::{BlockOutcome, Execution, Executor, Mode, Scope};
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, Guarded, StateError, StateView};
 use fugue_storage::StorageError;
 use fugue_trie::{HashedDiff, StepsError, TrieError, WitnessNodes, step_through};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};
@@ -67,7 +67,9 @@ impl ChainView {
         let recovered = viewed.into_recovered().map_err(internal)?;
         let prepared = executor.prepare_recovered(recovered).map_err(internal)?;
         let executed = self.with_state(before, |state| {
-            let noted = Noted { state, reach, reads: Mutex::default() };
+            let check = || (reach.check)().map_err(StateError::Unavailable);
+            let state = &Guarded::new(state, check);
+            let noted = Noted { state, reads: Mutex::default() };
             let executed = executor.execute(Mode::Seq, &prepared, &rules, &noted, Scope::Block);
             executed.map(|Execution { outcome, report: _ }| (outcome, noted.reads.into_inner()))
         })?;
@@ -183,48 +185,36 @@ fn preimages(keys: &BTreeSet<(Address, Option<U256>)>) -> Vec<Bytes> {
     addresses.chain(slots).collect()
 }
 
-/// A state that notes what it is asked, while the work goes on.
+/// A state that notes what it is asked.
 struct Noted<'v> {
     state: &'v dyn StateView,
-    reach: &'v Reach<'v>,
     reads: Mutex<Reads>,
-}
-
-impl Noted<'_> {
-    fn checked(&self) -> Result<(), StateError> {
-        (self.reach.check)().map_err(StateError::Unavailable)
-    }
 }
 
 impl StateView for Noted<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.checked()?;
         self.reads.lock().keys.insert((address, None));
         self.state.account(address)
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.checked()?;
         // The root of its storage is in the account.
         self.reads.lock().keys.extend([(address, None), (address, Some(slot))]);
         self.state.slot(address, slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.checked()?;
         self.reads.lock().keys.insert((address, None));
         self.state.has_storage(address)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.checked()?;
         let code = self.state.code(code_hash)?;
         self.reads.lock().codes.insert(code_hash, code.clone());
         Ok(code)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.checked()?;
         let oldest = &mut self.reads.lock().oldest_hash;
         *oldest = Some(oldest.map_or(number, |oldest| oldest.min(number)));
         self.state.block_hash(number)

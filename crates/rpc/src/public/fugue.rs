@@ -12,7 +12,6 @@ use crate::public::{
     cores, error,
     eth::logs::{self, Where},
     json,
-    patience::PatientView,
 };
 use fugue_chain::ChainView;
 use fugue_chainspec::Rules;
@@ -98,7 +97,7 @@ fn run_again<T>(
     let recovered = viewed.into_recovered().map_err(error::internal)?;
     let patience = &context.patience;
     let done = view.with_state(parent, |state| -> Result<T, BlockError> {
-        let state = PatientView { state, patience };
+        let state = patience.guard(state);
         let accesses = Accesses::of(recovered, &rules, &state, &context.codes)?;
         then(&accesses, &rules, &state)
     });

@@ -4,8 +4,7 @@
 //! walks over blocks looks between two of them.
 
 use crate::public::error;
-use fugue_state::{Account, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_state::{Guarded, StateError, StateView};
 use jsonrpsee::types::ErrorObjectOwned;
 use std::{
     sync::{
@@ -82,6 +81,11 @@ impl Patience {
     pub(crate) fn check_state(&self) -> Result<(), StateError> {
         self.reason().map_or(Ok(()), |reason| Err(StateError::Unavailable(reason)))
     }
+
+    /// The state, which answers while the call is not given up.
+    pub(crate) fn guard<'v>(&'v self, state: &'v dyn StateView) -> impl StateView + 'v {
+        Guarded::new(state, || self.check_state())
+    }
 }
 
 /// Says that the caller has gone when it is dropped.
@@ -93,42 +97,11 @@ impl Drop for Waiting {
     }
 }
 
-/// A state that answers while the call is not given up.
-pub(crate) struct PatientView<'a> {
-    pub(crate) state: &'a dyn StateView,
-    pub(crate) patience: &'a Patience,
-}
-
-impl StateView for PatientView<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.patience.check_state()?;
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.patience.check_state()?;
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.patience.check_state()?;
-        self.state.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.patience.check_state()?;
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.patience.check_state()?;
-        self.state.block_hash(number)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_state::Account;
+    use fugue_types::{Address, B256, Bytes, U256};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -158,7 +131,7 @@ mod tests {
     }
 
     fn read(patience: &Patience) -> Result<Option<Account>, StateError> {
-        PatientView { state: &Nothing, patience }.account(Address::ZERO)
+        patience.guard(&Nothing).account(Address::ZERO)
     }
 
     #[test]

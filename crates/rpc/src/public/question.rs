@@ -6,11 +6,10 @@ use crate::public::{
     error::{self, refused},
     eth::calls::Message,
     overrides::{BlockOverrides, StateOverrides, assumed},
-    patience::PatientView,
 };
 use fugue_evm::{CallRequest, Place};
-use fugue_state::{Account, Stack, StateError, StateView, assumed_diff};
-use fugue_types::{Address, B256, Bytes, Header, U256};
+use fugue_state::{HashesFrom, Stack, StateError, StateView, assumed_diff};
+use fugue_types::{B256, Header};
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// Bytes that all messages of a request give back and log, where that is more than one message: in
@@ -35,9 +34,9 @@ pub(crate) fn with_place<T>(
     assumed.check(&rules).map_err(|reason| refused(reason.to_string()))?;
     let diff = assumed_diff(state, &state_overrides.accounts).map_err(error::of_state)?;
     let assumed_state = Stack::new([&diff], state);
-    let (state, patience) = (&AnyNumber(&assumed_state), &context.patience);
+    let state = any_number(&assumed_state);
     // Outermost, so that the clock is looked at where all that is read is assumed, too.
-    let view = &PatientView { state, patience };
+    let view = &context.patience.guard(&state);
     let codes = &*context.codes;
     Ok(ask(&Place { rules: &rules, header: &header, codes, view, assumed: &assumed }))
 }
@@ -51,29 +50,9 @@ pub(crate) fn with_gas(context: &Context, message: &Message) -> CallRequest {
 
 /// A state whose block may be assumed to have any number: blocks that are not there have the hash
 /// zero. Source: geth, BLOCKHASH with block overrides.
-pub(crate) struct AnyNumber<'v>(pub(crate) &'v dyn StateView);
-
-impl StateView for AnyNumber<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.0.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.0.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.0.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.0.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        match self.0.block_hash(number) {
-            Err(StateError::BlockHashMissing(_)) => Ok(B256::ZERO),
-            found => found,
-        }
-    }
+pub(crate) fn any_number(view: &dyn StateView) -> impl StateView {
+    HashesFrom::new(view, |number| match view.block_hash(number) {
+        Err(StateError::BlockHashMissing(_)) => Ok(B256::ZERO),
+        found => found,
+    })
 }

@@ -17,7 +17,7 @@ use crate::public::{
         transactions,
     },
     overrides::{BlockOverrides, StateOverrides},
-    patience::{Patience, PatientView},
+    patience::Patience,
     question::with_place,
 };
 use fugue_chain::{ChainView, ViewedBlock};
@@ -294,7 +294,7 @@ pub(crate) fn rerun_block<T>(
     let rules = view.spec().rules(header);
     let (codes, patience) = (&*context.codes, &context.patience);
     let done = view.with_state(parent, |state| {
-        let state = PatientView { state, patience };
+        let state = patience.guard(state);
         let replay = Replay::run(block, &rules, &state, codes, count).map_err(of_block)?;
         let (state, assumed) = (&state, &Assumed::default());
         call(&Rerun { rules: &rules, replay: &replay, state, codes, assumed })

@@ -61,8 +61,9 @@ fn check(view: &ChainView, after: &After) {
     }
 }
 
-#[test]
-fn proofs_hold_of_every_block_whatever_is_durable() {
+/// Calls with a view of the chain, its blocks and the last of them, with none, some and all of them
+/// durable.
+fn whatever_is_durable(call: impl Fn(&ChainView, &[After], &After)) {
     for durable in [0, 3, usize::MAX] {
         let world = World::new();
         let chain = chain(&world);
@@ -73,11 +74,18 @@ fn proofs_hold_of_every_block_whatever_is_durable() {
         }
         let snapshot = world.snapshot();
         let view = world.view(&snapshot, last);
-        for after in &chain {
-            check(&view, after);
+        call(&view, &chain, last);
+    }
+}
+
+#[test]
+fn proofs_hold_of_every_block_whatever_is_durable() {
+    whatever_is_durable(|view, chain, last| {
+        for after in chain {
+            check(view, after);
         }
         assert_eq!(view.proof(last.head.number + 1, Address::ZERO, &[], &FAR), Ok(None));
-    }
+    });
 }
 
 /// The last of five blocks, the first four of which are durable.
@@ -124,17 +132,8 @@ fn what_is_out_of_reach_is_told_with_the_bound() {
 
 #[test]
 fn state_roots_follow_changes_of_any_block_and_leave_it_as_it_is() {
-    for durable in [0, 3, usize::MAX] {
-        let world = World::new();
-        let chain = chain(&world);
-        let last = chain.last().expect("some blocks");
-        let durable = durable.min(chain.len() - 1);
-        if durable > 0 {
-            world.commit(&chain[durable]);
-        }
-        let snapshot = world.snapshot();
-        let view = world.view(&snapshot, last);
-        for after in &chain {
+    whatever_is_durable(|view, chain, last| {
+        for after in chain {
             let number = after.head.number;
             // Twice: what is kept of the first time is as it was.
             for _ in 0..2 {
@@ -148,10 +147,10 @@ fn state_roots_follow_changes_of_any_block_and_leave_it_as_it_is() {
                 });
                 assert_eq!(done, Ok(Some(())));
             }
-            check(&view, after);
+            check(view, after);
         }
         assert_eq!(view.with_roots(last.head.number + 1, &FAR, |_| ()), Ok(None));
-    }
+    });
 }
 
 #[test]

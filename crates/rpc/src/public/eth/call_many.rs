@@ -8,8 +8,7 @@ use crate::public::{
     eth::{blocks, calls},
     json,
     overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, only, state_overrides},
-    patience::PatientView,
-    question::{AnyNumber, OUTPUT_BYTES_MAX},
+    question::{OUTPUT_BYTES_MAX, any_number},
     revert,
 };
 use fugue_evm::{CallOutcome, CallRequest, Checks, FeePayment, Kernel, ViewReader};
@@ -70,7 +69,7 @@ fn run(
     bundles: &[Bundle],
     state: &StateOverrides,
 ) -> Result<Vec<Vec<Value>>, ErrorObjectOwned> {
-    let view = &AnyNumber(view);
+    let view = &any_number(view);
     let mut overlay = Overlay::new(view);
     let diff = assumed_diff(view, &state.accounts).map_err(error::of_state)?;
     overlay.push(&diff).map_err(error::internal)?;
@@ -153,7 +152,7 @@ pub(crate) fn at_start<T>(
     let recovered = viewed.into_recovered().map_err(error::internal)?;
     let patience = &context.patience;
     let done = view.with_state(parent, |state| {
-        let state = PatientView { state, patience };
+        let state = patience.guard(state);
         let replay = Replay::run(recovered, &rules, &state, &context.codes, count);
         replay.map(|replay| run(&header, &replay.before(count, &state)))
     });

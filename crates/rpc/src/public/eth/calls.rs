@@ -11,7 +11,6 @@ use crate::public::{
     eth::headers,
     json,
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
-    patience::PatientView,
     question::{with_gas, with_place},
     revert,
 };
@@ -142,7 +141,7 @@ pub(crate) fn at_block<T>(
     let number = block.number_with_state(&view)?;
     let (_, header) = headers::at(&view, number)?;
     let patience = &context.patience;
-    let done = view.with_state(number, |state| run(header, &PatientView { state, patience }));
+    let done = view.with_state(number, |state| run(header, &patience.guard(state)));
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)
 }
 

@@ -8,7 +8,6 @@ use crate::public::{
     eth::calls,
     json,
     overrides::{BLOCK_FIELDS, assumed, of_block, only, state_overrides},
-    patience::PatientView,
     question::OUTPUT_BYTES_MAX,
     revert,
     wire::{self, Detail, Place},
@@ -82,7 +81,7 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
     let check = || patience.told();
     let done = view.with_state(number, |state| {
         view.with_roots(number, &context.reach(&check), |root| {
-            let state = PatientView { state, patience };
+            let state = patience.guard(state);
             let (codes, base) = (&*context.codes, (hash, &header));
             fugue_chain::simulate(spec, codes, base, &state, root, given.blocks, options)
         })

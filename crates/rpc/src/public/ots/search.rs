@@ -5,7 +5,6 @@ use crate::public::{
     Answer, Context,
     args::{Args, address, quantity_u64},
     error, json,
-    patience::PatientView,
     traces::{Traces, rerun},
 };
 use alloy_rpc_types_trace::{otterscan::ContractCreator, parity::TransactionTrace};
@@ -82,7 +81,7 @@ fn first_after(
 ) -> Result<Option<u64>, ErrorObjectOwned> {
     let patience = &context.patience;
     let holds_after = |number: u64| -> Result<bool, ErrorObjectOwned> {
-        let state = |state: &dyn StateView| holds(&PatientView { state, patience });
+        let state = |state: &dyn StateView| holds(&patience.guard(state));
         let asked = view.with_state(number, state).map_err(error::of_chain)?;
         asked.ok_or_else(error::block_not_found)?.map_err(error::of_state)
     };
