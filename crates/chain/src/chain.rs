@@ -298,7 +298,7 @@ impl Chain {
     ) -> Result<Imported, ImportError> {
         let foreseen = match self.options.mode {
             Mode::Seq => 0,
-            Mode::Occ => self.footprints.order(&mut prepared),
+            Mode::Occ | Mode::Auto => self.footprints.order(&mut prepared),
         };
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);

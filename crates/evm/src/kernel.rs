@@ -1,7 +1,7 @@
 //! One EVM for one block.
 
 use crate::{
-    CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader,
+    CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched,
     database::{LoggedDatabase, ReadFault, to_account},
     machine::{Machine, Phases},
 };
@@ -13,7 +13,7 @@ use fugue_types::{
 use revm::{
     context::{ContextSetters, TxEnv},
     context_interface::{
-        JournalTr,
+        JournalTr, Transaction as _,
         journaled_state::account::JournaledAccountTr,
         result::{EVMError, ExecutionResult},
     },
@@ -38,6 +38,33 @@ pub struct Executed {
     pub result: TxResult,
     /// The fee in wei if [`FeePayment::Deferred`] left it to the caller.
     pub fee_due: Option<U256>,
+}
+
+/// What transactions of one journal have done to the state.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What they changed, in canonical form.
+    pub diff: StateDiff,
+    /// What each of them touched.
+    pub touched: Touched,
+    state: EvmState,
+}
+
+impl History {
+    /// Whether any of them has loaded the account.
+    pub fn has_loaded(&self, address: &Address) -> bool {
+        self.state.contains_key(address)
+    }
+
+    /// Whether any of them has loaded the slot.
+    pub fn has_loaded_slot(&self, address: &Address, slot: &U256) -> bool {
+        self.state.get(address).is_some_and(|account| account.storage.contains_key(slot))
+    }
+
+    /// Whether they have changed the account.
+    pub fn has_changed(&self, address: &Address) -> bool {
+        self.diff.accounts.binary_search_by_key(address, |change| change.address).is_ok()
+    }
 }
 
 /// A transaction or system call that did not run.
@@ -135,10 +162,68 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
     /// [`Fault`]; the journal is then as it was before, though the read log is longer.
     pub fn transact(&mut self, tx: &PreparedTx) -> Result<Executed, Fault<R::Error>> {
         self.phases.fee_due.set(None);
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        if let Some(touched) = &mut journal.touched {
+            // What overflows is refused before the balance is looked at.
+            let spends = tx.env.max_balance_spending().unwrap_or(U256::MAX);
+            let authorizes = !tx.env.authorization_list.is_empty();
+            touched.begin_tx(tx.env.caller, spends, authorizes, &journal.database.log);
+        }
         self.machine.inner.ctx.set_tx(tx.env.clone());
         let result = self.phases.run(&mut self.machine).map_err(to_fault)?;
         let fee_due = self.phases.fee_due.get();
         Ok(Executed { result: to_result(tx, result), fee_due })
+    }
+
+    /// From now on notes what each transaction touches.
+    pub fn note_touches(&mut self, room: Touched) {
+        self.machine.inner.ctx.journaled_state.touched = Some(Box::new(room));
+    }
+
+    /// What the transactions have touched since [`Kernel::note_touches`].
+    pub fn touched(&self) -> Option<&Touched> {
+        self.machine.inner.ctx.journaled_state.touched.as_deref()
+    }
+
+    /// Takes the notes out; none are made any more.
+    pub fn take_touched(&mut self) -> Touched {
+        self.machine.inner.ctx.journaled_state.touched.take().map(|it| *it).unwrap_or_default()
+    }
+
+    /// Runs one transaction as [`Kernel::transact`] does, where transactions of its sender before
+    /// it may be missing from the journal: they are taken to have been there, so that its nonce is
+    /// right, and `true` says so.
+    ///
+    /// # Errors
+    /// As [`Kernel::transact`].
+    pub fn transact_assuming(
+        &mut self,
+        tx: &PreparedTx,
+    ) -> (bool, Result<Executed, Fault<R::Error>>) {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        let loaded = journal.inner.load_account_mut(&mut journal.database, tx.env.caller);
+        if let Err(ReadFault(error)) = loaded {
+            return (false, Err(Fault::Read(error)));
+        }
+        let mut is_assumed = false;
+        if let Some(sender) = journal.inner.state.get_mut(&tx.env.caller)
+            && sender.info.nonce < tx.env.nonce
+        {
+            sender.info.nonce = tx.env.nonce;
+            sender.original_info_mut().nonce = tx.env.nonce;
+            is_assumed = true;
+        }
+        (is_assumed, self.transact(tx))
+    }
+
+    /// Ends a journal that notes touches.
+    pub fn into_history(mut self) -> History {
+        let touched = self.take_touched();
+        let journal = self.machine.inner.ctx.journaled_state;
+        let log = &journal.database.log;
+        let clears = self.clears_empty_accounts;
+        let diff = changes(&journal.inner.state, log, journal.database.codes, clears);
+        History { diff, touched, state: journal.inner.state }
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not

@@ -15,6 +15,7 @@ mod constantinople;
 mod database;
 mod env;
 mod invalid;
+mod journal;
 mod kernel;
 mod machine;
 mod message;
@@ -22,6 +23,7 @@ mod precompiled;
 mod precompiles;
 mod reader;
 mod revert;
+mod touched;
 mod trace;
 mod transaction;
 mod transfers;
@@ -30,15 +32,16 @@ pub use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIA
 pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, estimate_gas};
 pub use code::CodeCache;
 pub use invalid::InvalidTx;
-pub use kernel::{Executed, Fault, FeePayment, Kernel, SystemCallFault};
+pub use kernel::{Executed, Fault, FeePayment, History, Kernel, SystemCallFault};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
 pub use revert::revert_reason;
+pub use touched::{AccountTouch, SlotTouch, Touched, tag};
 pub use trace::{
     FlatCall, FlatResult, GethOutput, GethTracer, NamedSlots, StateTrace, TraceBudget, TraceError,
     TraceOrigin, TraceSubject, Traced, TracedAccount, TracedAccounts, TracerError, ValidationFrame,
     trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity,
 };
-pub use transaction::{PreparedTx, TxEncodingError};
+pub use transaction::{PreparedTx, Target, TxEncodingError};
 pub use transfers::TransferLogs;

@@ -5,13 +5,14 @@ use crate::{
     StateReader, constantinople,
     database::{LoggedDatabase, ReadFault},
     env,
+    journal::Journal,
     kernel::FeePayment,
     precompiled::Precompiled,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::{Address, Header, KECCAK256_EMPTY, U256};
 use revm::{
-    context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, Journal, TxEnv},
+    context::{BlockEnv, CfgEnv, Context, Evm, FrameStack, TxEnv},
     context_interface::{
         Block, Transaction,
         context::ContextError,
@@ -30,7 +31,7 @@ use revm::{
 };
 
 pub(crate) type Ctx<'c, R> =
-    Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<LoggedDatabase<'c, R>>, ()>;
+    Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<'c, R>, ()>;
 type Instructions<'c, R> = EthInstructions<EthInterpreter, Ctx<'c, R>>;
 type Inner<'c, R, I> =
     Evm<Ctx<'c, R>, I, Instructions<'c, R>, Precompiled, EthFrame<EthInterpreter>>;
@@ -114,6 +115,11 @@ impl<'c, R: StateReader, I> EvmTr for Machine<'c, R, I> {
         &mut self,
         frame: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextError<DbFault<R>>> {
+        // Whether the balance suffices is looked at before anything is moved.
+        if let FrameInput::Create(inputs) = &frame.frame_input {
+            let sees_balance = !inputs.value().is_zero();
+            self.inner.ctx.journaled_state.see_creation(inputs.caller(), sees_balance);
+        }
         if let Some(target) = self.storage_collision(&frame)? {
             // A nonce makes the EVM implementation see the collision; nothing reads it meanwhile.
             self.set_nonce(target, 1);

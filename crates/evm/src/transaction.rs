@@ -9,6 +9,17 @@ use revm::{context::TxEnv, context_interface::either::Either};
 #[error("transaction type {0} is not known")]
 pub struct TxEncodingError(pub u8);
 
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To call this account with data.
+    Call(Address),
+    /// To pay.
+    Payment,
+    /// To create a contract.
+    Creation,
+}
+
 /// A transaction as the kernel takes it. Making one recovers the authorities of an EIP-7702
 /// transaction, so it is done once, not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +39,20 @@ impl PreparedTx {
     /// Who pays.
     pub const fn sender(&self) -> Address {
         self.env.caller
+    }
+
+    /// What it is for, as far as it says itself.
+    pub fn target(&self) -> Target {
+        match self.env.kind.to() {
+            Some(callee) if !self.env.data.is_empty() => Target::Call(*callee),
+            Some(_) => Target::Payment,
+            None => Target::Creation,
+        }
+    }
+
+    /// Gas that it may use.
+    pub const fn gas_limit(&self) -> u64 {
+        self.env.gas_limit
     }
 
     /// Accounts whose code this transaction may set (EIP-7702), invalid authorizations left out.

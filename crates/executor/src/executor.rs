@@ -4,6 +4,7 @@ use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, PreparedBlock,
     build::{self, Job},
     footprint,
+    lanes::{self, LaneRun},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -27,6 +28,8 @@ pub enum Mode {
     Seq,
     /// Optimistically in parallel, on multi-version memory.
     Occ,
+    /// As the block allows, and as pays on these threads.
+    Auto,
 }
 
 impl fmt::Display for Mode {
@@ -34,6 +37,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Seq => "seq",
             Self::Occ => "occ",
+            Self::Auto => "auto",
         })
     }
 }
@@ -45,6 +49,7 @@ impl FromStr for Mode {
         match name {
             "seq" => Ok(Self::Seq),
             "occ" => Ok(Self::Occ),
+            "auto" => Ok(Self::Auto),
             _ => Err(format!("\"{name}\" is no mode of execution")),
         }
     }
@@ -192,6 +197,20 @@ impl Executor {
                 let outcome = sequential()?;
                 Ok(Execution { outcome, report: report(Stats::default(), None) })
             }
+            Mode::Auto if self.threads == 1 || !lanes::fits(rules) || !lanes::pays(block) => {
+                let outcome = sequential()?;
+                Ok(Execution { outcome, report: report(Stats::default(), None) })
+            }
+            Mode::Auto => match lanes::run(block, rules, view, scope, &self.resources()) {
+                Ok(LaneRun { outcome, stats }) => {
+                    Ok(Execution { outcome, report: report(stats, None) })
+                }
+                Err(cause) => {
+                    let outcome = sequential()?;
+                    let fallback = Some(Fallback { cause });
+                    Ok(Execution { outcome, report: report(Stats::default(), fallback) })
+                }
+            },
             Mode::Occ => {
                 match occ::run(block, rules, view, scope, &self.resources()) {
                     Ok(OccRun { outcome, stats, ended_by }) => {
@@ -251,7 +270,7 @@ impl Executor {
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, report(Stats::default(), None)),
-            Mode::Occ => match occ::fill(&job, &self.resources()) {
+            Mode::Occ | Mode::Auto => match occ::fill(&job, &self.resources()) {
                 Ok((filled, stats)) => (filled, report(stats, None)),
                 Err(cause) => (in_order()?, report(Stats::default(), Some(Fallback { cause }))),
             },

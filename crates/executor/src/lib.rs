@@ -23,6 +23,7 @@ mod executor;
 mod explain;
 mod footprint;
 mod frame;
+mod lanes;
 mod occ;
 mod outcome;
 mod prepare;

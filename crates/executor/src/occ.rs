@@ -118,7 +118,7 @@ pub(crate) fn fill(
 }
 
 /// What the opening of the block changes and reads.
-fn open(
+pub(crate) fn open(
     rules: &Rules,
     header: &Header,
     view: &dyn StateView,

@@ -7,7 +7,7 @@
 //!   is zero. Without `wiped`, slots that are not listed are unchanged;
 //! * an account that does not exist after has no slots, and none are listed.
 
-use crate::Account;
+use crate::{Account, Layer};
 use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
 /// A slot that changed.
@@ -66,7 +66,8 @@ impl StateDiff {
         self.accounts.retain(|account| {
             account.before != account.after || account.wiped || !account.slots.is_empty()
         });
-        self.accounts.sort_unstable_by_key(|account| account.address);
+        // Mostly it is in order but for a few.
+        self.accounts.sort_by_key(|account| account.address);
         let named: HashSet<B256> = self
             .accounts
             .iter()
@@ -80,6 +81,28 @@ impl StateDiff {
         self.codes.sort_unstable_by_key(|(hash, _)| *hash);
         self.codes.dedup_by_key(|(hash, _)| *hash);
         self
+    }
+
+    /// This diff with one before it and one after it, in one. Theirs are few accounts.
+    ///
+    /// # Errors
+    /// [`DiffError`] if one does not follow the other.
+    pub fn between(mut self, first: &Self, last: &Self) -> Result<Self, DiffError> {
+        if first.is_empty() && last.is_empty() {
+            return Ok(self);
+        }
+        let edges = first.accounts.iter().chain(&last.accounts);
+        let edges: HashSet<Address> = edges.map(|change| change.address).collect();
+        let inner = self.accounts.extract_if(.., |change| edges.contains(&change.address));
+        let inner = Self { accounts: inner.collect(), codes: Vec::new() };
+        let mut layer = Layer::default();
+        for diff in [first, &inner, last] {
+            layer.push(diff)?;
+        }
+        let Self { accounts, codes } = layer.into_diff();
+        self.accounts.extend(accounts);
+        self.codes.extend(codes);
+        Ok(self.canonical())
     }
 
     /// The way back, without codes. `None` where that is not known: of an account whose storage

@@ -160,6 +160,7 @@ impl Run {
         let noun = match self.mode {
             Mode::Seq => "blocks imported (seq)",
             Mode::Occ => "blocks imported (occ)",
+            Mode::Auto => "blocks imported (auto)",
         };
         let progress = Progress::new(noun, workload.amount().blocks);
         let preparer = chain.preparer();

@@ -222,6 +222,7 @@ impl Bench<'_> {
         let noun = match mode {
             Mode::Seq => "blocks sent (seq)",
             Mode::Occ => "blocks sent (occ)",
+            Mode::Auto => "blocks sent (auto)",
         };
         let progress = Progress::new(noun, self.workload.amount().blocks);
         let mut waits = Waits::default();
@@ -296,6 +297,7 @@ impl Bench<'_> {
         let noun = match mode {
             Mode::Seq => "blocks built (seq)",
             Mode::Occ => "blocks built (occ)",
+            Mode::Auto => "blocks built (auto)",
         };
         let progress = Progress::new(noun, count);
         let (times, foreseen) = (Vec::new(), Vec::new());

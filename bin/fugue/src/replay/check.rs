@@ -312,7 +312,7 @@ impl<'e> Checker<'e> {
 const fn between_header_and(mode: Mode) -> &'static str {
     match mode {
         Mode::Seq => "header and sequential",
-        Mode::Occ => "header and parallel",
+        Mode::Occ | Mode::Auto => "header and parallel",
     }
 }
 

@@ -1,0 +1,349 @@
+//! What each transaction of a journal depends on and leaves behind: the accounts and slots that it
+//! came upon, with what they were then and what they are after it.
+//!
+//! What a transaction does follows from what it came upon, and less than that: of a balance mostly
+//! nothing more than that it suffices. [`AccountTouch::holds`] is that rule.
+//!
+//! Only from Byzantium on, and before Amsterdam: an account that is empty counts as none (EIP-161).
+
+use crate::{ReadLog, database::to_account};
+use fugue_state::Account;
+use fugue_types::{Address, AddressMap, B256, Bytes, HashMap, HashSet, U256};
+use revm::{
+    context::{JournalEntry, journal::JournalInner},
+    state::AccountInfo,
+};
+use std::hash::Hash;
+
+/// Touches of one transaction that are compared one by one; more are looked up by hash.
+const LINEAR_MAX: usize = 32;
+
+/// An account that a transaction came upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountTouch {
+    /// Its address.
+    pub address: Address,
+    /// As the transaction came upon it; `None` if it did not exist.
+    pub before: Option<Account>,
+    /// After the transaction; `None` if it does not exist then.
+    pub after: Option<Account>,
+    /// Wei that it must have had, if no more of its balance was seen than that it suffices.
+    pub spends: U256,
+    /// More of its balance was seen.
+    pub is_balance_seen: bool,
+    /// Its nonce was seen: the account sent the transaction, or contracts were created.
+    pub is_nonce_seen: bool,
+    /// The transaction created it: its slots began as zero.
+    pub is_created: bool,
+    /// The transaction destroyed it.
+    pub is_destroyed: bool,
+}
+
+/// A slot that a transaction came upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotTouch {
+    /// The account.
+    pub address: Address,
+    /// Key of the slot.
+    pub slot: U256,
+    /// Value as the transaction came upon it.
+    pub before: U256,
+    /// Value after the transaction.
+    pub after: U256,
+}
+
+/// What the transactions of one journal touched, in the order in which they ran. Those that were
+/// refused are left out.
+#[derive(Debug, Default)]
+pub struct Touched {
+    accounts: Vec<AccountTouch>,
+    /// Of each of them: a part of its address, to find it by; and its transaction.
+    tags: Vec<(u32, u32)>,
+    slots: Vec<SlotTouch>,
+    codes: Vec<(B256, Bytes)>,
+    /// Ends of each transaction's accounts and slots.
+    ends: Vec<(usize, usize)>,
+    now: Running,
+}
+
+/// What is noted of the transaction that is running.
+#[derive(Debug, Default)]
+struct Running {
+    sender: Address,
+    /// The nonce of any account may have been seen.
+    sees_nonces: bool,
+    /// Wei that the sender must have had, as the check before the transaction asks for.
+    sender_spends: U256,
+    /// Accounts in the log when it began.
+    logged: usize,
+    /// Entries of frames that were reverted.
+    reverted: Vec<JournalEntry>,
+    /// Accounts whose balance was seen.
+    seen: Vec<Address>,
+    /// Slots in its access list (EIP-2930), which leave no entry when they are come upon.
+    listed: Vec<(Address, U256)>,
+}
+
+impl AccountTouch {
+    /// Whether a transaction that came upon the account as `before` does the same where it is
+    /// `now`, with balance and nonce changing by as much.
+    pub fn holds(&self, now: Option<Account>) -> bool {
+        match (self.before, now) {
+            (None, None) => true,
+            (Some(before), Some(now)) => {
+                before.code_hash == now.code_hash
+                    && (before.nonce == now.nonce || !self.is_nonce_seen)
+                    && (before.balance == now.balance
+                        || (!self.is_balance_seen && now.balance >= self.spends))
+            }
+            _ => false,
+        }
+    }
+
+    /// The account after the transaction if it is `now` before it, and the touch holds.
+    pub fn rebased(&self, now: Option<Account>) -> Option<Account> {
+        if self.is_destroyed {
+            return None;
+        }
+        let now = now.unwrap_or_default();
+        let before = self.before.unwrap_or_default();
+        let after = self.after.unwrap_or_default();
+        let balance = now.balance.wrapping_add(after.balance).wrapping_sub(before.balance);
+        let nonce = now.nonce.wrapping_add(after.nonce).wrapping_sub(before.nonce);
+        let account = Account { nonce, balance, code_hash: after.code_hash };
+        (!account.is_empty()).then_some(account)
+    }
+
+    /// Whether the transaction changed it.
+    pub fn is_change(&self) -> bool {
+        self.before != self.after || self.is_created || self.is_destroyed
+    }
+}
+
+impl Touched {
+    /// Transactions that are noted.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether none is noted.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Accounts and slots of one of them; each once, and none if there is no such one.
+    pub fn of(&self, tx: usize) -> (&[AccountTouch], &[SlotTouch]) {
+        let (accounts, slots) = self.range(tx);
+        (self.accounts.get(accounts).unwrap_or_default(), self.slots.get(slots).unwrap_or_default())
+    }
+
+    fn range(&self, tx: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let end = |index: usize| self.ends.get(index).copied().unwrap_or_default();
+        let from = tx.checked_sub(1).map(end).unwrap_or_default();
+        let to = end(tx);
+        (from.0..to.0, from.1..to.1)
+    }
+
+    /// Tag of each account that one of them touched, in the order of [`Touched::of`].
+    pub fn tags_of(&self, tx: usize) -> &[(u32, u32)] {
+        self.tags.get(self.range(tx).0).unwrap_or_default()
+    }
+
+    /// Touches of the accounts whose tags a filter lets pass, each with the transaction's place.
+    pub fn with_tags(
+        &self,
+        passes: impl Fn(u32) -> bool,
+    ) -> impl Iterator<Item = (usize, &AccountTouch)> {
+        let tags = self.tags.iter().zip(&self.accounts);
+        tags.filter(move |((tag, _), _)| passes(*tag)).map(|((_, tx), touch)| (*tx as usize, touch))
+    }
+
+    /// Codes that they set, each with its keccak256.
+    pub fn codes(&self) -> &[(B256, Bytes)] {
+        &self.codes
+    }
+
+    /// Forgets everything, keeping the room that it took.
+    pub fn clear(&mut self) {
+        self.accounts.clear();
+        self.tags.clear();
+        self.slots.clear();
+        self.codes.clear();
+        self.ends.clear();
+        self.now.logged = 0;
+        self.now.clear();
+    }
+
+    /// `sender_spends` as the check before the transaction asks for; `authorizes` if it has
+    /// authorizations (EIP-7702), which are good or not by the nonce of their authority.
+    pub(crate) fn begin_tx(
+        &mut self,
+        sender: Address,
+        sender_spends: U256,
+        authorizes: bool,
+        log: &ReadLog,
+    ) {
+        self.now.clear();
+        self.now.sender = sender;
+        self.now.sender_spends = sender_spends;
+        self.now.sees_nonces = authorizes;
+        self.now.logged = log.accounts.len();
+    }
+
+    /// A contract is to be created: the nonces of the creator, and at its address, decide.
+    pub(crate) fn see_nonces(&mut self) {
+        self.now.sees_nonces = true;
+    }
+
+    pub(crate) fn see_balance(&mut self, address: Address) {
+        self.now.seen.push(address);
+    }
+
+    pub(crate) fn expect(&mut self, access_list: &AddressMap<HashSet<U256>>) {
+        let slots = access_list
+            .iter()
+            .flat_map(|(address, slots)| slots.iter().map(move |slot| (*address, *slot)));
+        self.now.listed.extend(slots);
+    }
+
+    pub(crate) fn keep_reverted(&mut self, entries: &[JournalEntry], from: usize) {
+        let kept = entries.iter().skip(from).filter(|entry| {
+            use JournalEntry::{AccountWarmed, BalanceTransfer, StorageWarmed};
+            matches!(entry, AccountWarmed { .. } | StorageWarmed { .. } | BalanceTransfer { .. })
+        });
+        self.now.reverted.extend(kept.cloned());
+    }
+
+    pub(crate) fn drop_tx(&mut self) {
+        self.now.clear();
+    }
+
+    /// Takes down the transaction that has run, before its entries are gone.
+    pub(crate) fn end_tx(&mut self, journal: &mut JournalInner<JournalEntry>, log: &ReadLog) {
+        let mut now = std::mem::take(&mut self.now);
+        let JournalInner { state, journal: entries, transaction_id, .. } = journal;
+        let first_account = self.accounts.len();
+        let mut accounts = Places::default();
+        let warmed = entries.iter().chain(&now.reverted).filter_map(|entry| match entry {
+            JournalEntry::AccountWarmed { address } => Some(address),
+            _ => None,
+        });
+        let logged = log.accounts.iter().skip(now.logged).map(|(address, _)| address);
+        for address in logged.chain(warmed) {
+            let known = self.accounts.get(first_account..).unwrap_or_default();
+            if accounts.place(known, address, |touch| touch.address).is_some() {
+                continue;
+            }
+            let Some(account) = state.get_mut(address) else { continue };
+            let before = existing(account.original_info_mut());
+            let is_destroyed = account.is_selfdestructed_locally();
+            let after = if is_destroyed { None } else { existing(&account.info) };
+            if let (Some(code), Some(after)) = (&account.info.code, after)
+                && after.has_code()
+                && before.is_none_or(|before| before.code_hash != after.code_hash)
+            {
+                self.codes.push((after.code_hash, code.original_bytes()));
+            }
+            self.tags.push((tag(address), u32::try_from(self.ends.len()).unwrap_or(u32::MAX)));
+            self.accounts.push(AccountTouch {
+                address: *address,
+                before,
+                after,
+                spends: U256::ZERO,
+                is_balance_seen: false,
+                is_nonce_seen: now.sees_nonces,
+                is_created: account.is_created_locally(),
+                is_destroyed,
+            });
+        }
+        let touches = self.accounts.get_mut(first_account..).unwrap_or_default();
+        if let Some(place) = accounts.place(touches, &now.sender, |touch| touch.address) {
+            touches[place].spends = now.sender_spends;
+            touches[place].is_nonce_seen = true;
+        }
+        for entry in entries.iter().chain(&now.reverted) {
+            if let JournalEntry::BalanceTransfer { balance, from, to: _ } = entry
+                && let Some(place) = accounts.place(touches, from, |touch| touch.address)
+            {
+                touches[place].spends = touches[place].spends.saturating_add(*balance);
+            }
+        }
+        for address in &now.seen {
+            if let Some(place) = accounts.place(touches, address, |touch| touch.address) {
+                touches[place].is_balance_seen = true;
+            }
+        }
+        // Without these no slot has two entries.
+        let may_repeat = !now.reverted.is_empty() || !now.listed.is_empty();
+        let first_slot = self.slots.len();
+        let mut slots = Places::default();
+        let warmed = entries.iter().chain(&now.reverted).filter_map(|entry| match entry {
+            JournalEntry::StorageWarmed { address, key } => Some((*address, *key)),
+            _ => None,
+        });
+        for (address, slot) in warmed.chain(now.listed.iter().copied()) {
+            let known = self.slots.get(first_slot..).unwrap_or_default();
+            let key = |touch: &SlotTouch| (touch.address, touch.slot);
+            if may_repeat && slots.place(known, &(address, slot), key).is_some() {
+                continue;
+            }
+            let found = state.get(&address).and_then(|account| account.storage.get(&slot));
+            let Some(value) = found else { continue };
+            // Listed, but not come upon.
+            if value.transaction_id.get() != transaction_id.get() {
+                continue;
+            }
+            let (before, after) = (value.original_value(), value.present_value());
+            self.slots.push(SlotTouch { address, slot, before, after });
+        }
+        self.ends.push((self.accounts.len(), self.slots.len()));
+        now.clear();
+        self.now = now;
+    }
+}
+
+impl Running {
+    fn clear(&mut self) {
+        self.reverted.clear();
+        self.seen.clear();
+        self.listed.clear();
+    }
+}
+
+/// A part of an address, which many addresses share.
+pub const fn tag(address: &Address) -> u32 {
+    let [.., a, b, c, d] = address.0.0;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// Where the touches of one transaction are.
+#[derive(Debug)]
+struct Places<K> {
+    /// Of the first touches; used where there are many.
+    by_key: HashMap<K, usize>,
+}
+
+impl<K> Default for Places<K> {
+    fn default() -> Self {
+        Self { by_key: HashMap::default() }
+    }
+}
+
+impl<K: Eq + Hash> Places<K> {
+    /// The place of a key among touches, to which others may have been added since the last time.
+    fn place<T>(&mut self, touches: &[T], key: &K, key_of: impl Fn(&T) -> K) -> Option<usize> {
+        if touches.len() <= LINEAR_MAX {
+            return touches.iter().position(|touch| key_of(touch) == *key);
+        }
+        for (place, touch) in touches.iter().enumerate().skip(self.by_key.len()) {
+            self.by_key.insert(key_of(touch), place);
+        }
+        self.by_key.get(key).copied()
+    }
+}
+
+/// The account; `None` if it is empty. Source: EIP-161.
+fn existing(info: &AccountInfo) -> Option<Account> {
+    let account = to_account(info);
+    (!account.is_empty()).then_some(account)
+}

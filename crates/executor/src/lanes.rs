@@ -1,0 +1,394 @@
+//! Execution in lanes: each worker runs its share of the block in the tight loop of sequential
+//! execution, in one journal and without versioned memory, and what they did is settled afterwards.
+//!
+//! A *lane* is a journal with some of the block's transactions, in block order. It knows nothing
+//! of the other lanes: what they write it does not see. The kernel notes what each transaction came
+//! upon and left behind ([`Touched`]).
+//!
+//! **Settling** goes through the block in order, on one thread. It follows the accounts that are
+//! *hot*: changed in one lane and loaded in another. An account that no two lanes share is, at each
+//! transaction, what its lane says, since the lane ran in block order. So a transaction whose
+//! touches of hot accounts hold ([`AccountTouch::holds`], slots by value) did what it would have
+//! done in the sequential run, and is settled with what it left behind. One whose touches do not
+//! hold runs again, on the state that is settled so far; what it changes, then or now, becomes hot.
+//! By induction over the block, every transaction that is settled is that of the sequential run.
+//!
+//! Of a balance it is only asked that it suffices, unless more of it was seen; so fees, plain
+//! payments and payments of one sender in several lanes do not disturb one another. A sender whose
+//! earlier transactions are in other lanes is taken to have sent them; its account is hot then, and
+//! settling compares the nonce.
+//!
+//! Fit for this are blocks from Byzantium on and before Amsterdam: outside, something is taken down
+//! of each transaction, or empty accounts are more than none.
+
+mod claims;
+mod hot;
+mod marks;
+
+use crate::{
+    BlockError, BlockOutcome, PreparedBlock, Scope,
+    frame::{self, Frame},
+    occ::{Resources, open},
+    tally::Tally,
+};
+use claims::{Batch, Claims};
+use fugue_chainspec::{Fork, Rules};
+use fugue_evm::{
+    CodeCache, Executed, Fault, FeePayment, History, Kernel, Target, Touched, ViewReader,
+};
+use fugue_scheduler::Stats;
+use fugue_state::{Stack, StateDiff, StateError, StateView};
+use fugue_types::{Address, Header};
+use hot::{Hot, HotReader, Touches};
+use marks::{Dependence, Mark, Marks};
+use parking_lot::Mutex;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+#[cfg(doc)]
+use fugue_evm::AccountTouch;
+
+/// A block that was executed in lanes.
+pub(crate) struct LaneRun {
+    pub(crate) outcome: BlockOutcome,
+    pub(crate) stats: Stats,
+}
+
+/// Gas of a plain payment. Source: EIP-2, "Specification" (the cost of a transaction).
+const PAYMENT_GAS: u64 = 21_000;
+/// Calls and creations that a block has at least to be run in lanes, and gas that they use: a
+/// fraction of a millisecond, which is what it takes to wake other threads and to settle.
+const CALLS_MIN: usize = 4;
+const CALLS_GAS_MIN: u64 = 2_000_000;
+
+/// A kernel that runs a lane.
+type LaneKernel<'l> = Kernel<'l, ViewReader<&'l dyn StateView>>;
+
+/// A lane that is run.
+struct Running<'l> {
+    kernel: LaneKernel<'l>,
+    txs: Vec<LaneTx>,
+    noted: Vec<usize>,
+    assumed: Vec<Address>,
+    worker: usize,
+}
+
+/// A lane at its end: some of the block's transactions, in block order, in one journal.
+struct Lane {
+    txs: Vec<LaneTx>,
+    /// Index of each transaction that was not refused.
+    noted: Vec<usize>,
+    /// Senders that were taken to have sent what is in other lanes.
+    assumed: Vec<Address>,
+    history: History,
+}
+
+impl Lane {
+    /// Index of the transaction that was noted at this place.
+    fn index_of(&self, noted: usize) -> usize {
+        self.noted.get(noted).copied().unwrap_or(usize::MAX)
+    }
+
+    /// What one of its transactions touched; nothing if it was refused.
+    fn touches(&self, place: usize) -> Touches<'_> {
+        let touched = &self.history.touched;
+        match self.txs[place].touches {
+            Some(tx) => {
+                let (accounts, slots) = touched.of(tx);
+                Touches { accounts, slots, tags: touched.tags_of(tx) }
+            }
+            None => Touches::default(),
+        }
+    }
+}
+
+struct LaneTx {
+    index: usize,
+    /// `None` if it was refused.
+    executed: Option<Executed>,
+    /// Its place among the touches of the lane.
+    touches: Option<usize>,
+}
+
+/// What all workers of a block share.
+struct Shared<'l> {
+    prepared: &'l PreparedBlock,
+    rules: &'l Rules,
+    header: &'l Header,
+    codes: &'l CodeCache,
+    view: &'l dyn StateView,
+    claims: Claims,
+    marks: Marks,
+    lanes: Mutex<Vec<Lane>>,
+    /// Set where nothing that is still run is of any use.
+    is_over: AtomicBool,
+    failure: Mutex<Option<BlockError>>,
+}
+
+/// Whether the rules of a block let it run in lanes.
+pub(crate) fn fits(rules: &Rules) -> bool {
+    rules.receipts_have_status() && !rules.has(Fork::Amsterdam)
+}
+
+/// Whether a block has enough to do for more than one thread: calls and creations, since a plain
+/// payment takes no longer than it takes to settle it.
+pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
+    let payments = prepared.txs.iter().filter(|tx| tx.target() == Target::Payment).count();
+    let others = prepared.txs.len().saturating_sub(payments);
+    let header = &prepared.block.block().header;
+    let gas = header.gas_used.saturating_sub(payments as u64 * PAYMENT_GAS);
+    others >= CALLS_MIN && gas >= CALLS_GAS_MIN
+}
+
+/// Runs the block on the caller's thread and those of the pool.
+///
+/// # Errors
+/// Whatever it came upon; it says nothing about the block.
+pub(crate) fn run(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    view: &dyn StateView,
+    scope: Scope,
+    resources: &Resources<'_>,
+) -> Result<LaneRun, BlockError> {
+    let Resources { codes, pool, threads, .. } = *resources;
+    let block = prepared.block.block();
+    let opening = match scope {
+        Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?.0,
+        Scope::Transactions => StateDiff::default(),
+    };
+    let opened = Stack::new([&opening], view);
+    let workers = threads.min(prepared.txs.len()).max(1);
+    let shared = Shared {
+        prepared,
+        rules,
+        header: &block.header,
+        codes,
+        view: &opened,
+        claims: Claims::new(&prepared.txs, workers),
+        marks: Marks::new(),
+        lanes: Mutex::new(Vec::with_capacity(workers)),
+        is_over: AtomicBool::new(false),
+        failure: Mutex::new(None),
+    };
+    pool.in_place_scope(|scope| {
+        for worker in 1..workers {
+            let shared = &shared;
+            scope.spawn(move |_| work(shared, worker));
+        }
+        work(&shared, 0);
+    });
+    let Shared { lanes, failure, .. } = shared;
+    if let Some(error) = failure.into_inner() {
+        return Err(error);
+    }
+    let Settled { diff, tally, stats } =
+        settle(prepared, rules, codes, &opened, lanes.into_inner())?;
+    let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
+    Ok(LaneRun { outcome, stats })
+}
+
+/// Closes a block that has changed the state by these diffs, and gives its outcome.
+fn close(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    codes: &CodeCache,
+    scope: Scope,
+    view: &dyn StateView,
+    [opening, diff]: [StateDiff; 2],
+    tally: Tally,
+) -> Result<BlockOutcome, BlockError> {
+    let block = prepared.block.block();
+    let (requests, last) = match scope {
+        Scope::Block | Scope::Recorded => {
+            let view = Stack::new([&opening, &diff], view);
+            let reader = ViewReader(&view as &dyn StateView);
+            let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
+            let frame = Frame::of(block);
+            let requests = frame::close(&mut kernel, rules, &frame, tally.results(), scope)?;
+            (requests, kernel.take().0)
+        }
+        Scope::Transactions => (None, StateDiff::default()),
+    };
+    let diff = diff.between(&opening, &last)?;
+    Ok(BlockOutcome { requests, diff, ..tally.into_outcome() })
+}
+
+/// What one worker does. A panic ends the run, and not the program.
+fn work(shared: &Shared<'_>, worker: usize) {
+    if catch_unwind(AssertUnwindSafe(|| run_lanes(shared, worker))).is_err() {
+        shared.fail(BlockError::Internal("a lane panicked".to_owned()));
+    }
+}
+
+impl Shared<'_> {
+    fn fail(&self, error: BlockError) {
+        self.failure.lock().get_or_insert(error);
+        self.is_over.store(true, Ordering::Release);
+    }
+}
+
+fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
+    let mut lane = Running::new(shared, worker);
+    let mut batch = Batch::default();
+    loop {
+        let last = lane.txs.last().map(|tx| tx.index);
+        if !shared.claims.claim(worker, last, &mut batch) {
+            break;
+        }
+        if last.zip(batch.txs.first()).is_some_and(|(last, first)| last > *first) {
+            lane.end(shared);
+            lane = Running::new(shared, worker);
+        }
+        for index in &batch.txs {
+            if shared.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(error) = lane.run(shared, *index) {
+                shared.fail(error);
+                return;
+            }
+        }
+    }
+    lane.end(shared);
+}
+
+impl<'l> Running<'l> {
+    fn new(shared: &Shared<'l>, worker: usize) -> Self {
+        let Shared { rules, header, codes, view, .. } = *shared;
+        let mut kernel = Kernel::new(rules, header, codes, ViewReader(view), FeePayment::Deferred);
+        kernel.note_touches(Touched::default());
+        Self { kernel, txs: Vec::new(), noted: Vec::new(), assumed: Vec::new(), worker }
+    }
+
+    /// Runs one transaction, above those before it in the lane.
+    fn run(&mut self, shared: &Shared<'l>, index: usize) -> Result<(), BlockError> {
+        let tx = &shared.prepared.txs[index];
+        let (is_assumed, executed) = self.kernel.transact_assuming(tx);
+        if is_assumed {
+            self.assumed.push(tx.sender());
+        }
+        let executed = match executed {
+            Ok(executed) => Some(executed),
+            // A guess may be refused as well as run.
+            Err(Fault::Invalid(_)) => None,
+            Err(Fault::Read(error)) => return Err(error.into()),
+            Err(Fault::Internal(message)) => return Err(BlockError::Internal(message)),
+        };
+        let noted = self.kernel.touched().map_or(0, Touched::len);
+        let touches = executed.is_some().then(|| noted.saturating_sub(1));
+        if let Some(place) = touches {
+            self.noted.push(index);
+            let dependence = self.mark(shared, place, index);
+            if shared.claims.note(index, dependence) {
+                let message = "transactions in different lanes disturb one another too often";
+                return Err(BlockError::Internal(message.to_owned()));
+            }
+        }
+        self.txs.push(LaneTx { index, executed, touches });
+        Ok(())
+    }
+
+    /// Marks the slots that a transaction has written, and tells who of those before it has
+    /// written what it came upon.
+    fn mark(&self, shared: &Shared<'l>, place: usize, index: usize) -> Dependence {
+        let mut dependence = Dependence::default();
+        let Some(touched) = self.kernel.touched() else { return dependence };
+        let (_, slots) = touched.of(place);
+        for slot in slots {
+            dependence.add(shared.marks.find(slot), self.worker, index);
+        }
+        for slot in slots.iter().filter(|slot| slot.before != slot.after) {
+            shared.marks.set(slot, Mark { worker: self.worker, index });
+        }
+        dependence
+    }
+
+    fn end(self, shared: &Shared<'l>) {
+        let Self { kernel, txs, noted, assumed, worker: _ } = self;
+        shared.lanes.lock().push(Lane { txs, noted, assumed, history: kernel.into_history() });
+    }
+}
+
+/// A block whose transactions are settled.
+struct Settled {
+    /// What they have changed.
+    diff: StateDiff,
+    /// What they did.
+    tally: Tally,
+    stats: Stats,
+}
+
+/// Goes through the block in order.
+fn settle(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    codes: &CodeCache,
+    view: &dyn StateView,
+    mut lanes: Vec<Lane>,
+) -> Result<Settled, BlockError> {
+    let block = prepared.block.block();
+    let transactions = &block.body.transactions;
+    // Lane and place of each transaction.
+    let mut places: Vec<Option<(usize, usize)>> = vec![None; transactions.len()];
+    let mut results: Vec<Vec<Option<Executed>>> = Vec::with_capacity(lanes.len());
+    for (number, lane) in lanes.iter_mut().enumerate() {
+        for (place, LaneTx { index, .. }) in lane.txs.iter().enumerate() {
+            if let Some(found) = places.get_mut(*index) {
+                *found = Some((number, place));
+            }
+        }
+        results.push(lane.txs.iter_mut().map(|tx| tx.executed.take()).collect());
+    }
+    let mut tally = Tally::new(rules, &block.header, transactions.len());
+    let reader = HotReader(Hot::new(view, &lanes, block.header.beneficiary)?);
+    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Deferred);
+    let mut reruns = 0;
+    for (index, (tx, place)) in transactions.iter().zip(places).enumerate() {
+        tally.admit(tx)?;
+        let Some((lane, place)) = place else {
+            return Err(BlockError::Internal(format!("transaction {index} was not run")));
+        };
+        let hot = &mut kernel.reader_mut().0;
+        hot.advance(index);
+        let touches = lanes[lane].touches(place);
+        if let Some(executed) = results[lane][place].take()
+            && hot.holds(touches)?
+        {
+            hot.apply(touches);
+            hot.pay(executed.fee_due);
+            tally.add(tx, executed.result);
+            continue;
+        }
+        reruns += 1;
+        hot.heat_changed(touches)?;
+        kernel.note_touches(Touched::default());
+        let executed = kernel
+            .transact(&prepared.txs[index])
+            .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
+        let touched = kernel.take_touched();
+        kernel.take();
+        let touches =
+            Touches { accounts: touched.of(0).0, slots: touched.of(0).1, tags: touched.tags_of(0) };
+        let hot = &mut kernel.reader_mut().0;
+        hot.add_codes(touched.codes());
+        hot.heat_changed(touches)?;
+        hot.apply(touches);
+        hot.pay(executed.fee_due);
+        tally.add(tx, executed.result);
+    }
+    let stats = Stats {
+        runs: transactions.len() + reruns,
+        rerun_txs: reruns,
+        head_reruns: reruns,
+        active_threads: lanes.iter().filter(|lane| !lane.txs.is_empty()).count(),
+        ..Stats::default()
+    };
+    let end = kernel.into_reader().0.into_end();
+    Ok(Settled { diff: end.merge(lanes, &block.header, rules, view)?, tally, stats })
+}
+
+/// A read of the state, as the readers of lanes give it.
+type ReadResult<T> = Result<T, StateError>;

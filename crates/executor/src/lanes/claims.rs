@@ -1,0 +1,260 @@
+//! Who runs which transaction.
+//!
+//! Workers claim in block order, a batch at a time, so that each runs its own in block order.
+//! Transactions that call the same contract are a *group*: the worker that claims the first of them
+//! has the others, since they are the ones that most likely read what one another write. At its
+//! end a worker takes over what is left to others, in a lane of its own, from the end of the block.
+
+use super::marks::Dependence;
+use fugue_evm::{PreparedTx, Target};
+use fugue_types::{Address, HashMap};
+use parking_lot::Mutex;
+use std::{
+    cmp::Reverse,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Gas of a batch, by the limits of its transactions, at least and at most: some ten and some
+/// hundred microseconds.
+const BATCH_GAS_MIN: u64 = 100_000;
+const BATCH_GAS_MAX: u64 = 1_000_000;
+/// Of what a worker has to do if all have as much, a group is heavy from one such part on.
+const HEAVY: u64 = 4;
+/// Batches of a worker in a block, about.
+const BATCHES: u64 = 16;
+
+/// Calls and creations after which the share of disturbed ones is judged, and what it may be:
+/// above, running them again takes what the other threads have gained.
+const ALL_MIN: u32 = 16;
+const ALL_DISTURBED_PERCENT_MAX: u32 = 40;
+/// Transactions of a group that have not seen what another worker's had written, before the rest
+/// of it moves there.
+const DISTURBED_MIN: u32 = 2;
+/// Share of a group's transactions that may depend on others of it, for it to be split.
+const DEPENDING_PERCENT_MAX: u32 = 70;
+
+/// Transactions to run, in block order.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) txs: Vec<usize>,
+}
+
+/// What is claimed of a block.
+#[derive(Debug)]
+pub(super) struct Claims {
+    /// Group of each transaction; `None` if it belongs to nobody.
+    groups: Vec<Option<u32>>,
+    gas: Vec<u64>,
+    batch_gas: u64,
+    /// Of each group: transactions that ran, and those that came upon what others had written.
+    counts: Vec<[AtomicU32; 3]>,
+    /// Calls and creations that ran, and those that have not seen what another worker's had written.
+    all: AtomicU32,
+    all_disturbed: AtomicU32,
+    /// Groups that have much of the block's gas, the heaviest first, with their transactions.
+    heavy: Vec<(u32, Vec<usize>)>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    is_claimed: Vec<bool>,
+    /// Of each group.
+    owners: Vec<Option<usize>>,
+    /// Heavy groups that somebody has taken up.
+    heavy_taken: usize,
+    /// Of each worker: the heavy group that it runs, and how many of it are claimed.
+    runs: Vec<Option<(usize, usize)>>,
+    /// Of each worker: where it looks on.
+    cursors: Vec<usize>,
+    /// Of each worker: whether it has found nothing more to do.
+    is_done: Vec<bool>,
+}
+
+impl Claims {
+    pub(super) fn new(txs: &[PreparedTx], workers: usize) -> Self {
+        let mut by_callee: HashMap<Address, u32> = HashMap::default();
+        let mut group_gas: Vec<u64> = Vec::new();
+        let mut group_of = |tx: &PreparedTx| {
+            let next = group_gas.len() as u32;
+            let group = match tx.target() {
+                Target::Call(callee) => *by_callee.entry(callee).or_insert(next),
+                Target::Creation => next,
+                Target::Payment => return None,
+            };
+            if group == next {
+                group_gas.push(0);
+            }
+            let gas = &mut group_gas[group as usize];
+            *gas = gas.saturating_add(tx.gas_limit());
+            Some(group)
+        };
+        let groups: Vec<Option<u32>> = txs.iter().map(&mut group_of).collect();
+        let gas: Vec<u64> = txs.iter().map(PreparedTx::gas_limit).collect();
+        let total: u64 = gas.iter().fold(0, |sum, gas| sum.saturating_add(*gas));
+        let batch_gas = (total / (workers as u64 * BATCHES)).clamp(BATCH_GAS_MIN, BATCH_GAS_MAX);
+        let much = if workers > 1 { total / (workers as u64 * HEAVY) } else { u64::MAX };
+        let heavy = group_gas.iter().enumerate().filter(|(_, gas)| **gas > much);
+        let mut heavy: Vec<(u32, Vec<usize>)> =
+            heavy.map(|(group, _)| (group as u32, Vec::new())).collect();
+        for (index, group) in groups.iter().enumerate() {
+            if let Some(group) = group
+                && let Ok(place) = heavy.binary_search_by_key(group, |(group, _)| *group)
+            {
+                heavy[place].1.push(index);
+            }
+        }
+        heavy.sort_by_key(|(group, _)| Reverse(group_gas[*group as usize]));
+        let inner = Inner {
+            is_claimed: vec![false; txs.len()],
+            owners: vec![None; group_gas.len()],
+            heavy_taken: 0,
+            runs: vec![None; workers],
+            cursors: vec![0; workers],
+            is_done: vec![false; workers],
+        };
+        let counts = group_gas.iter().map(|_| Default::default()).collect();
+        Self {
+            groups,
+            gas,
+            batch_gas,
+            counts,
+            all: AtomicU32::new(0),
+            all_disturbed: AtomicU32::new(0),
+            heavy,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// Notes that a transaction ran, and on whom it depends. If that one is another worker's, what
+    /// is left of its group goes to that worker. `true` if so many depend on others that it does
+    /// not pay to go on.
+    pub(super) fn note(&self, index: usize, dependence: Dependence) -> bool {
+        let Some(Some(group)) = self.groups.get(index).copied() else { return false };
+        let Dependence { on_own, on_other } = dependence;
+        let [ran, depended, disturbed] = &self.counts[group as usize];
+        let ran = ran.fetch_add(1, Ordering::Relaxed) + 1;
+        depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
+        let all = self.all.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(writer) = on_other else { return false };
+        let all_disturbed = self.all_disturbed.fetch_add(1, Ordering::Relaxed) + 1;
+        if all >= ALL_MIN && all_disturbed * 100 > all * ALL_DISTURBED_PERCENT_MAX {
+            return true;
+        }
+        let disturbed = disturbed.fetch_add(1, Ordering::Relaxed) + 1;
+        if disturbed < DISTURBED_MIN || disturbed * 2 < ran {
+            return false;
+        }
+        let mut inner = self.inner.lock();
+        let Inner { owners, cursors, is_done, .. } = &mut *inner;
+        let new = self.groups[writer.index].and_then(|group| owners[group as usize]);
+        let new = new.unwrap_or(writer.worker);
+        if owners[group as usize] != Some(new) && is_done.get(new) == Some(&false) {
+            owners[group as usize] = Some(new);
+            cursors[new] = 0;
+        }
+        false
+    }
+
+    /// Whether what is left of a transaction's group may as well run elsewhere.
+    fn may_leave(&self, index: usize) -> bool {
+        let Some(group) = self.groups[index] else { return true };
+        let [ran, depended, _] = &self.counts[group as usize];
+        // The first of a group has nobody to depend on.
+        let ran = ran.load(Ordering::Relaxed).saturating_sub(1);
+        depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX
+    }
+
+    /// Claims what the worker runs next; `false` if there is nothing left.
+    ///
+    /// `last` is what it has run last.
+    pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Batch) -> bool {
+        batch.txs.clear();
+        let mut inner = self.inner.lock();
+        let Inner { is_claimed, owners, heavy_taken, runs, cursors, is_done } = &mut *inner;
+        let mut gas = 0_u64;
+        loop {
+            if runs[worker].is_none() && *heavy_taken < self.heavy.len() {
+                let taken = *heavy_taken;
+                *heavy_taken += 1;
+                owners[self.heavy[taken].0 as usize] = Some(worker);
+                runs[worker] = Some((taken, 0));
+            }
+            let Some((taken, from)) = runs[worker] else { break };
+            if owners[self.heavy[taken].0 as usize] != Some(worker) {
+                runs[worker] = None;
+                continue;
+            }
+            let mut from = from;
+            for index in self.heavy[taken].1.iter().skip(from) {
+                if gas >= self.batch_gas {
+                    break;
+                }
+                from += 1;
+                if !is_claimed[*index] {
+                    is_claimed[*index] = true;
+                    batch.txs.push(*index);
+                    gas = gas.saturating_add(self.gas[*index]);
+                }
+            }
+            runs[worker] = (from < self.heavy[taken].1.len()).then_some((taken, from));
+            if !batch.txs.is_empty() {
+                return true;
+            }
+        }
+        // Above what it has run last, else from the start, in another lane.
+        for last in [last, None] {
+            let mut cursor = match last {
+                Some(_) => cursors[worker],
+                None => 0,
+            };
+            while cursor < is_claimed.len() && gas < self.batch_gas {
+                let is_ours = !is_claimed[cursor]
+                    && last.is_none_or(|last| last < cursor)
+                    && match self.groups[cursor] {
+                        None => true,
+                        Some(group) => {
+                            let owner = owners[group as usize].get_or_insert(worker);
+                            if is_done[*owner] {
+                                *owner = worker;
+                            }
+                            *owner == worker
+                        }
+                    };
+                if is_ours {
+                    is_claimed[cursor] = true;
+                    batch.txs.push(cursor);
+                    gas = gas.saturating_add(self.gas[cursor]);
+                }
+                cursor += 1;
+            }
+            cursors[worker] = cursor;
+            if !batch.txs.is_empty() {
+                break;
+            }
+        }
+        if batch.txs.is_empty() {
+            self.take_over(is_claimed, batch);
+        }
+        is_done[worker] = batch.txs.is_empty();
+        !batch.txs.is_empty()
+    }
+
+    /// Claims the last half, by gas, of what others have not begun and may leave.
+    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Batch) {
+        let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
+        let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.gas[index]));
+        let mut gas = 0_u64;
+        for (index, _) in open().filter(|(index, _)| self.may_leave(*index)) {
+            gas = gas.saturating_add(self.gas[index]);
+            if gas > total / 2 && !batch.txs.is_empty() {
+                break;
+            }
+            batch.txs.push(index);
+        }
+        batch.txs.reverse();
+        for index in &batch.txs {
+            is_claimed[*index] = true;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Who has written which slot so far: a guess, by which workers come together that disturb one
+//! another. A mark may be lost, or be another slot's; nothing but time depends on it.
+
+use fugue_evm::SlotTouch;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Marks that are kept; a power of two.
+const MARKS: usize = 1 << 13;
+/// Bits of an index, and of a worker, in a mark.
+const INDEX_BITS: u32 = 24;
+const WORKER_BITS: u32 = 8;
+
+/// The last transaction that has written a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) worker: usize,
+    pub(super) index: usize,
+}
+
+/// Marks by the hash of a slot.
+pub(super) struct Marks(Vec<AtomicU64>);
+
+/// On whom a transaction depends, as far as marks tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Dependence {
+    /// On one before it in the same worker's hands.
+    pub(super) on_own: bool,
+    /// On the latest one before it in another's, which it has not seen.
+    pub(super) on_other: Option<Mark>,
+}
+
+impl Marks {
+    pub(super) fn new() -> Self {
+        Self((0..MARKS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(super) fn set(&self, slot: &SlotTouch, mark: Mark) {
+        let (place, tag) = place(slot);
+        let index = (mark.index as u64 + 1) & ((1 << INDEX_BITS) - 1);
+        let worker = mark.worker as u64 & ((1 << WORKER_BITS) - 1);
+        let packed = tag << (INDEX_BITS + WORKER_BITS) | index << WORKER_BITS | worker;
+        self.0[place].store(packed, Ordering::Relaxed);
+    }
+
+    pub(super) fn find(&self, slot: &SlotTouch) -> Option<Mark> {
+        let (place, tag) = place(slot);
+        let packed = self.0[place].load(Ordering::Relaxed);
+        let index = packed >> WORKER_BITS & ((1 << INDEX_BITS) - 1);
+        let worker = packed & ((1 << WORKER_BITS) - 1);
+        (packed >> (INDEX_BITS + WORKER_BITS) == tag && index > 0)
+            .then(|| Mark { worker: worker as usize, index: index as usize - 1 })
+    }
+}
+
+impl Dependence {
+    pub(super) fn add(&mut self, mark: Option<Mark>, worker: usize, index: usize) {
+        let Some(mark) = mark.filter(|mark| mark.index < index) else { return };
+        if mark.worker == worker {
+            self.on_own = true;
+        } else if self.on_other.is_none_or(|other| other.index < mark.index) {
+            self.on_other = Some(mark);
+        }
+    }
+}
+
+/// Place and tag of a slot.
+fn place(slot: &SlotTouch) -> (usize, u64) {
+    let [.., a, b, c, d] = slot.address.0.0;
+    let mixed = slot
+        .slot
+        .as_limbs()
+        .iter()
+        .fold(u64::from(u32::from_le_bytes([a, b, c, d])), |mixed, limb| {
+            (mixed ^ limb).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        });
+    (mixed as usize & (MARKS - 1), mixed >> 32)
+}
