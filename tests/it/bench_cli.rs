@@ -1,7 +1,7 @@
 //! `fugue bench` as its users see it: what it says, and that it leaves nothing behind. No time is
 //! compared with another.
 
-use crate::support::{Done, finish, program};
+use crate::support::{Done, finish, generated, program, recorded};
 use fugue_archive::write_rlp;
 use fugue_chainspec::Fork;
 use fugue_state::{MemoryAccount, MemoryState};
@@ -333,6 +333,192 @@ fn files_and_their_chain_go_together() {
     ];
     for (arguments, needle) in cases {
         let done = bench(folder.path(), arguments);
+        assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
+        assert_eq!(done.stdout, "", "{arguments:?}");
+    }
+}
+
+/// `fugue bench execution` with the small preset.
+fn execution(folder: &Path, arguments: &[&str]) -> Done {
+    let mut command = Command::new(program());
+    command.current_dir(folder).args(["bench", "execution", "--quick"]).args(arguments);
+    finish(&mut command)
+}
+
+/// The object of a good run.
+fn executed(folder: &Path, arguments: &[&str]) -> Value {
+    let done = execution(folder, &[arguments, &["--json", "-"]].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+}
+
+fn groups(object: &Value) -> &[Value] {
+    object["groups"].as_array().expect("groups")
+}
+
+/// What must hold of every group: `seq` first and equal to itself, and every number is told.
+fn check_runs(group: &Value, modes: &[&str], pointer: &str) {
+    let runs = group.pointer(pointer).and_then(Value::as_array).expect("runs");
+    let of_runs: Vec<&str> = runs.iter().filter_map(|run| run["mode"].as_str()).collect();
+    assert_eq!(of_runs, modes, "{group}");
+    assert_eq!(number(&runs[0], "/P/ratio"), 1.0, "{group}");
+    for run in runs {
+        let [least, median, most] =
+            ["minMs", "medianMs", "maxMs"].map(|field| number(run, &format!("/P/{field}")));
+        assert!(0.0 < least && least <= median && median <= most, "{run}");
+        for field in ["ratio", "mgasPerSecond", "txPerSecond"] {
+            assert!(number(run, &format!("/P/{field}")) > 0.0, "{field}: {run}");
+        }
+        number(run, "/reExecutedTxs");
+        number(run, "/fallbacks");
+    }
+    assert_eq!(number(&runs[0], "/reExecutedTxs"), 0.0);
+}
+
+#[test]
+fn modes_are_compared_on_every_kind_of_generated_block() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kinds = [
+        ("transfers", 2),
+        ("chain", 1),
+        ("erc20", 2),
+        ("swaps-1", 1),
+        ("swaps-10", 2),
+        ("swaps-100", 2),
+        ("swaps-each", 2),
+        ("lending", 2),
+        ("vault", 2),
+        ("options", 2),
+        ("mix", 2),
+    ];
+    let names = kinds.map(|(name, _)| name).join(",");
+    let arguments = ["--workloads", names.as_str(), "--threads", "2", "--samples", "2"];
+    let object = executed(folder.path(), &arguments);
+    assert_eq!(object["type"], "bench-execution");
+    assert_eq!((&object["measures"], &object["samples"]), (&json!("P"), &json!(2)));
+    assert_eq!(object["modes"][0], "seq");
+    assert_eq!(object["outcomesEqual"], true, "{object}");
+    let modes: Vec<&str> =
+        object["modes"].as_array().expect("modes").iter().filter_map(Value::as_str).collect();
+    for (name, shares) in kinds {
+        let of_kind = groups(&object).iter().filter(|group| group["workload"] == name);
+        let found: Vec<&Value> = of_kind.clone().map(|group| &group["conflictPercent"]).collect();
+        let expected = if shares == 1 { vec![json!(null)] } else { vec![json!(0), json!(100)] };
+        assert_eq!(found, expected.iter().collect::<Vec<_>>(), "{name}");
+        for group in of_kind {
+            assert_eq!((&group["threads"], &group["latencyUs"]), (&json!(2), &json!(0)));
+            // The preset asks for a million.
+            let gas = number(group, "/gasUsed");
+            assert!((500_000.0..2_000_000.0).contains(&gas), "{group}");
+            assert_eq!((&group["blocks"], &group["failedTxs"]), (&json!(1), &json!(0)));
+            check_runs(group, &modes, "/runs");
+        }
+    }
+}
+
+#[test]
+fn recorded_blocks_have_a_total_and_the_worst_of_them_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundles = generated().join("blocks/defi-*");
+    let bundles = bundles.to_str().expect("UTF-8");
+    let arguments = ["--workloads", "bundles", "--bundles", bundles, "--threads", "1,2"];
+    let object = executed(folder.path(), &[&arguments[..], &["--modes", "occ"]].concat());
+    assert_eq!(object["modes"], json!(["seq", "occ"]));
+    let threads: Vec<&Value> = groups(&object).iter().map(|group| &group["threads"]).collect();
+    assert_eq!(threads, [&json!(1), &json!(2)]);
+    for group in groups(&object) {
+        assert_eq!((&group["kind"], &group["workload"]), (&json!("recorded"), &json!(bundles)));
+        check_runs(group, &["seq", "occ"], "/runs");
+        let blocks = group["perBlock"].as_array().expect("blocks");
+        assert_eq!(json!(blocks.len()), group["blocks"]);
+        let sum = |field: &str| -> u64 {
+            blocks.iter().map(|block| block[field].as_u64().expect("a number")).sum()
+        };
+        assert_eq!(group["gasUsed"], json!(sum("gasUsed")));
+        assert_eq!(group["txs"], json!(sum("txs")));
+        let ratios = blocks.iter().map(|block| number(block, "/runs/1/P/ratio"));
+        assert_eq!(number(group, "/worst/0/all/ratio"), ratios.fold(f64::INFINITY, f64::min));
+    }
+}
+
+#[test]
+fn first_reads_take_the_latency_that_was_asked_for_and_recovery_is_a_time_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--workloads", "erc20", "--gas", "400000", "--conflicts", "0", "--recover"];
+    let more = ["--latency-us", "0,100", "--threads", "4", "--samples", "2"];
+    let object = executed(folder.path(), &[&arguments[..], &more].concat());
+    let [warm, cold] = groups(&object) else { panic!("two groups: {object}") };
+    assert_eq!((&warm["latencyUs"], &cold["latencyUs"]), (&json!(0), &json!(100)));
+    for group in [warm, cold] {
+        for run in group["runs"].as_array().expect("runs") {
+            assert!(number(run, "/recoverP/medianMs") > 0.0);
+            assert!(number(run, "/recoverP/ratio") > 0.0);
+        }
+    }
+    for run in warm["runs"].as_array().expect("runs") {
+        assert_eq!(run.get("firstReads"), None);
+    }
+    for run in cold["runs"].as_array().expect("runs") {
+        // A sleep may be cut by what sleeps take on top, but not below a half.
+        assert!(number(run, "/firstReadUs") >= 50.0, "{run}");
+        // Each transaction reads its sender, and two balances of the token, each once.
+        let txs = number(cold, "/txs");
+        assert!(number(run, "/firstReads") >= 3.0 * txs, "{run}");
+    }
+    let seq = &cold["runs"][0];
+    let waited = number(seq, "/firstReads") * number(seq, "/firstReadUs") / 1e3;
+    // One after the other: all that was waited is in the time, but for the spread of two samples.
+    assert!(number(seq, "/P/maxMs") >= waited, "{seq}");
+}
+
+#[test]
+fn real_contracts_are_traded_at_where_they_are_there() {
+    let Some(contracts) = recorded("contracts/npm") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let contracts = contracts.to_str().expect("UTF-8");
+    let kinds = "uniswap-v2-1,uniswap-v2-10,uniswap-v3-1,uniswap-v3-10";
+    let object = executed(folder.path(), &["--workloads", kinds, "--contracts", contracts]);
+    assert_eq!(object["outcomesEqual"], true, "{object}");
+    assert_eq!(groups(&object).len(), 6);
+    for group in groups(&object) {
+        assert_eq!(group["failedTxs"], 0, "{group}");
+    }
+}
+
+#[test]
+fn a_comparison_is_a_text_without_an_option_and_what_is_not_there_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--gas", "100000", "--conflicts", "0", "--samples", "1", "--threads", "2"];
+    let done = execution(folder.path(), &arguments);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for needle in [
+        "measured   P: execution alone, in memory",
+        "recovered  before, not in the times",
+        "left out: bundles: none of testdata/bundles, ",
+        "left out: uniswap-v3-each: its contracts are not in ",
+        "outcomes: equal",
+    ] {
+        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
+    }
+    for name in ["transfers", "chain", "swaps-each", "mix"] {
+        let rows = done.stdout.lines().filter(|line| line.starts_with(&format!("{name} ")));
+        assert!(rows.count() >= 2, "{name}: {done:?}");
+    }
+}
+
+#[test]
+fn a_comparison_of_what_is_not_there_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases: [(&[&str], &str); 5] = [
+        (&["--workloads", "bundles"], "bundles: none of testdata/bundles"),
+        (&["--workloads", "bundles", "--bundles", "no-such-file"], "no-such-file"),
+        (&["--workloads", "uniswap-v2-1"], "uniswap-v2-1: its contracts are not in"),
+        (&["--workloads", "erc21"], "erc21"),
+        (&["--modes", "sequential"], "sequential"),
+    ];
+    for (arguments, needle) in cases {
+        let done = execution(folder.path(), arguments);
         assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
         assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
         assert_eq!(done.stdout, "", "{arguments:?}");

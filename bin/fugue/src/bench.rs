@@ -5,11 +5,13 @@
 //! * `R`: the state root, from the outcome to the root, receipts included;
 //! * `D`: making blocks durable.
 //!
-//! Senders are always recovered before, and that is never part of these. Only [`newpayload`] and
-//! [`rpc`], which time what callers wait for, have names of their own. Everything that is written
-//! lies in one folder, which is removed at the end.
+//! Senders are always recovered before, and that is never part of these. [`execution`] measures `P`
+//! alone, of all modes side by side. Only [`newpayload`] and [`rpc`], which time what callers wait
+//! for, have names of their own. Everything that is written lies in one folder, which is removed at
+//! the end.
 
 mod alone;
+mod execution;
 mod folder;
 mod import;
 mod newpayload;
@@ -34,6 +36,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compare modes of execution side by side, on recorded and on generated blocks.
+    Execution(execution::Options),
     /// Import blocks into new data folders, beside their execution alone.
     Import(import::Options),
     /// Send blocks to a node over HTTP as a consensus client does, and have blocks built.
@@ -48,6 +52,7 @@ enum Command {
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     match &options.command {
+        Command::Execution(options) => execution::run(options),
         Command::Import(options) => import::run(options),
         Command::NewPayload(options) => newpayload::run(options),
         Command::Root(options) => root::run(options),

@@ -13,7 +13,9 @@ mod repro;
 mod sources;
 mod stored;
 
-pub(crate) use check::Checker;
+pub(crate) use before::Before;
+pub(crate) use check::{Checker, chain};
+pub(crate) use sources::expand;
 
 use crate::{
     UsageError, Verdict,

@@ -168,6 +168,18 @@ fn begin(scenario: &Scenario, config: &ChainConfig) -> Result<Forge, BuildCause>
     Forge::new(chain, scenario.genesis.clone(), head, 1)
 }
 
+/// What the planned blocks of a scenario do.
+#[cfg(test)]
+pub(crate) fn outcomes(scenario: &Scenario) -> Vec<fugue_executor::BlockOutcome> {
+    let config = config(scenario.chain_id, scenario.fork);
+    let mut forge = begin(scenario, &config).expect("a chain");
+    for plan in setup_plans(&scenario.setup, forge.head()) {
+        forge.add(&plan).expect("a valid setup");
+    }
+    let outcome = |plan: &BlockPlan| forge.add(plan).expect("a valid block").outcome;
+    scenario.blocks.iter().map(outcome).collect()
+}
+
 /// The setup in as few blocks as hold it, with gas limit and beneficiary of the first header.
 fn setup_plans(setup: &[Transaction], first: &Header) -> Vec<BlockPlan> {
     let plan = |transactions| BlockPlan {

@@ -170,7 +170,7 @@ pub(crate) fn allowance_slot(owner: Address, spender: Address) -> U256 {
 }
 
 /// Slot of a value in a Solidity mapping: keccak256 of the key and the mapping's own slot.
-fn mapping_slot(key: U256, slot: U256) -> U256 {
+pub(crate) fn mapping_slot(key: U256, slot: U256) -> U256 {
     let mut input = key.to_be_bytes::<32>().to_vec();
     input.extend_from_slice(&slot.to_be_bytes::<32>());
     U256::from_be_bytes(keccak256(&input).0)

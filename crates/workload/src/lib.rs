@@ -4,6 +4,7 @@
 //! * a [`Scenario`] is a genesis, transactions that set the stage, and plans of blocks;
 //! * a [`Script`] writes one: it keeps nonces, prices and gas limits right, so that every
 //!   transaction of a plan is valid in its place, whether it then succeeds or fails;
+//! * [`contended`] writes blocks of one kind, of which a known share aims at one place;
 //! * a [`Desk`] is a set of DeFi contracts with users, [`Props`] the contracts for awkward cases.
 //!
 //! Everything follows from a seed: the same seed gives the same bytes on every machine.
@@ -33,9 +34,12 @@ mod build;
 mod forge;
 mod market;
 
+mod contended;
+
 pub use build::{BuildCause, BuildError, BuiltChain, build, build_chain};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::catalog;
+pub use contended::{BlockKind, Exchange, Pools, UniswapCodes, contended};
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
 pub use desk::{Desk, DeskSize, OpenChannel, Pool};
 pub use desk_actions::DeskAction;

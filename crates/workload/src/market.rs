@@ -107,19 +107,19 @@ pub struct Market {
 
 /// Storage of a token in the genesis.
 #[derive(Debug, Default)]
-struct Ledger {
-    slots: HashMap<U256, U256>,
-    supply: U256,
+pub(crate) struct Ledger {
+    pub(crate) slots: HashMap<U256, U256>,
+    pub(crate) supply: U256,
 }
 
 impl Ledger {
-    fn credit(&mut self, holder: Address, amount: U256) {
+    pub(crate) fn credit(&mut self, holder: Address, amount: U256) {
         *self.slots.entry(balance_slot(holder)).or_default() += amount;
         self.supply += amount;
     }
 
     /// An allowance that does not run down.
-    fn approve(&mut self, owner: Address, spender: Address) {
+    pub(crate) fn approve(&mut self, owner: Address, spender: Address) {
         self.slots.insert(allowance_slot(owner, spender), U256::MAX);
     }
 }
@@ -226,16 +226,8 @@ impl Market {
         state
     }
 
-    /// Storage of an `Exchange` that has been traded at: both tokens, the packed reserves, both
-    /// price sums, the shares. Nobody owns the shares.
     fn pool_slots(&self, pool: &Pool) -> [(U256, U256); 6] {
-        let [first, second] = pool.tokens.map(|token| word(self.tokens[token]));
-        let amount = units(POOL_UNITS);
-        let updated_at = U256::from(GENESIS_TIME);
-        let reserves = amount | (amount << 112_usize) | (updated_at << 224_usize);
-        let price_sum = U256::from(1);
-        let values = [first, second, reserves, price_sum, price_sum, amount];
-        std::array::from_fn(|slot| (U256::from(slot), values[slot]))
+        pool_slots(pool.tokens.map(|token| self.tokens[token]), units(POOL_UNITS))
     }
 
     /// What the next block shall hold.
@@ -315,6 +307,17 @@ impl Market {
     fn pool_of(&self, sender: usize) -> Pool {
         self.pools[sender % self.pools.len()]
     }
+}
+
+/// Storage of an `Exchange` that has been traded at, and holds so much of either token: both
+/// tokens, the packed reserves, both price sums, the shares. Nobody owns the shares.
+pub(crate) fn pool_slots(tokens: [Address; 2], amount: U256) -> [(U256, U256); 6] {
+    let [first, second] = tokens.map(word);
+    let updated_at = U256::from(GENESIS_TIME);
+    let reserves = amount | (amount << 112_usize) | (updated_at << 224_usize);
+    let price_sum = U256::from(1);
+    let values = [first, second, reserves, price_sum, price_sum, amount];
+    std::array::from_fn(|slot| (U256::from(slot), values[slot]))
 }
 
 /// The address of an account that nobody has a key for.

@@ -210,6 +210,14 @@ impl Script {
         self.blocks.push(plan(transactions, beneficiary, withdrawals));
     }
 
+    /// Ends a block that holds all since the last one, however much gas that asks for.
+    pub fn whole_block(&mut self, beneficiary: Address) {
+        let transactions = std::mem::take(&mut self.pending);
+        let gas: u64 = transactions.iter().map(|tx| tx.gas_limit()).sum();
+        let gas_limit = gas.max(BLOCK_GAS_LIMIT);
+        self.blocks.push(BlockPlan { gas_limit, ..plan(transactions, beneficiary, Vec::new()) });
+    }
+
     /// The scenario; transactions since the last block are its last block.
     pub fn end(mut self, beneficiary: Address) -> Scenario {
         if !self.pending.is_empty() || self.blocks.is_empty() {

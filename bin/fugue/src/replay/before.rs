@@ -13,7 +13,7 @@ use fugue_types::{B256, B256Map, Bytes, Eip658Value, HashMap, Header, KECCAK256_
 use fugue_validation::{Mismatch, OutcomeFacts, Rule, check_outcome};
 
 /// The state before a block.
-pub(super) enum Before<'r> {
+pub(crate) enum Before<'r> {
     /// Account by account.
     Listed {
         state: MemoryState,
@@ -47,7 +47,7 @@ struct Roots {
 
 impl<'r> Before<'r> {
     /// `None` if the file has no state.
-    pub(super) fn new(record: &'r Record) -> Option<Self> {
+    pub(crate) fn new(record: &'r Record) -> Option<Self> {
         match record {
             Record::Bundle(bundle) => bundle.state.as_ref().map(|state| Self::Listed {
                 state: memory_state(state, bundle),
@@ -78,7 +78,7 @@ impl<'r> Before<'r> {
 
     /// What can be executed on it. A list need not have what no transaction reads; a proof shows
     /// whatever the block reads to be there or not.
-    pub(super) const fn scope(&self) -> Scope {
+    pub(crate) const fn scope(&self) -> Scope {
         match self {
             Self::Listed { .. } => Scope::Recorded,
             Self::Proven { .. } => Scope::Block,

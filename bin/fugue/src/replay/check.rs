@@ -327,7 +327,8 @@ fn of_error(between: &'static str, error: &BlockError) -> Difference {
     Difference { between, transaction_hash: None, what }
 }
 
-fn chain(record: &Record) -> Result<ChainSpec, String> {
+/// The rules of the chain that a record is of.
+pub(crate) fn chain(record: &Record) -> Result<ChainSpec, String> {
     let chain_id = record.chain_id();
     match record.config() {
         Some(config) => {

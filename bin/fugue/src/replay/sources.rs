@@ -13,7 +13,7 @@ const DEPTH_MAX: usize = 8;
 ///
 /// # Errors
 /// If a source names nothing, or cannot be read.
-pub(super) fn expand(sources: &[String]) -> Result<Vec<PathBuf>, UsageError> {
+pub(crate) fn expand(sources: &[String]) -> Result<Vec<PathBuf>, UsageError> {
     let mut files = Vec::new();
     for source in sources {
         let before = files.len();

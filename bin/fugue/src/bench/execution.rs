@@ -1,0 +1,229 @@
+//! `fugue bench execution`: modes of execution side by side, on recorded blocks and on generated
+//! ones.
+//!
+//! Only P is measured here; R and D are in [`super::root`] and [`super::import`]. What keeps a
+//! ratio honest:
+//! * it is of the medians of one run, in which the modes take turns on the same block;
+//! * `seq` is always among them, and is what the others are divided by;
+//! * each mode must give what `seq` gives, which is compared once, outside of all times;
+//! * everything that a mode may need is ready before, and the same for all: senders, transactions
+//!   in the form that the EVM takes, analysed code. With `--recover` there is a second time, which
+//!   has the recovery of senders in it, for every mode.
+//!
+//! With `--latency-us` each sample begins with a state of which nothing is in memory: see
+//! [`latency`].
+
+mod case;
+mod latency;
+mod measure;
+mod report;
+mod source;
+
+use super::show;
+use crate::{UsageError, Verdict, cli::cores, datadir::usage, progress::Progress};
+use case::Case;
+use fugue_executor::{Executor, Mode};
+use latency::Pace;
+use measure::Setting;
+use report::{Group, Report};
+use source::{Source, Wanted, Workload};
+use std::{path::PathBuf, time::Duration};
+
+/// The modes that are compared, where nothing is said.
+const MODES: [Mode; 2] = [Mode::Seq, Mode::Occ];
+/// Samples of each mode, and of the small preset.
+const SAMPLES: u16 = 5;
+const QUICK_SAMPLES: u16 = 3;
+/// Most samples: all times are in memory.
+const SAMPLES_MAX: i64 = 1_000;
+/// Gas of a generated block, and of the small preset.
+const GAS: u64 = 30_000_000;
+const QUICK_GAS: u64 = 1_000_000;
+/// Least and most gas of a generated block.
+const GAS_MIN: u64 = 100_000;
+const GAS_MAX: u64 = 1_000_000_000;
+/// Transactions of a hundred that aim at the hot place, and of the small preset.
+const SHARES: [u8; 4] = [0, 10, 30, 100];
+const QUICK_SHARES: [u8; 2] = [0, 100];
+/// Longest simulated read in microseconds.
+const LATENCY_US_MAX: i64 = 10_000;
+
+/// Options of `fugue bench execution`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// What to execute, separated by commas: bundles, or kinds of generated blocks: transfers,
+    /// chain, erc20, swaps-1, swaps-10, swaps-100, swaps-each, the same with uniswap-v2 and
+    /// uniswap-v3 in place of swaps, lending, vault, options, mix [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    workloads: Vec<Source>,
+    /// Bundles, directories of them, or glob patterns; each PATH is measured by itself [default:
+    /// testdata/bundles and ../shared/data/mainnet-blocks/blocks, as far as they are there]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    bundles: Vec<String>,
+    /// Folder with the compiled contracts of Uniswap [default: ../shared/data/contracts/npm, if it
+    /// is there]
+    #[arg(long, value_name = "DIR")]
+    contracts: Option<PathBuf>,
+    /// Gas of a generated block, about [default: 30000000]
+    #[arg(long, value_name = "GAS",
+          value_parser = clap::value_parser!(u64).range(GAS_MIN..=GAS_MAX))]
+    gas: Option<u64>,
+    /// Of a hundred generated transactions, how many aim at one hot place; several, separated by
+    /// commas [default: 0,10,30,100]
+    #[arg(long, value_name = "PERCENT", value_delimiter = ',',
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    conflicts: Vec<u8>,
+    /// The same seed generates the same blocks
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Modes, separated by commas; seq is always among them [default: all]
+    #[arg(long, value_name = "MODES", value_delimiter = ',')]
+    modes: Vec<Mode>,
+    /// Samples of each mode, after one that is not counted [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SAMPLES_MAX))]
+    samples: Option<u16>,
+    /// Threads for parallel execution; several numbers, separated by commas [default: all cores]
+    #[arg(long, value_name = "N", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// How long the first read of anything takes, in microseconds; several, separated by commas
+    /// [default: 0]
+    #[arg(long, value_name = "US", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(0..=LATENCY_US_MAX))]
+    latency_us: Vec<u32>,
+    /// Measure a second time, with the recovery of senders in it
+    #[arg(long)]
+    recover: bool,
+    /// Show each recorded block; the object has them always
+    #[arg(long)]
+    per_block: bool,
+    /// A small preset: 3 samples, blocks of 1000000 gas, conflicts of 0 and 100
+    #[arg(long)]
+    quick: bool,
+    /// Write one JSON object to this file, or to standard output with "-"
+    #[arg(long, value_name = "PATH|-")]
+    json: Option<PathBuf>,
+}
+
+impl Options {
+    /// What was asked for, or what stands for it.
+    fn list<T: Copy + PartialEq>(asked: &[T], otherwise: &[T]) -> Vec<T> {
+        let chosen = if asked.is_empty() { otherwise } else { asked };
+        let mut list = Vec::with_capacity(chosen.len());
+        for item in chosen {
+            if !list.contains(item) {
+                list.push(*item);
+            }
+        }
+        list
+    }
+
+    /// `seq` first: the others are divided by it.
+    fn modes(&self) -> Vec<Mode> {
+        let mut modes = vec![Mode::Seq];
+        let asked = Self::list(&self.modes, &MODES);
+        modes.extend(asked.into_iter().filter(|mode| *mode != Mode::Seq));
+        modes
+    }
+
+    fn samples(&self) -> usize {
+        let samples = if self.quick { QUICK_SAMPLES } else { SAMPLES };
+        usize::from(self.samples.unwrap_or(samples))
+    }
+
+    fn executors(&self) -> Result<Vec<Executor>, UsageError> {
+        let cores = u16::try_from(cores()).unwrap_or(u16::MAX);
+        let threads = Self::list(&self.threads, &[cores]);
+        let executor = |threads: u16| Executor::new(usize::from(threads)).map_err(usage);
+        threads.into_iter().map(executor).collect()
+    }
+
+    /// How long first reads take; `None` is no time.
+    fn paces(&self) -> Vec<Option<Pace>> {
+        let latencies = Self::list(&self.latency_us, &[0]).into_iter();
+        let pace = |us: u32| (us > 0).then(|| Pace::of(Duration::from_micros(u64::from(us))));
+        latencies.map(pace).collect()
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        let (gas, shares) =
+            if self.quick { (QUICK_GAS, &QUICK_SHARES[..]) } else { (GAS, &SHARES[..]) };
+        Wanted {
+            sources: &self.workloads,
+            bundles: &self.bundles,
+            contracts: self.contracts.as_deref(),
+            gas: self.gas.unwrap_or(gas),
+            shares: Self::list(&self.conflicts, shares),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let (modes, executors) = (options.modes(), options.executors()?);
+    let mut report = Report {
+        modes: &modes,
+        samples: options.samples(),
+        seed: options.seed,
+        recover: options.recover,
+        per_block: options.per_block,
+        groups: Vec::new(),
+        left_out: Vec::new(),
+    };
+    let paces = options.paces();
+    let wanted = options.wanted();
+    // One after the other: what is done with is not kept in memory.
+    for item in wanted.items(&mut report.left_out)? {
+        let workloads = wanted.load(&item, &executors, &mut report.left_out)?;
+        measure(&workloads, &executors, &paces, &mut report)?;
+    }
+    if report.groups.is_empty() {
+        return Err(UsageError("there is nothing to be measured".to_owned()));
+    }
+    show(options.json.as_deref(), &report.to_json(), &report)?;
+    Ok(if report.is_good() { Verdict::Good } else { Verdict::Differs })
+}
+
+/// Measures what was loaded, on all threads and at all latencies that were asked for.
+fn measure(
+    workloads: &[Workload],
+    executors: &[Executor],
+    paces: &[Option<Pace>],
+    report: &mut Report<'_>,
+) -> Result<(), UsageError> {
+    let blocks: usize = workloads.iter().map(|workload| workload.cases.len()).sum();
+    let progress = Progress::new("blocks measured", blocks * executors.len() * paces.len());
+    for Workload { name, share, is_recorded, cases } in workloads {
+        for executor in executors {
+            for pace in paces {
+                let setting = Setting {
+                    executor,
+                    modes: report.modes,
+                    samples: report.samples,
+                    pace: *pace,
+                    recover: report.recover,
+                };
+                let one = |(file, case): &(String, Box<Case>)| {
+                    let measured = setting.measure(file.clone(), case);
+                    progress.step(file);
+                    measured
+                };
+                let blocks = cases.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+                if blocks.is_empty() {
+                    continue;
+                }
+                report.groups.push(Group {
+                    workload: name.clone(),
+                    share: *share,
+                    is_recorded: *is_recorded,
+                    threads: executor.threads(),
+                    latency: pace.map_or(Duration::ZERO, |pace| pace.latency),
+                    blocks,
+                });
+            }
+        }
+    }
+    progress.finish();
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! A block ready to run on the state before it, which is in memory.
+
+use crate::{
+    UsageError,
+    datadir::usage,
+    replay::{self, Before},
+};
+use fugue_archive::{Bundle, Record};
+use fugue_chainspec::Rules;
+use fugue_executor::{Executor, PreparedBlock, Scope};
+use fugue_state::MemoryState;
+use fugue_types::CheckedBlock;
+use fugue_validation::{Ommers, check_block};
+
+/// A block, its rules, and the state before it.
+pub(super) struct Case {
+    pub(super) number: u64,
+    pub(super) txs: usize,
+    /// Gas that its header says it uses.
+    pub(super) gas: u64,
+    pub(super) rules: Rules,
+    /// Before senders are recovered.
+    pub(super) checked: CheckedBlock,
+    /// After that.
+    pub(super) prepared: PreparedBlock,
+    pub(super) state: MemoryState,
+    pub(super) scope: Scope,
+}
+
+/// What a file gives.
+pub(super) enum Found {
+    Case(Box<Case>),
+    /// Nothing to be measured, for a reason.
+    Nothing(&'static str),
+}
+
+impl Case {
+    /// The block of a file, whose senders are recovered.
+    ///
+    /// # Errors
+    /// If the block cannot be executed.
+    pub(super) fn of_record(record: &Record, executor: &Executor) -> Result<Found, UsageError> {
+        let has_ommers = match record {
+            Record::Bundle(bundle) => bundle.has_ommers,
+            // Reads would be walks through a trie, and not what a node has in memory.
+            Record::Witness(_) => return Ok(Found::Nothing("has the state as trie nodes")),
+        };
+        let Some(before) = Before::new(record) else {
+            return Ok(Found::Nothing("has no state"));
+        };
+        let scope = before.scope();
+        let Before::Listed { state, .. } = before else {
+            return Ok(Found::Nothing("has the state as trie nodes"));
+        };
+        let chain = replay::chain(record).map_err(UsageError)?;
+        let sealed = record.block();
+        let header = &sealed.block().header;
+        let (number, gas) = (header.number, header.gas_used);
+        let rules = chain.rules(header);
+        let ommers = if has_ommers { Ommers::Known } else { Ommers::Unknown };
+        let checked = sealed.clone().check(|block| check_block(block, &rules, ommers));
+        let checked = checked.map_err(|refused| {
+            let (_, mismatch) = *refused;
+            UsageError(format!("block {number}: {mismatch}"))
+        })?;
+        let prepared = executor.prepare(checked.clone(), &rules).map_err(usage)?;
+        let txs = prepared.senders().len();
+        Ok(Found::Case(Box::new(Self { number, txs, gas, rules, checked, prepared, state, scope })))
+    }
+
+    /// A generated block.
+    ///
+    /// # Errors
+    /// As [`Case::of_record`].
+    pub(super) fn of_bundle(bundle: Bundle, executor: &Executor) -> Result<Box<Self>, UsageError> {
+        match Self::of_record(&Record::Bundle(bundle), executor)? {
+            Found::Case(case) => Ok(case),
+            Found::Nothing(reason) => Err(UsageError(format!("a generated block {reason}"))),
+        }
+    }
+}

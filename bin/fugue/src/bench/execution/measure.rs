@@ -1,0 +1,200 @@
+//! Samples: each block in each mode, in turn.
+//!
+//! | step | timed |
+//! | --- | --- |
+//! | the outcome of each mode, compared with that of `seq`: the warm-up | no |
+//! | for each sample, each mode once, one after the other | P |
+//! | with `--recover`, in each sample each mode once more, on a checked block | recovery and P |
+//!
+//! All samples of a block follow one another, so that whoever runs finds it in the same caches. The
+//! outcome is dropped after the time is taken.
+
+use super::{
+    case::Case,
+    latency::{ColdView, Pace, Waits},
+};
+use crate::{UsageError, datadir::usage};
+use fugue_executor::{
+    BlockOutcome, Execution, Executor, Mode, PreparedBlock, Report, first_divergence,
+};
+use fugue_state::StateView;
+use std::time::{Duration, Instant};
+
+/// How blocks are measured.
+pub(super) struct Setting<'s> {
+    pub(super) executor: &'s Executor,
+    /// `seq` is the first.
+    pub(super) modes: &'s [Mode],
+    pub(super) samples: usize,
+    /// How long first reads take, if that is not nothing.
+    pub(super) pace: Option<Pace>,
+    /// Whether sender recovery is measured as well.
+    pub(super) recover: bool,
+}
+
+/// What one mode took for one block, or for several.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Samples {
+    /// P of each sample.
+    pub(super) executed: Vec<Duration>,
+    /// P with recovery before it, of each sample; empty if that was not measured.
+    pub(super) recovered: Vec<Duration>,
+    /// Transactions that ran more than once, of all samples of P.
+    pub(super) rerun_txs: usize,
+    /// Samples of P whose parallel run ended early, or went on one by one.
+    pub(super) fallbacks: usize,
+    /// First reads of all samples of P.
+    pub(super) waits: Waits,
+}
+
+impl Samples {
+    /// Adds those of another block, sample by sample.
+    pub(super) fn add(&mut self, other: &Self) {
+        let Self { executed, recovered, rerun_txs, fallbacks, waits } = other;
+        let sum = |times: &mut Vec<Duration>, others: &[Duration]| {
+            times.resize(times.len().max(others.len()), Duration::ZERO);
+            times.iter_mut().zip(others).for_each(|(time, other)| *time += *other);
+        };
+        sum(&mut self.executed, executed);
+        sum(&mut self.recovered, recovered);
+        self.rerun_txs += rerun_txs;
+        self.fallbacks += fallbacks;
+        self.waits.add(*waits);
+    }
+
+    fn count(&mut self, time: Duration, report: &Report, waits: Waits) {
+        self.executed.push(time);
+        self.rerun_txs += report.stats.rerun_txs;
+        let has_ended = report.fallback.is_some() || report.stats.sequential_from.is_some();
+        self.fallbacks += usize::from(has_ended);
+        self.waits.add(waits);
+    }
+}
+
+/// A block that was measured.
+pub(super) struct Measured {
+    /// The file, or what was generated.
+    pub(super) name: String,
+    pub(super) number: u64,
+    pub(super) txs: usize,
+    pub(super) gas: u64,
+    /// Transactions that failed, as they do on real chains.
+    pub(super) failed: usize,
+    /// For each mode, in the order of the setting.
+    pub(super) runs: Vec<Samples>,
+    /// Modes that gave another outcome than `seq`, and where it differs first.
+    pub(super) differences: Vec<String>,
+}
+
+impl Setting<'_> {
+    /// Measures a block.
+    ///
+    /// # Errors
+    /// If it cannot be executed, or is not what its header says.
+    pub(super) fn measure(&self, name: String, case: &Case) -> Result<Measured, UsageError> {
+        let at = |error: UsageError| UsageError(format!("{name}: {}", error.0));
+        self.executor.warm(&case.state.codes);
+        let mut differences = Vec::new();
+        let mut expected: Option<BlockOutcome> = None;
+        for mode in self.modes {
+            let Execution { outcome, .. } =
+                self.execute(*mode, case, &case.prepared, &case.state).map_err(at)?;
+            match &expected {
+                None => expected = Some(outcome),
+                Some(expected) => {
+                    let difference = first_divergence(expected, &outcome);
+                    differences.extend(difference.map(|it| format!("{name}, {mode}: {it}")));
+                }
+            }
+        }
+        let expected = expected.unwrap_or_default();
+        if expected.gas_used != case.gas {
+            let (used, gas) = (expected.gas_used, case.gas);
+            return Err(at(UsageError(format!("uses {used} gas, its header says {gas}"))));
+        }
+        let failed = expected.results.iter().filter(|result| !result.status.is_success()).count();
+        drop(expected);
+
+        let mut runs = vec![Samples::default(); self.modes.len()];
+        for _ in 0..self.samples {
+            for (mode, run) in self.modes.iter().zip(&mut runs) {
+                let (time, report, waits) = self.sample(*mode, case).map_err(at)?;
+                run.count(time, &report, waits);
+            }
+            if self.recover {
+                for (mode, run) in self.modes.iter().zip(&mut runs) {
+                    run.recovered.push(self.sample_recovering(*mode, case).map_err(at)?);
+                }
+            }
+        }
+        let Case { number, txs, gas, .. } = *case;
+        Ok(Measured { name, number, txs, gas, failed, runs, differences })
+    }
+
+    /// P of a block that is prepared.
+    fn sample(&self, mode: Mode, case: &Case) -> Result<(Duration, Report, Waits), UsageError> {
+        let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
+        let view = view_of(case, cold.as_ref());
+        let started = Instant::now();
+        let executed = self.execute(mode, case, &case.prepared, view);
+        let time = started.elapsed();
+        let waits = cold.as_ref().map(ColdView::waits).unwrap_or_default();
+        Ok((time, executed?.report, waits))
+    }
+
+    /// Recovery of all senders, on the threads of the executor whatever the mode, and P.
+    fn sample_recovering(&self, mode: Mode, case: &Case) -> Result<Duration, UsageError> {
+        let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
+        let view = view_of(case, cold.as_ref());
+        let checked = case.checked.clone();
+        let started = Instant::now();
+        let prepared = self.executor.prepare(checked, &case.rules).map_err(usage)?;
+        let executed = self.execute(mode, case, &prepared, view);
+        let time = started.elapsed();
+        executed.map(|_| time)
+    }
+
+    fn execute(
+        &self,
+        mode: Mode,
+        case: &Case,
+        prepared: &PreparedBlock,
+        view: &dyn StateView,
+    ) -> Result<Execution, UsageError> {
+        let executed = self.executor.execute(mode, prepared, &case.rules, view, case.scope);
+        executed.map_err(|error| UsageError(format!("{mode}: {error}")))
+    }
+}
+
+fn view_of<'v>(case: &'v Case, cold: Option<&'v ColdView<'v>>) -> &'v dyn StateView {
+    match cold {
+        Some(cold) => cold,
+        None => &case.state,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_added_sample_by_sample() {
+        let samples = |executed: [u64; 2], recovered: &[u64]| Samples {
+            executed: executed.map(Duration::from_millis).to_vec(),
+            recovered: recovered.iter().copied().map(Duration::from_millis).collect(),
+            rerun_txs: 1,
+            fallbacks: 2,
+            waits: Waits { reads: 3, waited: Duration::from_millis(4) },
+        };
+        let mut total = Samples::default();
+        total.add(&samples([1, 2], &[5, 6]));
+        total.add(&samples([10, 20], &[50, 60]));
+        let expected = Samples {
+            rerun_txs: 2,
+            fallbacks: 4,
+            waits: Waits { reads: 6, waited: Duration::from_millis(8) },
+            ..samples([11, 22], &[55, 66])
+        };
+        assert_eq!(total, expected);
+    }
+}
