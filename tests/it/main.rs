@@ -38,6 +38,7 @@ mod equivalence;
 mod execution_witness;
 mod extremes;
 mod log_index;
+mod observed_runs;
 mod rpc_explain;
 mod rpc_questions;
 mod rpc_subscriptions;

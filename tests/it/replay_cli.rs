@@ -89,6 +89,57 @@ fn json_lines_end_with_a_summary_that_adds_up() {
 }
 
 #[test]
+fn blocks_are_explained_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = bundle_files(&generated());
+    let files: Vec<&Path> = files.iter().step_by(7).map(PathBuf::as_path).collect();
+    let done = finish(replay(folder.path(), &files).args(["--explain", "--json", "-"]));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let lines = json_lines(&done);
+    let (_, blocks) = lines.split_last().expect("lines");
+    assert_eq!(blocks.len(), files.len());
+    for block in blocks {
+        let explained = &block["explained"];
+        assert_eq!(explained["blockHash"], block["hash"]);
+        let txs = explained["transactions"].as_array().expect("transactions");
+        assert_eq!(Some(txs.len() as u64), block["txs"].as_u64());
+        let number = |pointer: &str| {
+            let found = explained.pointer(pointer).and_then(Value::as_u64);
+            found.unwrap_or_else(|| panic!("no number at {pointer}: {explained}"))
+        };
+        for unit in ["gas", "nanoseconds"] {
+            let [path, total] =
+                ["criticalPath", "total"].map(|of| number(&format!("/{unit}/{of}")));
+            assert!(path <= total && (path > 0) == !txs.is_empty(), "{unit}: {explained}");
+        }
+        // Runs are those of the report.
+        assert_eq!(Some(number("/occ/runs")), block["occ"]["runs"].as_u64());
+        assert!(number("/occ/lostNanoseconds") <= number("/occ/nanoseconds"));
+        let again = explained["occ"]["transactions"].as_array().expect("a list");
+        assert_eq!(Some(again.len() as u64), block["occ"]["reExecutedTxs"].as_u64());
+        for tx in again {
+            let reruns = tx["reruns"].as_array().expect("a list").len() as u64;
+            assert_eq!(tx["runs"].as_u64(), Some(reruns + 1), "{tx}");
+        }
+    }
+
+    // Without a parallel run there is nothing to tell of it, and without the option nothing at all.
+    let json = ["--json", "-"];
+    let done =
+        finish(replay(folder.path(), &files[..1]).args(json).args(["--explain", "--mode", "seq"]));
+    let block = &json_lines(&done)[0];
+    assert!(block["explained"]["gas"].is_object() && block["explained"]["occ"].is_null());
+    let done = finish(replay(folder.path(), &files[..1]).args(json));
+    assert!(json_lines(&done)[0].get("explained").is_none());
+
+    // As text, it stands before the table.
+    let done = finish(replay(folder.path(), &files[..1]).arg("--explain"));
+    assert!(done.stdout.starts_with("block "), "{done:?}");
+    assert!(done.stdout.contains("on 16 cores"), "{done:?}");
+    assert_eq!(done.totals(), [1, 0, 0, 0]);
+}
+
+#[test]
 fn json_lines_go_to_a_file_beside_the_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = &bundle_files(&generated())[0];
@@ -117,7 +168,7 @@ fn a_file_that_cannot_be_read_has_its_json_line() {
 fn bad_usage_ends_with_code_2_and_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("empty")).expect("a folder");
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&[], "Usage"),
         (&["dance"], "dance"),
         (&["replay"], "SOURCE"),
@@ -127,6 +178,7 @@ fn bad_usage_ends_with_code_2_and_says_what_is_wrong() {
         (&["replay", "empty"], "empty: no bundle in it"),
         (&["replay", "empty", "--threads", "0"], "--threads"),
         (&["replay", "empty", "--mode", "backwards"], "backwards"),
+        (&["replay", "--datadir", "empty", "--explain"], "--explain"),
     ];
     for (arguments, needle) in cases {
         let done = finish(Command::new(program()).current_dir(folder.path()).args(arguments));

@@ -7,8 +7,8 @@
 //!
 //! Senders are always recovered before, and that is never part of these. [`execution`] measures `P`
 //! alone, of all modes side by side. Only [`newpayload`] and [`rpc`], which time what callers wait
-//! for, have names of their own. Everything that is written lies in one folder, which is removed at
-//! the end.
+//! for, have names of their own; [`simulate`] times single transactions as well, and reckons with
+//! what it found. Everything that is written lies in one folder, which is removed at the end.
 
 mod alone;
 mod execution;
@@ -19,6 +19,7 @@ mod process;
 mod report;
 mod root;
 mod rpc;
+mod simulate;
 mod spread;
 mod workload;
 
@@ -47,6 +48,8 @@ enum Command {
     Root(root::Options),
     /// Ask the public methods of a node, alone and while it imports blocks.
     Rpc(rpc::Options),
+    /// Predict how long blocks take on other numbers of cores, from times that are measured here.
+    Simulate(simulate::Options),
 }
 
 /// Runs the command.
@@ -57,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         Command::NewPayload(options) => newpayload::run(options),
         Command::Root(options) => root::run(options),
         Command::Rpc(options) => rpc::run(options),
+        Command::Simulate(options) => simulate::run(options),
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod before;
 mod check;
+mod explain;
 mod report;
 mod repro;
 mod sources;
@@ -52,6 +53,10 @@ pub(crate) struct Options {
     /// Write one JSON object per block and a summary to this file, or to standard output with "-"
     #[arg(long, value_name = "PATH|-")]
     json: Option<PathBuf>,
+    /// Tell why each block takes as long as it does: who waits for whom and for what, and what ran
+    /// in parallel more than once
+    #[arg(long, conflicts_with = "datadir")]
+    explain: bool,
     /// Where the folder that reproduces a mismatch is written
     #[arg(long, value_name = "DIR", default_value = "fugue-repro")]
     repro: PathBuf,
@@ -76,11 +81,17 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     }
     let paths = sources::expand(&options.sources)?;
     let threads = options.threads.count();
-    let executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;
+    let mut executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;
+    if options.explain {
+        executor = executor.observing();
+    }
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
     let mut table = Table::new(options.mode, threads);
     let mut reader = BundleReader::new();
     let mut checker = Checker::new(&executor, options.mode);
+    if options.explain {
+        checker = checker.explaining();
+    }
     let mut verdict = Verdict::Good;
 
     let progress = Progress::new("blocks", paths.len());

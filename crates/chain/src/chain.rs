@@ -7,6 +7,7 @@ use crate::{
     error::Fault,
     executed::{Executed, Parent},
     footprints::Footprints,
+    parallel::ParallelRuns,
     persist::Persisting,
     times::Times,
     tree::{Invalid, Tree, weight},
@@ -98,6 +99,7 @@ pub struct Chain {
     /// lowest first.
     pub(crate) abandoned: Vec<SealedBlock>,
     pub(crate) times: Times,
+    pub(crate) parallel: ParallelRuns,
 }
 
 /// How the store is read.
@@ -191,6 +193,7 @@ impl Chain {
             persisting: None,
             abandoned: Vec::new(),
             times: Times::default(),
+            parallel: ParallelRuns::default(),
         })
     }
 
@@ -503,7 +506,8 @@ impl Chain {
                 work.with_view(&self.cache, executor.pool().filter(|_| is_worth_it), call)?
             }
         };
-        let Execution { mut outcome, report: _ } = executed?;
+        let Execution { mut outcome, report } = executed?;
+        self.parallel.add(&report, outcome.results.len());
         if let Some(amendment) = &amendment {
             outcome.diff = amendment.followed_by(&outcome.diff)?;
         }

@@ -30,7 +30,7 @@ pub(crate) mod samples;
 mod worker;
 
 use crate::{
-    BadBlock, Chain, ChainView, DevBlock, Head, ImportError, Retention, Times,
+    BadBlock, Chain, ChainView, DevBlock, Head, ImportError, ParallelRuns, Retention, Times,
     bad_blocks::BadBlocks, footprints::Footprints,
 };
 use alloy_rlp::Encodable;
@@ -147,6 +147,8 @@ pub struct EngineStatus {
     pub foreseen: u64,
     /// Blocks whose parallel run gave another outcome than the sequential one. Defects of ours.
     pub parallel_differed: u64,
+    /// What parallel runs of imported blocks came to.
+    pub parallel: ParallelRuns,
     /// Transactions of imported blocks whose senders the pool knew: they were not recovered.
     pub known_senders: u64,
     /// Times that the head left its chain.

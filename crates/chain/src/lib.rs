@@ -23,6 +23,7 @@ mod genesis;
 mod judge;
 mod moved;
 mod options;
+mod parallel;
 mod persist;
 mod proven;
 mod simulate;
@@ -46,6 +47,7 @@ pub use genesis::{Genesis, GenesisError};
 pub use judge::Preparer;
 pub use moved::{HeadMove, MovedBlock};
 pub use options::{ChainOptions, HeadRule};
+pub use parallel::ParallelRuns;
 pub use simulate::{
     SIMULATED_BLOCKS_MAX, SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall,
     simulate,

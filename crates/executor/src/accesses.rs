@@ -93,7 +93,8 @@ impl Accesses {
     }
 }
 
-fn run(
+/// See [`crate::Executor::accesses`].
+pub(crate) fn run(
     prepared: &PreparedBlock,
     rules: &Rules,
     view: &dyn StateView,

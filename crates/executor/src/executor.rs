@@ -2,6 +2,7 @@
 
 use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, PreparedBlock,
+    TxAccess, TxRuns, accesses,
     build::{self, Job},
     footprint,
     lanes::{self, LaneRun},
@@ -87,6 +88,9 @@ pub struct Report {
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,
+    /// What each transaction took in the parallel run, in block order; empty unless the executor is
+    /// [observing](Executor::observing), and where all ran sequentially.
+    pub tx_runs: Vec<TxRuns>,
 }
 
 /// An executed block.
@@ -105,6 +109,7 @@ pub struct Executor {
     pool: rayon::ThreadPool,
     codes: CodeCache,
     room: Mutex<Option<Room>>,
+    observes: bool,
 }
 
 impl Executor {
@@ -119,7 +124,15 @@ impl Executor {
             .thread_name(|index| format!("fugue-exec-{index}"))
             .build()
             .map_err(|error| BlockError::Internal(error.to_string()))?;
-        Ok(Self { threads, pool, codes: CodeCache::new(), room: Mutex::new(None) })
+        let (codes, room) = (CodeCache::new(), Mutex::new(None));
+        Ok(Self { threads, pool, codes, room, observes: false })
+    }
+
+    /// Notes from now on what each transaction of a block takes in its parallel run:
+    /// [`Report::tx_runs`]. That costs two looks at a clock and a lock for each run.
+    #[must_use]
+    pub fn observing(self) -> Self {
+        Self { observes: true, ..self }
     }
 
     /// Threads of this executor.
@@ -191,11 +204,14 @@ impl Executor {
         scope: Scope,
     ) -> Result<Execution, BlockError> {
         let sequential = || sequential::run(block, rules, view, &self.codes, scope);
-        let report = |stats, fallback| Report { mode, threads: self.threads, stats, fallback };
+        let report = |stats, fallback, tx_runs| {
+            let threads = self.threads;
+            Report { mode, threads, stats, fallback, tx_runs }
+        };
         match mode {
             Mode::Seq => {
                 let outcome = sequential()?;
-                Ok(Execution { outcome, report: report(Stats::default(), None) })
+                Ok(Execution { outcome, report: report(Stats::default(), None, Vec::new()) })
             }
             Mode::Auto if self.threads == 1 || !lanes::fits(rules) || !lanes::pays(block) => {
                 let outcome = sequential()?;
@@ -213,16 +229,17 @@ impl Executor {
             },
             Mode::Occ => {
                 match occ::run(block, rules, view, scope, &self.resources()) {
-                    Ok(OccRun { outcome, stats, ended_by }) => {
+                    Ok(OccRun { outcome, stats, ended_by, tx_runs }) => {
                         let fallback = ended_by.map(|cause| Fallback { cause });
-                        Ok(Execution { outcome, report: report(stats, fallback) })
+                        Ok(Execution { outcome, report: report(stats, fallback, tx_runs) })
                     }
                     // Whatever it was, only a run that was sequential from the start may speak
                     // about the block.
                     Err(cause) => {
                         let outcome = sequential()?;
                         let fallback = Some(Fallback { cause });
-                        Ok(Execution { outcome, report: report(Stats::default(), fallback) })
+                        let report = report(Stats::default(), fallback, Vec::new());
+                        Ok(Execution { outcome, report })
                     }
                 }
             }
@@ -266,7 +283,10 @@ impl Executor {
             txs: &txs,
             predecessors: &predecessors,
         };
-        let report = |stats, fallback| Report { mode, threads: self.threads, stats, fallback };
+        let report = |stats, fallback| {
+            let (threads, tx_runs) = (self.threads, Vec::new());
+            Report { mode, threads, stats, fallback, tx_runs }
+        };
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, report(Stats::default(), None)),
@@ -300,9 +320,24 @@ impl Executor {
         footprint::preexecute(header, rules, &self.codes, view, layer, txs, goes_on)
     }
 
+    /// Runs a block on the state before it, one transaction after the other on the caller's thread,
+    /// and tells what each read and wrote, and how long it ran. The block is not closed, and its
+    /// gas is not judged.
+    ///
+    /// # Errors
+    /// [`BlockError`]; it is no verdict on the block.
+    pub fn accesses(
+        &self,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+    ) -> Result<Vec<TxAccess>, BlockError> {
+        accesses::run(block, rules, view, &self.codes)
+    }
+
     /// What a parallel run borrows.
     const fn resources(&self) -> Resources<'_> {
-        let Self { threads, pool, codes, room } = self;
-        Resources { codes, pool, threads: *threads, room }
+        let Self { threads, pool, codes, room, observes } = self;
+        Resources { codes, pool, threads: *threads, room, observes: *observes }
     }
 }

@@ -20,7 +20,7 @@ use fugue_types::{Address, HashMap};
 use std::{cmp::Reverse, collections::BTreeMap};
 
 pub use profile::{ContractProfile, FieldShare};
-pub use schedule::Schedule;
+pub use schedule::{Order, Schedule};
 
 /// Fields of most conflicts that are told, at most.
 const HOTTEST_MAX: usize = 32;
@@ -122,24 +122,37 @@ pub struct Explanation {
     pub fee_readers: Vec<usize>,
 }
 
-/// Who waits for whom.
-struct Graph<'t> {
+/// What an execution takes for a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Balances {
+    /// Balances are values: who reads an account waits for whoever has changed any of its fields.
+    Exact,
+    /// Balances are sums, in which credits and debits commute, fees included: they are no
+    /// conflicts. A nonce is one for who counts it up, too, which is the order of a sender's
+    /// transactions. Optimistic where a contract looks at a balance: accesses do not tell.
+    Lazy,
+}
+
+/// Who waits for whom in a block.
+#[derive(Debug)]
+pub struct ConflictGraph<'t> {
     txs: &'t [TxAccess],
     fee_recipient: Address,
     /// As in [`Explanation`].
     dependencies: Vec<Vec<Dependency>>,
-    /// Whether it looks at the fee recipient.
+    /// Whether it waits for all fees before it: it looks at the fee recipient.
     reads_fees: Vec<bool>,
 }
 
 impl Explanation {
     /// What the accesses of the transactions of a block say, in block order.
     pub fn of(txs: &[TxAccess], fee_recipient: Address) -> Self {
-        let graph = Graph::new(txs, fee_recipient);
+        let graph = ConflictGraph::new(txs, fee_recipient, Balances::Exact);
         let gas = graph.critical_path(|tx| tx.gas_used);
         let time = graph.critical_path(|tx| tx.nanos);
-        let schedules = CORES.map(|cores| graph.schedule(cores));
-        let Graph { dependencies, reads_fees, .. } = graph;
+        let weights: Vec<u64> = txs.iter().map(|tx| tx.gas_used).collect();
+        let schedules = CORES.map(|cores| graph.schedule(cores, Order::Block, &weights));
+        let ConflictGraph { dependencies, reads_fees, .. } = graph;
         let fee_readers = reads_fees.iter().enumerate().filter(|(_, reads)| **reads);
         Self {
             hottest: hottest(&dependencies),
@@ -166,14 +179,28 @@ fn speed_up(total: u64, length: u64) -> f64 {
     if length == 0 { 1.0 } else { total as f64 / length as f64 }
 }
 
-impl<'t> Graph<'t> {
-    fn new(txs: &'t [TxAccess], fee_recipient: Address) -> Self {
+impl Balances {
+    /// Whether a transaction that reads a field waits for who has changed it.
+    fn are_waited_for(self, reader: &TxAccess, field: &StateField) -> bool {
+        match (self, field.field) {
+            (Self::Exact, _) | (Self::Lazy, Field::Code | Field::Slot(_)) => true,
+            (Self::Lazy, Field::Balance) => false,
+            (Self::Lazy, Field::Nonce) => reader.writes.contains(field),
+        }
+    }
+}
+
+impl<'t> ConflictGraph<'t> {
+    /// Of what the transactions of a block read and wrote, in block order.
+    pub fn new(txs: &'t [TxAccess], fee_recipient: Address, balances: Balances) -> Self {
         let mut writers: HashMap<StateField, usize> = HashMap::default();
         let mut dependencies: Vec<Vec<Dependency>> = Vec::with_capacity(txs.len());
         for (index, tx) in txs.iter().enumerate() {
             let mut found: BTreeMap<usize, Vec<Conflict>> = BTreeMap::new();
             for field in tx.reads.iter().flat_map(fields_of) {
-                if let Some(on) = writers.get(&field).copied() {
+                if let Some(on) = writers.get(&field).copied()
+                    && balances.are_waited_for(tx, &field)
+                {
                     let cause = cause_of(tx, &txs[on], field, fee_recipient);
                     found.entry(on).or_default().push(Conflict { field, cause });
                 }
@@ -185,7 +212,9 @@ impl<'t> Graph<'t> {
                 writers.insert(balance_of(fee_recipient), index);
             }
         }
-        let reads_fees = txs.iter().map(|tx| tx.reads.contains(&(fee_recipient, None))).collect();
+        let is_exact = balances == Balances::Exact;
+        let looks = |tx: &TxAccess| is_exact && tx.reads.contains(&(fee_recipient, None));
+        let reads_fees = txs.iter().map(looks).collect();
         Self { txs, fee_recipient, dependencies, reads_fees }
     }
 

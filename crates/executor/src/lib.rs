@@ -11,8 +11,9 @@
 //! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
 //!
 //! What only looks at blocks gives no verdict: [`Replay`] has the states between the transactions
-//! of a block, [`Accesses`] what each of them read and wrote, and [`Explanation`] what follows for
-//! running them in parallel; a [`Simulation`] is a block of messages that nobody has signed.
+//! of a block, [`Accesses`] what each of them read and wrote, [`Explanation`] and [`ConflictGraph`]
+//! what follows for running them in parallel; [`TxRuns`] tell what a parallel run did; a
+//! [`Simulation`] is a block of messages that nobody has signed.
 
 mod access_list;
 mod accesses;
@@ -29,6 +30,7 @@ mod outcome;
 mod prepare;
 mod replay;
 mod requests;
+mod rerun;
 mod sequential;
 mod simulation;
 mod tally;
@@ -39,11 +41,12 @@ pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};
 pub use explain::{
-    Conflict, ConflictCause, ContractProfile, CriticalPath, Dependency, Explanation, FieldShare,
-    HotField, PathStep, Schedule, SenderChain,
+    Balances, Conflict, ConflictCause, ConflictGraph, ContractProfile, CriticalPath, Dependency,
+    Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,
 };
 pub use footprint::{Footprint, Location};
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
 pub use replay::Replay;
+pub use rerun::{Rerun, RerunCause, TxRuns};
 pub use simulation::{Simulation, SimulationEnd};

@@ -14,9 +14,10 @@ mod memory;
 mod program;
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope,
+    BlockError, BlockOutcome, PreparedBlock, Scope, TxRuns,
     build::{Filled, Filling, Job},
     frame,
+    rerun::RunLog,
     sequential::{self, Notes, Progress},
     tally::Tally,
 };
@@ -39,6 +40,8 @@ pub(crate) struct OccRun {
     pub(crate) stats: Stats,
     /// Why the parallel run ended early; what was left then ran one by one.
     pub(crate) ended_by: Option<BlockError>,
+    /// What each transaction took, if that was to be observed.
+    pub(crate) tx_runs: Vec<TxRuns>,
 }
 
 /// What a parallel run borrows from its executor.
@@ -49,6 +52,8 @@ pub(crate) struct Resources<'e> {
     pub(crate) threads: usize,
     /// Taken by one run at a time; another one meanwhile makes room of its own.
     pub(crate) room: &'e Mutex<Option<Room>>,
+    /// Whether it is noted what each transaction takes.
+    pub(crate) observes: bool,
 }
 
 /// Runs the block on the caller's thread and those of the pool. If that ends early, the
@@ -63,7 +68,7 @@ pub(crate) fn run(
     scope: Scope,
     resources: &Resources<'_>,
 ) -> Result<OccRun, BlockError> {
-    let Resources { codes, room, .. } = *resources;
+    let Resources { codes, room, observes, .. } = *resources;
     let block = prepared.block.block();
     let (opening, reads) = match scope {
         Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?,
@@ -78,13 +83,17 @@ pub(crate) fn run(
     let commit = InOrder::new(&block.body.transactions, progress);
     let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
     let PreparedBlock { txs, predecessors, .. } = prepared;
-    let occ = OccBlock::new(&block.header, txs, predecessors, rules, codes, memory);
+    let mut occ = OccBlock::new(&block.header, txs, predecessors, rules, codes, memory);
+    if observes {
+        occ.observe(RunLog::new(txs.len()));
+    }
     let (stats, failure) = work(&Occ { block: &occ, commit: &commit }, txs.len(), resources);
     let ended_by = failure.map(|failure| ended_by(failure).unwrap_or_else(|defect| defect));
+    let tx_runs = occ.take_log().map(RunLog::into_runs).unwrap_or_default();
     *room.lock() = Some(occ.into_room());
     let progress = commit.into_progress()?;
     let outcome = sequential::resume(progress, prepared, rules, codes, scope)?;
-    Ok(OccRun { outcome, stats, ended_by })
+    Ok(OccRun { outcome, stats, ended_by, tx_runs })
 }
 
 /// Fills a block on the caller's thread and those of the pool.

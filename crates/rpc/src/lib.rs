@@ -12,6 +12,7 @@ mod auth;
 mod bodies;
 mod dev;
 mod engine;
+mod explained;
 mod flow;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -30,6 +31,7 @@ mod socket;
 pub use auth::{JwtSecret, SecretError};
 pub use dev::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 pub use engine::ClientVersion;
+pub use explained::{explanation_of, named as named_field};
 pub use ipc::{
     IPC_BATCH_BYTES_MAX, IPC_BATCH_MAX, IPC_CONNECTIONS_MAX, IPC_MESSAGE_BYTES_MAX, ListenSocket,
     RunningIpc, start_ipc_server,

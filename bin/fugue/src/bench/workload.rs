@@ -78,7 +78,7 @@ pub(super) struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, block: &Block) {
+    pub(super) fn add(&mut self, block: &Block) {
         self.blocks += 1;
         self.txs += block.body.transactions.len();
         // A header may claim any number.

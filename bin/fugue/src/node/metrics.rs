@@ -6,7 +6,7 @@
 
 use super::process::Process;
 use crate::{UsageError, datadir::usage};
-use fugue_chain::{EngineStatus, Head};
+use fugue_chain::{EngineStatus, Head, ParallelRuns};
 use fugue_txpool::PoolStatus;
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{
@@ -79,6 +79,27 @@ const METRICS: &[Metric] = &[
         "fugue_parallel_differed_total",
         Kind::Counter,
         "blocks whose parallel run gave another outcome than the sequential one",
+    ),
+    metric(
+        "fugue_parallel_transactions_total",
+        Kind::Counter,
+        "transactions of imported blocks that were executed in parallel",
+    ),
+    metric("fugue_parallel_runs_total", Kind::Counter, "runs of them, unfinished ones included"),
+    metric(
+        "fugue_parallel_rerun_transactions_total",
+        Kind::Counter,
+        "those of them that ran more than once",
+    ),
+    metric(
+        "fugue_parallel_head_reruns_total",
+        Kind::Counter,
+        "those of them that had to run again at their turn",
+    ),
+    metric(
+        "fugue_parallel_fallbacks_total",
+        Kind::Counter,
+        "blocks whose parallel run ended early, so that the rest ran sequentially",
     ),
     metric("fugue_orphan_blocks", Kind::Gauge, "blocks that wait for a parent"),
     metric("fugue_invalid_blocks", Kind::Gauge, "blocks that are remembered as invalid"),
@@ -207,6 +228,7 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
         imported,
         foreseen,
         parallel_differed,
+        parallel,
         known_senders,
         reorganisations,
         built,
@@ -230,6 +252,12 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     counter!("fugue_known_senders_total").absolute(*known_senders);
     counter!("fugue_reorganisations_total").absolute(*reorganisations);
     counter!("fugue_parallel_differed_total").absolute(*parallel_differed);
+    let ParallelRuns { txs, runs, rerun_txs, head_reruns, fallbacks } = parallel;
+    counter!("fugue_parallel_transactions_total").absolute(*txs);
+    counter!("fugue_parallel_runs_total").absolute(*runs);
+    counter!("fugue_parallel_rerun_transactions_total").absolute(*rerun_txs);
+    counter!("fugue_parallel_head_reruns_total").absolute(*head_reruns);
+    counter!("fugue_parallel_fallbacks_total").absolute(*fallbacks);
     size("fugue_orphan_blocks", *orphans);
     size("fugue_invalid_blocks", *invalid);
     for (phase, time) in [
@@ -324,7 +352,9 @@ mod tests {
                 durable: ms(6),
                 waited: ms(7),
             };
-            let engine = EngineStatus { imported: 3, times, ..EngineStatus::default() };
+            let parallel =
+                ParallelRuns { txs: 90, runs: 96, rerun_txs: 5, head_reruns: 4, fallbacks: 1 };
+            let engine = EngineStatus { imported: 3, times, parallel, ..EngineStatus::default() };
             let pool = PoolStatus { pending: 5, blobs: 2, ..PoolStatus::default() };
             report(&engine, &pool, Instant::now());
             let process = Process {
@@ -354,6 +384,11 @@ mod tests {
         assert_eq!(table.len(), METRICS.len(), "a name stands in the table twice");
         for line in [
             "fugue_blocks_imported_total 3",
+            "fugue_parallel_transactions_total 90",
+            "fugue_parallel_runs_total 96",
+            "fugue_parallel_rerun_transactions_total 5",
+            "fugue_parallel_head_reruns_total 4",
+            "fugue_parallel_fallbacks_total 1",
             "fugue_pool_transactions{kind=\"pending\"} 3",
             "fugue_phase_milliseconds_total{phase=\"decode\"} 1",
             "fugue_phase_milliseconds_total{phase=\"prepare\"} 2",

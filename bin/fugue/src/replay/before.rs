@@ -66,7 +66,7 @@ impl<'r> Before<'r> {
     }
 
     /// Calls with the state as a view.
-    pub(super) fn with_view<T>(&self, call: impl FnOnce(&dyn StateView) -> T) -> T {
+    pub(crate) fn with_view<T>(&self, call: impl FnOnce(&dyn StateView) -> T) -> T {
         match self {
             Self::Listed { state, .. } => call(state),
             Self::Proven { bundle, witness, block_hashes } => {
@@ -86,7 +86,7 @@ impl<'r> Before<'r> {
     }
 
     /// Codes of its contracts.
-    pub(super) const fn codes(&self) -> &B256Map<Bytes> {
+    pub(crate) const fn codes(&self) -> &B256Map<Bytes> {
         match self {
             Self::Listed { state, .. } => &state.codes,
             Self::Proven { bundle, .. } => &bundle.codes,

@@ -1,6 +1,9 @@
 //! One recorded block, checked.
 
-use super::before::{Before, Judgement};
+use super::{
+    before::{Before, Judgement},
+    explain::Explained,
+};
 use crate::{UsageError, cli::Modes};
 use fugue_archive::Record;
 use fugue_chainspec::{ChainConfig, ChainSpec, Rules};
@@ -12,6 +15,7 @@ use fugue_validation::{Mismatch, Ommers, check_block, check_child};
 use std::{
     collections::HashMap,
     fmt,
+    mem::take,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -67,6 +71,8 @@ pub(crate) struct Findings {
     pub(crate) is_partial: bool,
     pub(crate) differences: Vec<Difference>,
     pub(crate) repro: Option<PathBuf>,
+    /// Where that was asked for, of a block without differences.
+    pub(super) explained: Option<Explained>,
 }
 
 impl Findings {
@@ -120,6 +126,7 @@ impl Findings {
 pub(crate) struct Checker<'e> {
     executor: &'e Executor,
     modes: Modes,
+    explains: bool,
     /// Headers seen so far: a later block may be a child of one.
     headers: HashMap<B256, Header>,
     count: usize,
@@ -127,7 +134,12 @@ pub(crate) struct Checker<'e> {
 
 impl<'e> Checker<'e> {
     pub(crate) fn new(executor: &'e Executor, modes: Modes) -> Self {
-        Self { executor, modes, headers: HashMap::new(), count: 0 }
+        Self { executor, modes, explains: false, headers: HashMap::new(), count: 0 }
+    }
+
+    /// Explains each block as well, with what the parallel run took if the executor observes that.
+    pub(super) fn explaining(self) -> Self {
+        Self { explains: true, ..self }
     }
 
     /// # Errors
@@ -156,6 +168,7 @@ impl<'e> Checker<'e> {
             is_partial: before.is_none(),
             differences: Vec::new(),
             repro: None,
+            explained: None,
         };
 
         self.headers.insert(sealed.hash(), header.clone());
@@ -192,6 +205,9 @@ impl<'e> Checker<'e> {
         findings.recovery = started.elapsed();
         if let Some(before) = &before {
             self.execute(path, &prepared, &rules, before, &mut findings)?;
+            if self.explains && findings.differences.is_empty() {
+                self.explain(path, &prepared, &rules, before, &mut findings)?;
+            }
         }
         Ok(findings)
     }
@@ -309,6 +325,28 @@ impl<'e> Checker<'e> {
     }
 }
 
+impl Checker<'_> {
+    /// Runs the block once more, to see what each of its transactions reads and writes.
+    fn explain(
+        &self,
+        path: &Path,
+        prepared: &PreparedBlock,
+        rules: &Rules,
+        before: &Before<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), UsageError> {
+        let txs = before.with_view(|view| self.executor.accesses(prepared, rules, view));
+        let txs = txs.map_err(|error| UsageError::at(path, error))?;
+        // The explanation has what is worth keeping of them.
+        let in_parallel = findings.runs.iter_mut().find(|run| run.mode != Mode::Seq);
+        let tx_runs = in_parallel.map(|run| take(&mut run.report.tx_runs));
+        // There are none if all of the block ran sequentially in the end.
+        let tx_runs = tx_runs.filter(|found| found.len() == txs.len());
+        findings.explained = Some(Explained::new(prepared.block(), &txs, tx_runs.as_deref()));
+        Ok(())
+    }
+}
+
 const fn between_header_and(mode: Mode) -> &'static str {
     match mode {
         Mode::Seq => "header and sequential",
@@ -327,7 +365,7 @@ fn of_error(between: &'static str, error: &BlockError) -> Difference {
     Difference { between, transaction_hash: None, what }
 }
 
-/// The rules of the chain that a record is of.
+/// The rules of the chain that a recorded block is of.
 pub(crate) fn chain(record: &Record) -> Result<ChainSpec, String> {
     let chain_id = record.chain_id();
     match record.config() {

@@ -1,6 +1,9 @@
 //! What a replay shows: a table for people, JSON lines for machines.
 
-use super::check::{Difference, Findings};
+use super::{
+    check::{Difference, Findings},
+    explain::Explained,
+};
 use crate::{
     UsageError,
     cli::{Modes, cores},
@@ -21,15 +24,21 @@ pub(super) struct Table {
     modes: Modes,
     threads: usize,
     rows: Vec<Findings>,
+    /// What explains the blocks, as text.
+    explained: String,
     bad_inputs: usize,
 }
 
 impl Table {
     pub(super) const fn new(modes: Modes, threads: usize) -> Self {
-        Self { modes, threads, rows: Vec::new(), bad_inputs: 0 }
+        Self { modes, threads, rows: Vec::new(), explained: String::new(), bad_inputs: 0 }
     }
 
-    pub(super) fn add(&mut self, findings: Findings) {
+    pub(super) fn add(&mut self, mut findings: Findings) {
+        // The object is large, and has been written.
+        if let Some(Explained { text, object: _ }) = findings.explained.take() {
+            self.explained += &text;
+        }
         self.rows.push(findings);
     }
 
@@ -107,6 +116,7 @@ const fn verdict(row: &Findings) -> &'static str {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explained)?;
         writeln!(
             f,
             "{:>10}  {:<7} {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  verdict",
@@ -212,6 +222,7 @@ impl JsonLines {
             is_partial: _,
             differences,
             repro,
+            explained,
         } = row;
         let occ = row.report(Mode::Occ).map(|report| {
             json!({
@@ -225,7 +236,7 @@ impl JsonLines {
                 "fallback": report.fallback.as_ref().map(|fallback| fallback.cause.to_string()),
             })
         });
-        self.line(&json!({
+        let mut line = json!({
             "type": "block",
             "file": path,
             "kind": kind,
@@ -245,7 +256,11 @@ impl JsonLines {
             "verdict": verdict(row).to_lowercase(),
             "differences": differences.iter().map(difference).collect::<Vec<_>>(),
             "repro": repro,
-        }))
+        });
+        if let Some(Explained { object, .. }) = explained {
+            line["explained"] = object.clone();
+        }
+        self.line(&line)
     }
 
     /// # Errors

@@ -621,6 +621,7 @@ impl Worker {
             orphans: self.orphans.len(),
             invalid: self.chain.tree.invalid_count(),
             times: self.chain.times(),
+            parallel: self.chain.parallel,
             ..self.status.clone()
         };
         let is_syncing = status.is_syncing;

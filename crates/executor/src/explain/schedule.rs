@@ -1,20 +1,31 @@
-//! How long a block takes on some cores, if each takes up the first transaction in block order that
-//! waits for nobody: list scheduling, which never takes twice as long as the best schedule.
+//! How long a block takes on some cores, if each takes up the first transaction, in some order,
+//! that waits for nobody: list scheduling, which never takes twice as long as the best schedule.
+//!
+//! What a transaction weighs is how long it takes: gas, or nanoseconds.
 
-use super::{Graph, speed_up};
+use super::{ConflictGraph, speed_up};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, BinaryHeap},
 };
+
+/// Which of the transactions that wait for nobody is taken up first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// The first in the block.
+    Block,
+    /// The one that weighs most; of equals the first in the block. An execution can only guess it.
+    Heaviest,
+}
 
 /// A block on some cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
     /// How many cores, all as fast as one another.
     pub cores: usize,
-    /// Gas of all transactions.
+    /// What all transactions weigh.
     pub total: u64,
-    /// When the last one ends, if gas is time.
+    /// When the last one ends, in the unit of the weights.
     pub length: u64,
 }
 
@@ -27,7 +38,9 @@ impl Schedule {
 
 /// Transactions that are not begun.
 struct Waiting<'g> {
-    graph: &'g Graph<'g>,
+    graph: &'g ConflictGraph<'g>,
+    order: Order,
+    weights: &'g [u64],
     /// Of each transaction, those that depend on it.
     dependents: Vec<Vec<usize>>,
     /// Of each transaction, how many it depends on that have not ended.
@@ -36,20 +49,23 @@ struct Waiting<'g> {
     unpaid: BTreeSet<usize>,
     /// Those that wait for fees alone.
     held: BTreeSet<usize>,
-    /// Those that wait for nobody.
-    ready: BTreeSet<usize>,
+    /// Those that wait for nobody, each behind its rank: the lowest is taken up first.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
 }
 
-impl Graph<'_> {
-    pub(super) fn schedule(&self, cores: usize) -> Schedule {
-        let mut waiting = Waiting::new(self);
+impl ConflictGraph<'_> {
+    /// The block on so many cores, at least one. `weights` has what each transaction weighs, in
+    /// block order; what is missing at its end weighs nothing.
+    pub fn schedule(&self, cores: usize, order: Order, weights: &[u64]) -> Schedule {
+        let cores = cores.max(1);
+        let mut waiting = Waiting::new(self, order, weights);
         let mut running: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
         let mut now = 0_u64;
         loop {
             while running.len() < cores
                 && let Some(index) = waiting.begin()
             {
-                let end = now.saturating_add(self.txs[index].gas_used);
+                let end = now.saturating_add(waiting.weight(index));
                 running.push(Reverse((end, index)));
             }
             let Some(Reverse((end, index))) = running.pop() else { break };
@@ -63,13 +79,13 @@ impl Graph<'_> {
                 waiting.end(index);
             }
         }
-        let gas = self.txs.iter().map(|tx| tx.gas_used);
-        Schedule { cores, total: gas.fold(0, u64::saturating_add), length: now }
+        let total = weights.iter().take(self.txs.len()).copied().fold(0, u64::saturating_add);
+        Schedule { cores, total, length: now }
     }
 }
 
 impl<'g> Waiting<'g> {
-    fn new(graph: &'g Graph<'g>) -> Self {
+    fn new(graph: &'g ConflictGraph<'g>, order: Order, weights: &'g [u64]) -> Self {
         let count = graph.txs.len();
         let mut dependents = vec![Vec::new(); count];
         for (index, dependencies) in graph.dependencies.iter().enumerate() {
@@ -80,6 +96,8 @@ impl<'g> Waiting<'g> {
         let paying = graph.txs.iter().enumerate().filter(|(_, tx)| tx.credits);
         let mut waiting = Self {
             graph,
+            order,
+            weights,
             dependents,
             missing: graph.dependencies.iter().map(Vec::len).collect(),
             unpaid: paying.map(|(index, _)| index).collect(),
@@ -94,6 +112,10 @@ impl<'g> Waiting<'g> {
         waiting
     }
 
+    fn weight(&self, index: usize) -> u64 {
+        self.weights.get(index).copied().unwrap_or_default()
+    }
+
     /// The next to begin.
     fn begin(&mut self) -> Option<usize> {
         // Whoever looks at the fee recipient waits for the fees of all before it. If the first of
@@ -102,9 +124,9 @@ impl<'g> Waiting<'g> {
             && self.unpaid.first().is_none_or(|unpaid| *unpaid > first)
         {
             self.held.remove(&first);
-            self.ready.insert(first);
+            self.make_ready(first);
         }
-        self.ready.pop_first()
+        self.ready.pop_first().map(|(_, index)| index)
     }
 
     fn end(&mut self, index: usize) {
@@ -122,7 +144,15 @@ impl<'g> Waiting<'g> {
         if self.graph.reads_fees[index] {
             self.held.insert(index);
         } else {
-            self.ready.insert(index);
+            self.make_ready(index);
         }
+    }
+
+    fn make_ready(&mut self, index: usize) {
+        let rank = match self.order {
+            Order::Block => 0,
+            Order::Heaviest => self.weight(index),
+        };
+        self.ready.insert((Reverse(rank), index));
     }
 }

@@ -269,3 +269,101 @@ fn a_profile_adds_up_what_a_contract_causes() {
     profile.add(&one[..3], &explain(&one[..3]));
     assert_eq!((profile.path_gas, profile.serial_gas, profile.alone_gas), (700, 600, 400));
 }
+
+/// How long a block takes on some cores, in gas.
+fn length(txs: &[TxAccess], cores: usize, order: Order) -> u64 {
+    let weights: Vec<u64> = txs.iter().map(|tx| tx.gas_used).collect();
+    ConflictGraph::new(txs, AUTHOR, Balances::Exact).schedule(cores, order, &weights).length
+}
+
+#[test]
+fn the_heaviest_of_strangers_comes_first() {
+    let txs = [tx(1, 100), tx(2, 100), tx(3, 100), tx(4, 300)];
+    // In block order the heavy one begins when the light ones have ended on one core.
+    assert_eq!(length(&txs, 2, Order::Block), 400);
+    assert_eq!(length(&txs, 2, Order::Heaviest), 300);
+    // On one core, and on many, no order is better than another one.
+    for order in [Order::Block, Order::Heaviest] {
+        assert_eq!(length(&txs, 1, order), 600);
+        assert_eq!(length(&txs, 4, order), 300);
+        assert_eq!(length(&txs, 0, order), 600, "a core is the least");
+    }
+}
+
+#[test]
+fn heaviest_first_is_worse_where_a_light_one_holds_up_a_heavy_one() {
+    let hot = [slot(HERE, 1)];
+    let txs =
+        [tx(1, 200).changing(&hot), tx(2, 300), tx(3, 300), tx(4, 400).reading(&hot), tx(5, 100)];
+    // The first and second, 200 and 300; the third from 200 to 500, the fourth from 300 to 700.
+    assert_eq!(length(&txs, 2, Order::Block), 700);
+    // The second and third to 300; the first to 500 and the last to 400; the fourth to 900.
+    assert_eq!(length(&txs, 2, Order::Heaviest), 900);
+    // What becomes ready at the same time is taken by weight as well.
+    let txs = [
+        tx(1, 100).changing(&hot),
+        tx(2, 100).reading(&hot),
+        tx(3, 100).reading(&hot),
+        tx(4, 200).reading(&hot),
+    ];
+    assert_eq!(length(&txs, 2, Order::Block), 400);
+    assert_eq!(length(&txs, 2, Order::Heaviest), 300);
+}
+
+#[test]
+fn weights_may_be_times() {
+    let txs = [tx(1, 100), tx(2, 100), tx(3, 100)];
+    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Exact);
+    let schedule = graph.schedule(2, Order::Block, &[7, 20, 9]);
+    assert_eq!(schedule, Schedule { cores: 2, total: 36, length: 20 });
+    assert_eq!(schedule.speed_up(), 1.8);
+    // What has no weight takes no time, and what is weighed beyond the block is not there.
+    assert_eq!(graph.schedule(1, Order::Heaviest, &[7]).length, 7);
+    assert_eq!(graph.schedule(1, Order::Block, &[1; 9]).total, 3);
+}
+
+#[test]
+fn sums_of_balances_are_no_conflicts() {
+    let [balance, code] =
+        [Field::Balance, Field::Code].map(|field| StateField { address: HERE, field });
+    let txs = [
+        tx(1, 100).changing(&[balance]),
+        tx(2, 100).changing(&[balance]),
+        // The order of a sender stands.
+        tx(1, 100),
+        tx(3, 100).looking(),
+        tx(4, 100).changing(&[slot(HERE, 1), code]),
+        tx(5, 100).reading(&[slot(HERE, 1)]),
+        tx(6, 100).changing(&[balance]),
+    ];
+    let on = |balances| -> Vec<Vec<usize>> {
+        let graph = ConflictGraph::new(&txs, AUTHOR, balances);
+        let all = graph.dependencies.iter();
+        all.map(|list| list.iter().map(|dependency| dependency.on).collect()).collect()
+    };
+    let exact = on(Balances::Exact);
+    assert_eq!(exact, [vec![], vec![0], vec![0], vec![2], vec![1], vec![4], vec![1, 4]]);
+    let lazy = on(Balances::Lazy);
+    assert_eq!(lazy, [vec![], vec![], vec![0], vec![], vec![], vec![4], vec![4]]);
+    // Who looks at the fee recipient waits for nobody then.
+    let weights = [100; 7];
+    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Lazy);
+    assert_eq!(graph.schedule(7, Order::Block, &weights).length, 200);
+    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Exact);
+    assert_eq!(graph.schedule(7, Order::Block, &weights).length, 400);
+}
+
+#[test]
+fn a_nonce_is_a_conflict_for_who_counts_it_up() {
+    let nonce = StateField { address: HERE, field: Field::Nonce };
+    let txs = [
+        tx(1, 100).changing(&[nonce]),
+        // It calls the contract, and makes none with it.
+        tx(2, 100).reading(&[nonce]),
+        tx(3, 100).changing(&[nonce]),
+    ];
+    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Lazy);
+    let lists: Vec<usize> = graph.dependencies.iter().map(Vec::len).collect();
+    assert_eq!(lists, [0, 0, 1]);
+    assert_eq!(graph.dependencies[2][0].on, 0);
+}

@@ -7,6 +7,8 @@
 //! has a *wipe* at that version, and a slot is zero if its newest write is older than the newest
 //! wipe.
 
+mod stale;
+
 use fugue_scheduler::{Latest, Memory};
 use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashSet, U256};

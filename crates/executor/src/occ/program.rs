@@ -4,13 +4,18 @@
 //! hold ([`InOrder`]), and for one that is being filled, where those that do not are left out.
 
 use super::memory::{ReadFault, Room, StateMemory, version_of};
-use crate::{BlockError, sequential::Progress};
+use crate::{
+    BlockError,
+    rerun::{RunLog, Stale},
+    sequential::Progress,
+};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ReadLog, StateReader};
 use fugue_scheduler::{Place, Program, Ran};
 use fugue_state::{Account, AccountDiff, Overlay, StateDiff, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, Header, Transaction, U256};
 use parking_lot::Mutex;
+use std::time::Instant;
 
 /// The last run of a transaction.
 pub(super) struct TxRun {
@@ -28,6 +33,8 @@ pub(super) struct OccBlock<'b> {
     codes: &'b CodeCache,
     memory: StateMemory<'b>,
     runs: Vec<Mutex<Option<TxRun>>>,
+    /// Where it is noted what each transaction takes, if somebody asked for it.
+    log: Option<RunLog>,
 }
 
 /// What happens at the turn of a transaction whose last run is known to hold.
@@ -49,7 +56,17 @@ impl<'b> OccBlock<'b> {
         memory: StateMemory<'b>,
     ) -> Self {
         let runs = txs.iter().map(|_| Mutex::new(None)).collect();
-        Self { header, txs, predecessors, rules, codes, memory, runs }
+        Self { header, txs, predecessors, rules, codes, memory, runs, log: None }
+    }
+
+    /// Notes from now on what each transaction takes.
+    pub(super) fn observe(&mut self, log: RunLog) {
+        self.log = Some(log);
+    }
+
+    /// What was noted.
+    pub(super) fn take_log(&mut self) -> Option<RunLog> {
+        self.log.take()
     }
 
     /// The room of the memory.
@@ -61,6 +78,20 @@ impl<'b> OccBlock<'b> {
     pub(super) fn take_run(&self, tx: usize) -> Result<TxRun, BlockError> {
         let run = self.runs[tx].lock().take();
         run.ok_or_else(|| BlockError::Internal(format!("transaction {tx} has no result")))
+    }
+
+    /// Why the last run of a transaction does not hold; `None` if there is none, or it does.
+    fn stale(&self, tx: usize) -> Option<Stale> {
+        let run = self.runs[tx].lock();
+        let TxRun { reads, .. } = run.as_ref()?;
+        let ReadLog { accounts, slots, seen: _ } = reads;
+        let memory = &self.memory;
+        let account =
+            accounts.iter().find_map(|(address, read)| memory.stale_account(*address, tx, *read));
+        account.or_else(|| {
+            let mut slots = slots.iter();
+            slots.find_map(|(address, slot, read)| memory.stale_slot(*address, *slot, tx, *read))
+        })
     }
 
     /// Pays the fee that a transaction did not pay itself. `state` is the one before the payment.
@@ -147,23 +178,11 @@ pub(super) struct Occ<'p, 'b, C> {
     pub(super) commit: &'p C,
 }
 
-impl<'p, 'b, C: Commit> Program for Occ<'p, 'b, C> {
-    type Worker = Kernel<'p, MemoryReader<'p, 'b>>;
-    type Error = C::Error;
-
-    fn worker(&self) -> Self::Worker {
-        let block = self.block;
-        let reader = MemoryReader { block, tx: 0, place: Place::Ahead };
-        Kernel::new(block.rules, block.header, block.codes, reader, FeePayment::Deferred)
-    }
-
-    fn predecessor(&self, tx: usize) -> Option<usize> {
-        self.block.predecessors.get(tx).copied().flatten()
-    }
-
-    fn execute(
+impl<'p, 'b, C> Occ<'p, 'b, C> {
+    /// See [`Program::execute`].
+    fn run(
         &self,
-        kernel: &mut Self::Worker,
+        kernel: &mut Kernel<'p, MemoryReader<'p, 'b>>,
         tx: usize,
         place: Place,
         overtaken: &mut Vec<usize>,
@@ -192,6 +211,37 @@ impl<'p, 'b, C: Commit> Program for Occ<'p, 'b, C> {
             *reader -= version_of(0);
         }
         Ran::Done
+    }
+}
+
+impl<'p, 'b, C: Commit> Program for Occ<'p, 'b, C> {
+    type Worker = Kernel<'p, MemoryReader<'p, 'b>>;
+    type Error = C::Error;
+
+    fn worker(&self) -> Self::Worker {
+        let block = self.block;
+        let reader = MemoryReader { block, tx: 0, place: Place::Ahead };
+        Kernel::new(block.rules, block.header, block.codes, reader, FeePayment::Deferred)
+    }
+
+    fn predecessor(&self, tx: usize) -> Option<usize> {
+        self.block.predecessors.get(tx).copied().flatten()
+    }
+
+    fn execute(
+        &self,
+        kernel: &mut Self::Worker,
+        tx: usize,
+        place: Place,
+        overtaken: &mut Vec<usize>,
+    ) -> Ran {
+        let Some(log) = &self.block.log else { return self.run(kernel, tx, place, overtaken) };
+        // Before it begins, the memory tells what of the run before it does not hold.
+        let stale = self.block.stale(tx);
+        let begun = Instant::now();
+        let ran = self.run(kernel, tx, place, overtaken);
+        log.ran(tx, begun.elapsed(), stale, ran);
+        ran
     }
 
     fn suspect(&self, tx: usize) {
@@ -268,3 +318,6 @@ impl Commit for InOrder<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod observed;

@@ -5,22 +5,24 @@
 //! Numbers of these reports are numbers of JSON, for tools that reckon with them: counts, indices,
 //! gas, nanoseconds; all of them are far below 2^53.
 
-use crate::public::{
-    Answer, Class, Context, Table,
-    args::{Args, address},
-    block_ref::{block_ref, number_or_tag},
-    cores, error,
-    eth::logs::{self, Where},
-    json,
+use crate::{
+    explained::{explanation_of, named},
+    public::{
+        Answer, Class, Context, Table,
+        args::{Args, address},
+        block_ref::{block_ref, number_or_tag},
+        cores, error,
+        eth::logs::{self, Where},
+        json,
+    },
 };
 use fugue_chain::ChainView;
 use fugue_chainspec::Rules;
 use fugue_executor::{
-    Accesses, BlockError, Conflict, ConflictCause, ContractProfile, CriticalPath, Dependency,
-    Executor, Explanation, Fallback, Field, Mode, Report, Schedule, Scope, StateField,
+    Accesses, BlockError, ContractProfile, Executor, Explanation, Fallback, Mode, Report, Scope,
 };
 use fugue_state::StateView;
-use fugue_types::{Address, B256};
+use fugue_types::Address;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as object};
 
@@ -33,9 +35,6 @@ pub(super) const METHODS: Table = &[
 /// Threads of the parallel run of a block that is explained, at most. They are started for the call
 /// alone, with the priority of its thread.
 const OCC_THREADS_MAX: usize = 4;
-/// Locations that are told of one dependency, at most: a transaction may read thousands. How many
-/// there are is told as well.
-const LOCATIONS_MAX: usize = 16;
 /// Locations that are told of a contract, at most: those that cost most. How many there are is told
 /// as well.
 const PROFILE_LOCATIONS_MAX: usize = 64;
@@ -106,116 +105,14 @@ fn run_again<T>(
 }
 
 fn explained(accesses: &Accesses, explanation: &Explanation, report: &Report) -> Value {
-    let block = accesses.block().block();
-    let (header, body) = (&block.block().header, &block.block().body);
-    let Explanation {
-        dependencies,
-        gas,
-        time,
-        schedules,
-        hottest,
-        senders,
-        fee_credits,
-        fee_readers,
-    } = explanation;
-    let txs = body.transactions.iter().zip(accesses.txs()).zip(dependencies).enumerate();
-    let txs = txs.map(|(index, ((tx, access), dependencies))| {
-        object!({
-            "index": index,
-            "hash": tx.hash(),
-            "from": access.sender,
-            "gasUsed": access.gas_used,
-            "nanoseconds": access.nanos,
-            "dependsOn": dependencies.iter().map(dependency).collect::<Vec<Value>>(),
-        })
-    });
-    let hottest = hottest.iter().map(|hot| {
-        let mut told = location(hot.field);
-        told["conflictingPairs"] = hot.pairs.into();
-        told
-    });
-    let senders = senders.iter().map(|chain| {
-        object!({
-            "address": chain.sender, "transactions": chain.txs, "gasUsed": chain.gas_used,
-        })
-    });
-    object!({
-        "blockNumber": header.number,
-        "blockHash": block.hash(),
-        "transactions": txs.collect::<Vec<Value>>(),
-        "gas": critical_path(gas),
-        "nanoseconds": critical_path(time),
-        "cores": schedules.iter().map(schedule).collect::<Vec<Value>>(),
-        "hottest": hottest.collect::<Vec<Value>>(),
-        "senderChains": senders.collect::<Vec<Value>>(),
-        "feeRecipient": {
-            "address": header.beneficiary, "credits": fee_credits, "readers": fee_readers,
-        },
-        "occ": occ(report),
-    })
-}
-
-fn dependency(dependency: &Dependency) -> Value {
-    let Dependency { on, conflicts } = dependency;
-    with_locations(object!({ "index": on }), conflicts)
-}
-
-fn critical_path(path: &CriticalPath) -> Value {
-    let steps = path.steps.iter().map(|step| {
-        let told = object!({ "index": step.index });
-        with_locations(told, &step.conflicts)
-    });
-    object!({
-        "total": path.total,
-        "criticalPath": path.length,
-        "bestSpeedUp": path.speed_up(),
-        "transactions": steps.collect::<Vec<Value>>(),
-    })
-}
-
-fn schedule(schedule: &Schedule) -> Value {
-    let Schedule { cores, total: _, length } = schedule;
-    object!({ "cores": cores, "gas": length, "speedUp": schedule.speed_up() })
-}
-
-/// Adds why a transaction waits for another one.
-fn with_locations(mut told: Value, conflicts: &[Conflict]) -> Value {
-    let locations = conflicts.iter().take(LOCATIONS_MAX).map(|Conflict { field, cause }| {
-        let mut told = location(*field);
-        told["cause"] = match cause {
-            ConflictCause::State => "state",
-            ConflictCause::Sender => "sender",
-            ConflictCause::FeeRecipient => "feeRecipient",
-        }
-        .into();
-        told
-    });
-    told["locations"] = locations.collect();
-    told["locationCount"] = conflicts.len().into();
+    let mut told = explanation_of(accesses.block().block(), accesses.txs(), explanation);
+    told["occ"] = occ(report);
     told
-}
-
-fn location(field: StateField) -> Value {
-    let StateField { address, field } = field;
-    let mut told = named(field);
-    told["address"] = object!(address);
-    told
-}
-
-/// A field by its name, and by its slot if it is one.
-fn named(field: Field) -> Value {
-    let (name, slot) = match field {
-        Field::Nonce => ("nonce", None),
-        Field::Balance => ("balance", None),
-        Field::Code => ("code", None),
-        Field::Slot(slot) => ("storage", Some(B256::from(slot))),
-    };
-    object!({ "field": name, "slot": slot })
 }
 
 /// What the executor says of its parallel run.
 fn occ(report: &Report) -> Value {
-    let Report { mode: _, threads, stats, fallback } = report;
+    let Report { mode: _, threads, stats, fallback, tx_runs: _ } = report;
     // Its words are for the operator: they may name files.
     let fallback = fallback.as_ref().map(|Fallback { cause }| {
         tracing::warn!(target: "fugue::rpc", %cause, "a block did not run in parallel to its end");
@@ -269,39 +166,10 @@ fn profiled(contract: Address, from: u64, to: u64, profile: &ContractProfile) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::TxAccess;
-    use fugue_types::U256;
+    use fugue_executor::{Field, StateField, TxAccess};
+    use fugue_types::{B256, U256};
 
     const HERE: Address = Address::repeat_byte(0xc0);
-
-    fn conflicts(count: u64) -> Vec<Conflict> {
-        let conflict = |slot: u64| Conflict {
-            field: StateField { address: HERE, field: Field::Slot(U256::from(slot)) },
-            cause: ConflictCause::State,
-        };
-        (0..count).map(conflict).collect()
-    }
-
-    #[test]
-    fn a_location_has_a_slot_if_it_is_one() {
-        let told = location(StateField { address: HERE, field: Field::Slot(U256::from(9)) });
-        let slot = B256::with_last_byte(9);
-        assert_eq!(told, object!({ "address": HERE, "field": "storage", "slot": slot }));
-        let told = location(StateField { address: HERE, field: Field::Balance });
-        assert_eq!(told, object!({ "address": HERE, "field": "balance", "slot": null }));
-    }
-
-    #[test]
-    fn of_many_locations_a_few_are_told_and_how_many_there_are() {
-        let told = with_locations(object!({ "index": 3 }), &conflicts(2));
-        assert_eq!((&told["index"], &told["locationCount"]), (&object!(3), &object!(2)));
-        assert_eq!(told["locations"][1]["slot"], object!(B256::with_last_byte(1)));
-        assert_eq!(told["locations"][1]["cause"], "state");
-        let told = with_locations(object!({}), &conflicts(1_000));
-        assert_eq!(told["locations"].as_array().map(Vec::len), Some(LOCATIONS_MAX));
-        assert_eq!(told["locationCount"], 1_000);
-        assert_eq!(with_locations(object!({}), &[])["locations"], object!([]));
-    }
 
     #[test]
     fn shares_are_of_the_critical_paths() {

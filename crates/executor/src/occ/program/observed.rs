@@ -1,0 +1,98 @@
+//! Two transactions, run by hand in an order in which one of them has to run again.
+
+use super::*;
+use crate::{Field, RerunCause};
+use alloy_consensus::{Signed, TxLegacy};
+use fugue_chainspec::ChainSpec;
+use fugue_state::{MemoryAccount, MemoryState};
+use fugue_types::{KECCAK256_EMPTY, TxKind, keccak256};
+use std::time::Duration;
+
+const SENDERS: [Address; 2] = [Address::repeat_byte(0xa1), Address::repeat_byte(0xa2)];
+const COUNTER: Address = Address::repeat_byte(0xc0);
+/// Adds one to slot 0: PUSH1 0, SLOAD, PUSH1 1, ADD, PUSH1 0, SSTORE.
+const COUNTS: &[u8] = &[0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
+
+/// Commits are not looked at.
+struct Uncommitted;
+
+impl Commit for Uncommitted {
+    type Error = BlockError;
+
+    fn commit(&self, _: &OccBlock<'_>, _: usize) -> Result<(), BlockError> {
+        Ok(())
+    }
+}
+
+fn state() -> MemoryState {
+    let mut state = MemoryState::default();
+    let code = Bytes::from_static(COUNTS);
+    let code_hash = keccak256(&code);
+    for (address, balance, code_hash) in [
+        (SENDERS[0], 1_000_000_000_000_000_000_u64, KECCAK256_EMPTY),
+        (SENDERS[1], 1_000_000_000_000_000_000, KECCAK256_EMPTY),
+        (COUNTER, 0, code_hash),
+    ] {
+        let account = Account { nonce: 0, balance: U256::from(balance), code_hash };
+        let slots = Default::default();
+        state.accounts.insert(address, MemoryAccount { account, slots });
+    }
+    state.codes.insert(code_hash, code);
+    state
+}
+
+/// The first transaction of a sender, who counts up.
+fn count(sender: Address) -> PreparedTx {
+    let tx = TxLegacy {
+        chain_id: None,
+        nonce: 0,
+        gas_price: 10,
+        gas_limit: 100_000,
+        to: TxKind::Call(COUNTER),
+        value: U256::ZERO,
+        input: Bytes::new(),
+    };
+    // The senders are given: nobody looks at the signature.
+    let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+    let tx = Transaction::Legacy(Signed::new_unhashed(tx, signature));
+    PreparedTx::new(&tx, sender).expect("a known type")
+}
+
+#[test]
+fn a_rerun_names_the_slot_that_changed_and_who_changed_it() {
+    let header = Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: Address::repeat_byte(0xfe),
+        base_fee_per_gas: Some(7),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let (view, codes, txs) = (state(), CodeCache::new(), SENDERS.map(count));
+    let memory = StateMemory::new(Room::default(), &view, &StateDiff::default());
+    let mut block = OccBlock::new(&header, &txs, &[None, None], &rules, &codes, memory);
+    block.observe(RunLog::new(txs.len()));
+    {
+        let occ = Occ { block: &block, commit: &Uncommitted };
+        let mut worker = occ.worker();
+        let mut run = |tx, place| {
+            let ran = occ.execute(&mut worker, tx, place, &mut Vec::new());
+            assert_eq!(ran, Ran::Done, "{tx}");
+        };
+        // The second counts from what the first has not written yet.
+        run(1, Place::Ahead);
+        run(0, Place::Head);
+        assert!(occ.is_current(0) && !occ.is_current(1));
+        run(1, Place::Head);
+        assert!(occ.is_current(1));
+    }
+    let runs = block.take_log().expect("it was observed").into_runs();
+    let [first, second] = &runs[..] else { panic!("two were expected: {runs:?}") };
+    assert_eq!((first.runs, first.lost), (1, Duration::ZERO));
+    assert!(first.reruns.is_empty());
+    assert_eq!((second.runs, second.reruns.len()), (2, 1));
+    let rerun = second.reruns[0];
+    assert_eq!((rerun.cause, rerun.by), (RerunCause::Changed, Some(0)));
+    assert_eq!((rerun.address, rerun.field), (Some(COUNTER), Some(Field::Slot(U256::ZERO))));
+    assert!(rerun.lost == second.lost && second.lost <= second.time);
+}
