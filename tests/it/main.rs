@@ -38,6 +38,7 @@ mod equivalence;
 mod execution_witness;
 mod extremes;
 mod log_index;
+mod noisy;
 mod observed_runs;
 mod rpc_explain;
 mod rpc_questions;

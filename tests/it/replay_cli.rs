@@ -2,9 +2,9 @@
 //! reproduces a difference.
 
 use crate::support::{Case, Done, bundle_files, finish, generated, program, replay, small_bundle};
-use fugue_archive::{PreAccount, PreState, write_zstd};
+use fugue_archive::{Bundle, PreAccount, PreState, write_zstd};
 use fugue_executor::Executor;
-use fugue_types::{Address, U256};
+use fugue_types::{Address, Block, SealedBlock, U256};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -266,6 +266,40 @@ fn first_difference(name: &str, done: &Done, parent: &Path) -> Value {
     let text = std::fs::read(folder.join("divergence.json")).expect("the differences");
     let differences: Value = serde_json::from_slice(&text).expect("JSON");
     differences.get(0).cloned().unwrap_or_else(|| panic!("{name}: no difference in {named}"))
+}
+
+#[test]
+fn a_block_on_which_the_modes_agree_is_not_made_smaller() {
+    let bundle = small_bundle(|bundle| !bundle.block.block().body.transactions.is_empty());
+    // Its header promises gas that no mode uses.
+    let Block { mut header, body } = bundle.block.block().clone();
+    header.gas_used += 1;
+    let block = SealedBlock::seal(Block { header, body });
+    let json = Bundle { block, ..bundle }.to_json("changed").expect("JSON");
+    let folder = tempfile::tempdir().expect("a folder");
+    let changed = folder.path().join("changed.json.zst");
+    write_zstd(&changed, &json, 3).expect("a written file");
+    let run = |more: &[&str]| {
+        finish(replay(folder.path(), &[&changed]).args(["--json", "-", "--minimise"]).args(more))
+    };
+    let done = run(&["--minimise-tries", "3"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let said = "not minimised: the modes agree on it, 3 times";
+    assert!(done.stderr.contains(said), "{done:?}");
+    let lines = json_lines(&done);
+    assert_eq!(lines[0]["minimal"], Value::Null);
+    assert!(lines[0]["repro"].is_string(), "it is written as it is: {}", lines[0]);
+
+    let bad: [(&[&str], &str); 3] = [
+        (&["--mode", "occ"], "--mode both"),
+        (&["--minimise-tries", "0"], "--minimise-tries"),
+        (&["--datadir", "data"], "--datadir"),
+    ];
+    for (arguments, needle) in bad {
+        let done = run(arguments);
+        assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod before;
 mod check;
 mod explain;
+mod minimise;
 mod report;
 mod repro;
 mod sources;
@@ -27,6 +28,7 @@ use crate::{
 };
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
+use minimise::Minimiser;
 use report::{JsonLines, Table};
 use std::path::PathBuf;
 
@@ -60,6 +62,13 @@ pub(crate) struct Options {
     /// Where the folder that reproduces a mismatch is written
     #[arg(long, value_name = "DIR", default_value = "fugue-repro")]
     repro: PathBuf,
+    /// Make a block on which the modes differ as small as it can be while they do
+    #[arg(long, conflicts_with = "datadir")]
+    minimise: bool,
+    /// With --minimise: runs in each parallel mode after which a smaller block counts as equal
+    #[arg(long, value_name = "N", requires = "minimise", default_value_t = minimise::TRIES,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(minimise::TRIES_MAX)))]
+    minimise_tries: u16,
     /// Stop at the first block that does not pass
     #[arg(long)]
     stop_at_first: bool,
@@ -85,6 +94,10 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     if options.explain {
         executor = executor.observing();
     }
+    let minimiser = options
+        .minimise
+        .then(|| Minimiser::new(&executor, options.mode, options.minimise_tries, &options.repro));
+    let minimiser = minimiser.transpose()?;
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
     let mut table = Table::new(options.mode, threads);
     let mut reader = BundleReader::new();
@@ -126,6 +139,18 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
                 }
                 Err(UsageError(message)) => progress.say(&format!("error: {message}")),
             }
+            findings.minimal = minimiser.as_ref().and_then(|minimiser| {
+                match minimiser.minimise(&record, &findings, &progress) {
+                    Ok(minimal) => {
+                        minimal.lines().iter().for_each(|line| progress.say(line));
+                        Some(minimal)
+                    }
+                    Err(UsageError(reason)) => {
+                        progress.say(&format!("  not minimised: {reason}"));
+                        None
+                    }
+                }
+            });
         }
         if let Some(json) = &mut json {
             json.block(&findings)?;

@@ -9,8 +9,8 @@ use crate::{
 };
 use fugue_chainspec::Fork;
 
-/// Forks of the list, the oldest first.
-const FORKS: [Fork; 16] = [
+/// Forks of the list, the oldest first: each that executes blocks in a way of its own.
+pub const FORKS: [Fork; 16] = [
     Fork::Frontier,
     Fork::Homestead,
     Fork::Tangerine,

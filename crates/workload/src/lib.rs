@@ -1,11 +1,12 @@
-//! Deterministic blocks with their state: the awkward cases and a DeFi mix.
+//! Deterministic blocks with their state: the awkward cases and a DeFi mix; and smaller blocks.
 //!
 //! Terms:
 //! * a [`Scenario`] is a genesis, transactions that set the stage, and plans of blocks;
 //! * a [`Script`] writes one: it keeps nonces, prices and gas limits right, so that every
 //!   transaction of a plan is valid in its place, whether it then succeeds or fails;
 //! * [`contended`] writes blocks of one kind, of which a known share aims at one place;
-//! * a [`Desk`] is a set of DeFi contracts with users, [`Props`] the contracts for awkward cases.
+//! * a [`Desk`] is a set of DeFi contracts with users, [`Props`] the contracts for awkward cases;
+//! * a [`Trial`] is a block that [`reduce()`] makes smaller, its own or anybody's.
 //!
 //! Everything follows from a seed: the same seed gives the same bytes on every machine.
 
@@ -29,6 +30,7 @@ pub mod scenarios;
 
 mod catalog;
 mod random;
+mod reduce;
 
 mod build;
 mod forge;
@@ -38,7 +40,7 @@ mod contended;
 
 pub use build::{BuildCause, BuildError, BuiltChain, build, build_chain};
 pub use call::{Call, Fee, ether, gwei};
-pub use catalog::catalog;
+pub use catalog::{FORKS, catalog};
 pub use contended::{BlockKind, Exchange, Pools, UniswapCodes, contended};
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
 pub use desk::{Desk, DeskSize, OpenChannel, Pool};
@@ -47,6 +49,7 @@ pub use forge::{Forge, Forged};
 pub use market::{MARKET_ACCOUNTS_MIN, Market, MarketMix, MarketSize};
 pub use props::Props;
 pub use random::random;
+pub use reduce::{Reduced, Size, Trial, reduce, seal_body};
 pub use rng::Rng;
 pub use scenario::{BLOCK_GAS_LIMIT, BlockPlan, CHAIN_ID, Scenario, TX_GAS_LIMIT_MAX};
 pub use script::{Grant, Script};

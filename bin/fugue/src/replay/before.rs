@@ -142,7 +142,8 @@ impl<'r> Before<'r> {
     }
 }
 
-fn memory_state(state: &PreState, bundle: &Bundle) -> MemoryState {
+/// A list as a view.
+pub(super) fn memory_state(state: &PreState, bundle: &Bundle) -> MemoryState {
     let accounts = state.accounts.iter().map(|(address, pre)| {
         let code_hash = pre.code_hash.unwrap_or(KECCAK256_EMPTY);
         let account = Account { nonce: pre.nonce, balance: pre.balance, code_hash };

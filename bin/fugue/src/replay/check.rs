@@ -3,6 +3,7 @@
 use super::{
     before::{Before, Judgement},
     explain::Explained,
+    minimise::Minimal,
 };
 use crate::{UsageError, cli::Modes};
 use fugue_archive::Record;
@@ -73,6 +74,8 @@ pub(crate) struct Findings {
     pub(crate) repro: Option<PathBuf>,
     /// Where that was asked for, of a block without differences.
     pub(super) explained: Option<Explained>,
+    /// The smallest block on which the modes differ, if it was looked for.
+    pub(crate) minimal: Option<Minimal>,
 }
 
 impl Findings {
@@ -169,6 +172,7 @@ impl<'e> Checker<'e> {
             differences: Vec::new(),
             repro: None,
             explained: None,
+            minimal: None,
         };
 
         self.headers.insert(sealed.hash(), header.clone());

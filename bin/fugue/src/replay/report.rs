@@ -3,6 +3,7 @@
 use super::{
     check::{Difference, Findings},
     explain::Explained,
+    minimise::Minimal,
 };
 use crate::{
     UsageError,
@@ -223,6 +224,7 @@ impl JsonLines {
             differences,
             repro,
             explained,
+            minimal,
         } = row;
         let occ = row.report(Mode::Occ).map(|report| {
             json!({
@@ -256,6 +258,7 @@ impl JsonLines {
             "verdict": verdict(row).to_lowercase(),
             "differences": differences.iter().map(difference).collect::<Vec<_>>(),
             "repro": repro,
+            "minimal": minimal.as_ref().map(smallest),
         });
         if let Some(Explained { object, .. }) = explained {
             line["explained"] = object.clone();
@@ -301,6 +304,22 @@ impl JsonLines {
     pub(super) fn line(&mut self, value: &Value) -> Result<(), UsageError> {
         written("--json", writeln!(self.out, "{value}"))
     }
+}
+
+/// The smallest block on which the modes differ.
+fn smallest(minimal: &Minimal) -> Value {
+    let Minimal { size, trials, is_minimal, difference: what, repro } = minimal;
+    json!({
+        "txs": size.transactions,
+        "withdrawals": size.withdrawals,
+        "accounts": size.accounts,
+        "slots": size.slots,
+        "codes": size.codes,
+        "trials": trials,
+        "isMinimal": is_minimal,
+        "difference": difference(what),
+        "repro": repro,
+    })
 }
 
 /// A difference as JSON, also the content of a repro's `divergence.json`.

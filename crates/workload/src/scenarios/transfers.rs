@@ -127,7 +127,8 @@ fn wei(rng: &mut Rng) -> U256 {
     U256::from(1 + rng.below(1_000_000_000_000))
 }
 
-fn to_precompile(rng: &mut Rng) -> Call {
+/// Some wei or none to a precompiled contract, or to where a later fork has one.
+pub(crate) fn to_precompile(rng: &mut Rng) -> Call {
     let number = 1 + rng.below(u64::from(PRECOMPILE_LAST)) as u8;
     let value = U256::from(rng.below(3));
     Call::transfer(Address::with_last_byte(number), value).gas(60_000)
@@ -135,7 +136,7 @@ fn to_precompile(rng: &mut Rng) -> Call {
 
 /// A request for a withdrawal or a consolidation, or a call that the contract refuses. Before the
 /// contract's fork its address is one like any other.
-fn to_system_contract(rng: &mut Rng, fork: Fork) -> Call {
+pub(crate) fn to_system_contract(rng: &mut Rng, fork: Fork) -> Call {
     let (to, input) = match rng.below(5) {
         0 => (WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, noise(rng, 56)),
         1 => (CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, noise(rng, 96)),

@@ -1,0 +1,160 @@
+//! Blocks on which an executor is wrong on purpose, made smaller.
+
+use super::*;
+use crate::replay::check::Checker;
+use fugue_archive::BundleReader;
+use fugue_chainspec::Fork;
+use fugue_types::{Address, B256, U256};
+use fugue_workload::{Call, Props, Script, build};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Executes well, but for a block that has two certain transactions: in each third parallel run of
+/// it one of the updates of a slot is lost.
+struct LosesAnUpdate {
+    executor: Executor,
+    pair: [B256; 2],
+    counter: Address,
+    runs: AtomicUsize,
+}
+
+impl Execute for LosesAnUpdate {
+    fn execute(
+        &self,
+        mode: Mode,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+        scope: Scope,
+    ) -> Result<Execution, BlockError> {
+        let mut execution = self.executor.execute(mode, block, rules, view, scope)?;
+        let txs = &block.block().block().body.transactions;
+        let has_pair = self.pair.iter().all(|hash| txs.iter().any(|tx| tx.hash() == hash));
+        if mode != Mode::Seq && has_pair && self.runs.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+            let accounts = execution.outcome.diff.accounts.iter_mut();
+            for account in accounts.filter(|account| account.address == self.counter) {
+                for slot in &mut account.slots {
+                    slot.after -= U256::from(1);
+                }
+            }
+        }
+        Ok(execution)
+    }
+}
+
+/// The block with 40 transactions, of which one sender's count a slot at the places 5, 11 and 20,
+/// and another one's at 29; the hashes of two of them; and the contract that has the slot.
+fn haystack(pair: [usize; 2]) -> (Bundle, [B256; 2], Address) {
+    let mut script = Script::new("minimise", "updates of a slot among others", 5, Fork::Osaka);
+    let mut rng = script.stream("draws");
+    let props = Props::deploy(&mut script);
+    let users = script.users(6);
+    let [first, second] = [script.user(), script.user()];
+    let others: Vec<Address> = users.iter().map(|user| user.address()).collect();
+    for number in 0..40 {
+        let count = Call::function(props.counter, "HotCounter", "increment()", &[]);
+        let (user, call) = match number {
+            5 | 11 | 20 => (first, count),
+            29 => (second, count),
+            _ => (rng.pick(&users), props.anything(&mut rng, &others)),
+        };
+        script.send(user, call);
+    }
+    let beneficiary = rng.address();
+    script.block_with(beneficiary, &[(beneficiary, 1), (others[0], 2), (rng.address(), 0)]);
+    let scenario = script.end(beneficiary);
+    let hashes = pair.map(|place| *scenario.blocks[0].transactions[place].hash());
+    let mut bundles = build(&scenario).expect("a scenario that makes a chain");
+    assert_eq!(bundles.len(), 1);
+    (bundles.remove(0), hashes, props.counter)
+}
+
+/// What an executor that is not wrong finds in a block.
+fn findings(executor: &Executor, bundle: &Bundle) -> Findings {
+    let record = Record::Bundle(bundle.clone());
+    let checked = Checker::new(executor, Modes::Both).check(Path::new("whole.json"), &record);
+    checked.expect("a good bundle")
+}
+
+/// What is left of the block, and its number.
+fn minimised(pair: [usize; 2], folder: &Path) -> (Minimal, LosesAnUpdate, u64) {
+    let (bundle, pair, counter) = haystack(pair);
+    let executor = Executor::new(2).expect("threads");
+    let wrong = LosesAnUpdate { executor, pair, counter, runs: AtomicUsize::new(0) };
+    let number = bundle.block.block().header.number;
+    let findings = findings(&wrong.executor, &bundle);
+    assert!(findings.differences.is_empty(), "{findings:?}");
+    let minimiser = Minimiser {
+        executor: &wrong.executor,
+        execute: &wrong,
+        modes: Modes::Both,
+        tries: TRIES,
+        repro: folder,
+    };
+    let progress = Progress::new("blocks", 1);
+    let minimal = minimiser.minimise(&Record::Bundle(bundle), &findings, &progress);
+    (minimal.expect("it differs"), wrong, number)
+}
+
+#[test]
+fn a_lost_update_is_reduced_to_the_two_transactions_and_what_they_touch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (minimal, wrong, number) = minimised([11, 29], folder.path());
+    // Both senders and the contract. The one before of the same sender went, and its nonce rose.
+    let expected = Size { transactions: 2, withdrawals: 0, accounts: 3, slots: 0, codes: 1 };
+    assert_eq!(minimal.size, expected);
+    assert!(minimal.is_minimal);
+    let what = &minimal.difference.what;
+    assert_eq!((what.address, what.slot), (Some(wrong.counter), Some(U256::ZERO)));
+    assert_eq!((&*what.expected, &*what.found), ("0x0 -> 0x2", "0x0 -> 0x1"));
+    let lines = minimal.lines();
+    assert!(lines[0].contains("2 transactions, 0 withdrawals, 3 accounts"), "{lines:?}");
+    assert!(lines[2].ends_with("rerun.sh") && minimal.repro.join("rerun.sh").is_file());
+    assert!(minimal.repro.starts_with(folder.path()));
+    assert!(minimal.repro.join("divergence.json").is_file());
+
+    // Replayed by an executor that is not wrong, it is a block like any other.
+    let path = minimal.repro.join(format!("{number}.json.zst"));
+    let record = BundleReader::new().read_record(&path).expect("a good bundle");
+    let mut checker = Checker::new(&wrong.executor, Modes::Both);
+    let findings = checker.check(&path, &record).expect("a good bundle");
+    assert!(findings.differences.is_empty(), "{findings:?}");
+    assert_eq!((findings.tx_count, findings.runs.len()), (2, 2));
+    for field in ["gasUsed", "receiptsRoot", "logsBloom", "requestsHash", "withdrawalsRoot"] {
+        assert!(findings.checked.contains(&field), "{field}: {findings:?}");
+    }
+    let txs = &record.block().block().body.transactions;
+    let hashes: Vec<B256> = txs.iter().map(|tx| *tx.hash()).collect();
+    assert_eq!(hashes, wrong.pair);
+}
+
+#[test]
+fn a_transaction_between_two_of_one_sender_stays_for_its_nonce() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (minimal, _, _) = minimised([5, 20], folder.path());
+    let expected = Size { transactions: 3, withdrawals: 0, accounts: 2, slots: 0, codes: 1 };
+    assert_eq!(minimal.size, expected);
+}
+
+#[test]
+fn where_the_modes_agree_there_is_nothing_to_make_smaller() {
+    let (bundle, _, _) = haystack([5, 11]);
+    let executor = Executor::new(2).expect("threads");
+    let findings = findings(&executor, &bundle);
+    let folder = tempfile::tempdir().expect("a folder");
+    let minimiser = Minimiser::new(&executor, Modes::Both, 2, folder.path()).expect("two modes");
+    let progress = Progress::new("blocks", 1);
+    let UsageError(reason) =
+        minimiser.minimise(&Record::Bundle(bundle), &findings, &progress).expect_err("equal");
+    assert_eq!(reason, "the modes agree on it, 2 times");
+    let left = folder.path().read_dir().expect("the folder").count();
+    assert_eq!(left, 0, "nothing is written");
+}
+
+#[test]
+fn one_mode_cannot_be_compared() {
+    let executor = Executor::new(1).expect("threads");
+    for mode in [Modes::Seq, Modes::Occ] {
+        let refused = Minimiser::new(&executor, mode, TRIES, Path::new("."));
+        assert!(refused.is_err_and(|error| error.0.contains("--mode both")), "{mode:?}");
+    }
+}
