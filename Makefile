@@ -13,6 +13,8 @@ NEXTEST_VERSION := 0.9.143
 # For make fuzz: which targets, and how long each.
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
+# For make model: schedules of each model of the scheduler.
+SCHEDULES ?= 1000000
 # For make run: groups of methods that tools for development call.
 DEV_APIS := eth,net,web3,debug,trace,ots
 
@@ -27,6 +29,7 @@ help:
 	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
 	@echo "make e2e       run real consensus clients and dApp clients against the program (needs Node 20 and Python 3.11)"
 	@echo "make fuzz      fuzz what decodes requests, each target for $(FUZZ_SECONDS) s (needs cargo-fuzz)"
+	@echo "make model     check the scheduler in $(SCHEDULES) random schedules, and its parts in more orders than make test"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make generated check that testdata/bundles is what make generate would write"
@@ -88,6 +91,12 @@ fuzz:
 		cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target -- \
 			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
+
+# What make test does in some thousand schedules. Loom: orders with one more switch between threads.
+.PHONY: model
+model: setup
+	MODEL_SCHEDULES=$(SCHEDULES) LOOM_MAX_PREEMPTIONS=3 cargo nextest run --release --locked \
+		--workspace --profile model --filterset 'package(fugue-model)'
 
 .PHONY: soak
 soak: build

@@ -327,7 +327,8 @@ impl<'p, P: Program> Session<'p, P> {
                 self.status[tx].store(EXECUTED, Ordering::Release);
                 self.doubt_all(&overtaken);
                 self.wake(tx);
-                if self.is_dirty[tx].swap(false, Ordering::AcqRel) {
+                // It stays up: it may be raised for the next run already, which lowers it first.
+                if self.is_dirty[tx].fetch_or(false, Ordering::AcqRel) {
                     self.doubt(tx);
                 }
             }
@@ -419,9 +420,12 @@ impl<'p, P: Program> Session<'p, P> {
         }
     }
 
+    /// We raise the flag, then look at the status; the one who runs `tx` sets the status, then
+    /// looks at the flag. Both steps on the flag read and write it at once, so the later one sees
+    /// what came before the other: either we see that it ran, or it sees the flag.
     fn doubt_all(&self, overtaken: &[usize]) {
         for tx in overtaken {
-            self.is_dirty[*tx].store(true, Ordering::Release);
+            self.is_dirty[*tx].swap(true, Ordering::AcqRel);
             self.doubt(*tx);
         }
     }
@@ -442,8 +446,10 @@ impl<'p, P: Program> Session<'p, P> {
         if self.runs[tx].load(Ordering::Relaxed) >= GUESSES_MAX
             || self.is_sequential.load(Ordering::Acquire)
         {
-            // Enough guesses. It may still be right when its turn comes.
+            // Enough guesses. It may still be right when its turn comes. Whoever saw it doubted
+            // waits for a run that will not come.
             self.status[tx].store(EXECUTED, Ordering::Release);
+            self.wake(tx);
             return;
         }
         if self.guarded(tx, || self.program.suspect(tx)).is_some() {

@@ -39,6 +39,11 @@ impl Recipe {
         let mut rng = Rng::new(seed);
         let count = rng.index(61);
         let keys = 1 + rng.below(24);
+        Self::draw(&mut rng, count, keys)
+    }
+
+    /// `count` transactions over `keys` keys.
+    pub(super) fn draw(rng: &mut Rng, count: usize, keys: u64) -> Self {
         let range = if rng.chance(50) { 4 } else { u64::MAX };
         let (hot, chained) = (rng.below(60), rng.below(40));
         let (silent, at_turn) = (rng.below(30), rng.below(8));
