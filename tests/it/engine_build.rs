@@ -15,7 +15,8 @@ use fugue_state::Account;
 use fugue_storage::{Access, Store, StoreOptions};
 use fugue_txpool::{Origin, PooledTransaction};
 use fugue_types::{
-    Address, B256, Block, Header, Transaction, TxKind, U256, Withdrawals, keccak256,
+    Address, B256, Block, BlockAccessList, Header, Transaction, TxKind, U256, Withdrawals,
+    keccak256,
 };
 use fugue_workload::{BLOCK_GAS_LIMIT, CHAIN_ID, Script, Tiny, Wallet, gwei};
 use std::{collections::BTreeSet, sync::Arc};
@@ -270,7 +271,7 @@ fn blocks_that_are_built_one_on_another_are_good_for_other_nodes_and_for_the_sto
         let folder = Folder::new();
         let node = Node::on(&folder, &site.chain, &Setup::new(2));
         node.follow(&site.chain.blocks);
-        let mut built = Vec::new();
+        let (mut built, mut listed) = (Vec::new(), Vec::new());
         let mut parent = site.chain.block(site.chain.head().number).clone();
         for _ in 0..5 {
             let filled = site.fill(&node);
@@ -280,6 +281,12 @@ fn blocks_that_are_built_one_on_another_are_good_for_other_nodes_and_for_the_sto
             parent = payload.block.clone();
             node.follow(std::slice::from_ref(&parent));
             built.push(parent.clone());
+            let list = payload.access_list.as_ref();
+            listed.push(
+                list.map(|rlp| {
+                    alloy_rlp::decode_exact::<BlockAccessList>(rlp).expect("a good list")
+                }),
+            );
         }
         let head = Head { number: parent.block().header.number, hash: parent.hash() };
         assert_eq!(node.stop(), Ok(head), "{fork}");
@@ -295,6 +302,21 @@ fn blocks_that_are_built_one_on_another_are_good_for_other_nodes_and_for_the_sto
         node.follow(&built);
         assert_eq!(node.marks().0, head, "{fork}");
         assert_eq!(node.status().parallel_differed, 0, "{fork}");
+
+        // By their lists, and by lists that lack an account: those are no reason to refuse a block.
+        for is_whole in [true, false] {
+            setup.chain.mode = Mode::Bal;
+            let node = site.node(&setup, site.chain.head().number);
+            for (block, list) in built.iter().zip(&listed) {
+                let mut list = list.clone();
+                if let Some(list) = list.as_mut().filter(|_| !is_whole) {
+                    list.pop();
+                }
+                node.follow(&[block.clone().with_access_list(list.map(Arc::new))]);
+            }
+            assert_eq!(node.marks().0, head, "{fork}");
+            assert_eq!(node.status().parallel_differed, 0, "{fork}");
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod rpc_compat;
 mod tracers;
 mod witness_replay;
 
+mod bal_mode;
 mod build_mode;
 mod engine_bad_days;
 mod engine_build;

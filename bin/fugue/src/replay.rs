@@ -9,7 +9,9 @@
 mod before;
 mod check;
 mod explain;
+mod lists;
 mod minimise;
+mod modes;
 mod report;
 mod repro;
 mod sources;
@@ -19,16 +21,12 @@ pub(crate) use before::Before;
 pub(crate) use check::{Checker, chain};
 pub(crate) use sources::expand;
 
-use crate::{
-    UsageError, Verdict,
-    cli::{Modes, Threads},
-    datadir::Datadir,
-    print,
-    progress::Progress,
-};
+use crate::{UsageError, Verdict, cli::Threads, datadir::Datadir, print, progress::Progress};
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
+use lists::Lists;
 use minimise::Minimiser;
+use modes::Modes;
 use report::{JsonLines, Table};
 use std::path::PathBuf;
 
@@ -50,6 +48,13 @@ pub(crate) struct Options {
     /// How to execute
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
+    /// Execute by the access lists in this folder, as --write-bal has written them
+    #[arg(long, value_name = "DIR", conflicts_with = "write_bal")]
+    bal: Option<PathBuf>,
+    /// Write the access list of each block that passes into this folder, also of blocks that
+    /// predate EIP-7928
+    #[arg(long, value_name = "DIR")]
+    write_bal: Option<PathBuf>,
     #[command(flatten)]
     threads: Threads,
     /// Write one JSON object per block and a summary to this file, or to standard output with "-"
@@ -76,13 +81,16 @@ pub(crate) struct Options {
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let lists = Lists::new(options.bal.as_deref(), options.write_bal.as_deref())?;
+    let modes = options.mode.list(lists.as_ref().is_some_and(Lists::are_read));
     if let Some(datadir) = &options.datadir {
         let json = options.json.as_deref().map(JsonLines::create).transpose()?;
         let range = stored::Range {
             datadir: &Datadir { datadir: datadir.clone() },
             from: options.from,
             to: options.to,
-            modes: options.mode,
+            modes,
+            lists: lists.as_ref(),
             workers: options.threads.count(),
             stop_at_first: options.stop_at_first,
         };
@@ -99,9 +107,9 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         .then(|| Minimiser::new(&executor, options.mode, options.minimise_tries, &options.repro));
     let minimiser = minimiser.transpose()?;
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
-    let mut table = Table::new(options.mode, threads);
+    let mut table = Table::new(modes, threads);
     let mut reader = BundleReader::new();
-    let mut checker = Checker::new(&executor, options.mode);
+    let mut checker = Checker::new(&executor, modes).with_lists(lists.as_ref());
     if options.explain {
         checker = checker.explaining();
     }
@@ -132,7 +140,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
             progress.say(&format!("block {} ({}): {first}", findings.number, findings.hash));
             verdict = Verdict::Differs;
             let record = checker.with_parent(record);
-            match repro::write(&options.repro, &record, &findings, options.mode, threads) {
+            match repro::write(&options.repro, &record, &findings, modes, threads, lists.as_ref()) {
                 Ok(folder) => {
                     progress.say(&format!("  repro: {}", folder.display()));
                     findings.repro = Some(folder);

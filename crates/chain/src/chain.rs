@@ -302,6 +302,10 @@ impl Chain {
         let foreseen = match self.options.mode {
             Mode::Seq => 0,
             Mode::Occ | Mode::Auto => self.footprints.order(&mut prepared),
+            Mode::Bal => {
+                prepared.index_access_list(&self.spec.rules(&prepared.block().block().header));
+                self.footprints.order(&mut prepared)
+            }
         };
         let (block, hash) = (prepared.block().block(), prepared.block().hash());
         let (number, gas_used) = (block.header.number, block.header.gas_used);

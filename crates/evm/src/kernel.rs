@@ -141,6 +141,11 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         }
     }
 
+    /// Logs all slots that are looked at ([`ReadLog::seen`]) on every fork.
+    pub const fn list_accesses(&mut self) {
+        self.lists_accesses = true;
+    }
+
     /// The reader, to point it at the next transaction.
     pub fn reader_mut(&mut self) -> &mut R {
         &mut self.machine.inner.ctx.journaled_state.database.reader

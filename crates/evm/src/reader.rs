@@ -57,7 +57,7 @@ pub struct ReadLog {
     pub accounts: Vec<(Address, Option<Account>)>,
     /// Slots read.
     pub slots: Vec<(Address, U256, U256)>,
-    /// From Amsterdam on: all slots that were looked at or stored, those too of accounts that began
-    /// since, which are zero without being read.
+    /// From Amsterdam on, and where accesses are listed: all slots that were looked at or stored,
+    /// those too of accounts that began since, which are zero without being read.
     pub seen: Vec<(Address, U256)>,
 }

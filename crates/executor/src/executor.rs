@@ -1,8 +1,8 @@
 //! The executor: its threads, its code cache, and the choice of the mode.
 
 use crate::{
-    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, PreparedBlock,
-    TxAccess, TxRuns, accesses,
+    BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,
+    PreparedBlock, TxAccess, TxRuns, accesses, bal,
     build::{self, Job},
     footprint,
     lanes::{self, LaneRun},
@@ -13,8 +13,10 @@ use crate::{
 use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
 use fugue_scheduler::Stats;
-use fugue_state::{Layer, StateView};
-use fugue_types::{Address, B256, Bytes, CheckedBlock, Header, RecoveredBlock, Transaction};
+use fugue_state::{Layer, StateError, StateView};
+use fugue_types::{
+    Address, B256, BlockAccessList, Bytes, CheckedBlock, Header, RecoveredBlock, Transaction,
+};
 use parking_lot::Mutex;
 use std::{fmt, str::FromStr};
 
@@ -29,6 +31,9 @@ pub enum Mode {
     Seq,
     /// Optimistically in parallel, on multi-version memory.
     Occ,
+    /// All at once, by the access list that the block came with; as [`Mode::Occ`] without one, and
+    /// where a block is filled.
+    Bal,
     /// As the block allows, and as pays on these threads.
     Auto,
 }
@@ -38,6 +43,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Seq => "seq",
             Self::Occ => "occ",
+            Self::Bal => "bal",
             Self::Auto => "auto",
         })
     }
@@ -50,6 +56,7 @@ impl FromStr for Mode {
         match name {
             "seq" => Ok(Self::Seq),
             "occ" => Ok(Self::Occ),
+            "bal" => Ok(Self::Bal),
             "auto" => Ok(Self::Auto),
             _ => Err(format!("\"{name}\" is no mode of execution")),
         }
@@ -74,7 +81,42 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
     /// What the parallel run came upon.
-    pub cause: BlockError,
+    pub cause: FallbackCause,
+}
+
+/// What a parallel run came upon. Never a verdict on the block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FallbackCause {
+    /// What would be one if the run had been sequential, or a failure of the state or of this
+    /// executor.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The access list, in [`Mode::Bal`].
+    #[error("access list: {0}")]
+    List(Box<ListFault>),
+}
+
+impl From<ListFault> for FallbackCause {
+    fn from(fault: ListFault) -> Self {
+        Self::List(Box::new(fault))
+    }
+}
+
+impl From<StateError> for FallbackCause {
+    fn from(error: StateError) -> Self {
+        Self::Block(error.into())
+    }
+}
+
+/// What became of a block's access list in [`Mode::Bal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListUse {
+    /// The block came without one, and ran as in [`Mode::Occ`].
+    Absent,
+    /// The block ran by it, and it is what the block does.
+    Followed,
+    /// The run by it was dropped, and the block ran sequentially: [`Report::fallback`] says why.
+    Dropped,
 }
 
 /// How a block was executed.
@@ -88,6 +130,8 @@ pub struct Report {
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,
+    /// In [`Mode::Bal`] what became of the access list.
+    pub list: Option<ListUse>,
     /// What each transaction took in the parallel run, in block order; empty unless the executor is
     /// [observing](Executor::observing), and where all ran sequentially.
     pub tx_runs: Vec<TxRuns>,
@@ -204,14 +248,30 @@ impl Executor {
         scope: Scope,
     ) -> Result<Execution, BlockError> {
         let sequential = || sequential::run(block, rules, view, &self.codes, scope);
-        let report = |stats, fallback, tx_runs| {
-            let threads = self.threads;
-            Report { mode, threads, stats, fallback, tx_runs }
+        let report = |stats, fallback| {
+            let (threads, tx_runs) = (self.threads, Vec::new());
+            Report { mode, threads, stats, fallback, list: None, tx_runs }
+        };
+        // Whatever a parallel run came upon, only one that was sequential from the start may speak
+        // about the block.
+        let fallen_back = |cause: FallbackCause| -> Result<Execution, BlockError> {
+            let outcome = sequential()?;
+            Ok(Execution { outcome, report: report(Stats::default(), Some(Fallback { cause })) })
+        };
+        let optimistic = || -> Result<Execution, BlockError> {
+            match occ::run(block, rules, view, scope, &self.resources()) {
+                Ok(OccRun { outcome, stats, ended_by, tx_runs }) => {
+                    let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
+                    let report = Report { tx_runs, ..report(stats, fallback) };
+                    Ok(Execution { outcome, report })
+                }
+                Err(cause) => fallen_back(cause.into()),
+            }
         };
         match mode {
             Mode::Seq => {
                 let outcome = sequential()?;
-                Ok(Execution { outcome, report: report(Stats::default(), None, Vec::new()) })
+                Ok(Execution { outcome, report: report(Stats::default(), None) })
             }
             Mode::Auto if self.threads == 1 || !lanes::fits(rules) || !lanes::pays(block) => {
                 let outcome = sequential()?;
@@ -221,29 +281,56 @@ impl Executor {
                 Ok(LaneRun { outcome, stats }) => {
                     Ok(Execution { outcome, report: report(stats, None) })
                 }
-                Err(cause) => {
-                    let outcome = sequential()?;
-                    let fallback = Some(Fallback { cause });
-                    Ok(Execution { outcome, report: report(Stats::default(), fallback) })
-                }
+                Err(cause) => fallen_back(cause.into()),
             },
-            Mode::Occ => {
-                match occ::run(block, rules, view, scope, &self.resources()) {
-                    Ok(OccRun { outcome, stats, ended_by, tx_runs }) => {
-                        let fallback = ended_by.map(|cause| Fallback { cause });
-                        Ok(Execution { outcome, report: report(stats, fallback, tx_runs) })
+            Mode::Occ => optimistic(),
+            Mode::Bal => {
+                // Transactions alone are less than what a list tells of.
+                let index = block.list_index(rules).filter(|_| scope != Scope::Transactions);
+                let (execution, list) = match index {
+                    None => (optimistic()?, ListUse::Absent),
+                    Some(index) => {
+                        let ran = match index {
+                            Ok(index) => {
+                                bal::run(block, index, rules, view, scope, &self.resources())
+                            }
+                            Err(fault) => Err(fault.clone().into()),
+                        };
+                        match ran {
+                            Ok((outcome, stats)) => {
+                                let report = report(stats, None);
+                                (Execution { outcome, report }, ListUse::Followed)
+                            }
+                            Err(cause) => (fallen_back(cause)?, ListUse::Dropped),
+                        }
                     }
-                    // Whatever it was, only a run that was sequential from the start may speak
-                    // about the block.
-                    Err(cause) => {
-                        let outcome = sequential()?;
-                        let fallback = Some(Fallback { cause });
-                        let report = report(Stats::default(), fallback, Vec::new());
-                        Ok(Execution { outcome, report })
-                    }
-                }
+                };
+                let report = Report { list: Some(list), ..execution.report };
+                Ok(Execution { report, ..execution })
             }
         }
+    }
+
+    /// Executes a block sequentially and gives its access list beside its outcome, on every fork:
+    /// what a sidecar has for [`PreparedBlock::with_access_list`]. The outcome is that of
+    /// [`Executor::execute`]; it has the list from Amsterdam on.
+    ///
+    /// A list of an older block is of our own making, by the rules of EIP-7928 ("Scope and
+    /// Inclusion", "Recording Semantics by Change Type"): the opening of the block moves the
+    /// balances of the DAO fork, each transaction reads and pays the fee recipient, the closing
+    /// adds withdrawals and rewards. A destroyed contract has a nonce of zero, a balance of zero
+    /// and an empty code; the slots that go with it are not listed for that.
+    ///
+    /// # Errors
+    /// As [`Executor::execute`].
+    pub fn list_accesses(
+        &self,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+        scope: Scope,
+    ) -> Result<(BlockOutcome, BlockAccessList), BlockError> {
+        sequential::list_accesses(block, rules, view, &self.codes, scope)
     }
 
     /// Fills a block from candidates on the state before it. They are tried in the given order, and
@@ -285,14 +372,17 @@ impl Executor {
         };
         let report = |stats, fallback| {
             let (threads, tx_runs) = (self.threads, Vec::new());
-            Report { mode, threads, stats, fallback, tx_runs }
+            Report { mode, threads, stats, fallback, list: None, tx_runs }
         };
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, report(Stats::default(), None)),
-            Mode::Occ | Mode::Auto => match occ::fill(&job, &self.resources()) {
+            Mode::Occ | Mode::Bal | Mode::Auto => match occ::fill(&job, &self.resources()) {
                 Ok((filled, stats)) => (filled, report(stats, None)),
-                Err(cause) => (in_order()?, report(Stats::default(), Some(Fallback { cause }))),
+                Err(cause) => {
+                    let fallback = Some(Fallback { cause: cause.into() });
+                    (in_order()?, report(Stats::default(), fallback))
+                }
             },
         };
         Ok(filled.into_built(transactions, senders, report))

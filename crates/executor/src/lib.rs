@@ -17,6 +17,7 @@
 
 mod access_list;
 mod accesses;
+mod bal;
 mod build;
 mod divergence;
 mod error;
@@ -36,10 +37,11 @@ mod simulation;
 mod tally;
 
 pub use accesses::{Accesses, Field, StateField, TxAccess};
+pub use bal::ListFault;
 pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
-pub use executor::{Execution, Executor, Fallback, Mode, Report, Scope};
+pub use executor::{Execution, Executor, Fallback, FallbackCause, ListUse, Mode, Report, Scope};
 pub use explain::{
     Balances, Conflict, ConflictCause, ConflictGraph, ContractProfile, CriticalPath, Dependency,
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,

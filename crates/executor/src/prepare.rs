@@ -1,13 +1,18 @@
 //! From a checked block to one that can be executed: senders, authorities, order per sender.
 
-use crate::{BlockError, Footprint, InvalidBlock, Location};
+use crate::{
+    BlockError, Footprint, InvalidBlock, ListFault, Location,
+    bal::{ListIndex, ListLimits},
+};
 use alloy_consensus::{crypto::SECP256K1N_HALF, transaction::SignerRecoverable};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{PreparedTx, TxEncodingError};
-use fugue_types::{Address, CheckedBlock, HashMap, RecoveredBlock, Transaction, impersonated};
+use fugue_types::{
+    Address, BlockAccessList, CheckedBlock, HashMap, RecoveredBlock, Transaction, impersonated,
+};
 use rayon::{ThreadPool, prelude::*};
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -18,7 +23,12 @@ pub struct PreparedBlock {
     pub(crate) txs: Vec<PreparedTx>,
     /// For each transaction the nearest earlier one without which it is not worth running.
     pub(crate) predecessors: Vec<Option<usize>>,
+    /// Gas that each transaction is likely to use; empty where nothing is known of any.
+    pub(crate) foreseen_gas: Vec<Option<u64>>,
     known_senders: usize,
+    /// What came beside the block, and that list checked and indexed, once somebody has asked.
+    access_list: Option<Arc<BlockAccessList>>,
+    list_index: OnceLock<Arc<Result<ListIndex, ListFault>>>,
 }
 
 impl PreparedBlock {
@@ -63,19 +73,53 @@ impl PreparedBlock {
 
     /// Prepares a block whose senders are known.
     pub(crate) fn new(
-        block: RecoveredBlock,
+        mut block: RecoveredBlock,
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
+        let access_list = block.take_access_list();
         let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
         let predecessors = predecessors(&txs, &[]);
         let known_senders = block.senders().len();
-        Ok(Self { block, txs, predecessors, known_senders })
+        let (foreseen_gas, list_index) = (Vec::new(), OnceLock::new());
+        Ok(Self { block, txs, predecessors, foreseen_gas, known_senders, access_list, list_index })
+    }
+
+    /// With the access list (EIP-7928) of this block, or one of the same form for a block that
+    /// predates them ([`crate::Executor::list_accesses`]). It may be wrong: [`crate::Mode::Bal`]
+    /// finds out.
+    #[must_use]
+    pub fn with_access_list(self, list: Arc<BlockAccessList>) -> Self {
+        Self { access_list: Some(list), list_index: OnceLock::new(), ..self }
+    }
+
+    /// The access list that the block came with.
+    pub const fn access_list(&self) -> Option<&Arc<BlockAccessList>> {
+        self.access_list.as_ref()
+    }
+
+    /// Checks the form of the access list and makes its index, if the block has one. Execution does
+    /// it where nobody has before; `rules` are the block's.
+    pub fn index_access_list(&self, rules: &Rules) {
+        self.list_index(rules);
+    }
+
+    /// The index of the access list, or what is wrong with its form.
+    pub(crate) fn list_index(&self, rules: &Rules) -> Option<&Result<ListIndex, ListFault>> {
+        let list = self.access_list.as_ref()?;
+        let index = || {
+            let limits = ListLimits::of(rules, &self.block.block().header, self.txs.len());
+            Arc::new(ListIndex::new(list.clone(), &limits))
+        };
+        let index = self.list_index.get_or_init(index);
+        Some(&**index)
     }
 
     /// Lets transactions wait for those whose writes they are likely to read. `footprints` has one
     /// for each transaction that was run before.
     pub fn foresee(&mut self, footprints: &[Option<Arc<Footprint>>]) {
         self.predecessors = predecessors(&self.txs, footprints);
+        let gas = |footprint: &Option<Arc<Footprint>>| footprint.as_ref().map(|it| it.gas_used());
+        self.foreseen_gas = footprints.iter().map(gas).collect();
     }
 
     /// The block and its senders.

@@ -10,7 +10,7 @@ use crate::{
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
 use fugue_state::{Overlay, StateDiff, StateView};
-use fugue_types::{Address, TxResult};
+use fugue_types::{Address, BlockAccessList, TxResult};
 
 /// How far a block has come.
 pub(crate) struct Progress<'v> {
@@ -93,6 +93,31 @@ pub(crate) fn run(
         take_step(&mut kernel, &mut notes)?;
     }
     run_rest(kernel, tally, notes, prepared, rules, scope)
+}
+
+/// As [`run`], and gives the access list of the block beside its outcome, on every fork.
+pub(crate) fn list_accesses(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    view: &dyn StateView,
+    codes: &CodeCache,
+    scope: Scope,
+) -> Result<(BlockOutcome, BlockAccessList), BlockError> {
+    let block = prepared.block.block();
+    let reader = ViewReader(Overlay::new(view));
+    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
+    kernel.list_accesses();
+    let tally = Tally::new(rules, &block.header, prepared.txs.len());
+    let list = Some(AccessList::default());
+    let mut notes = Notes { access_list: list, ..Notes::new(rules, scope) };
+    if scope != Scope::Transactions {
+        frame::open(&mut kernel, rules, &block.header)?;
+    }
+    take_step(&mut kernel, &mut notes)?;
+    let mut outcome = run_rest(kernel, tally, notes, prepared, rules, scope)?;
+    let is_listed = rules.has(Fork::Amsterdam) && scope != Scope::Transactions;
+    let list = if is_listed { outcome.access_list.clone() } else { outcome.access_list.take() };
+    Ok((outcome, list.unwrap_or_default()))
 }
 
 /// Opens the block and runs its first `count` transactions, each step's changes taken out.

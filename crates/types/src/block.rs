@@ -1,7 +1,8 @@
 //! A block and the types of its progress from bytes to a judged block with known senders.
 
-use crate::{Address, B256};
+use crate::{Address, B256, BlockAccessList};
 use alloy_consensus::{EthereumTxEnvelope, TxEip4844};
+use std::sync::Arc;
 
 /// A signed transaction as a block carries it: blob transactions without their sidecar.
 pub type Transaction = EthereumTxEnvelope<TxEip4844>;
@@ -31,16 +32,40 @@ pub struct SenderCount {
 }
 
 /// A block whose header hashes to `hash`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SealedBlock {
     hash: B256,
     block: Block,
+    access_list: Option<Arc<BlockAccessList>>,
 }
+
+/// The list that a block came with is no part of the block.
+impl PartialEq for SealedBlock {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { hash, block, access_list: _ } = self;
+        *hash == other.hash && *block == other.block
+    }
+}
+
+impl Eq for SealedBlock {}
 
 impl SealedBlock {
     /// Hashes the header.
     pub fn seal(block: Block) -> Self {
-        Self { hash: block.header.hash_slow(), block }
+        Self { hash: block.header.hash_slow(), block, access_list: None }
+    }
+
+    /// With the access list (EIP-7928) that came beside the block, about which nothing has been
+    /// checked.
+    #[must_use]
+    pub fn with_access_list(mut self, list: Option<Arc<BlockAccessList>>) -> Self {
+        self.access_list = list;
+        self
+    }
+
+    /// The access list that came beside the block.
+    pub const fn access_list(&self) -> Option<&Arc<BlockAccessList>> {
+        self.access_list.as_ref()
     }
 
     /// Hashes the header and compares with the hash that was announced for it.
@@ -124,6 +149,12 @@ pub struct RecoveredBlock {
 }
 
 impl RecoveredBlock {
+    /// The access list that came beside the block, taken out: who keeps the block does not keep the
+    /// list.
+    pub fn take_access_list(&mut self) -> Option<Arc<BlockAccessList>> {
+        self.block.0.access_list.take()
+    }
+
     /// keccak256 of the header's RLP.
     pub const fn hash(&self) -> B256 {
         self.block.hash()

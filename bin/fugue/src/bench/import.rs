@@ -161,6 +161,7 @@ impl Run {
             Mode::Seq => "blocks imported (seq)",
             Mode::Occ => "blocks imported (occ)",
             Mode::Auto => "blocks imported (auto)",
+            Mode::Bal => "blocks imported (bal)",
         };
         let progress = Progress::new(noun, workload.amount().blocks);
         let preparer = chain.preparer();

@@ -223,6 +223,7 @@ impl Bench<'_> {
             Mode::Seq => "blocks sent (seq)",
             Mode::Occ => "blocks sent (occ)",
             Mode::Auto => "blocks sent (auto)",
+            Mode::Bal => "blocks sent (bal)",
         };
         let progress = Progress::new(noun, self.workload.amount().blocks);
         let mut waits = Waits::default();
@@ -298,6 +299,7 @@ impl Bench<'_> {
             Mode::Seq => "blocks built (seq)",
             Mode::Occ => "blocks built (occ)",
             Mode::Auto => "blocks built (auto)",
+            Mode::Bal => "blocks built (bal)",
         };
         let progress = Progress::new(noun, count);
         let (times, foreseen) = (Vec::new(), Vec::new());

@@ -3,9 +3,10 @@
 use super::{
     before::{Before, Judgement},
     explain::Explained,
+    lists::Lists,
     minimise::Minimal,
 };
-use crate::{UsageError, cli::Modes};
+use crate::UsageError;
 use fugue_archive::Record;
 use fugue_chainspec::{ChainConfig, ChainSpec, Rules};
 use fugue_executor::{
@@ -18,6 +19,7 @@ use std::{
     fmt,
     mem::take,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -62,7 +64,7 @@ pub(crate) struct Findings {
     pub(crate) gas_used: u64,
     /// Senders and authorities, in parallel.
     pub(crate) recovery: Duration,
-    /// In the order of [`Modes::list`]; empty if the block was not executed.
+    /// The sequential one first; empty if the block was not executed.
     pub(crate) runs: Vec<Run>,
     /// Header fields that were compared, and those that this source does not allow to compare.
     pub(crate) checked: Vec<&'static str>,
@@ -128,7 +130,8 @@ impl Findings {
 /// Checks recorded blocks one after the other.
 pub(crate) struct Checker<'e> {
     executor: &'e Executor,
-    modes: Modes,
+    modes: &'static [Mode],
+    lists: Option<&'e Lists>,
     explains: bool,
     /// Headers seen so far: a later block may be a child of one.
     headers: HashMap<B256, Header>,
@@ -136,8 +139,15 @@ pub(crate) struct Checker<'e> {
 }
 
 impl<'e> Checker<'e> {
-    pub(crate) fn new(executor: &'e Executor, modes: Modes) -> Self {
-        Self { executor, modes, explains: false, headers: HashMap::new(), count: 0 }
+    /// A checker that executes blocks in these modes, the sequential one first.
+    pub(crate) fn new(executor: &'e Executor, modes: &'static [Mode]) -> Self {
+        let headers = HashMap::new();
+        Self { executor, modes, lists: None, explains: false, headers, count: 0 }
+    }
+
+    /// With files of access lists, to run by them, or to write them.
+    pub(super) fn with_lists(self, lists: Option<&'e Lists>) -> Self {
+        Self { lists, ..self }
     }
 
     /// Explains each block as well, with what the parallel run took if the executor observes that.
@@ -208,10 +218,22 @@ impl<'e> Checker<'e> {
         };
         findings.recovery = started.elapsed();
         if let Some(before) = &before {
+            let lists = self.lists.filter(|_| self.modes.contains(&Mode::Bal));
+            let list = match lists {
+                Some(lists) => lists.read(findings.number, findings.hash)?,
+                None => None,
+            };
+            let prepared = match list {
+                Some(list) => prepared.with_access_list(Arc::new(list)),
+                None => prepared,
+            };
+            // Like the senders, before the time that is measured.
+            prepared.index_access_list(&rules);
             self.execute(path, &prepared, &rules, before, &mut findings)?;
             if self.explains && findings.differences.is_empty() {
                 self.explain(path, &prepared, &rules, before, &mut findings)?;
             }
+            self.write_list(path, &prepared, &rules, before, &mut findings)?;
         }
         Ok(findings)
     }
@@ -264,6 +286,36 @@ impl<'e> Checker<'e> {
         Ok(())
     }
 
+    /// Writes the access list of a block without differences, where lists are written. It is made
+    /// by another sequential run, whose outcome the header judges, too.
+    fn write_list(
+        &self,
+        path: &Path,
+        prepared: &PreparedBlock,
+        rules: &Rules,
+        before: &Before<'_>,
+        findings: &mut Findings,
+    ) -> Result<(), UsageError> {
+        let lists = self.lists.filter(|lists| !lists.are_read());
+        let Some(lists) = lists.filter(|_| findings.differences.is_empty()) else {
+            return Ok(());
+        };
+        let scope = before.scope();
+        let listed =
+            before.with_view(|view| self.executor.list_accesses(prepared, rules, view, scope));
+        let (outcome, list) = listed.map_err(|error| UsageError::at(path, error))?;
+        let header = &prepared.block().block().header;
+        let judgement = before.judge(header, rules, &outcome);
+        let Judgement { mismatches, .. } =
+            judgement.map_err(|reason| UsageError::at(path, reason))?;
+        if mismatches.is_empty() {
+            return lists.write(findings.number, findings.hash, &list);
+        }
+        let differences = mismatches.into_iter().map(|one| of_mismatch("header and listed", one));
+        findings.differences.extend(differences);
+        Ok(())
+    }
+
     fn execute(
         &self,
         path: &Path,
@@ -275,7 +327,7 @@ impl<'e> Checker<'e> {
         // Codes are analysed once, whoever runs first. What else the first one finds cold, the
         // modes take turns at.
         self.executor.warm(before.codes());
-        let mut order = self.modes.list().to_vec();
+        let mut order = self.modes.to_vec();
         if self.count.is_multiple_of(2) {
             order.reverse();
         }
@@ -300,8 +352,8 @@ impl<'e> Checker<'e> {
                 }
             }
         }
-        findings.runs.sort_by_key(|run| run.mode == Mode::Occ);
-        outcomes.sort_by_key(|(mode, _)| *mode == Mode::Occ);
+        findings.runs.sort_by_key(|run| run.mode != Mode::Seq);
+        outcomes.sort_by_key(|(mode, _)| *mode != Mode::Seq);
 
         let block = prepared.block().block();
         if let [(_, expected), (_, found)] = &outcomes[..]
@@ -354,7 +406,7 @@ impl Checker<'_> {
 const fn between_header_and(mode: Mode) -> &'static str {
     match mode {
         Mode::Seq => "header and sequential",
-        Mode::Occ | Mode::Auto => "header and parallel",
+        Mode::Occ | Mode::Bal | Mode::Auto => "header and parallel",
     }
 }
 

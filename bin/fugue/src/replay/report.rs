@@ -4,13 +4,10 @@ use super::{
     check::{Difference, Findings},
     explain::Explained,
     minimise::Minimal,
+    modes,
 };
-use crate::{
-    UsageError,
-    cli::{Modes, cores},
-    written,
-};
-use fugue_executor::Mode;
+use crate::{UsageError, cli::cores, written};
+use fugue_executor::{ListUse, Mode, Report};
 use serde_json::{Value, json};
 use std::{
     fmt,
@@ -22,7 +19,7 @@ use std::{
 
 /// Rows and totals.
 pub(super) struct Table {
-    modes: Modes,
+    modes: &'static [Mode],
     threads: usize,
     rows: Vec<Findings>,
     /// What explains the blocks, as text.
@@ -31,7 +28,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) const fn new(modes: Modes, threads: usize) -> Self {
+    pub(super) const fn new(modes: &'static [Mode], threads: usize) -> Self {
         Self { modes, threads, rows: Vec::new(), explained: String::new(), bad_inputs: 0 }
     }
 
@@ -53,7 +50,12 @@ impl Table {
     }
 
     fn speed_up(&self) -> Option<f64> {
-        ratio(self.total(Mode::Seq), self.total(Mode::Occ))
+        ratio(self.total(Mode::Seq), self.total(self.parallel()))
+    }
+
+    /// The mode that stands beside the sequential one.
+    fn parallel(&self) -> Mode {
+        modes::parallel(self.modes)
     }
 
     fn summary(&self) -> Summary {
@@ -69,7 +71,7 @@ impl Table {
                 "partial" => summary.partial += 1,
                 _ => summary.different += 1,
             }
-            if let Some(report) = row.report(Mode::Occ) {
+            if let Some(report) = row.report(self.parallel()) {
                 summary.executed_txs += row.tx_count;
                 summary.rerun_txs += report.stats.rerun_txs;
                 summary.runs += report.stats.runs;
@@ -118,14 +120,20 @@ const fn verdict(row: &Findings) -> &'static str {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explained)?;
+        let parallel = self.parallel();
+        let heading = format!("{parallel} ms");
         writeln!(
             f,
             "{:>10}  {:<7} {:<14} {:>5} {:>11} {:>9} {:>9} {:>8} {:>7}  verdict",
-            "block", "kind", "fork", "txs", "gas", "seq ms", "occ ms", "speed-up", "re-exec"
+            "block", "kind", "fork", "txs", "gas", "seq ms", heading, "speed-up", "re-exec"
         )?;
         for row in &self.rows {
-            let mut notes = match row.report(Mode::Occ).and_then(|r| r.fallback.as_ref()) {
+            let report = row.report(parallel);
+            let mut notes = match report.and_then(|report| report.fallback.as_ref()) {
                 Some(fallback) => format!(" (parallel run ended early: {})", fallback.cause),
+                None if report.and_then(|report| report.list) == Some(ListUse::Absent) => {
+                    " (no access list: as occ)".to_owned()
+                }
                 None if row.is_partial => " (no pre-state: not executed)".to_owned(),
                 None => String::new(),
             };
@@ -141,9 +149,9 @@ impl fmt::Display for Table {
                 row.tx_count,
                 row.gas_used,
                 cell(row.time(Mode::Seq).map(ms), 3),
-                cell(row.time(Mode::Occ).map(ms), 3),
-                cell(ratio(row.time(Mode::Seq), row.time(Mode::Occ)), 2),
-                row.report(Mode::Occ).map_or("-".to_owned(), |r| r.stats.rerun_txs.to_string()),
+                cell(row.time(parallel).map(ms), 3),
+                cell(ratio(row.time(Mode::Seq), row.time(parallel)), 2),
+                report.map_or("-".to_owned(), |report| report.stats.rerun_txs.to_string()),
                 verdict(row),
             )?;
         }
@@ -156,13 +164,9 @@ impl fmt::Display for Table {
             summary.txs,
             summary.gas,
             cell(self.total(Mode::Seq).map(ms), 3),
-            cell(self.total(Mode::Occ).map(ms), 3),
+            cell(self.total(parallel).map(ms), 3),
             cell(self.speed_up(), 2),
-            if self.total(Mode::Occ).is_some() {
-                summary.rerun_txs.to_string()
-            } else {
-                "-".into()
-            },
+            if self.total(parallel).is_some() { summary.rerun_txs.to_string() } else { "-".into() },
         )?;
         writeln!(
             f,
@@ -216,7 +220,7 @@ impl JsonLines {
             tx_count,
             gas_used,
             recovery,
-            runs: _,
+            runs,
             checked,
             unchecked,
             note,
@@ -226,18 +230,8 @@ impl JsonLines {
             explained,
             minimal,
         } = row;
-        let occ = row.report(Mode::Occ).map(|report| {
-            json!({
-                "threads": report.threads,
-                "activeThreads": report.stats.active_threads,
-                "runs": report.stats.runs,
-                "reExecutedTxs": report.stats.rerun_txs,
-                "blockedRuns": report.stats.blocked_runs,
-                "headReruns": report.stats.head_reruns,
-                "sequentialFrom": report.stats.sequential_from,
-                "fallback": report.fallback.as_ref().map(|fallback| fallback.cause.to_string()),
-            })
-        });
+        let parallel = runs.iter().find(|run| run.mode != Mode::Seq).map(|run| run.mode);
+        let parallel = parallel.unwrap_or(Mode::Occ);
         let mut line = json!({
             "type": "block",
             "file": path,
@@ -250,8 +244,12 @@ impl JsonLines {
             "recoverMs": ms(*recovery),
             "seqMs": row.time(Mode::Seq).map(ms),
             "occMs": row.time(Mode::Occ).map(ms),
-            "speedUp": ratio(row.time(Mode::Seq), row.time(Mode::Occ)),
-            "occ": occ,
+            "balMs": row.time(Mode::Bal).map(ms),
+            "autoMs": row.time(Mode::Auto).map(ms),
+            "speedUp": ratio(row.time(Mode::Seq), row.time(parallel)),
+            "occ": row.report(Mode::Occ).map(of_parallel),
+            "bal": row.report(Mode::Bal).map(of_parallel),
+            "auto": row.report(Mode::Auto).map(of_parallel),
             "checked": checked,
             "unchecked": unchecked,
             "note": note,
@@ -287,6 +285,8 @@ impl JsonLines {
             "gasUsed": summary.gas,
             "seqMs": table.total(Mode::Seq).map(ms),
             "occMs": table.total(Mode::Occ).map(ms),
+            "balMs": table.total(Mode::Bal).map(ms),
+            "autoMs": table.total(Mode::Auto).map(ms),
             "speedUp": table.speed_up(),
             "recoverMs": ms(summary.recovery),
             "executedTxs": summary.executed_txs,
@@ -296,7 +296,7 @@ impl JsonLines {
             "measures": "P",
             "threads": table.threads,
             "cores": cores(),
-            "modes": table.modes.list().iter().map(Mode::to_string).collect::<Vec<_>>(),
+            "modes": table.modes.iter().map(Mode::to_string).collect::<Vec<_>>(),
         }))?;
         written("--json", self.out.flush())
     }
@@ -319,6 +319,27 @@ fn smallest(minimal: &Minimal) -> Value {
         "isMinimal": is_minimal,
         "difference": difference(what),
         "repro": repro,
+    })
+}
+
+/// What the executor says of a parallel run.
+fn of_parallel(report: &Report) -> Value {
+    let Report { mode: _, threads, stats, fallback, list, tx_runs: _ } = report;
+    let list = list.map(|list| match list {
+        ListUse::Absent => "absent",
+        ListUse::Followed => "followed",
+        ListUse::Dropped => "dropped",
+    });
+    json!({
+        "threads": threads,
+        "activeThreads": stats.active_threads,
+        "runs": stats.runs,
+        "reExecutedTxs": stats.rerun_txs,
+        "blockedRuns": stats.blocked_runs,
+        "headReruns": stats.head_reruns,
+        "sequentialFrom": stats.sequential_from,
+        "fallback": fallback.as_ref().map(|fallback| fallback.cause.to_string()),
+        "accessList": list,
     })
 }
 

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! DIR/<number>-<hash>/<number>.json.zst   the bundle, its codes in it; of a witness bundle a copy
+//! DIR/<number>-<hash>/*.bal               its access list, if it ran by one from a file
 //! DIR/<number>-<hash>/divergence.json     what differed, the first difference first
 //! DIR/<number>-<hash>/rerun.sh            the one command
 //! ```
 
-use super::{check::Findings, report};
-use crate::{UsageError, cli::Modes};
-use clap::ValueEnum;
+use super::{check::Findings, lists::Lists, modes, report};
+use crate::UsageError;
 use fugue_archive::{Record, write_zstd};
+use fugue_executor::Mode;
 use std::path::{Path, PathBuf};
 
 /// # Errors
@@ -18,8 +19,9 @@ pub(super) fn write(
     parent: &Path,
     record: &Record,
     findings: &Findings,
-    modes: Modes,
+    modes: &[Mode],
     threads: usize,
+    lists: Option<&Lists>,
 ) -> Result<PathBuf, UsageError> {
     let number = findings.number;
     let hash = findings.hash.to_string();
@@ -46,11 +48,15 @@ pub(super) fn write(
     let differences: Vec<_> = findings.differences.iter().map(report::difference).collect();
     let differences = serde_json::to_vec_pretty(&differences).map_err(|error| at(&error))?;
     std::fs::write(folder.join("divergence.json"), differences).map_err(|error| at(&error))?;
-    let mode = modes.to_possible_value().map(|value| value.get_name().to_owned());
+    let mode = modes::name(modes);
+    let mut lists_from = "";
+    if let Some(lists) = lists.filter(|lists| lists.are_read() && modes.contains(&Mode::Bal)) {
+        lists.copy(number, findings.hash, &folder)?;
+        lists_from = " --bal .";
+    }
     let command = format!(
         "#!/bin/sh\n# Runs the block again.\ncd \"$(dirname \"$0\")\" && \
-         exec fugue replay {file} --mode {} --threads {threads}\n",
-        mode.unwrap_or_default()
+         exec fugue replay {file} --mode {mode}{lists_from} --threads {threads}\n"
     );
     std::fs::write(folder.join("rerun.sh"), command).map_err(|error| at(&error))?;
     Ok(folder)

@@ -7,23 +7,23 @@
 
 use crate::{
     UsageError, Verdict,
-    cli::Modes,
     datadir::{Datadir, spec_of, usage},
     print,
     progress::Progress,
-    replay::report::JsonLines,
+    replay::{lists::Lists, report::JsonLines},
 };
 use fugue_chainspec::{ChainSpec, Rules};
-use fugue_executor::{BlockOutcome, Executor, Mode, Scope, first_divergence};
+use fugue_executor::{BlockOutcome, Executor, Mode, PreparedBlock, Scope, first_divergence};
+use fugue_state::{StateDiff, StateView};
 use fugue_storage::{Access, Snapshot};
 use fugue_trie::{HashedDiff, StateTrie, Steps, step_through};
-use fugue_types::{Block, Eip658Value, Header, SealedBlock};
+use fugue_types::{B256, Block, BlockAccessList, Eip658Value, Header, SealedBlock};
 use fugue_validation::{Ommers, OutcomeFacts, check_block, check_outcome};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         mpsc::{Receiver, sync_channel},
     },
     time::Instant,
@@ -37,14 +37,16 @@ pub(super) struct Range<'o> {
     pub(super) datadir: &'o Datadir,
     pub(super) from: Option<u64>,
     pub(super) to: Option<u64>,
-    pub(super) modes: Modes,
+    /// The sequential one first.
+    pub(super) modes: &'static [Mode],
+    pub(super) lists: Option<&'o Lists>,
     pub(super) workers: usize,
     pub(super) stop_at_first: bool,
 }
 
 /// A block as it was executed.
 struct Executed {
-    hash: fugue_types::B256,
+    hash: B256,
     header: Header,
     rules: Rules,
     tx_count: usize,
@@ -85,7 +87,7 @@ pub(super) fn run(range: &Range<'_>, json: Option<JsonLines>) -> Result<Verdict,
         for _ in 0..range.workers {
             let (sender, turn, spec, snapshot) = (sender.clone(), &turn, &spec, &snapshot);
             scope.spawn(move || {
-                let worker = Worker::new(spec, snapshot, range.modes);
+                let worker = Worker::new(spec, snapshot, range);
                 while let Some(number) = take(turn, to) {
                     let executed =
                         worker.as_ref().map_err(copy).and_then(|worker| worker.execute(number));
@@ -129,15 +131,22 @@ fn take((turn, moved): &(Mutex<Turn>, Condvar), to: u64) -> Option<u64> {
 struct Worker<'r> {
     spec: &'r ChainSpec,
     snapshot: &'r Snapshot,
-    modes: Modes,
+    modes: &'static [Mode],
+    lists: Option<&'r Lists>,
     executor: Executor,
 }
 
 impl<'r> Worker<'r> {
-    fn new(spec: &'r ChainSpec, snapshot: &'r Snapshot, modes: Modes) -> Result<Self, UsageError> {
+    fn new(
+        spec: &'r ChainSpec,
+        snapshot: &'r Snapshot,
+        range: &Range<'r>,
+    ) -> Result<Self, UsageError> {
+        let Range { modes, lists, .. } = *range;
         // Blocks run beside each other; within a block the parallel mode needs two to be parallel.
-        let threads = if modes == Modes::Seq { 1 } else { 2 };
-        Ok(Self { spec, snapshot, modes, executor: Executor::new(threads).map_err(usage)? })
+        let threads = if *modes == [Mode::Seq] { 1 } else { 2 };
+        let executor = Executor::new(threads).map_err(usage)?;
+        Ok(Self { spec, snapshot, modes, lists, executor })
     }
 
     fn execute(&self, number: u64) -> Result<Executed, UsageError> {
@@ -163,9 +172,15 @@ impl<'r> Worker<'r> {
             }
         };
         let recovered = checked.recover(|_| Ok::<_, fugue_types::SenderCount>(senders));
-        let prepared = self.executor.prepare_recovered(recovered.map_err(usage)?).map_err(usage)?;
+        let mut prepared =
+            self.executor.prepare_recovered(recovered.map_err(usage)?).map_err(usage)?;
+        if self.modes.contains(&Mode::Bal)
+            && let Some(list) = self.access_list(number, hash)?
+        {
+            prepared = prepared.with_access_list(Arc::new(list));
+        }
         let view = self.snapshot.state_at(number - 1).map_err(usage)?;
-        for mode in self.modes.list() {
+        for mode in self.modes {
             let run = self.executor.execute(*mode, &prepared, &rules, &view, Scope::Block);
             match (run, &executed.outcome) {
                 (Ok(run), None) => executed.outcome = Some(run.outcome),
@@ -178,7 +193,42 @@ impl<'r> Worker<'r> {
                 (Err(error), _) => executed.differences.push(format!("{mode}: {error}")),
             }
         }
+        if let Some(lists) = self.lists.filter(|lists| !lists.are_read()) {
+            self.write_list(lists, &prepared, &view, &mut executed)?;
+        }
         Ok(executed)
+    }
+
+    /// The list of a block: from a file where files are given, else as it is stored.
+    fn access_list(&self, number: u64, hash: B256) -> Result<Option<BlockAccessList>, UsageError> {
+        if let Some(lists) = self.lists.filter(|lists| lists.are_read()) {
+            return lists.read(number, hash);
+        }
+        let Some(rlp) = self.snapshot.access_list(number).map_err(usage)? else { return Ok(None) };
+        let list = alloy_rlp::decode_exact::<BlockAccessList>(&rlp);
+        list.map(Some).map_err(|error| UsageError(format!("block {number}: access list: {error}")))
+    }
+
+    /// Writes the list of a block that is equal so far.
+    fn write_list(
+        &self,
+        lists: &Lists,
+        prepared: &PreparedBlock,
+        view: &dyn StateView,
+        executed: &mut Executed,
+    ) -> Result<(), UsageError> {
+        let Some(expected) = &executed.outcome else { return Ok(()) };
+        let rules = &executed.rules;
+        let listed = self.executor.list_accesses(prepared, rules, view, Scope::Block);
+        let (outcome, list) = listed.map_err(usage)?;
+        match first_divergence(expected, &outcome) {
+            Some(what) => executed.differences.push(format!("sequential and listed: {what}")),
+            None if executed.differences.is_empty() => {
+                lists.write(executed.header.number, executed.hash, &list)?;
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -289,7 +339,7 @@ impl Judge<'_> {
         Ok(check_outcome(header, &facts).iter().map(ToString::to_string).collect())
     }
 
-    fn apply(&mut self, diff: &fugue_state::StateDiff) -> Result<(), UsageError> {
+    fn apply(&mut self, diff: &StateDiff) -> Result<(), UsageError> {
         let applied = self.tries.apply(self.snapshot, &HashedDiff::from(diff), None);
         applied.map(drop).map_err(usage)
     }
@@ -303,7 +353,7 @@ impl Judge<'_> {
     ) -> Result<Verdict, UsageError> {
         self.progress.finish();
         let Totals { blocks, different, transactions, gas } = self.totals;
-        let modes: Vec<String> = range.modes.list().iter().map(Mode::to_string).collect();
+        let modes: Vec<String> = range.modes.iter().map(Mode::to_string).collect();
         if let Some(json) = &mut self.json {
             json.line(&json!({
                 "type": "summary", "kind": "stored", "from": from, "to": to, "blocks": blocks,

@@ -55,7 +55,8 @@ impl Orphans {
         }
         self.order.push_back((hash, parent, bytes));
         self.bytes += bytes;
-        self.by_parent.entry(parent).or_default().push_back(block);
+        // An access list is not counted, so it is not kept: the block runs without.
+        self.by_parent.entry(parent).or_default().push_back(block.with_access_list(None));
     }
 
     /// Takes out the oldest block that waits for this one.

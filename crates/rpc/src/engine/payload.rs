@@ -22,6 +22,7 @@ use fugue_types::{
 };
 use jsonrpsee::types::Params;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 const PAYLOAD: &str = "executionPayload";
 const REQUESTS: &str = "executionRequests";
@@ -85,6 +86,8 @@ pub(super) struct NewPayload {
     beacon_root: Option<B256>,
     /// From V4 on.
     requests: Option<Requests>,
+    /// From V5 on: the payload's `blockAccessList`, decoded.
+    access_list: Option<BlockAccessList>,
 }
 
 /// A payload that is no block, or not the one that the call says. It is invalid, whatever its
@@ -152,10 +155,10 @@ impl ExecutionPayload {
     }
 
     /// Rule: the block access list decodes. Source: execution-apis, `amsterdam.md`; hive.
-    fn check_access_list(&self) -> Result<(), Failure> {
-        let Some(Data(rlp)) = &self.block_access_list else { return Ok(()) };
+    fn access_list(&self) -> Result<Option<BlockAccessList>, Failure> {
+        let Some(Data(rlp)) = &self.block_access_list else { return Ok(None) };
         match alloy_rlp::decode_exact::<BlockAccessList>(rlp) {
-            Ok(_) => Ok(()),
+            Ok(list) => Ok(Some(list)),
             Err(error) => Err(Failure::param(PAYLOAD, format!("blockAccessList: {error}"))),
         }
     }
@@ -179,7 +182,13 @@ impl NewPayload {
         };
         let list = ParamList::new(params, names)?;
         let payload: ExecutionPayload = list.required(0)?;
-        let mut call = Self { payload, versioned_hashes: None, beacon_root: None, requests: None };
+        let mut call = Self {
+            payload,
+            versioned_hashes: None,
+            beacon_root: None,
+            requests: None,
+            access_list: None,
+        };
         if version >= Version::V3 {
             call.versioned_hashes = Some(list.required(1)?);
             call.beacon_root = Some(list.required::<Fixed<32>>(2)?.0);
@@ -191,7 +200,7 @@ impl NewPayload {
         Ok(call)
     }
 
-    fn check(&self, version: Version, era: Era) -> Result<(), Failure> {
+    fn check(&mut self, version: Version, era: Era) -> Result<(), Failure> {
         let payload = &self.payload;
         let is_fitting = match version {
             // A block of a later fork then lacks what its header must have.
@@ -217,7 +226,7 @@ impl NewPayload {
             }
             Version::V5 | Version::V6 => {
                 payload.check(Structure::V4)?;
-                payload.check_access_list()?;
+                self.access_list = payload.access_list()?;
                 era == Era::Amsterdam
             }
         };
@@ -238,7 +247,7 @@ impl NewPayload {
     /// Puts the block together, whose header the call has in parts, and compares it with what the
     /// call says of it.
     pub(super) fn into_block(self) -> Result<SealedBlock, Unfit> {
-        let Self { payload, versioned_hashes, beacon_root, requests } = self;
+        let Self { payload, versioned_hashes, beacon_root, requests, access_list } = self;
         let hash = payload.block_hash.0;
         let block = payload.into_block(beacon_root, requests.as_ref())?;
         if let Some(expected) = versioned_hashes {
@@ -248,7 +257,8 @@ impl NewPayload {
                 return Err(Unfit::VersionedHashes);
             }
         }
-        Ok(SealedBlock::seal_as(block, hash)?)
+        let block = SealedBlock::seal_as(block, hash)?;
+        Ok(block.with_access_list(access_list.map(Arc::new)))
     }
 }
 

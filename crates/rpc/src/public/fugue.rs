@@ -19,7 +19,8 @@ use crate::{
 use fugue_chain::ChainView;
 use fugue_chainspec::Rules;
 use fugue_executor::{
-    Accesses, BlockError, ContractProfile, Executor, Explanation, Fallback, Mode, Report, Scope,
+    Accesses, BlockError, ContractProfile, Executor, Explanation, Fallback, FallbackCause, Mode,
+    Report, Scope,
 };
 use fugue_state::StateView;
 use fugue_types::Address;
@@ -112,14 +113,15 @@ fn explained(accesses: &Accesses, explanation: &Explanation, report: &Report) ->
 
 /// What the executor says of its parallel run.
 fn occ(report: &Report) -> Value {
-    let Report { mode: _, threads, stats, fallback, tx_runs: _ } = report;
+    let Report { mode: _, threads, stats, fallback, list: _, tx_runs: _ } = report;
     // Its words are for the operator: they may name files.
     let fallback = fallback.as_ref().map(|Fallback { cause }| {
         tracing::warn!(target: "fugue::rpc", %cause, "a block did not run in parallel to its end");
         match cause {
-            BlockError::Invalid(_) => "invalid",
-            BlockError::State(_) => "state",
-            BlockError::Internal(_) => "internal",
+            FallbackCause::Block(BlockError::Invalid(_)) => "invalid",
+            FallbackCause::Block(BlockError::State(_)) => "state",
+            FallbackCause::Block(BlockError::Internal(_)) => "internal",
+            FallbackCause::List(_) => "accessList",
         }
     });
     object!({

@@ -106,7 +106,10 @@ fn payloads_of_each_version_round_trip() {
         let (block, _) = block(version);
         let call = decode(version, &call(version)).unwrap();
         assert_eq!(call.place(), (6, block.hash()));
-        assert_eq!(call.into_block().as_ref(), Ok(&block), "{version:?}");
+        let found = call.into_block();
+        assert_eq!(found.as_ref(), Ok(&block), "{version:?}");
+        let list = found.as_ref().ok().and_then(|block| block.access_list());
+        assert_eq!(list.is_some(), version >= Version::V5, "{version:?}");
     }
 }
 

@@ -1,0 +1,301 @@
+//! An access list whose form was checked, with an index: address and slot to a place.
+
+use super::{ListFault, Step};
+use alloy_eips::eip7928::{ITEM_COST, total_bal_items, validate_block_access_list};
+use fugue_chainspec::{Fork, Rules};
+use fugue_types::{
+    AccountChanges, Address, B256, BalanceChange, BlockAccessIndex, BlockAccessList, Bytes,
+    CodeChange, DefaultHashBuilder, HashMap, Header, KECCAK256_EMPTY, NonceChange, StorageChange,
+    U256, keccak256,
+};
+use std::{ops::Range, sync::Arc};
+
+/// Accounts and slots of a list, at most, whatever the block may have: twice what EIP-7928 allows a
+/// block of a gigagas. Each takes about 200 bytes while the block runs.
+const ITEMS_MAX: u64 = 1_000_000;
+/// Bytes of a code in a list: more than any that was deployed (EIP-170, EIP-7954).
+const CODE_BYTES_MAX: usize = 64 * 1024;
+
+/// What a list may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListLimits {
+    tx_count: usize,
+    items_max: u64,
+}
+
+impl ListLimits {
+    /// The budget of items holds where the protocol knows lists; on a list for an older block it is
+    /// our own bound. Source: EIP-7928, "Block Access List size constraint".
+    pub(crate) fn of(rules: &Rules, header: &Header, tx_count: usize) -> Self {
+        let budget = header.gas_limit / ITEM_COST as u64;
+        let items_max = if rules.has(Fork::Amsterdam) { budget.min(ITEMS_MAX) } else { ITEMS_MAX };
+        Self { tx_count, items_max }
+    }
+}
+
+/// Where the slots of an account are, and its codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Places {
+    slots: Range<usize>,
+    /// Place of the hash of its first code.
+    codes: usize,
+}
+
+/// A slot of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    /// Place of its account.
+    place: usize,
+    key: U256,
+    /// Place among the changed slots of its account; `None` if it is only read.
+    changed: Option<usize>,
+}
+
+/// A list in canonical order, with all its indices in the block. The place of an account is its
+/// position in the list; slots are numbered across accounts, in the order of account and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListIndex {
+    list: Arc<BlockAccessList>,
+    by_address: HashMap<Address, usize>,
+    places: Vec<Places>,
+    slots: Vec<Slot>,
+    code_hashes: Vec<B256>,
+    by_code_hash: HashMap<B256, Bytes>,
+    /// How many changes each step makes.
+    counts: Vec<usize>,
+}
+
+/// A change in a list: which step makes it.
+pub(super) trait Change {
+    fn index(&self) -> BlockAccessIndex;
+}
+
+macro_rules! changes {
+    ($($change:ty),*) => {
+        $(impl Change for $change {
+            fn index(&self) -> BlockAccessIndex {
+                self.block_access_index
+            }
+        })*
+    };
+}
+
+changes!(StorageChange, BalanceChange, NonceChange, CodeChange);
+
+/// How many of these changes are made before `step`.
+pub(super) fn count_before<C: Change>(changes: &[C], step: Step) -> usize {
+    changes.partition_point(|change| change.index().0 < step as u64)
+}
+
+/// The last of these changes that is made before `step`.
+pub(super) fn last_before<C: Change>(changes: &[C], step: Step) -> Option<&C> {
+    changes.get(count_before(changes, step).checked_sub(1)?)
+}
+
+/// The change that `step` makes.
+pub(super) fn made_at<C: Change>(changes: &[C], step: Step) -> Option<&C> {
+    let next = changes.get(count_before(changes, step))?;
+    (next.index().0 == step as u64).then_some(next)
+}
+
+impl ListIndex {
+    /// Checks the form of a list and makes its index; the time is linear in its size.
+    ///
+    /// # Errors
+    /// [`ListFault`], except for what only execution tells.
+    pub(crate) fn new(list: Arc<BlockAccessList>, limits: &ListLimits) -> Result<Self, ListFault> {
+        let ListLimits { tx_count, items_max } = *limits;
+        let items = total_bal_items(&list);
+        if items > items_max {
+            return Err(ListFault::Items { items, max: items_max });
+        }
+        validate_block_access_list(&list, tx_count)
+            .map_err(|error| ListFault::Structure(Box::new(error)))?;
+        let mut index = Self {
+            by_address: HashMap::with_capacity_and_hasher(
+                list.len(),
+                DefaultHashBuilder::default(),
+            ),
+            places: Vec::with_capacity(list.len()),
+            // No more than the items, which are bounded.
+            slots: Vec::with_capacity((items as usize).saturating_sub(list.len())),
+            code_hashes: Vec::new(),
+            by_code_hash: HashMap::default(),
+            counts: vec![0; tx_count + 2],
+            list: Arc::clone(&list),
+        };
+        for (place, account) in list.iter().enumerate() {
+            index.by_address.insert(account.address, place);
+            index.add(place, account)?;
+        }
+        Ok(index)
+    }
+
+    fn add(&mut self, place: usize, account: &AccountChanges) -> Result<(), ListFault> {
+        let first_slot = self.slots.len();
+        let mut reads = account.storage_reads.iter().peekable();
+        for (changed, slot) in account.storage_changes.iter().enumerate() {
+            while let Some(key) = reads.next_if(|key| **key < slot.slot) {
+                self.slots.push(Slot { place, key: *key, changed: None });
+            }
+            self.slots.push(Slot { place, key: slot.slot, changed: Some(changed) });
+            self.count(&slot.changes);
+        }
+        self.slots.extend(reads.map(|key| Slot { place, key: *key, changed: None }));
+        self.count(&account.balance_changes);
+        self.count(&account.nonce_changes);
+        self.count(&account.code_changes);
+        let codes = self.code_hashes.len();
+        for change in &account.code_changes {
+            let code = &change.new_code;
+            if code.len() > CODE_BYTES_MAX {
+                let (address, bytes) = (account.address, code.len());
+                return Err(ListFault::CodeSize { address, bytes, max: CODE_BYTES_MAX });
+            }
+            let hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(code) };
+            self.code_hashes.push(hash);
+            self.by_code_hash.insert(hash, code.clone());
+        }
+        self.places.push(Places { slots: first_slot..self.slots.len(), codes });
+        Ok(())
+    }
+
+    fn count<C: Change>(&mut self, changes: &[C]) {
+        for change in changes {
+            // The form was checked: every index is in the block.
+            if let Some(count) = self.counts.get_mut(change.index().0 as usize) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// The list.
+    pub(super) fn list(&self) -> &BlockAccessList {
+        &self.list
+    }
+
+    /// How many slots it has.
+    pub(super) const fn slot_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many transactions the block has.
+    pub(super) fn tx_count(&self) -> usize {
+        self.counts.len().saturating_sub(2)
+    }
+
+    /// How many changes a step makes.
+    pub(super) fn changes_at(&self, step: Step) -> usize {
+        self.counts.get(step).copied().unwrap_or_default()
+    }
+
+    /// The place of an account.
+    pub(super) fn place(&self, address: Address) -> Option<usize> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// What the list says of the account at a place.
+    pub(super) fn account(&self, place: usize) -> &AccountChanges {
+        &self.list[place]
+    }
+
+    /// The places of its slots.
+    pub(super) fn slots_of(&self, place: usize) -> Range<usize> {
+        self.places[place].slots.clone()
+    }
+
+    /// The place of a slot of the account at a place.
+    pub(super) fn slot_place(&self, place: usize, key: U256) -> Option<usize> {
+        let slots = self.slots_of(place);
+        let found = self.slots[slots.clone()].binary_search_by_key(&key, |slot| slot.key).ok()?;
+        Some(slots.start + found)
+    }
+
+    /// The slot at a place: its account's place, and its key.
+    pub(super) fn slot(&self, slot_place: usize) -> (usize, U256) {
+        let Slot { place, key, changed: _ } = self.slots[slot_place];
+        (place, key)
+    }
+
+    /// Values of the slot at a place; none if it is only read.
+    pub(super) fn slot_changes(&self, slot_place: usize) -> &[StorageChange] {
+        let Slot { place, key: _, changed } = self.slots[slot_place];
+        match changed {
+            Some(changed) => &self.list[place].storage_changes[changed].changes,
+            None => &[],
+        }
+    }
+
+    /// Hash of a code of the account at a place, by its position among its codes.
+    pub(super) fn code_hash(&self, place: usize, position: usize) -> B256 {
+        self.code_hashes[self.places[place].codes + position]
+    }
+
+    /// A code of the list by its hash.
+    pub(super) fn code(&self, hash: &B256) -> Option<&Bytes> {
+        self.by_code_hash.get(hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::SlotChanges;
+
+    fn changes(values: &[(u64, u64)]) -> Vec<StorageChange> {
+        let change = |(step, value): &(u64, u64)| {
+            StorageChange::new(BlockAccessIndex::new(*step), U256::from(*value))
+        };
+        values.iter().map(change).collect()
+    }
+
+    /// Two accounts with the same slots: some are changed, some are only read.
+    fn index() -> ListIndex {
+        let account = |byte| {
+            let mut account = AccountChanges::new(Address::repeat_byte(byte));
+            account.storage_reads = [1_u64, 4, 9].map(U256::from).to_vec();
+            account.storage_changes = vec![
+                SlotChanges::new(U256::from(3), changes(&[(0, 7), (2, 8)])),
+                SlotChanges::new(U256::from(5), changes(&[(3, 9)])),
+            ];
+            account
+        };
+        let limits = ListLimits { tx_count: 2, items_max: 12 };
+        ListIndex::new(Arc::new(vec![account(1), account(2)]), &limits).unwrap()
+    }
+
+    #[test]
+    fn a_slot_is_found_by_account_and_key_with_its_values() {
+        let index = index();
+        assert_eq!((index.slot_count(), index.tx_count()), (10, 2));
+        for (place, byte) in [1, 2].into_iter().enumerate() {
+            assert_eq!(index.place(Address::repeat_byte(byte)), Some(place));
+            for key in 0..=10_u64 {
+                let values = index.slot_place(place, U256::from(key)).map(|slot_place| {
+                    assert_eq!(index.slot(slot_place), (place, U256::from(key)));
+                    index.slot_changes(slot_place).to_vec()
+                });
+                let expected = match key {
+                    1 | 4 | 9 => Some(Vec::new()),
+                    3 => Some(changes(&[(0, 7), (2, 8)])),
+                    5 => Some(changes(&[(3, 9)])),
+                    _ => None,
+                };
+                assert_eq!(values, expected, "slot {key} of {byte}");
+            }
+        }
+        assert_eq!(index.place(Address::repeat_byte(3)), None);
+        assert_eq!([0, 1, 2, 3, 4].map(|step| index.changes_at(step)), [2, 0, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_value_holds_from_the_step_after_the_one_that_left_it() {
+        let changes = changes(&[(0, 7), (2, 8)]);
+        let before = |step| last_before(&changes, step).map(|change| change.new_value);
+        let [seven, eight] = [7_u64, 8].map(U256::from);
+        let expected = [None, Some(seven), Some(seven), Some(eight), Some(eight)];
+        assert_eq!([0, 1, 2, 3, 9].map(before), expected);
+        let at = |step| made_at(&changes, step).map(|change| change.new_value);
+        assert_eq!([0, 1, 2, 3].map(at), [Some(seven), None, Some(eight), None]);
+    }
+}
