@@ -525,7 +525,6 @@ fn a_comparison_of_what_is_not_there_is_refused() {
     }
 }
 
-
 /// Rules by which blocks are scheduled.
 const RULES: [&str; 3] = ["blockOrder", "lazyBalances", "heaviestFirst"];
 

@@ -339,7 +339,7 @@ impl Damage {
             Self::Twice => {
                 let index = rng.index(txs.len());
                 // A blob more may be one too many, which is found before execution.
-                let again = txs.get(index).filter(|tx| tx.blob_gas_used().is_none())?.clone();
+                let again = txs.get(index).cloned().filter(|tx| tx.blob_gas_used().is_none())?;
                 txs.push(again);
             }
             Self::Poor => {

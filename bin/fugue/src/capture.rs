@@ -364,7 +364,7 @@ impl Capture<'_> {
         };
         let read = BundleReader::new().read_record(&path);
         let read = read.map_err(|error| unfit(error.to_string()))?;
-        let findings = Checker::new(&self.executor, Modes::Both.list()).check(&path, &read);
+        let findings = Checker::new(&self.executor, Modes::Both.list(false)).check(&path, &read);
         let findings = findings.map_err(|UsageError(error)| unfit(error))?;
         if let Some(first) = findings.differences.first() {
             return Err(Fault::Differs(format!("replayed: {first}")));

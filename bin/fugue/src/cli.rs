@@ -56,16 +56,32 @@ pub(crate) enum Modes {
     Seq,
     /// Optimistically in parallel.
     Occ,
-    /// Both, and the results compared transaction by transaction.
+    /// In parallel by the access list of the block; as occ where there is none.
+    Bal,
+    /// Each thread a share of the block; as occ where the rules do not let it.
+    Lanes,
+    /// As the block allows, and as pays.
+    Auto,
+    /// seq and occ, with --bal seq and bal, and the results compared transaction by transaction.
     Both,
+    /// All of them, and the results compared; bal only with --bal.
+    All,
 }
 
 impl Modes {
-    pub(crate) const fn list(self) -> &'static [Mode] {
+    /// The modes in which each block runs, the sequential one first. `has_lists` says whether
+    /// access lists are given beside the blocks.
+    pub(crate) const fn list(self, has_lists: bool) -> &'static [Mode] {
         match self {
             Self::Seq => &[Mode::Seq],
             Self::Occ => &[Mode::Occ],
+            Self::Bal => &[Mode::Bal],
+            Self::Lanes => &[Mode::Lanes],
+            Self::Auto => &[Mode::Auto],
+            Self::Both if has_lists => &[Mode::Seq, Mode::Bal],
             Self::Both => &[Mode::Seq, Mode::Occ],
+            Self::All if has_lists => &[Mode::Seq, Mode::Occ, Mode::Bal, Mode::Lanes, Mode::Auto],
+            Self::All => &[Mode::Seq, Mode::Occ, Mode::Lanes, Mode::Auto],
         }
     }
 }

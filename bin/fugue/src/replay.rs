@@ -21,12 +21,17 @@ pub(crate) use before::Before;
 pub(crate) use check::{Checker, chain};
 pub(crate) use sources::expand;
 
-use crate::{UsageError, Verdict, cli::Threads, datadir::Datadir, print, progress::Progress};
+use crate::{
+    UsageError, Verdict,
+    cli::{Modes, Threads},
+    datadir::Datadir,
+    print,
+    progress::Progress,
+};
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
 use lists::Lists;
 use minimise::Minimiser;
-use modes::Modes;
 use report::{JsonLines, Table};
 use std::path::PathBuf;
 
@@ -104,7 +109,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     }
     let minimiser = options
         .minimise
-        .then(|| Minimiser::new(&executor, options.mode, options.minimise_tries, &options.repro));
+        .then(|| Minimiser::new(&executor, modes, options.minimise_tries, &options.repro));
     let minimiser = minimiser.transpose()?;
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
     let mut table = Table::new(modes, threads);

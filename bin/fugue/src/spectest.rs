@@ -146,7 +146,7 @@ fn run_batch(
             Err(UsageError(message)) => unreadable.push(message),
         }
     }
-    let modes = options.mode.list();
+    let modes = options.mode.list(false);
     let variants: Vec<_> = tests
         .iter()
         .flat_map(|(name, test)| test.variants(name, options.fork.as_deref()))
@@ -231,7 +231,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         progress.step(&source.display().to_string());
     }
     progress.finish();
-    for wrong in expected.check_drafts(&report.drafts, options.mode.list().len()) {
+    for wrong in expected.check_drafts(&report.drafts, options.mode.list(false).len()) {
         report.failed += 1;
         report.shown.push(wrong);
     }

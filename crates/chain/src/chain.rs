@@ -301,8 +301,8 @@ impl Chain {
     ) -> Result<Imported, ImportError> {
         let foreseen = match self.options.mode {
             Mode::Seq => 0,
-            Mode::Occ | Mode::Auto => self.footprints.order(&mut prepared),
-            Mode::Bal => {
+            Mode::Occ | Mode::Lanes => self.footprints.order(&mut prepared),
+            Mode::Bal | Mode::Auto => {
                 prepared.index_access_list(&self.spec.rules(&prepared.block().block().header));
                 self.footprints.order(&mut prepared)
             }

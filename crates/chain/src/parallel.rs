@@ -36,11 +36,19 @@ impl ParallelRuns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{BlockError, Fallback};
+    use fugue_executor::{BlockError, Fallback, Way};
 
     fn report(mode: Mode, runs: usize) -> Report {
         let (stats, tx_runs) = (Default::default(), Vec::new());
-        let mut report = Report { mode, threads: 2, stats, fallback: None, tx_runs };
+        let mut report = Report {
+            mode,
+            way: Way::Optimistic,
+            threads: 2,
+            stats,
+            fallback: None,
+            list: None,
+            tx_runs,
+        };
         report.stats.runs = runs;
         report.stats.rerun_txs = 2;
         report.stats.head_reruns = 1;
@@ -54,7 +62,8 @@ mod tests {
         assert_eq!(all, ParallelRuns::default());
         all.add(&report(Mode::Occ, 13), 10);
         let cause = BlockError::Internal("a defect".to_owned());
-        let ended = Report { fallback: Some(Fallback { cause }), ..report(Mode::Occ, 4) };
+        let ended =
+            Report { fallback: Some(Fallback { cause: cause.into() }), ..report(Mode::Occ, 4) };
         all.add(&ended, 3);
         let expected =
             ParallelRuns { txs: 13, runs: 17, rerun_txs: 4, head_reruns: 2, fallbacks: 1 };

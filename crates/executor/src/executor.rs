@@ -2,7 +2,8 @@
 
 use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,
-    PreparedBlock, TxAccess, TxRuns, accesses, bal,
+    PreparedBlock, TxAccess, TxRuns, accesses,
+    bal::{self, ListIndex},
     build::{self, Job},
     footprint,
     lanes::{self, LaneRun},
@@ -34,7 +35,10 @@ pub enum Mode {
     /// All at once, by the access list that the block came with; as [`Mode::Occ`] without one, and
     /// where a block is filled.
     Bal,
-    /// As the block allows, and as pays on these threads.
+    /// Each thread a share of the block, settled afterwards; as [`Mode::Occ`] where the rules of the
+    /// block do not let it, and where a block is filled.
+    Lanes,
+    /// As the block allows, and as pays on these threads: [`Report::way`] says how and why.
     Auto,
 }
 
@@ -44,6 +48,7 @@ impl fmt::Display for Mode {
             Self::Seq => "seq",
             Self::Occ => "occ",
             Self::Bal => "bal",
+            Self::Lanes => "lanes",
             Self::Auto => "auto",
         })
     }
@@ -57,6 +62,7 @@ impl FromStr for Mode {
             "seq" => Ok(Self::Seq),
             "occ" => Ok(Self::Occ),
             "bal" => Ok(Self::Bal),
+            "lanes" => Ok(Self::Lanes),
             "auto" => Ok(Self::Auto),
             _ => Err(format!("\"{name}\" is no mode of execution")),
         }
@@ -119,11 +125,51 @@ pub enum ListUse {
     Dropped,
 }
 
+/// The way on which a block was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// One transaction after the other, and why [`Mode::Auto`] took that way.
+    Sequential(Option<WhySequential>),
+    /// Optimistically, on multi-version memory.
+    Optimistic,
+    /// In lanes.
+    Lanes,
+    /// By the block's access list.
+    List,
+}
+
+/// Why [`Mode::Auto`] runs a block one transaction after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhySequential {
+    /// There is no other thread.
+    OneThread,
+    /// Waking other threads would take longer than they could gain.
+    LittleToDo,
+    /// The block is from before Byzantium: all that is done is taken down step by step.
+    ManySteps,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sequential(None) => "sequential",
+            Self::Sequential(Some(WhySequential::OneThread)) => "sequential: one thread",
+            Self::Sequential(Some(WhySequential::LittleToDo)) => "sequential: little to do",
+            Self::Sequential(Some(WhySequential::ManySteps)) => "sequential: before Byzantium",
+            Self::Optimistic => "optimistic",
+            Self::Lanes => "lanes",
+            Self::List => "access list",
+        })
+    }
+}
+
 /// How a block was executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The mode that was asked for.
     pub mode: Mode,
+    /// How it was begun.
+    pub way: Way,
     /// Threads that were offered.
     pub threads: usize,
     /// What the scheduler did; empty in [`Mode::Seq`].
@@ -250,7 +296,15 @@ impl Executor {
         let sequential = || sequential::run(block, rules, view, &self.codes, scope);
         let report = |stats, fallback| {
             let (threads, tx_runs) = (self.threads, Vec::new());
-            Report { mode, threads, stats, fallback, list: None, tx_runs }
+            Report {
+                mode,
+                way: Way::Sequential(None),
+                threads,
+                stats,
+                fallback,
+                list: None,
+                tx_runs,
+            }
         };
         // Whatever a parallel run came upon, only one that was sequential from the start may speak
         // about the block.
@@ -268,46 +322,74 @@ impl Executor {
                 Err(cause) => fallen_back(cause.into()),
             }
         };
-        match mode {
-            Mode::Seq => {
-                let outcome = sequential()?;
-                Ok(Execution { outcome, report: report(Stats::default(), None) })
+        let in_lanes = || match lanes::run(block, rules, view, scope, &self.resources()) {
+            Ok(LaneRun { outcome, stats }) => {
+                Ok(Execution { outcome, report: report(stats, None) })
             }
-            Mode::Auto if self.threads == 1 || !lanes::fits(rules) || !lanes::pays(block) => {
-                let outcome = sequential()?;
-                Ok(Execution { outcome, report: report(Stats::default(), None) })
-            }
-            Mode::Auto => match lanes::run(block, rules, view, scope, &self.resources()) {
-                Ok(LaneRun { outcome, stats }) => {
-                    Ok(Execution { outcome, report: report(stats, None) })
+            Err(cause) => fallen_back(cause.into()),
+        };
+        let by_list = |index: Result<&ListIndex, &ListFault>| -> Result<Execution, BlockError> {
+            let ran = match index {
+                Ok(index) => bal::run(block, index, rules, view, scope, &self.resources()),
+                Err(fault) => Err(fault.clone().into()),
+            };
+            let (execution, list) = match ran {
+                Ok((outcome, stats)) => {
+                    (Execution { outcome, report: report(stats, None) }, ListUse::Followed)
                 }
-                Err(cause) => fallen_back(cause.into()),
-            },
-            Mode::Occ => optimistic(),
-            Mode::Bal => {
-                // Transactions alone are less than what a list tells of.
-                let index = block.list_index(rules).filter(|_| scope != Scope::Transactions);
-                let (execution, list) = match index {
-                    None => (optimistic()?, ListUse::Absent),
-                    Some(index) => {
-                        let ran = match index {
-                            Ok(index) => {
-                                bal::run(block, index, rules, view, scope, &self.resources())
-                            }
-                            Err(fault) => Err(fault.clone().into()),
-                        };
-                        match ran {
-                            Ok((outcome, stats)) => {
-                                let report = report(stats, None);
-                                (Execution { outcome, report }, ListUse::Followed)
-                            }
-                            Err(cause) => (fallen_back(cause)?, ListUse::Dropped),
-                        }
-                    }
-                };
-                let report = Report { list: Some(list), ..execution.report };
-                Ok(Execution { report, ..execution })
+                Err(cause) => (fallen_back(cause)?, ListUse::Dropped),
+            };
+            let report = Report { list: Some(list), ..execution.report };
+            Ok(Execution { report, ..execution })
+        };
+        // Transactions alone are less than what a list tells of.
+        let index = block.list_index(rules).filter(|_| scope != Scope::Transactions);
+        let way = match mode {
+            Mode::Seq => Way::Sequential(None),
+            Mode::Occ => Way::Optimistic,
+            Mode::Bal if index.is_none() => Way::Optimistic,
+            Mode::Bal => Way::List,
+            Mode::Lanes if !lanes::fits(rules) => Way::Optimistic,
+            Mode::Lanes => Way::Lanes,
+            Mode::Auto => self.choose(block, rules, index.is_some()),
+        };
+        let execution = match (way, index) {
+            (Way::Sequential(_), _) => {
+                let outcome = sequential()?;
+                Execution { outcome, report: report(Stats::default(), None) }
             }
+            (Way::List, Some(index)) => by_list(index.as_ref())?,
+            (Way::Optimistic | Way::List, _) => optimistic()?,
+            (Way::Lanes, _) => in_lanes()?,
+        };
+        let list = match mode {
+            Mode::Bal => Some(execution.report.list.unwrap_or(ListUse::Absent)),
+            _ => execution.report.list,
+        };
+        let report = Report { way, list, ..execution.report };
+        Ok(Execution { report, ..execution })
+    }
+
+    /// How [`Mode::Auto`] runs a block.
+    fn choose(&self, block: &PreparedBlock, rules: &Rules, has_list: bool) -> Way {
+        if self.threads == 1 {
+            return Way::Sequential(Some(WhySequential::OneThread));
+        }
+        if !lanes::pays(block) {
+            return Way::Sequential(Some(WhySequential::LittleToDo));
+        }
+        if has_list {
+            return Way::List;
+        }
+        if lanes::fits(rules) {
+            return Way::Lanes;
+        }
+        // From Amsterdam on a block has a list, but for those that come without; and before
+        // Byzantium all that is done is taken down step by step.
+        if rules.receipts_have_status() {
+            Way::Optimistic
+        } else {
+            Way::Sequential(Some(WhySequential::ManySteps))
         }
     }
 
@@ -372,12 +454,20 @@ impl Executor {
         };
         let report = |stats, fallback| {
             let (threads, tx_runs) = (self.threads, Vec::new());
-            Report { mode, threads, stats, fallback, list: None, tx_runs }
+            Report {
+                mode,
+                way: Way::Sequential(None),
+                threads,
+                stats,
+                fallback,
+                list: None,
+                tx_runs,
+            }
         };
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, report(Stats::default(), None)),
-            Mode::Occ | Mode::Bal | Mode::Auto => match occ::fill(&job, &self.resources()) {
+            _ => match occ::fill(&job, &self.resources()) {
                 Ok((filled, stats)) => (filled, report(stats, None)),
                 Err(cause) => {
                     let fallback = Some(Fallback { cause: cause.into() });

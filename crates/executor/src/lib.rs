@@ -41,7 +41,9 @@ pub use bal::ListFault;
 pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
-pub use executor::{Execution, Executor, Fallback, FallbackCause, ListUse, Mode, Report, Scope};
+pub use executor::{
+    Execution, Executor, Fallback, FallbackCause, ListUse, Mode, Report, Scope, Way, WhySequential,
+};
 pub use explain::{
     Balances, Conflict, ConflictCause, ConflictGraph, ContractProfile, CriticalPath, Dependency,
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,

@@ -101,7 +101,7 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let workload = options.workload.make(threads, &folder)?;
     let alone = alone::run(&workload, threads)?;
     let mut runs = Vec::new();
-    for mode in options.mode.list() {
+    for mode in options.mode.list(false) {
         let chain_options = ChainOptions {
             batch_blocks_max: usize::from(options.batch_blocks),
             ..ChainOptions::new(*mode, threads)
@@ -161,6 +161,7 @@ impl Run {
             Mode::Seq => "blocks imported (seq)",
             Mode::Occ => "blocks imported (occ)",
             Mode::Auto => "blocks imported (auto)",
+            Mode::Lanes => "blocks imported (lanes)",
             Mode::Bal => "blocks imported (bal)",
         };
         let progress = Progress::new(noun, workload.amount().blocks);

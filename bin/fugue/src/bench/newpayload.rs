@@ -165,11 +165,11 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let runtime = client::runtime_of_threads(SERVER_THREADS)?;
     let bench = Bench { workload: &workload, alone: &alone, folder: &folder, runtime, threads };
     let (mut runs, mut builds) = (Vec::new(), Vec::new());
-    for mode in options.mode.list() {
+    for mode in options.mode.list(false) {
         runs.push(bench.replay(*mode)?);
     }
     let count = workload.amount().blocks.min(options.builds as usize);
-    for mode in options.mode.list().iter().filter(|_| count > 0) {
+    for mode in options.mode.list(false).iter().filter(|_| count > 0) {
         builds.push(bench.build(*mode, count)?);
     }
     let report =
@@ -223,6 +223,7 @@ impl Bench<'_> {
             Mode::Seq => "blocks sent (seq)",
             Mode::Occ => "blocks sent (occ)",
             Mode::Auto => "blocks sent (auto)",
+            Mode::Lanes => "blocks sent (lanes)",
             Mode::Bal => "blocks sent (bal)",
         };
         let progress = Progress::new(noun, self.workload.amount().blocks);
@@ -299,6 +300,7 @@ impl Bench<'_> {
             Mode::Seq => "blocks built (seq)",
             Mode::Occ => "blocks built (occ)",
             Mode::Auto => "blocks built (auto)",
+            Mode::Lanes => "blocks built (lanes)",
             Mode::Bal => "blocks built (bal)",
         };
         let progress = Progress::new(noun, count);

@@ -406,7 +406,7 @@ impl Checker<'_> {
 const fn between_header_and(mode: Mode) -> &'static str {
     match mode {
         Mode::Seq => "header and sequential",
-        Mode::Occ | Mode::Bal | Mode::Auto => "header and parallel",
+        Mode::Occ | Mode::Bal | Mode::Lanes | Mode::Auto => "header and parallel",
     }
 }
 

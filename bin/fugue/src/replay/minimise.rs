@@ -22,7 +22,7 @@ use super::{
     check::{Difference, Findings, chain},
     repro,
 };
-use crate::{UsageError, cli::Modes, progress::Progress};
+use crate::{UsageError, progress::Progress};
 use fugue_archive::{Bundle, Record};
 use fugue_chainspec::Rules;
 use fugue_executor::{
@@ -106,7 +106,7 @@ impl Minimal {
 pub(super) struct Minimiser<'e> {
     executor: &'e Executor,
     execute: &'e dyn Execute,
-    modes: Modes,
+    modes: &'static [Mode],
     tries: u16,
     repro: &'e Path,
 }
@@ -118,12 +118,11 @@ impl<'e> Minimiser<'e> {
     /// [`UsageError`] if the modes are not several, the sequential one among them.
     pub(super) fn new(
         executor: &'e Executor,
-        modes: Modes,
+        modes: &'static [Mode],
         tries: u16,
         repro: &'e Path,
     ) -> Result<Self, UsageError> {
-        let list = modes.list();
-        if !list.contains(&Mode::Seq) || list.len() < 2 {
+        if !modes.contains(&Mode::Seq) || modes.len() < 2 {
             let reason = "--minimise compares modes: it needs --mode both";
             return Err(UsageError(reason.to_owned()));
         }
@@ -200,7 +199,7 @@ impl<'e> Minimiser<'e> {
         let run = |mode: Mode| self.execute.execute(mode, block, rules, view, scope);
         let expected = run(Mode::Seq).ok()?.outcome;
         let others: Vec<Mode> =
-            self.modes.list().iter().copied().filter(|mode| *mode != Mode::Seq).collect();
+            self.modes.iter().copied().filter(|mode| *mode != Mode::Seq).collect();
         for _ in 0..self.tries {
             for mode in &others {
                 let found = match run(*mode) {
@@ -264,7 +263,7 @@ impl<'e> Minimiser<'e> {
         };
         let record = Record::Bundle(bundle);
         let threads = self.executor.threads();
-        let repro = repro::write(self.repro, &record, &smallest, self.modes, threads)?;
+        let repro = repro::write(self.repro, &record, &smallest, self.modes, threads, None)?;
         Ok(Minimal { size: trial.size(), trials, is_minimal, difference, repro })
     }
 }

@@ -324,13 +324,14 @@ fn smallest(minimal: &Minimal) -> Value {
 
 /// What the executor says of a parallel run.
 fn of_parallel(report: &Report) -> Value {
-    let Report { mode: _, threads, stats, fallback, list, tx_runs: _ } = report;
+    let Report { mode: _, way, threads, stats, fallback, list, tx_runs: _ } = report;
     let list = list.map(|list| match list {
         ListUse::Absent => "absent",
         ListUse::Followed => "followed",
         ListUse::Dropped => "dropped",
     });
     json!({
+        "way": way.to_string(),
         "threads": threads,
         "activeThreads": stats.active_threads,
         "runs": stats.runs,

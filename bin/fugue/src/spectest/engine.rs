@@ -90,6 +90,9 @@ fn station(options: &Options) -> Result<Station, UsageError> {
     let mode = match options.mode {
         Modes::Seq => Mode::Seq,
         Modes::Occ | Modes::Both => Mode::Occ,
+        Modes::Bal => Mode::Bal,
+        Modes::Lanes | Modes::All => Mode::Lanes,
+        Modes::Auto => Mode::Auto,
     };
     Station::new(mode, options.threads.count())
 }

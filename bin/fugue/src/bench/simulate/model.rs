@@ -223,7 +223,7 @@ impl<'m> Model<'m> {
     ) -> Check {
         let fitted = match mode {
             Mode::Seq => &self.seq,
-            Mode::Occ => &self.occ,
+            Mode::Occ | Mode::Bal | Mode::Lanes | Mode::Auto => &self.occ,
         };
         let (mut predicted, mut measured) = (Duration::ZERO, Duration::ZERO);
         let mut errors = Vec::with_capacity(self.blocks.len());

@@ -8,6 +8,8 @@ use fugue_types::{Address, B256, U256};
 use fugue_workload::{Call, Props, Script, build};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const BOTH: &[Mode] = &[Mode::Seq, Mode::Occ];
+
 /// Executes well, but for a block that has two certain transactions: in each third parallel run of
 /// it one of the updates of a slot is lost.
 struct LosesAnUpdate {
@@ -71,7 +73,7 @@ fn haystack(pair: [usize; 2]) -> (Bundle, [B256; 2], Address) {
 /// What an executor that is not wrong finds in a block.
 fn findings(executor: &Executor, bundle: &Bundle) -> Findings {
     let record = Record::Bundle(bundle.clone());
-    let checked = Checker::new(executor, Modes::Both).check(Path::new("whole.json"), &record);
+    let checked = Checker::new(executor, BOTH).check(Path::new("whole.json"), &record);
     checked.expect("a good bundle")
 }
 
@@ -86,7 +88,7 @@ fn minimised(pair: [usize; 2], folder: &Path) -> (Minimal, LosesAnUpdate, u64) {
     let minimiser = Minimiser {
         executor: &wrong.executor,
         execute: &wrong,
-        modes: Modes::Both,
+        modes: BOTH,
         tries: TRIES,
         repro: folder,
     };
@@ -115,7 +117,7 @@ fn a_lost_update_is_reduced_to_the_two_transactions_and_what_they_touch() {
     // Replayed by an executor that is not wrong, it is a block like any other.
     let path = minimal.repro.join(format!("{number}.json.zst"));
     let record = BundleReader::new().read_record(&path).expect("a good bundle");
-    let mut checker = Checker::new(&wrong.executor, Modes::Both);
+    let mut checker = Checker::new(&wrong.executor, BOTH);
     let findings = checker.check(&path, &record).expect("a good bundle");
     assert!(findings.differences.is_empty(), "{findings:?}");
     assert_eq!((findings.tx_count, findings.runs.len()), (2, 2));
@@ -141,7 +143,7 @@ fn where_the_modes_agree_there_is_nothing_to_make_smaller() {
     let executor = Executor::new(2).expect("threads");
     let findings = findings(&executor, &bundle);
     let folder = tempfile::tempdir().expect("a folder");
-    let minimiser = Minimiser::new(&executor, Modes::Both, 2, folder.path()).expect("two modes");
+    let minimiser = Minimiser::new(&executor, BOTH, 2, folder.path()).expect("two modes");
     let progress = Progress::new("blocks", 1);
     let UsageError(reason) =
         minimiser.minimise(&Record::Bundle(bundle), &findings, &progress).expect_err("equal");
@@ -153,7 +155,7 @@ fn where_the_modes_agree_there_is_nothing_to_make_smaller() {
 #[test]
 fn one_mode_cannot_be_compared() {
     let executor = Executor::new(1).expect("threads");
-    for mode in [Modes::Seq, Modes::Occ] {
+    for mode in [&[Mode::Seq][..], &[Mode::Occ]] {
         let refused = Minimiser::new(&executor, mode, TRIES, Path::new("."));
         assert!(refused.is_err_and(|error| error.0.contains("--mode both")), "{mode:?}");
     }
