@@ -29,6 +29,7 @@ mod rpc_compat;
 mod tracers;
 mod witness_replay;
 
+mod addresses;
 mod bal_mode;
 mod build_mode;
 mod engine_bad_days;

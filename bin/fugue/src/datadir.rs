@@ -17,6 +17,24 @@ pub(crate) struct Datadir {
     pub(crate) datadir: PathBuf,
 }
 
+/// Whether a chain is to have an index of addresses. It has one from its beginning, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AddressIndex {
+    /// If it has one.
+    Kept,
+    /// If it has one, or begins.
+    Begun,
+    /// It must.
+    Needed,
+}
+
+impl AddressIndex {
+    /// As `--index-addresses` says.
+    pub(crate) const fn of_flag(is_set: bool) -> Self {
+        if is_set { Self::Needed } else { Self::Kept }
+    }
+}
+
 impl Datadir {
     /// Where the store lies.
     pub(crate) fn store_path(&self) -> PathBuf {
@@ -40,17 +58,34 @@ impl Datadir {
         &self,
         genesis: &Genesis,
         readers: usize,
+        index: AddressIndex,
     ) -> Result<(Store, Head, bool), UsageError> {
         let options = StoreOptions::new(Access::Write, readers);
         let store = Store::open(&self.store_path(), options).map_err(usage)?;
         let is_new = store.meta().map_err(usage)?.is_none();
-        let head = Chain::init(&store, genesis).map_err(usage)?;
+        let head = match index {
+            AddressIndex::Kept => Chain::init(&store, genesis),
+            AddressIndex::Begun | AddressIndex::Needed => Chain::init_indexed(&store, genesis),
+        };
+        let head = head.map_err(usage)?;
         let meta = store.meta().map_err(usage)?;
         if meta.is_some_and(|meta| !genesis.has_config(&meta.config)) {
             let message = "has this chain with another configuration than --chain gives";
             return Err(UsageError::at(&self.datadir, message));
         }
+        self.check_index(&store, index)?;
         Ok((store, head, is_new))
+    }
+
+    /// Refuses a chain that has begun without an index that is needed.
+    pub(crate) fn check_index(&self, store: &Store, index: AddressIndex) -> Result<(), UsageError> {
+        let meta = store.meta().map_err(usage)?;
+        if index == AddressIndex::Needed && meta.is_some_and(|meta| !meta.indexes_addresses) {
+            let message = "has begun without an index of addresses: --index-addresses is for a \
+                           folder without a chain";
+            return Err(UsageError::at(&self.datadir, message));
+        }
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ fn stats(options: &Options) -> Result<Verdict, UsageError> {
                 "type": "stats", "genesis": meta.genesis,
                 "head": { "number": meta.head.number, "hash": meta.head.hash },
                 "oldestBody": meta.oldest_body, "oldestReceipts": meta.oldest_receipts,
-                "oldestState": meta.oldest_state,
+                "oldestState": meta.oldest_state, "indexesAddresses": meta.indexes_addresses,
                 "fileBytes": stats.file_bytes, "usedBytes": stats.used_bytes, "tables": tables,
             })
         ))?;
@@ -131,6 +131,8 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
         bodies,
         receipts,
         log_terms,
+        addresses,
+        address_terms,
         accounts,
         slots,
         branches,
@@ -143,8 +145,9 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
             "{}\n",
             json!({
                 "type": "verify", "headers": headers, "bodies": bodies, "receipts": receipts,
-                "logTerms": log_terms, "accounts": accounts, "slots": slots, "branches": branches,
-                "codes": codes, "problems": problems,
+                "logTerms": log_terms, "addresses": addresses, "addressTerms": address_terms,
+                "accounts": accounts, "slots": slots, "branches": branches, "codes": codes,
+                "problems": problems,
             })
         ))?;
     } else {
@@ -153,8 +156,8 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
         }
         print(format_args!(
             "{headers} headers, {bodies} bodies, {receipts} blocks of receipts, {log_terms} terms \
-             of logs, {accounts} accounts, {slots} slots, {branches} trie branches, {codes} \
-             codes: {}\n",
+             of logs, {addresses} indexed addresses, {address_terms} times in blocks, {accounts} \
+             accounts, {slots} slots, {branches} trie branches, {codes} codes: {}\n",
             match problems.len() {
                 0 => "all fits".to_owned(),
                 count => format!("{count} problems"),

@@ -12,7 +12,7 @@ mod progress;
 use crate::{
     UsageError, Verdict,
     cli::Threads,
-    datadir::{Datadir, genesis, spec_of, usage},
+    datadir::{AddressIndex, Datadir, genesis, spec_of, usage},
 };
 use fugue_archive::{BlockFile, FileKind};
 use fugue_chain::{Chain, ChainOptions, ImportError, Imported, Place, Preparer, Retention};
@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// What of the past to keep: archive, full[:BLOCKS] or minimal[:BLOCKS]
     #[arg(long, default_value_t = Retention::Archive)]
     retention: Retention,
+    /// Begin the chain with an index of addresses, as in init
+    #[arg(long)]
+    index_addresses: bool,
     /// Blocks that become durable together, at most
     #[arg(long, value_name = "BLOCKS", default_value_t = 1024,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -151,9 +154,14 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
 }
 
 fn open(options: &Options, threads: usize) -> Result<Store, UsageError> {
+    let index = AddressIndex::of_flag(options.index_addresses);
     match &options.chain {
-        Some(chain) => Ok(options.datadir.open_or_init(&genesis(chain)?, threads)?.0),
-        None => options.datadir.open(Access::Write, threads),
+        Some(chain) => Ok(options.datadir.open_or_init(&genesis(chain)?, threads, index)?.0),
+        None => {
+            let store = options.datadir.open(Access::Write, threads)?;
+            options.datadir.check_index(&store, index)?;
+            Ok(store)
+        }
     }
 }
 

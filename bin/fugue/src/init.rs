@@ -2,7 +2,7 @@
 
 use crate::{
     UsageError, Verdict,
-    datadir::{Datadir, genesis},
+    datadir::{AddressIndex, Datadir, genesis},
     print,
 };
 use serde_json::json;
@@ -15,6 +15,10 @@ pub(crate) struct Options {
     chain: String,
     #[command(flatten)]
     datadir: Datadir,
+    /// Keep an index of addresses with the chain, for methods that list accounts or search for the
+    /// transactions of an address
+    #[arg(long)]
+    index_addresses: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,7 +27,8 @@ pub(crate) struct Options {
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let genesis = genesis(&options.chain)?;
-    let (_, head, is_new) = options.datadir.open_or_init(&genesis, 1)?;
+    let index = AddressIndex::of_flag(options.index_addresses);
+    let (_, head, is_new) = options.datadir.open_or_init(&genesis, 1, index)?;
     let (name, accounts) = (genesis.chain.name(), genesis.state.accounts.len());
     if options.json {
         print(format_args!(

@@ -30,7 +30,7 @@ pub(crate) use priority::give_way;
 
 use crate::{
     UsageError, Verdict,
-    datadir::{Datadir, genesis, spec_of, usage},
+    datadir::{AddressIndex, Datadir, genesis, spec_of, usage},
 };
 use dev::{Dev, Miner, Woken};
 use fugue_chain::{Chain, ChainOptions, Engine, EngineOptions, EngineThread, Head, pool_head};
@@ -148,12 +148,21 @@ impl Opened {
             Some(chain) => Some(genesis(chain)?),
             None => None,
         };
+        let index = if options.dev.is_on && !options.index_addresses {
+            AddressIndex::Begun
+        } else {
+            AddressIndex::of_flag(options.index_addresses)
+        };
         let (store, is_new) = match &first {
             Some(first) => {
-                let (store, _, is_new) = folder.open_or_init(first, readers)?;
+                let (store, _, is_new) = folder.open_or_init(first, readers, index)?;
                 (store, is_new)
             }
-            None => (folder.open(Access::Write, readers)?, false),
+            None => {
+                let store = folder.open(Access::Write, readers)?;
+                folder.check_index(&store, index)?;
+                (store, false)
+            }
         };
         let spec = spec_of(&store)?;
         let name = spec.name().to_owned();

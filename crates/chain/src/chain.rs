@@ -18,7 +18,7 @@ use alloy_rlp::EMPTY_LIST_CODE;
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{Execution, Executor, Location, Mode, PreparedBlock, Scope};
 use fugue_state::StateView;
-use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, Store};
+use fugue_storage::{BlockRecord, CheckedNodes, CommitBatch, Snapshot, StorageError, Store};
 use fugue_trie::{HashedDiff, StateTrie, Steps, TrieSource, step_through};
 use fugue_txpool::Pool;
 use fugue_types::{B256, Block, Bytes, Eip658Value, Header, SealedBlock, SenderCount, U256};
@@ -117,6 +117,23 @@ impl Chain {
     /// # Errors
     /// [`ImportError::Storage`]; with `OtherChain` if the store has another chain.
     pub fn init(store: &Store, genesis: &Genesis) -> Result<Head, ImportError> {
+        Self::begin(store, genesis, Store::init)
+    }
+
+    /// As [`Chain::init`], for a chain that keeps an index of addresses. A chain that has begun
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// As [`Chain::init`].
+    pub fn init_indexed(store: &Store, genesis: &Genesis) -> Result<Head, ImportError> {
+        Self::begin(store, genesis, Store::init_indexed)
+    }
+
+    fn begin(
+        store: &Store,
+        genesis: &Genesis,
+        init: fn(&Store, Vec<u8>, &CommitBatch) -> Result<(), StorageError>,
+    ) -> Result<Head, ImportError> {
         let diff = genesis.state.diff_from_nothing();
         let mut tries = StateTrie::new(fugue_trie::EMPTY_ROOT_HASH);
         let storage_roots = tries.apply(&fugue_trie::NoSource, &HashedDiff::from(&diff), None)?;
@@ -143,7 +160,7 @@ impl Chain {
         let record =
             BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots };
         let batch = CommitBatch { blocks: vec![Arc::new(record)], trie: tries.take_updates() };
-        store.init(genesis.config_json(), &batch)?;
+        init(store, genesis.config_json(), &batch)?;
         Ok(Head { number: 0, hash })
     }
 

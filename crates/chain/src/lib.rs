@@ -54,5 +54,6 @@ pub use simulate::{
 };
 pub use times::Times;
 pub use view::{
-    AccountProof, ChainView, ExecutionWitness, ListedSlot, Reach, SlotProof, SlotRange, ViewedBlock,
+    AccountProof, AccountRange, ChainView, ExecutionWitness, ListedAccount, ListedSlot, Reach,
+    SlotProof, SlotRange, ViewedBlock,
 };

@@ -1,5 +1,6 @@
 //! The chain as it was at one fork choice, for readers: immutable, and no lock shared with import.
 
+mod addresses;
 mod lookup;
 mod range;
 mod tries;
@@ -16,6 +17,7 @@ use fugue_types::{
 use std::{convert::Infallible, ops::RangeInclusive, sync::Arc};
 use tries::KeptTries;
 
+pub use addresses::{AccountRange, ListedAccount};
 pub use range::{ListedSlot, SlotRange};
 pub use tries::{AccountProof, Reach, SlotProof};
 pub use witness::ExecutionWitness;

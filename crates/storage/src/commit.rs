@@ -5,10 +5,11 @@
 
 use crate::{
     Head, Meta, StorageError, Table,
+    address_index::Named,
     backend::{Read, WriteTx},
     blocks::{HeaderRow, Packer, decoded, encode_receipts},
     changes::Changes,
-    log_index::LogPostings,
+    log_index::{Postings, terms_of},
     nodes::{storage_path_key, trie_key},
     row::{Row, StorageRef, trimmed},
 };
@@ -74,7 +75,9 @@ pub(crate) fn put_batch(
 struct LateRows<'b> {
     header_numbers: Rows<'b>,
     transactions: Rows<'b>,
-    logs: LogPostings,
+    logs: Postings,
+    addresses: Rows<'b>,
+    address_blocks: Postings,
     accounts: Rows<'b>,
     storage: Rows<'b>,
     codes: Rows<'b>,
@@ -90,6 +93,8 @@ impl LateRows<'_> {
             header_numbers,
             transactions,
             logs,
+            addresses,
+            address_blocks,
             accounts,
             storage,
             codes,
@@ -104,6 +109,7 @@ impl LateRows<'_> {
             (Table::Accounts, accounts),
             (Table::Storage, storage),
             (Table::Codes, codes),
+            (Table::Addresses, addresses),
             (Table::AccountHistory, account_history),
             (Table::StorageHistory, storage_history),
             (Table::AccountTrie, account_trie),
@@ -117,7 +123,8 @@ impl LateRows<'_> {
                 }
             }
         }
-        logs.write(tx)
+        logs.write(tx, Table::LogIndex)?;
+        address_blocks.write(tx, Table::AddressIndex)
     }
 }
 
@@ -153,7 +160,7 @@ fn put_block(
     }
     let senders: Vec<u8> = block.senders().iter().flat_map(|sender| sender.0.0).collect();
     tx.put(Table::Senders, &key, &senders)?;
-    late.logs.add_block(header.number, receipts);
+    late.logs.add_block(header.number, terms_of(receipts));
     late.header_numbers.push((hash.to_vec(), Some(key.to_vec().into())));
     for (index, transaction) in (0u32..).zip(&body.transactions) {
         let place = [&key[..], &index.to_be_bytes()].concat();
@@ -183,6 +190,10 @@ fn put_diff<'b>(
     let mut changes = Changes::default();
     for change in &record.diff.accounts {
         let key = keccak256(change.address);
+        if meta.indexes_addresses && change.before.is_none() {
+            // Whatever exists at any time has begun to once.
+            late.addresses.push((key.to_vec(), Some(Cow::Borrowed(change.address.as_slice()))));
+        }
         let before = state.row(tx, key)?;
         if before.map(|row| row.account) != change.before {
             return Err(StorageError::Misfit(format!(
@@ -222,6 +233,9 @@ fn put_diff<'b>(
         late.account_history.clear();
         late.storage_history.clear();
         return Ok(());
+    }
+    if meta.indexes_addresses {
+        late.address_blocks.add_block(number, Named::of_record(record).terms(&changes.accounts));
     }
     tx.put(Table::Changes, &number.to_be_bytes(), &changes.encode())
 }

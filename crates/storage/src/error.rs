@@ -80,6 +80,12 @@ pub enum StorageError {
     /// What is to be committed does not follow what is there. A defect of the caller.
     #[error("the commit does not fit: {0}")]
     Misfit(String),
+    /// The database was begun without an index of addresses.
+    #[error(
+        "there is no index of addresses: a chain has it if its database was begun with \
+         --index-addresses (fugue init, fugue import, fugue node)"
+    )]
+    NotIndexed,
     /// It was kept once.
     #[error("{what} of block {number} is pruned, oldest is {oldest}")]
     Pruned {
@@ -119,6 +125,7 @@ impl StorageError {
             self,
             Self::Misfit(_)
                 | Self::Empty { .. }
+                | Self::NotIndexed
                 | Self::OtherChain { .. }
                 | Self::Pruned { .. }
                 | Self::AboveHead { .. }

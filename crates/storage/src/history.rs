@@ -135,6 +135,40 @@ impl PastState<'_> {
         Ok(slots)
     }
 
+    /// The accounts that exist, each with the keccak256 of its address and the root of its storage,
+    /// in the order of those hashes: from `start` on, at most `count`.
+    ///
+    /// Costs a look at every account that was there at any time and that is passed on the way;
+    /// `check` is called before each, and ends the work with its error.
+    ///
+    /// # Errors
+    /// What the database says, or `check`.
+    pub fn accounts_from(
+        &self,
+        start: B256,
+        count: usize,
+        check: &dyn Fn() -> Result<(), StorageError>,
+    ) -> Result<Vec<(B256, TrieAccount)>, StorageError> {
+        let mut accounts = Vec::new();
+        let mut from = Some(start);
+        while let Some(at) = from.filter(|_| accounts.len() < count) {
+            check()?;
+            // What is there, and what was changed or is gone since.
+            let latest = self.hash_at_or_after(Table::Accounts, &[], at)?;
+            let past = if self.is_latest {
+                None
+            } else {
+                self.hash_at_or_after(Table::AccountHistory, &[], at)?
+            };
+            let Some(hash) = [latest, past].into_iter().flatten().min() else { break };
+            if let Some(row) = self.row(hash)? {
+                accounts.push((hash, row.trie_account()));
+            }
+            from = U256::from_be_bytes(hash.0).checked_add(U256::from(1)).map(B256::from);
+        }
+        Ok(accounts)
+    }
+
     /// Hash of the first slot with a row in a table, from this hash on.
     fn slot_at_or_after(
         &self,
@@ -142,13 +176,22 @@ impl PastState<'_> {
         id: u64,
         from: B256,
     ) -> Result<Option<B256>, StorageError> {
-        let id = id.to_be_bytes();
-        let key = [&id[..], from.as_slice()].concat();
+        self.hash_at_or_after(table, &id.to_be_bytes(), from)
+    }
+
+    /// The first hash that follows a prefix in the keys of a table, from this one on.
+    fn hash_at_or_after(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: B256,
+    ) -> Result<Option<B256>, StorageError> {
+        let key = [prefix, from.as_slice()].concat();
         self.snapshot.with(|tx| {
             let Some((found, _)) = tx.seek(table, &key)? else { return Ok(None) };
-            let Some(rest) = found.strip_prefix(&id[..]) else { return Ok(None) };
+            let Some(rest) = found.strip_prefix(prefix) else { return Ok(None) };
             let hash = rest.get(..B256::len_bytes()).map(B256::from_slice);
-            hash.map(Some).ok_or_else(|| damaged(table, &found, "the key has no slot"))
+            hash.map(Some).ok_or_else(|| damaged(table, &found, "the key has no hash"))
         })
     }
 

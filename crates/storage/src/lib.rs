@@ -14,6 +14,7 @@
 //!
 //! `backend` alone knows the database; `tables` draws what is in it.
 
+mod address_index;
 mod backend;
 mod blocks;
 mod changes;
@@ -40,7 +41,7 @@ pub use history::PastState;
 pub use journal::Journal;
 pub use lock::LOCK_FILE;
 pub use log_index::{LOG_SECTION_BLOCKS, LogTerms};
-pub use meta::{Head, Meta, SCHEMA_VERSION};
+pub use meta::{Head, INDEXED_SCHEMA_VERSION, Meta, SCHEMA_VERSION};
 pub use nodes::{CheckedNodes, NodesWhile};
 pub use prune::{Pruned, Retention};
 pub use snapshot::Snapshot;

@@ -19,6 +19,8 @@
 //!
 //! Terms whose hashes begin alike share an entry. So the index names each block that has a log with
 //! a term, and rarely one that has not.
+//!
+//! The [index of addresses](crate::address_index) has rows of the same form in a table of its own.
 
 use crate::{
     Snapshot, StorageError, Table,
@@ -74,7 +76,7 @@ fn key(section: u64, bucket: u16) -> Vec<u8> {
 
 /// Where a term stands in a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct TermHash {
+pub(crate) struct TermHash {
     bucket: u16,
     tag: u16,
 }
@@ -84,7 +86,12 @@ impl TermHash {
         let mut bytes = Vec::with_capacity(1 + term.len());
         bytes.push(kind);
         bytes.extend_from_slice(term);
-        let [a, b, c, d, ..] = keccak256(bytes).0;
+        Self::of(keccak256(bytes))
+    }
+
+    /// Of a term with this hash.
+    pub(crate) fn of(hash: B256) -> Self {
+        let [a, b, c, d, ..] = hash.0;
         let bucket = u16::from_be_bytes([a, b]) >> BUCKET_SHIFT;
         Self { bucket, tag: u16::from_be_bytes([c, d]) }
     }
@@ -123,7 +130,7 @@ impl LogTerms {
 }
 
 /// The terms of a block's logs, each once, ascending.
-fn terms_of(receipts: &[ReceiptEnvelope]) -> Vec<TermHash> {
+pub(crate) fn terms_of(receipts: &[ReceiptEnvelope]) -> Vec<TermHash> {
     let mut terms: HashSet<(u8, &[u8])> = HashSet::default();
     for log in receipts.iter().flat_map(ReceiptEnvelope::logs) {
         terms.insert((ADDRESS, log.address.as_slice()));
@@ -147,21 +154,21 @@ struct Posting {
 }
 
 /// A row: tags and offsets, ascending, each pair once.
-pub(crate) type LogRow = Vec<(u16, u16)>;
+pub(crate) type PostingRow = Vec<(u16, u16)>;
 
-/// What blocks add to the index.
+/// What blocks add to an index.
 #[derive(Debug, Default)]
-pub(crate) struct LogPostings(Vec<Posting>);
+pub(crate) struct Postings(Vec<Posting>);
 
-impl LogPostings {
-    pub(crate) fn add_block(&mut self, number: u64, receipts: &[ReceiptEnvelope]) {
+impl Postings {
+    /// The terms of a block, each once.
+    pub(crate) fn add_block(&mut self, number: u64, terms: Vec<TermHash>) {
         let (section, offset) = (section_of(number), offset_of(number));
-        let postings = terms_of(receipts).into_iter().map(|hash| Posting { section, hash, offset });
-        self.0.extend(postings);
+        self.0.extend(terms.into_iter().map(|hash| Posting { section, hash, offset }));
     }
 
     /// The rows that hold nothing else, by their keys.
-    pub(crate) fn into_rows(self) -> BTreeMap<Vec<u8>, LogRow> {
+    pub(crate) fn into_rows(self) -> BTreeMap<Vec<u8>, PostingRow> {
         let Self(mut postings) = self;
         postings.sort_unstable();
         let place = |posting: &Posting| (posting.section, posting.hash.bucket);
@@ -175,14 +182,14 @@ impl LogPostings {
     }
 
     /// Adds all of it to what is there, in the order of keys.
-    pub(crate) fn write(self, tx: &mut WriteTx<'_>) -> Result<(), StorageError> {
+    pub(crate) fn write(self, tx: &mut WriteTx<'_>, table: Table) -> Result<(), StorageError> {
         for (key, added) in self.into_rows() {
-            let mut row = decoded(tx, Table::LogIndex, &key, decode)?.unwrap_or_default();
+            let mut row = decoded(tx, table, &key, decode)?.unwrap_or_default();
             row.extend(added);
             // Two ascending runs, which a stable sort merges.
             row.sort();
             row.dedup();
-            tx.put(Table::LogIndex, &key, &encode(&row))?;
+            tx.put(table, &key, &encode(&row))?;
         }
         Ok(())
     }
@@ -234,8 +241,8 @@ fn take_entry<'r>(row: &mut &'r [u8]) -> Option<(u16, Offsets<'r>)> {
 }
 
 /// `None` if the bytes are not a row's.
-pub(crate) fn decode(mut bytes: &[u8]) -> Option<LogRow> {
-    let mut row = LogRow::with_capacity(bytes.len() / 4);
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<PostingRow> {
+    let mut row = PostingRow::with_capacity(bytes.len() / 4);
     while !bytes.is_empty() {
         let last = row.last().map(|(tag, _)| *tag);
         let (tag, offsets) = take_entry(&mut bytes)?;
@@ -328,28 +335,43 @@ impl Snapshot {
         range: RangeInclusive<u64>,
         terms: &LogTerms,
     ) -> Result<Vec<u64>, StorageError> {
-        let mut numbers = Vec::new();
         if range.is_empty() {
-            return Ok(numbers);
+            return Ok(Vec::new());
         }
         for number in [range.start(), range.end()] {
             self.retained("receipts", *number, self.meta().oldest_receipts)?;
         }
+        self.posted_blocks(Table::LogIndex, range, &terms.0)
+    }
+
+    /// The blocks of `range`, ascending, that an index has for one of the terms of each list.
+    pub(crate) fn posted_blocks(
+        &self,
+        table: Table,
+        range: RangeInclusive<u64>,
+        terms: &[Vec<TermHash>],
+    ) -> Result<Vec<u64>, StorageError> {
+        let mut numbers = Vec::new();
         for section in (section_of(*range.start())..=*range.end()).step_by(SECTION_STEP) {
-            let blocks = self.section_blocks(section, terms)?;
+            let blocks = self.section_blocks(table, section, terms)?;
             let found = blocks.offsets().map(|offset| section.saturating_add(offset.into()));
             numbers.extend(found.filter(|number| range.contains(number)));
         }
         Ok(numbers)
     }
 
-    fn section_blocks(&self, section: u64, terms: &LogTerms) -> Result<Blocks, StorageError> {
+    fn section_blocks(
+        &self,
+        table: Table,
+        section: u64,
+        terms: &[Vec<TermHash>],
+    ) -> Result<Blocks, StorageError> {
         let mut blocks = Blocks::ALL;
-        for values in &terms.0 {
+        for values in terms {
             let mut with_any = Blocks::NONE;
             for same in values.chunk_by(|one, other| one.bucket == other.bucket) {
                 let Some(TermHash { bucket, .. }) = same.first() else { continue };
-                self.decoded(Table::LogIndex, &key(section, *bucket), |row| {
+                self.decoded(table, &key(section, *bucket), |row| {
                     same.iter().try_for_each(|term| add_blocks(row, term.tag, &mut with_any))
                 })?;
             }
@@ -362,18 +384,22 @@ impl Snapshot {
     }
 }
 
-/// Takes the blocks after `to` out again, up to the head.
-pub(crate) fn forget_after(tx: &mut WriteTx<'_>, to: u64, head: u64) -> Result<(), StorageError> {
+/// Takes the blocks after `to` out of an index again, up to the head.
+pub(crate) fn forget_after(
+    tx: &mut WriteTx<'_>,
+    table: Table,
+    to: u64,
+    head: u64,
+) -> Result<(), StorageError> {
     let (first, last_kept) = (section_of(to), offset_of(to));
     let prefix = first.to_be_bytes();
     let mut rows = Vec::new();
-    tx.scan(Table::LogIndex, &prefix, &mut |key, bytes| {
+    tx.scan(table, &prefix, &mut |key, bytes| {
         if !key.starts_with(&prefix) {
             return Ok(Scan::Stop);
         }
         let row = decode(bytes);
-        let mut row =
-            row.ok_or_else(|| damaged(Table::LogIndex, key, "the row does not decode"))?;
+        let mut row = row.ok_or_else(|| damaged(table, key, "the row does not decode"))?;
         let before = row.len();
         row.retain(|(_, offset)| *offset <= last_kept);
         if row.len() < before {
@@ -383,23 +409,33 @@ pub(crate) fn forget_after(tx: &mut WriteTx<'_>, to: u64, head: u64) -> Result<(
     })?;
     for (key, row) in rows {
         if row.is_empty() {
-            tx.delete(Table::LogIndex, &key)?;
+            tx.delete(table, &key)?;
         } else {
-            tx.put(Table::LogIndex, &key, &encode(&row))?;
+            tx.put(table, &key, &encode(&row))?;
         }
     }
-    delete_sections(tx, end_of(first), end_of(section_of(head)))
+    delete_sections(tx, table, end_of(first), end_of(section_of(head)))
 }
 
-/// Deletes the sections that end with `oldest` or before it, from that of `from` on.
-pub(crate) fn prune(tx: &mut WriteTx<'_>, from: u64, oldest: u64) -> Result<(), StorageError> {
-    delete_sections(tx, section_of(from), oldest)
+/// Deletes the sections of an index that end with `oldest` or before it, from that of `from` on.
+pub(crate) fn prune(
+    tx: &mut WriteTx<'_>,
+    table: Table,
+    from: u64,
+    oldest: u64,
+) -> Result<(), StorageError> {
+    delete_sections(tx, table, section_of(from), oldest)
 }
 
 /// Deletes the sections from `section` on that end with `end` or before it.
-fn delete_sections(tx: &mut WriteTx<'_>, mut section: u64, end: u64) -> Result<(), StorageError> {
+fn delete_sections(
+    tx: &mut WriteTx<'_>,
+    table: Table,
+    mut section: u64,
+    end: u64,
+) -> Result<(), StorageError> {
     while end_of(section) <= end && section < end {
-        tx.delete_prefix(Table::LogIndex, &section.to_be_bytes())?;
+        tx.delete_prefix(table, &section.to_be_bytes())?;
         section = end_of(section);
     }
     Ok(())
@@ -424,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_row_has_the_bytes_that_are_drawn() {
-        let mut row: LogRow = vec![(5, 0x3ff), (0x102, 1), (0x102, 2), (0x102, 0x100)];
+        let mut row: PostingRow = vec![(5, 0x3ff), (0x102, 1), (0x102, 2), (0x102, 0x100)];
         let listed: [u8; 12] = [0, 5, 3, 0xff, 1, 2, 8, 1, 0, 2, 1, 0];
         assert_eq!(encode(&row), listed);
         assert_eq!(decode(&listed), Some(row.clone()));
@@ -477,7 +513,7 @@ mod tests {
             many in btree_set(0u16..1_024, 0..200),
         ) {
             let pairs = few.into_iter().chain(many.into_iter().map(|offset| (3, offset)));
-            let row: LogRow = pairs.collect::<BTreeSet<_>>().into_iter().collect();
+            let row: PostingRow = pairs.collect::<BTreeSet<_>>().into_iter().collect();
             let bytes = encode(&row);
             prop_assert_eq!(decode(&bytes), Some(row.clone()));
             for wanted in 0..9 {

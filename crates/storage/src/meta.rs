@@ -1,10 +1,12 @@
 //! What holds for the whole chain: one row each in the table Meta.
 //!
 //! ```text
-//! schema            u32                     genesis           hash 32
+//! schema            u32, see below          genesis           hash 32
 //! config            H(config) 32, config    head              number u64, hash 32
 //! oldest-body, oldest-receipts, oldest-state, next-storage-id   u64
 //! ```
+//! The schema says whether there is an index of addresses: a database has it from its beginning, or
+//! not at all.
 
 use crate::{
     StorageError, Table,
@@ -15,6 +17,10 @@ use fugue_types::{B256, keccak256};
 
 /// Counts up when what is stored changes its form.
 pub const SCHEMA_VERSION: u32 = 3;
+
+/// The schema of a database with an index of addresses, which is the same but for that. A program
+/// that knows nothing of the index would not keep it, and refuses this number.
+pub const INDEXED_SCHEMA_VERSION: u32 = 4;
 
 /// A block of the chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub struct Meta {
     pub oldest_receipts: u64,
     /// The oldest block whose state can be read.
     pub oldest_state: u64,
+    /// Whether there is an index of addresses.
+    pub indexes_addresses: bool,
     /// The storage id that is given out next.
     pub(crate) next_storage_id: u64,
 }
@@ -59,10 +67,7 @@ impl Meta {
     /// Reads it; `None` if nothing was ever written.
     pub(crate) fn read(tx: &impl Read) -> Result<Option<Self>, StorageError> {
         let schema = tx.get(Table::Meta, SCHEMA)?;
-        check_schema(schema.as_deref())?;
-        if schema.is_none() {
-            return Ok(None);
-        }
+        let Some(schema) = check_schema(schema.as_deref())? else { return Ok(None) };
         let hash = |bytes: &[u8]| B256::try_from(bytes).ok();
         let number = |name| {
             let found = decoded(tx, Table::Meta, name, |bytes| {
@@ -82,6 +87,7 @@ impl Meta {
             oldest_body: number(OLDEST_BODY)?,
             oldest_receipts: number(OLDEST_RECEIPTS)?,
             oldest_state: number(OLDEST_STATE)?,
+            indexes_addresses: schema == INDEXED_SCHEMA_VERSION,
             next_storage_id: number(NEXT_STORAGE_ID).and_then(|id| {
                 let reason = "no chain has so many storages";
                 let is_sound = id <= STORAGE_IDS_MAX;
@@ -98,9 +104,11 @@ impl Meta {
             oldest_body,
             oldest_receipts,
             oldest_state,
+            indexes_addresses,
             next_storage_id,
         } = self;
-        tx.put(Table::Meta, SCHEMA, &SCHEMA_VERSION.to_be_bytes())?;
+        let schema = if *indexes_addresses { INDEXED_SCHEMA_VERSION } else { SCHEMA_VERSION };
+        tx.put(Table::Meta, SCHEMA, &schema.to_be_bytes())?;
         tx.put(Table::Meta, GENESIS, genesis.as_slice())?;
         // The rules of a chain decide over its blocks: a damaged one must not be taken for them.
         tx.put(Table::Meta, CONFIG, &[keccak256(config).as_slice(), config].concat())?;
@@ -119,17 +127,17 @@ fn config_of(bytes: &[u8]) -> Option<Vec<u8>> {
     (keccak256(config) == hash).then(|| config.to_vec())
 }
 
-/// Refuses another schema than this program's; none at all is an empty store.
-pub(crate) fn check_schema(found: Option<&[u8]>) -> Result<(), StorageError> {
-    let Some(found) = found else { return Ok(()) };
+/// The schema, if it is one of this program's; none at all is an empty store.
+pub(crate) fn check_schema(found: Option<&[u8]>) -> Result<Option<u32>, StorageError> {
+    let Some(found) = found else { return Ok(None) };
     let found = found
         .try_into()
         .map(u32::from_be_bytes)
         .map_err(|_| damaged(Table::Meta, SCHEMA, "the row does not decode"))?;
-    if found != SCHEMA_VERSION {
+    if ![SCHEMA_VERSION, INDEXED_SCHEMA_VERSION].contains(&found) {
         return Err(StorageError::Schema { expected: SCHEMA_VERSION, found });
     }
-    Ok(())
+    Ok(Some(found))
 }
 
 fn missing(name: &[u8]) -> StorageError {

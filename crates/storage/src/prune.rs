@@ -136,6 +136,7 @@ fn step(
     let mut meta = Meta::read(tx)?
         .ok_or_else(|| StorageError::Misfit("there is no chain to prune".to_owned()))?;
     let mut done = Pruned::default();
+    let states_from = meta.oldest_state;
     while meta.oldest_state < oldest && done.states < STEP_BLOCKS {
         // History of a block says what was before it: the state before the oldest that is kept.
         let number = meta.oldest_state + 1;
@@ -156,7 +157,11 @@ fn step(
         done.receipts += 1;
     }
     // A section goes as a whole: of one that is kept in part, nobody asks for the older blocks.
-    log_index::prune(tx, receipts_from, meta.oldest_receipts)?;
+    log_index::prune(tx, Table::LogIndex, receipts_from, meta.oldest_receipts)?;
+    if meta.indexes_addresses {
+        // What a block did with an address is seen on the state before it.
+        log_index::prune(tx, Table::AddressIndex, states_from, meta.oldest_state)?;
+    }
     while with_bodies && meta.oldest_body < oldest && done.bodies < STEP_BLOCKS {
         for transaction in snapshot.body(meta.oldest_body)?.transactions {
             tx.delete(Table::Transactions, transaction.tx_hash().as_slice())?;

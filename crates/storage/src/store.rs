@@ -152,6 +152,23 @@ impl Store {
     /// [`StorageError::OtherChain`] if there is another chain, [`StorageError::Misfit`] if there is
     /// this one or the batch is not block 0.
     pub fn init(&self, config: Vec<u8>, batch: &CommitBatch) -> Result<(), StorageError> {
+        self.begin(config, batch, false)
+    }
+
+    /// As [`Store::init`], for a chain that keeps an index of addresses.
+    ///
+    /// # Errors
+    /// As [`Store::init`].
+    pub fn init_indexed(&self, config: Vec<u8>, batch: &CommitBatch) -> Result<(), StorageError> {
+        self.begin(config, batch, true)
+    }
+
+    fn begin(
+        &self,
+        config: Vec<u8>,
+        batch: &CommitBatch,
+        indexes_addresses: bool,
+    ) -> Result<(), StorageError> {
         let [genesis] = &batch.blocks[..] else {
             return Err(StorageError::Misfit("a chain begins with block 0 alone".to_owned()));
         };
@@ -166,6 +183,7 @@ impl Store {
             oldest_body: 0,
             oldest_receipts: 0,
             oldest_state: 0,
+            indexes_addresses,
             next_storage_id: 1,
         };
         self.write(|tx| {

@@ -10,6 +10,8 @@
 //! Bodies           number u64                         packed RLP of the body
 //! Receipts         number u64                         packed RLP of the receipts, see `blocks`
 //! LogIndex         number u64, bucket u16             blocks by their logs, see `log_index`
+//! AddressIndex     number u64, bucket u16             blocks by the addresses that they name, see
+//!                                                     `address_index`; in some databases
 //! AccessLists      number u64                         packed RLP of the block access list, from
 //!                                                     Amsterdam on
 //! Senders          number u64                         20 bytes for each transaction
@@ -17,6 +19,7 @@
 //! Accounts         H(address) 32                      row
 //! Storage          storage id u64, H(slot) 32         trimmed value
 //! Codes            H(code) 32                         the code
+//! Addresses        H(address) 32                      the address 20; in some databases
 //! AccountHistory   H(address) 32, number u64          row before the block, or nothing
 //! StorageHistory   storage id u64, H(slot) 32,        trimmed value before the block
 //!                  number u64
@@ -46,6 +49,8 @@ pub enum Table {
     Receipts,
     /// Blocks by what their logs have.
     LogIndex,
+    /// Blocks by the addresses that they name.
+    AddressIndex,
     /// Block access lists.
     AccessLists,
     /// Senders of transactions.
@@ -58,6 +63,8 @@ pub enum Table {
     Storage,
     /// Codes by hash.
     Codes,
+    /// Addresses by hash.
+    Addresses,
     /// Accounts before blocks.
     AccountHistory,
     /// Slots before blocks.
@@ -74,19 +81,21 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Headers,
         Self::HeaderNumbers,
         Self::Bodies,
         Self::Receipts,
         Self::LogIndex,
+        Self::AddressIndex,
         Self::AccessLists,
         Self::Senders,
         Self::Transactions,
         Self::Accounts,
         Self::Storage,
         Self::Codes,
+        Self::Addresses,
         Self::AccountHistory,
         Self::StorageHistory,
         Self::Changes,
@@ -104,12 +113,14 @@ impl Table {
             Self::Bodies => "Bodies",
             Self::Receipts => "Receipts",
             Self::LogIndex => "LogIndex",
+            Self::AddressIndex => "AddressIndex",
             Self::AccessLists => "AccessLists",
             Self::Senders => "Senders",
             Self::Transactions => "Transactions",
             Self::Accounts => "Accounts",
             Self::Storage => "Storage",
             Self::Codes => "Codes",
+            Self::Addresses => "Addresses",
             Self::AccountHistory => "AccountHistory",
             Self::StorageHistory => "StorageHistory",
             Self::Changes => "Changes",
@@ -117,6 +128,12 @@ impl Table {
             Self::AccountTrie => "AccountTrie",
             Self::StorageTrie => "StorageTrie",
         }
+    }
+
+    /// Whether a database may lack it that has no index of addresses: those of the first programs
+    /// of this schema do.
+    pub(crate) const fn is_optional(self) -> bool {
+        matches!(self, Self::AddressIndex | Self::Addresses)
     }
 
     pub(crate) const fn index(self) -> usize {

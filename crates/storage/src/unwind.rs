@@ -309,7 +309,11 @@ fn undo(
     for number in to + 1..=meta.head.number {
         forget_block(tx, snapshot, number)?;
     }
-    log_index::forget_after(tx, to, meta.head.number)?;
+    log_index::forget_after(tx, Table::LogIndex, to, meta.head.number)?;
+    if meta.indexes_addresses {
+        // Which address has a hash stays true.
+        log_index::forget_after(tx, Table::AddressIndex, to, meta.head.number)?;
+    }
     let (hash, _) = snapshot.header(to)?;
     meta.head = Head { number: to, hash };
     meta.oldest_body = meta.oldest_body.min(to);
@@ -317,7 +321,7 @@ fn undo(
     meta.write(tx)
 }
 
-/// Everything that is kept of one block, but for what the index of logs has.
+/// Everything that is kept of one block, but for what the indices have.
 fn forget_block(
     tx: &mut WriteTx<'_>,
     snapshot: &Snapshot,

@@ -4,15 +4,18 @@
 //!   and compared with the head's header; so are the storage roots with the rows.
 //! * Every stored branch is reached from its root, and each reference is the hash of what it names.
 //! * Headers are linked; bodies and receipts that are kept have the roots of their headers; hashes
-//!   lead to what they are of; the index of logs has what the receipts say, and nothing else.
+//!   lead to what they are of; the index of logs has what the receipts say, and nothing else; so
+//!   has the index of addresses, if there is one, of what blocks name.
 //! * History leads from the state of the head back to that of an earlier block, [`HISTORY_BLOCKS`]
 //!   below it or the oldest one whose state is kept.
+
+mod addresses;
 
 use crate::{
     Snapshot, StorageError, Table,
     backend::{Read, Scan},
     blocks::{HeaderRow, damaged},
-    log_index::{self, LogPostings, end_of, section_of},
+    log_index::{self, Postings, end_of, section_of, terms_of},
     nodes::{slot_leaf, storage_path_key, trie_key},
     row::Row,
 };
@@ -49,6 +52,10 @@ pub struct Verified {
     /// Terms of the logs of these blocks in the index: of each block its addresses, and its topics
     /// by position.
     pub log_terms: u64,
+    /// Addresses in the index of addresses.
+    pub addresses: u64,
+    /// Addresses in it for each block that names them.
+    pub address_terms: u64,
     /// Accounts.
     pub accounts: u64,
     /// Slots.
@@ -112,6 +119,15 @@ impl Leaves {
     }
 }
 
+/// An index of blocks, and what of it can be compared.
+struct Index {
+    table: Table,
+    /// The oldest block of which it is known what the index must have.
+    oldest: u64,
+    /// Sections that end with this block or before it are gone.
+    gone: u64,
+}
+
 /// One trie, as its rows say it is.
 struct StoredTrie {
     table: Table,
@@ -132,6 +148,7 @@ impl Snapshot {
         if !verified.is_full() {
             self.verify_state(&mut verified, &mut progress)?;
             self.verify_codes(&mut verified)?;
+            self.verify_addresses(&mut verified)?;
         }
         if verified.problems.is_empty() {
             // Only where all else fits does it say something by itself.
@@ -149,7 +166,9 @@ impl Snapshot {
     ) -> Result<(), StorageError> {
         let head = self.meta().head;
         let mut parent: Option<(B256, U256)> = None;
-        let mut logs = Some(LogPostings::default());
+        let oldest = self.meta().oldest_receipts;
+        let index = Index { table: Table::LogIndex, oldest, gone: oldest };
+        let mut logs = Some(Postings::default());
         for number in 0..=head.number {
             if verified.is_full() {
                 return Ok(());
@@ -158,16 +177,27 @@ impl Snapshot {
             parent = self.verify_block(verified, number, parent, &mut logs)?;
             let section = section_of(number);
             if (number == head.number || number + 1 == end_of(section))
-                && let Some(logs) = logs.replace(LogPostings::default())
+                && let Some(logs) = logs.replace(Postings::default())
             {
-                self.verify_logs(verified, section, logs)?;
+                verified.log_terms += self.verify_section(verified, &index, section, logs)?;
             }
         }
         verified.expect("the head", head.hash, parent.unwrap_or_default().0);
         let above = end_of(section_of(head.number)).to_be_bytes();
+        self.verify_end(verified, Table::LogIndex, &above, "there are no such blocks")
+    }
+
+    /// A table has no row from this key on.
+    fn verify_end(
+        &self,
+        verified: &mut Verified,
+        table: Table,
+        key: &[u8],
+        reason: &str,
+    ) -> Result<(), StorageError> {
         self.with(|tx| {
-            if let Some((key, _)) = tx.seek(Table::LogIndex, &above)? {
-                verified.say(damaged(Table::LogIndex, &key, "there are no such blocks"));
+            if let Some((key, _)) = tx.seek(table, key)? {
+                verified.say(damaged(table, &key, reason));
             }
             Ok(())
         })
@@ -180,7 +210,7 @@ impl Snapshot {
         verified: &mut Verified,
         number: u64,
         parent: Option<(B256, U256)>,
-        logs: &mut Option<LogPostings>,
+        logs: &mut Option<Postings>,
     ) -> Result<Option<(B256, U256)>, StorageError> {
         let meta = self.meta();
         let Some(row) = verified.read(self.header_row(number))? else {
@@ -214,7 +244,7 @@ impl Snapshot {
                 let root = calculate_receipt_root(&receipts);
                 verified.expect(&at("receiptsRoot"), header.receipts_root, root);
                 if let Some(logs) = logs {
-                    logs.add_block(number, &receipts);
+                    logs.add_block(number, terms_of(&receipts));
                 }
             } else {
                 *logs = None;
@@ -226,18 +256,20 @@ impl Snapshot {
         Ok(Some((hash, total_difficulty)))
     }
 
-    /// The rows of a section of the index of logs, against what the receipts of its blocks say. Of
-    /// blocks whose receipts are pruned there may be more, but no section that has none else.
-    fn verify_logs(
+    /// The rows of a section of an index, against what its blocks say; gives how many terms were
+    /// compared. Of pruned blocks there may be more, but no section that has none else.
+    fn verify_section(
         &self,
         verified: &mut Verified,
+        index: &Index,
         section: u64,
-        expected: LogPostings,
-    ) -> Result<(), StorageError> {
-        let oldest = self.meta().oldest_receipts;
+        expected: Postings,
+    ) -> Result<u64, StorageError> {
+        let Index { table, oldest, gone } = *index;
         let (end, mut expected) = (end_of(section), expected.into_rows());
+        let mut terms = 0;
         self.with(|tx| {
-            tx.scan(Table::LogIndex, &section.to_be_bytes(), &mut |key, bytes| {
+            tx.scan(table, &section.to_be_bytes(), &mut |key, bytes| {
                 if key >= &end.to_be_bytes()[..] {
                     return Ok(Scan::Stop);
                 }
@@ -245,18 +277,16 @@ impl Snapshot {
                 let found = log_index::decode(bytes);
                 match found.filter(|found| log_index::encode(found) == bytes) {
                     None => {
-                        verified.say(damaged(Table::LogIndex, key, "the row does not decode"));
+                        verified.say(damaged(table, key, "the row does not decode"));
                     }
-                    Some(_) if end <= oldest => {
-                        let reason = "the receipts of its blocks are pruned";
-                        verified.say(damaged(Table::LogIndex, key, reason));
+                    Some(_) if end <= gone => {
+                        verified.say(damaged(table, key, "what its blocks did is pruned"));
                     }
                     Some(mut found) => {
                         found.retain(|(_, offset)| section + u64::from(*offset) >= oldest);
-                        verified.log_terms += found.len() as u64;
+                        terms += found.len() as u64;
                         if found != expected {
-                            let reason = "the row is not what the receipts say";
-                            verified.say(damaged(Table::LogIndex, key, reason));
+                            verified.say(damaged(table, key, "the row is not what blocks say"));
                         }
                     }
                 }
@@ -264,9 +294,9 @@ impl Snapshot {
             })
         })?;
         for key in expected.keys() {
-            verified.say(damaged(Table::LogIndex, key, "the row is missing"));
+            verified.say(damaged(table, key, "the row is missing"));
         }
-        Ok(())
+        Ok(terms)
     }
 
     fn verify_body(

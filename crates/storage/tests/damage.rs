@@ -7,8 +7,8 @@
 mod model;
 
 use fugue_storage::{
-    Access, LOCK_FILE, LOG_SECTION_BLOCKS, Retention, SCHEMA_VERSION, StorageError, Store,
-    StoreOptions, Table,
+    Access, INDEXED_SCHEMA_VERSION, LOCK_FILE, LOG_SECTION_BLOCKS, Retention, SCHEMA_VERSION,
+    StorageError, Store, StoreOptions, Table,
 };
 use fugue_types::keccak256;
 use model::{
@@ -145,7 +145,7 @@ fn copy_of(folder: &Path) -> TempDir {
 fn another_schema_is_refused() {
     let _turn = TURN.lock();
     let (folder, _) = prepared();
-    let found = SCHEMA_VERSION + 1;
+    let found = INDEXED_SCHEMA_VERSION + 1;
     raw::set(folder.path(), Table::Meta, b"schema", Some(&found.to_be_bytes()));
     let rows = raw::dump(folder.path());
     for access in [Access::Write, Access::Read] {
@@ -164,6 +164,22 @@ fn a_schema_that_lacks_tables_of_this_one_is_refused_by_its_number() {
     for access in [Access::Write, Access::Read] {
         let refused = Store::open(folder.path(), StoreOptions::new(access, 1)).err();
         assert_eq!(refused, Some(StorageError::Schema { expected: SCHEMA_VERSION, found }));
+    }
+}
+
+#[test]
+fn a_database_that_was_made_before_the_index_of_addresses_is_as_it_was() {
+    let _turn = TURN.lock();
+    let (folder, _) = prepared();
+    let sequence = Sequence::new();
+    let old = tempfile::tempdir().expect("a folder");
+    raw::copy_without(folder.path(), old.path(), &[Table::AddressIndex, Table::Addresses]);
+    // Whoever opens it to write makes the tables, and they stay empty.
+    for access in [Access::Read, Access::Write, Access::Read] {
+        let store = Store::open(old.path(), StoreOptions::new(access, 1)).expect("its schema");
+        compare::whole(&store, sequence.last()).expect("what it had");
+        let snapshot = store.snapshot().expect("there is a chain");
+        assert_eq!(snapshot.check_addresses(), Err(StorageError::NotIndexed));
     }
 }
 

@@ -11,8 +11,8 @@ use fugue_storage::{
 use fugue_trie::{EMPTY_ROOT_HASH, NoSource, StateTrie};
 use fugue_types::{Address, Block, Bytes, U256, keccak256};
 use model::{
-    CONFIG, Model, compare,
-    plan::{BlockPlan, Edit},
+    CONFIG, Model, ModelBlock, compare,
+    plan::{ADDRESSES, BlockPlan, Edit},
     raw, recovered,
 };
 use proptest::{collection::vec, prelude::*};
@@ -34,6 +34,19 @@ fn open(folder: &Path) -> Store {
 
 impl Subject {
     fn new(folder: Option<TempDir>, genesis: &BlockPlan) -> Self {
+        Self::begun(folder, genesis, Store::init)
+    }
+
+    /// In memory, with an index of addresses.
+    fn indexed(genesis: &BlockPlan) -> Self {
+        Self::begun(None, genesis, Store::init_indexed)
+    }
+
+    fn begun(
+        folder: Option<TempDir>,
+        genesis: &BlockPlan,
+        init: fn(&Store, Vec<u8>, &CommitBatch) -> Result<(), StorageError>,
+    ) -> Self {
         let store = match &folder {
             Some(folder) => open(folder.path()),
             None => Store::memory(Faults::none()),
@@ -43,7 +56,7 @@ impl Subject {
         assert_eq!(store.snapshot().err(), Some(empty.clone()));
         assert_eq!(store.head(), Err(empty));
         let (model, batch, trie) = Model::genesis(genesis);
-        store.init(CONFIG.to_vec(), &batch).expect("an empty store");
+        init(&store, CONFIG.to_vec(), &batch).expect("an empty store");
         let subject = Self { store: Some(store), folder, model, trie };
         subject.check();
         subject
@@ -166,8 +179,7 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 
-fn run(folder: Option<TempDir>, genesis: &BlockPlan, steps: &[Step]) {
-    let mut subject = Subject::new(folder, genesis);
+fn run(mut subject: Subject, steps: &[Step]) -> Subject {
     for step in steps {
         match step {
             Step::Commit(plans, branches_max) => subject.commit(plans, *branches_max),
@@ -177,6 +189,7 @@ fn run(folder: Option<TempDir>, genesis: &BlockPlan, steps: &[Step]) {
         }
         subject.check();
     }
+    subject
 }
 
 proptest! {
@@ -187,7 +200,50 @@ proptest! {
         genesis in block(),
         steps in vec(step(), 1..12),
     ) {
-        run(None, &genesis, &steps);
+        run(Subject::new(None, &genesis), &steps);
+    }
+}
+
+/// Whom the index of addresses names in which blocks, and whom it knows.
+fn check_addresses(subject: &Subject) {
+    let snapshot = subject.store().snapshot().expect("there is a chain");
+    let blocks = &subject.model.blocks;
+    let head = subject.model.head().number;
+    let range = snapshot.oldest_named()..=head;
+    let others = [0x80, 0x81, 3, 4, 5, 0x99].map(Address::repeat_byte);
+    for address in ADDRESSES.iter().chain(&others) {
+        let names = |block: &&ModelBlock| {
+            let mut logs = block.receipts.iter().flat_map(|receipt| receipt.logs());
+            range.contains(&block.header.number)
+                && (block.diff.accounts.iter().any(|change| change.address == *address)
+                    || block.senders.contains(address)
+                    || logs.any(|log| log.address == *address))
+        };
+        let expected: Vec<u64> =
+            blocks.iter().filter(names).map(|block| block.header.number).collect();
+        let found = snapshot.address_blocks(range.clone(), *address);
+        assert_eq!(found, Ok(expected), "{address} up to block {head}");
+        // What blocks knew that are gone may be known still.
+        let is_here = blocks.iter().any(|block| block.state.accounts.contains_key(address));
+        let known = snapshot.address(keccak256(address)).expect("nothing fails");
+        assert!(known == Some(*address) || (known.is_none() && !is_here), "{address}");
+    }
+}
+
+proptest! {
+    #![proptest_config(config(48))]
+
+    #[test]
+    fn an_index_of_addresses_has_what_blocks_name(
+        genesis in block(),
+        steps in vec(step(), 1..12),
+    ) {
+        let mut subject = Subject::indexed(&genesis);
+        check_addresses(&subject);
+        for step in &steps {
+            subject = run(subject, std::slice::from_ref(step));
+            check_addresses(&subject);
+        }
     }
 }
 
@@ -199,7 +255,8 @@ proptest! {
         genesis in block(),
         steps in vec(step(), 6..16),
     ) {
-        run(Some(tempfile::tempdir().expect("a folder")), &genesis, &steps);
+        let folder = Some(tempfile::tempdir().expect("a folder"));
+        run(Subject::new(folder, &genesis), &steps);
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         self, EngineClient,
         payload::{self, Beside, Versions},
     },
-    datadir::{Datadir, usage},
+    datadir::{AddressIndex, Datadir, usage},
     progress::Progress,
 };
 use fugue_chainspec::ChainSpec;
@@ -153,7 +153,7 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
 fn begin(workload: &Workload, datadir: &Datadir) -> Result<ChainSpec, UsageError> {
     let genesis = workload.genesis()?;
     eprintln!("beginning a chain with {} accounts", genesis.state.accounts.len());
-    drop(datadir.open_or_init(&genesis, 1)?);
+    drop(datadir.open_or_init(&genesis, 1, AddressIndex::Kept)?);
     Ok(genesis.chain)
 }
 

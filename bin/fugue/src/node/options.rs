@@ -55,6 +55,10 @@ pub(crate) struct Options {
     /// What of the past to keep: archive, full[:BLOCKS] or minimal[:BLOCKS]
     #[arg(long, value_name = "KEEP", default_value_t = Retention::Archive)]
     pub(super) retention: Retention,
+    /// Begin the chain with an index of addresses, which methods need that list accounts or search
+    /// for the transactions of an address; with --dev a chain begins with it anyway
+    #[arg(long)]
+    pub(super) index_addresses: bool,
     /// Serve metrics for Prometheus, /health and /ready at this address
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) metrics: Option<SocketAddr>,

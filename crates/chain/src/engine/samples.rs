@@ -5,7 +5,7 @@ use super::{
     Shared, builder::Builds, feed::Feed, ground::Ground, local::LocalTxs, pending::Pending,
     pool_head,
 };
-use crate::{Chain, ChainView, Genesis, Head, view::Marks};
+use crate::{Chain, ChainView, Genesis, Head, ImportError, view::Marks};
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_eips::eip1559::INITIAL_BASE_FEE;
 use fugue_chainspec::{ChainSpec, Fork};
@@ -62,6 +62,15 @@ pub(crate) struct After {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::begun(Chain::init)
+    }
+
+    /// One with an index of addresses.
+    pub(crate) fn indexed() -> Self {
+        Self::begun(Chain::init_indexed)
+    }
+
+    fn begun(init: fn(&Store, &Genesis) -> Result<Head, ImportError>) -> Self {
         let mut state = genesis_state();
         let spec = ChainSpec::at_fork(7, Fork::Shanghai);
         let header = Header {
@@ -74,7 +83,7 @@ impl World {
         let genesis = Genesis::new(spec.clone(), header, state.clone());
         let faults = Faults::counted();
         let store = Store::memory(faults.clone());
-        let head = Chain::init(&store, &genesis).expect("an empty store");
+        let head = init(&store, &genesis).expect("an empty store");
 
         let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
         let diff = HashedDiff::from(&state.diff_from_nothing());

@@ -118,6 +118,7 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
         ),
         ImportError::Storage(StorageError::AboveHead { .. }) => block_not_found(),
         ImportError::Storage(StorageError::GivenUp(reason)) => refused(reason),
+        ImportError::Storage(error @ StorageError::NotIndexed) => refused(error.to_string()),
         ImportError::State(error) => of_state(error),
         other => internal(other),
     }
@@ -217,6 +218,13 @@ mod tests {
         assert_eq!(of_chain(ImportError::State(given_up)).code(), REFUSED);
         let broken = StateError::Unavailable("the disk".to_owned());
         assert_eq!(of_chain(ImportError::State(broken)).code(), INTERNAL);
+    }
+
+    #[test]
+    fn a_missing_index_is_refused_with_the_flag_that_makes_it() {
+        let error = of_chain(ImportError::Storage(StorageError::NotIndexed));
+        assert_eq!(error.code(), REFUSED);
+        assert!(error.message().contains("--index-addresses"), "{}", error.message());
     }
 
     #[test]

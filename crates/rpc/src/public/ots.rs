@@ -1,9 +1,7 @@
 //! The `ots` namespace, which the explorer Otterscan asks for.
-//!
-//! Searches for the transactions of an address are not here: nothing says in which blocks an
-//! address is named without a look at all of them.
 
 mod blocks;
+mod pages;
 mod search;
 mod transactions;
 
@@ -26,6 +24,8 @@ pub(super) const METHODS: Table = &[
     ("ots_getTransactionBySenderAndNonce", Class::Reading, search::by_sender_and_nonce),
     ("ots_getTransactionError", Class::Tracing, transactions::error_of),
     ("ots_hasCode", Class::Reading, has_code),
+    ("ots_searchTransactionsAfter", Class::Tracing, pages::after),
+    ("ots_searchTransactionsBefore", Class::Tracing, pages::before),
     ("ots_traceTransaction", Class::Tracing, transactions::calls),
 ];
 

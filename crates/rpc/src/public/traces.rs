@@ -231,6 +231,12 @@ impl Rerun<'_> {
         txs.get(index).map(|tx| *tx.hash()).unwrap_or_default()
     }
 
+    /// The state before the transaction with this index; of an index beyond those that were run,
+    /// after the last one.
+    pub(crate) fn before(&self, index: usize) -> impl StateView {
+        self.replay.before(index, self.state)
+    }
+
     /// Calls with what is needed to trace the transaction with this index.
     pub(crate) fn at<T>(
         &self,

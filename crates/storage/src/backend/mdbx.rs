@@ -40,8 +40,11 @@ const EACCES: i32 = 13;
 pub(super) struct Database {
     path: PathBuf,
     environment: Environment,
-    tables: [mdbx::Database; Table::ALL.len()],
+    tables: Tables,
 }
+
+/// Handles of the tables. Whoever reads a database that lacks an optional one has none of it.
+type Tables = [Option<mdbx::Database>; Table::ALL.len()];
 
 /// Gives an error its place.
 fn failed<'p, E: Into<ReadError>>(
@@ -95,8 +98,9 @@ impl Database {
         let tables = match access {
             Access::Write => {
                 let tx = environment.begin_rw_unsync().map_err(failed(path, "opening"))?;
-                let tables = Table::ALL
-                    .map(|table| tx.create_db(Some(table.name()), DatabaseFlags::empty()));
+                let tables = Table::ALL.map(|table| {
+                    tx.create_db(Some(table.name()), DatabaseFlags::empty()).map(Some)
+                });
                 let tables = all(tables).map_err(failed(path, "opening"))?;
                 tx.commit().map_err(failed(path, "opening"))?;
                 tables
@@ -105,7 +109,11 @@ impl Database {
                 // Another schema may lack tables of this one.
                 check_schema(&environment, path)?;
                 let tx = environment.begin_ro_unsync().map_err(failed(path, "opening"))?;
-                match all(Table::ALL.map(|table| tx.open_db(Some(table.name())))) {
+                let tables = Table::ALL.map(|table| match tx.open_db(Some(table.name())) {
+                    Err(MdbxError::NotFound) if table.is_optional() => Ok(None),
+                    opened => opened.map(Some),
+                });
+                match all(tables) {
                     Err(MdbxError::NotFound) => {
                         return Err(StorageError::Empty { path: path.to_owned() });
                     }
@@ -132,9 +140,11 @@ impl Database {
     }
 
     pub(super) fn stats(&self, table: Table) -> Result<TableStats, StorageError> {
+        let Some(database) = self.tables[table.index()] else {
+            return Ok(TableStats { rows: 0, bytes: 0 });
+        };
         let tx = self.environment.begin_ro_unsync().map_err(failed(&self.path, "counting"))?;
-        let stat =
-            tx.db_stat(&self.tables[table.index()]).map_err(failed(&self.path, "counting"))?;
+        let stat = tx.db_stat(&database).map_err(failed(&self.path, "counting"))?;
         let pages = stat.branch_pages() + stat.leaf_pages() + stat.overflow_pages();
         let bytes = pages as u64 * u64::from(stat.page_size());
         Ok(TableStats { rows: stat.entries() as u64, bytes })
@@ -181,7 +191,7 @@ fn check_schema(environment: &Environment, path: &Path) -> Result<(), StorageErr
     match tx.open_db(Some(Table::Meta.name())) {
         Ok(table) => {
             let found = tx.get::<Value<'_>>(table.dbi(), crate::meta::SCHEMA);
-            crate::meta::check_schema(found.map_err(failed(path, "opening"))?.as_deref())
+            crate::meta::check_schema(found.map_err(failed(path, "opening"))?.as_deref()).map(drop)
         }
         Err(MdbxError::NotFound) => {
             let main = tx.open_db(None).map_err(failed(path, "opening"))?;
@@ -210,7 +220,7 @@ fn all<T: Copy, E, const N: usize>(results: [Result<T, E>; N]) -> Result<[T; N],
 #[derive(Debug)]
 pub(super) struct Reader {
     path: PathBuf,
-    tables: [mdbx::Database; Table::ALL.len()],
+    tables: Tables,
     tx: mdbx::tx::aliases::RoTxUnsync,
 }
 
@@ -228,7 +238,8 @@ macro_rules! reads {
             table: Table,
             key: &[u8],
         ) -> Result<Option<Value<'_>>, StorageError> {
-            let found = $self.tx.get::<Value<'_>>($tables[table.index()].dbi(), key);
+            let Some(database) = $tables[table.index()] else { return Ok(None) };
+            let found = $self.tx.get::<Value<'_>>(database.dbi(), key);
             found.map_err(failed($path, "reading"))
         }
 
@@ -237,7 +248,8 @@ macro_rules! reads {
             table: Table,
             key: &[u8],
         ) -> Result<Option<(Value<'_>, Value<'_>)>, StorageError> {
-            let cursor = $self.tx.cursor($tables[table.index()]);
+            let Some(database) = $tables[table.index()] else { return Ok(None) };
+            let cursor = $self.tx.cursor(database);
             let mut cursor = cursor.map_err(failed($path, "reading"))?;
             cursor.set_range(key).map_err(failed($path, "reading"))
         }
@@ -248,7 +260,8 @@ macro_rules! reads {
             key: &[u8],
             visit: &mut Visit<'_>,
         ) -> Result<(), StorageError> {
-            let cursor = $self.tx.cursor($tables[table.index()]);
+            let Some(database) = $tables[table.index()] else { return Ok(()) };
+            let cursor = $self.tx.cursor(database);
             let mut cursor = cursor.map_err(failed($path, "reading"))?;
             let mut row: Option<(Value<'_>, Value<'_>)> =
                 cursor.set_range(key).map_err(failed($path, "reading"))?;
@@ -272,19 +285,28 @@ impl Read for Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// A database that is opened to write has all tables.
+    fn table(&self, table: Table) -> Result<mdbx::Database, StorageError> {
+        self.database.tables[table.index()].ok_or_else(|| {
+            let reason = format!("there is no table {}", table.name());
+            let path = self.database.path.clone();
+            StorageError::Database { path, doing: "writing", reason }
+        })
+    }
+
     pub(super) fn put(
         &mut self,
         table: Table,
         key: &[u8],
         value: &[u8],
     ) -> Result<(), StorageError> {
-        let database = self.database.tables[table.index()];
+        let database = self.table(table)?;
         let put = self.tx.put(database, key, value, WriteFlags::UPSERT);
         put.map_err(failed(&self.database.path, "writing"))
     }
 
     pub(super) fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StorageError> {
-        let database = self.database.tables[table.index()];
+        let database = self.table(table)?;
         let deleted = self.tx.del(database, key, None);
         deleted.map(|_| ()).map_err(failed(&self.database.path, "deleting"))
     }
@@ -295,7 +317,7 @@ impl Writer<'_> {
         prefix: &[u8],
     ) -> Result<u64, StorageError> {
         let path = &self.database.path;
-        let database = self.database.tables[table.index()];
+        let database = self.table(table)?;
         let mut cursor = self.tx.cursor(database).map_err(failed(path, "deleting"))?;
         let mut row: Option<(Vec<u8>, ())> =
             cursor.set_range(prefix).map_err(failed(path, "deleting"))?;

@@ -41,6 +41,24 @@ pub(crate) fn begin(folder: &Path, table: Table, key: &[u8], value: &[u8]) {
     tx.commit().expect("room for a row");
 }
 
+/// Makes a database with all tables of another one but some, and their rows.
+pub(crate) fn copy_without(folder: &Path, copy: &Path, lacking: &[Table]) {
+    let mode = Mode::ReadWrite { sync_mode: SyncMode::Durable };
+    let mut builder = Environment::builder();
+    builder.set_max_dbs(Table::ALL.len());
+    builder.set_flags(EnvironmentFlags { mode, ..EnvironmentFlags::default() });
+    builder.set_geometry(Geometry { size: Some(1 << 20..=1 << 26), ..Geometry::default() });
+    let environment = builder.open(copy).expect("an empty folder");
+    let tx = environment.begin_rw_unsync().expect("the writer");
+    for table in Table::ALL.into_iter().filter(|table| !lacking.contains(table)) {
+        let database = tx.create_db(Some(table.name()), DatabaseFlags::empty()).expect("a table");
+        for (key, value) in rows(folder, table) {
+            tx.put(database, key, value, WriteFlags::UPSERT).expect("room for a row");
+        }
+    }
+    tx.commit().expect("room for all rows");
+}
+
 /// Puts a row, or deletes it.
 pub(crate) fn set(folder: &Path, table: Table, key: &[u8], value: Option<&[u8]>) {
     let mode = Mode::ReadWrite { sync_mode: SyncMode::Durable };
