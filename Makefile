@@ -10,6 +10,8 @@ ENGINE_FIXTURES := $(wildcard $(DATA)/eest/stable-*/blockchain_tests*.tar.zst $(
 	$(wildcard $(DATA)/rpc-compat)
 FUGUE := $(or $(CARGO_TARGET_DIR),target)/release/fugue
 NEXTEST_VERSION := 0.9.143
+# For make openrpc.
+PYYAML_VERSION := 6.0.3
 # For make fuzz: which targets, and how long each.
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
@@ -28,6 +30,7 @@ help:
 	@echo "make check     formatting and lints"
 	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
 	@echo "make e2e       run real consensus clients and dApp clients against the program (needs Node 20 and Python 3.11)"
+	@echo "make openrpc   fetch the JSON-RPC specification: make test then judges every result by it (needs Python 3.11)"
 	@echo "make fuzz      fuzz what decodes requests, each target for $(FUZZ_SECONDS) s (needs cargo-fuzz)"
 	@echo "make model     check the scheduler in $(SCHEDULES) random schedules, and its parts in more orders than make test"
 	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
@@ -81,6 +84,13 @@ else
 	$(FUGUE) spectest --mode both --threads 2 $(FIXTURES)
 	$(FUGUE) spectest --engine --mode occ --threads 2 $(ENGINE_FIXTURES)
 endif
+
+# Tests find it in target/. See tests/it/openrpc.rs.
+.PHONY: openrpc
+openrpc:
+	python3 -m venv target/openrpc/venv
+	target/openrpc/venv/bin/pip install --quiet pyyaml==$(PYYAML_VERSION)
+	target/openrpc/venv/bin/python etc/openrpc.py target/openrpc/openrpc.json
 
 # No sanitizer: the code is safe Rust, and so the pinned toolchain will do. Dependencies are those of
 # the workspace, with libFuzzer beside them.

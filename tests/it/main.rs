@@ -44,6 +44,7 @@ mod noisy;
 mod observed_runs;
 mod rpc_explain;
 mod rpc_questions;
+mod rpc_streams;
 mod rpc_subscriptions;
 mod rpc_traces;
 mod rules_fuzz;

@@ -2,15 +2,18 @@
 //! method.
 //!
 //! The document is no part of the repository: `FUGUE_OPENRPC` names it, else it is `openrpc.json`
-//! in the data folder. Known are the keywords of JSON Schema 2019-09 that assert something; one
-//! that is not known fails the test, since a schema that is not understood vouches for nothing.
+//! in the data folder, or what `make openrpc` has made. Where it is there, whoever asks a server in
+//! these tests has each result judged. Known are the keywords of JSON Schema 2019-09 that assert
+//! something; one that is not known fails the test, since a schema that is not understood vouches
+//! for nothing.
 
-use crate::support::data;
+use crate::support::{data, root};
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// Keywords that assert nothing by themselves: they describe, or stand beside one that asserts.
@@ -38,6 +41,74 @@ const SILENT: [&str; 20] = [
 ];
 /// Longest value that is shown whole, in characters.
 const SHOWN_MAX: usize = 160;
+
+/// Where `make openrpc` puts the document, from the root of the repository.
+const MADE: &str = "target/openrpc/openrpc.json";
+
+/// The document, if there is one; it is read once.
+fn document() -> Option<&'static OpenRpc> {
+    static DOCUMENT: OnceLock<Option<OpenRpc>> = OnceLock::new();
+    DOCUMENT.get_or_init(OpenRpc::recorded).as_ref()
+}
+
+/// A result is as the document says, where it is there and speaks of the method.
+#[track_caller]
+pub(crate) fn assert_fits(method: &str, result: &Value) {
+    if let Some(document) = document() {
+        document.assert_fits(method, result);
+    }
+}
+
+/// The same of the answer to a request as they are sent, alone or several together. What is no
+/// request, no answer to it, or an error, is none of this function's concern.
+#[track_caller]
+pub(crate) fn assert_answer(request: &str, answer: &str) {
+    if let Some(document) = document() {
+        document.assert_answer(request, answer);
+    }
+}
+
+/// Why a result need not be what the schema of its method says.
+fn excuse(method: &str, result: &Value) -> Option<&'static str> {
+    let is_pending = |member: &str| result.get(member) == Some(&Value::Null);
+    let first = result.get(0);
+    match method {
+        "debug_getRawBlock"
+        | "debug_getRawBlockAccessList"
+        | "debug_getRawHeader"
+        | "debug_getRawReceipts"
+        | "debug_getRawTransaction"
+        | "eth_baseFee"
+        | "eth_blobBaseFee"
+            if result.is_null() =>
+        {
+            Some("null is what is not there; the schema does not speak of that")
+        }
+        "eth_getFilterChanges" | "eth_getFilterLogs" | "eth_getLogs"
+            if result.as_array().is_some_and(Vec::is_empty) =>
+        {
+            Some("an empty list fits both of two schemas of which it has to fit one")
+        }
+        "eth_getFilterChanges" if first.is_some_and(|first| first.get("nonce").is_some()) => {
+            Some("a filter may give whole transactions; the schema knows hashes and logs")
+        }
+        "eth_getBlockByNumber" if is_pending("hash") => {
+            Some("what is pending has no hash; the schema does not speak of that")
+        }
+        "eth_getTransactionByHash" | "eth_getTransactionByBlockNumberAndIndex"
+            if is_pending("blockHash") =>
+        {
+            Some("what is pending has no block; the schema does not speak of that")
+        }
+        "eth_config" if result["current"]["blobSchedule"].is_null() => {
+            Some("there are no blobs before Cancun; the schema does not speak of that")
+        }
+        "testing_buildBlockV1" if result["executionPayload"]["blobGasUsed"].is_null() => {
+            Some("a payload from before Cancun; the schema is that of later ones")
+        }
+        _ => None,
+    }
+}
 
 /// The document, with the schema of each method's result.
 #[derive(Debug)]
@@ -81,10 +152,14 @@ impl OpenRpc {
     /// If it is there and is none.
     pub(crate) fn recorded() -> Option<Self> {
         let named = std::env::var_os("FUGUE_OPENRPC").map(PathBuf::from);
-        let path = named.clone().unwrap_or_else(|| data().join("openrpc.json"));
+        let unnamed = || {
+            let made = root().join(MADE);
+            if made.is_file() { made } else { data().join("openrpc.json") }
+        };
+        let path = named.clone().unwrap_or_else(unnamed);
         if named.is_none() && !path.is_file() {
             let path = path.display();
-            eprintln!("not run: results against OpenRPC: no {path}; FUGUE_OPENRPC may name one");
+            eprintln!("not run: results against OpenRPC: no {path}: make openrpc");
             return None;
         }
         Some(Self::read(&path))
@@ -125,6 +200,32 @@ impl OpenRpc {
         match self.results.get(method) {
             Some(schema) => self.judge(schema, result, "$.result").faults,
             None => vec![format!("the OpenRPC document does not say what {method} gives")],
+        }
+    }
+
+    #[track_caller]
+    fn assert_fits(&self, method: &str, result: &Value) {
+        if !self.has(method) || excuse(method, result).is_some() {
+            return;
+        }
+        let faults = self.faults(method, result);
+        assert!(faults.is_empty(), "{method} does not fit OpenRPC:\n{}", faults.join("\n"));
+    }
+
+    #[track_caller]
+    fn assert_answer(&self, request: &str, answer: &str) {
+        let parsed = |text: &str| match serde_json::from_str(text) {
+            Ok(Value::Array(several)) => several,
+            Ok(one) => vec![one],
+            Err(_) => Vec::new(),
+        };
+        let answers = parsed(answer);
+        for request in parsed(request) {
+            let answer = answers.iter().find(|answer| answer.get("id") == request.get("id"));
+            let result = answer.and_then(|answer| answer.get("result"));
+            if let (Some(method), Some(result)) = (request["method"].as_str(), result) {
+                self.assert_fits(method, result);
+            }
         }
     }
 
@@ -396,7 +497,16 @@ fn is_of_type(value: &Value, name: &str) -> bool {
 }
 
 fn is_match(pattern: &str, text: &str) -> bool {
-    let regex = PikeVM::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    /// The patterns of the document, and of few others.
+    static KNOWN: Mutex<BTreeMap<String, Arc<PikeVM>>> = Mutex::new(BTreeMap::new());
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(pattern).cloned();
+    let regex = known.unwrap_or_else(|| {
+        let regex = PikeVM::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let regex = Arc::new(regex);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(pattern.to_owned(), Arc::clone(&regex));
+        regex
+    });
     regex.is_match(&mut regex.create_cache(), text)
 }
 
@@ -522,4 +632,30 @@ fn a_result_fits_its_schema_or_not() {
 #[should_panic(expected = "schema keyword \"dependentRequired\" is not known")]
 fn a_keyword_that_is_not_known_is_not_passed_over() {
     fits(&json!({ "dependentRequired": {} }), &json!({}));
+}
+
+#[test]
+fn answers_are_judged_by_the_request_that_they_are_to() {
+    let schema = json!({ "type": "string", "pattern": "^0x" });
+    let method = |name: &str| json!({ "name": name, "result": { "schema": schema } });
+    let document = OpenRpc::new(json!({ "methods": [method("m"), method("eth_baseFee")] }));
+    let request = |id: u64, method: &str| json!({ "id": id, "method": method });
+    let is_good = |request: Value, answer: Value| {
+        let judged = std::panic::catch_unwind(|| {
+            document.assert_answer(&request.to_string(), &answer.to_string());
+        });
+        judged.is_ok()
+    };
+    let [good, bad] = ["0x1", "1"].map(|result| json!({ "id": 1, "result": result }));
+    assert!(is_good(request(1, "m"), good.clone()));
+    assert!(!is_good(request(1, "m"), bad.clone()));
+    assert!(!is_good(json!([request(2, "m"), request(1, "m")]), json!([bad, { "id": 2 }])));
+    assert!(is_good(request(2, "m"), bad.clone()), "it answers something else");
+    assert!(is_good(request(1, "other"), bad.clone()));
+    assert!(is_good(request(1, "m"), json!({ "id": 1, "error": {} })));
+    assert!(is_good(json!("no request"), bad));
+    // Null is excused of some.
+    let null = json!({ "id": 1, "result": null });
+    assert!(is_good(request(1, "eth_baseFee"), null.clone()));
+    assert!(!is_good(request(1, "m"), null));
 }

@@ -4,6 +4,7 @@
 use crate::{
     engine_support::{Node, Setup},
     import_support::Recipe,
+    openrpc,
     rules_support::{FORKS, Wire, WireChain, WireError, quantity, request},
 };
 use alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
@@ -458,6 +459,7 @@ fn simulations_reach_as_far_back_as_proofs() {
         let params = json!([{ "blockStateCalls": [{}] }, quantity(number)]);
         let asked = request("eth_simulateV1", &params);
         let answer = wire.block_on(methods.raw_json_request(&asked, 1)).expect("a good request");
+        openrpc::assert_answer(&asked, answer.0.get());
         serde_json::from_str(answer.0.get()).expect("JSON")
     };
     for number in [durable - 2, durable, wire.chain.last()] {

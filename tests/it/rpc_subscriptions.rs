@@ -5,6 +5,7 @@
 use crate::{
     engine_support::{Node, Setup, attributes_on, choice, index},
     import_support::{Recipe, Replayed, TestChain},
+    openrpc,
     rules_support::{Connection, UNKNOWN, Wire, WireChain, public_methods, quantity, request},
 };
 use alloy_consensus::TxLegacy;
@@ -183,6 +184,9 @@ impl Caller {
         loop {
             let heard = self.hear();
             if heard.get("id").is_some() {
+                if let Some(result) = heard.get("result") {
+                    openrpc::assert_fits(method, result);
+                }
                 return heard;
             }
             self.told.push_back(heard);
@@ -200,6 +204,11 @@ impl Caller {
 
     /// What a subscription tells next.
     fn next(&mut self, id: &Value) -> Value {
+        self.next_of("eth_subscription", id)
+    }
+
+    /// The same of notifications with this method.
+    fn next_of(&mut self, method: &str, id: &Value) -> Value {
         let is_of = |told: &Value| told["params"]["subscription"] == *id;
         let mut told = match self.told.iter().position(is_of) {
             Some(position) => self.told.remove(position).expect("it is there"),
@@ -211,7 +220,7 @@ impl Caller {
                 self.told.push_back(heard);
             },
         };
-        assert_eq!(told["method"], "eth_subscription", "{told}");
+        assert_eq!(told["method"], method, "{told}");
         assert!(told["params"].get("result").is_some(), "{told}");
         told["params"]["result"].take()
     }
@@ -267,6 +276,51 @@ fn f23_every_block_is_told_in_order_also_of_a_reorganisation() {
         assert_eq!(head["result"], quantity(OTHER.0.head().number));
         assert!(caller.told.is_empty(), "{:?}", caller.told);
     });
+}
+
+#[test]
+fn traces_of_a_range_are_told_block_by_block() {
+    over_both(LARGE, |stage, caller| {
+        stage.follow();
+        let options = json!({ "tracer": "callTracer" });
+        let last = stage.one().head().number;
+        let asked = json!(["traceChain", "0x1", quantity(last), options]);
+        let answer = caller.call("debug_subscribe", &asked);
+        let id = answer["result"].clone();
+        assert!(id.is_string(), "{answer}");
+        // Traces of blocks may come before the answer to anything else.
+        let mut told = 0;
+        for number in 2..=last {
+            if stage.one().block(number).block().body.transactions.is_empty() && number != last {
+                continue;
+            }
+            let found = caller.next_of("debug_subscription", &id);
+            let block = json!([quantity(number), options]);
+            let traces = caller.call("debug_traceBlockByNumber", &block);
+            let expected = json!({
+                "block": quantity(number), "hash": stage.one().block(number).hash(),
+                "traces": traces["result"],
+            });
+            assert_eq!(found, expected);
+            told += 1;
+        }
+        assert!(told > 1 && caller.told.is_empty(), "{told} {:?}", caller.told);
+
+        for (wrong, code) in [
+            (json!(["newHeads"]), -32_602),
+            (json!(["traceChain", "0x1"]), -32_602),
+            (json!(["traceChain", "0x1", "0x1"]), -32_602),
+            (json!(["traceChain", "0x1", "0xffff"]), -32_000),
+            (json!(["traceChain", "0x0", "0x1", { "tracer": "none" }]), -32_602),
+        ] {
+            let answer = caller.call("debug_subscribe", &wrong);
+            assert_eq!(answer["error"]["code"], code, "{wrong}: {answer}");
+        }
+    });
+    let wire = Wire::new(Fork::Prague);
+    let asked = json!(["traceChain", "earliest", "latest"]);
+    let refused = wire.public.call("debug_subscribe", &asked).expect_err("nobody can be told");
+    assert_eq!(refused.code, -32_601, "{refused:?}");
 }
 
 /// Logs as they come, and after a reorganisation first those that are gone, newest block first.

@@ -1,7 +1,10 @@
 //! Traces of a node: on several threads against one, the kinds of traces against each other and
 //! against receipts, what bounds them, and searches in the past against the chain.
 
-use crate::rules_support::{Wire, request};
+use crate::{
+    openrpc,
+    rules_support::{Wire, request},
+};
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, RpcModule, public_module};
 use fugue_types::{B256, TransactionTrait, keccak256};
@@ -28,8 +31,11 @@ fn usual(wire: &Wire) -> RpcModule<()> {
 
 /// The whole answer, as it is sent.
 fn text(wire: &Wire, methods: &RpcModule<()>, method: &str, params: &Value) -> String {
-    let answer = wire.block_on(methods.raw_json_request(&request(method, params), 1));
-    answer.expect("a good request").0.get().to_owned()
+    let asked = request(method, params);
+    let answer = wire.block_on(methods.raw_json_request(&asked, 1));
+    let answer = answer.expect("a good request").0.get().to_owned();
+    openrpc::assert_answer(&asked, &answer);
+    answer
 }
 
 /// The result, or code and message of the error.

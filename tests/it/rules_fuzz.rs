@@ -3,7 +3,10 @@
 //!
 //! What decodes them is fuzzed for itself, beside the code.
 
-use crate::rules_support::{Wire, engine_methods, public_methods, quantity, request};
+use crate::{
+    openrpc,
+    rules_support::{Wire, engine_methods, public_methods, quantity, request},
+};
 use fugue_chainspec::Fork;
 use proptest::{
     collection::vec,
@@ -127,6 +130,7 @@ fn no_parameters_make_a_method_fail() {
                 let text = request(name, &params);
                 let called = wire.block_on(methods.raw_json_request(&text, NEWS_MAX));
                 let (answer, _news) = called.expect("it is a request");
+                openrpc::assert_answer(&text, answer.get());
                 let answer: Value = serde_json::from_str(answer.get()).expect("JSON");
                 if answer["error"]["code"] == json!(INTERNAL) {
                     return Err(TestCaseError::fail(format!("{text}: {answer}")));

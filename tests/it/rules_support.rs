@@ -12,6 +12,7 @@
 use crate::{
     engine_support::{Node, Setup},
     import_support::{Recipe, TestChain},
+    openrpc,
     support::in_time,
 };
 use alloy_eips::Encodable2718;
@@ -144,10 +145,22 @@ impl Connection {
     /// Waits for an answer.
     pub(crate) fn read(&mut self) -> Response {
         let (status, bytes) = self.read_head();
-        let bytes = bytes.unwrap_or_else(|| panic!("status {status}, and no length of the body"));
-        let mut body = vec![0; bytes];
-        self.read_exact(&mut body);
+        let mut body = vec![0; bytes.unwrap_or_default()];
+        match bytes {
+            Some(_) => self.read_exact(&mut body),
+            None => while self.read_piece(&mut body) {},
+        }
         Response { status, body: String::from_utf8(body).expect("UTF-8") }
+    }
+
+    /// Waits for a piece of a body whose length is not known before. Says whether there are more.
+    fn read_piece(&mut self, body: &mut Vec<u8>) -> bool {
+        let bytes = usize::from_str_radix(&self.line(), 16).expect("a length");
+        let mut piece = vec![0; bytes];
+        self.read_exact(&mut piece);
+        body.extend(piece);
+        assert_eq!(self.line(), "");
+        bytes > 0
     }
 
     /// Waits for the head of an answer. Gives its status, and the bytes of its body, if it says so.
@@ -196,7 +209,9 @@ impl Connection {
     /// Sends a text over a WebSocket, and waits for one.
     pub(crate) fn exchange(&mut self, text: &str) -> String {
         self.say(text);
-        self.hear()
+        let answer = self.hear();
+        openrpc::assert_answer(text, &answer);
+        answer
     }
 
     /// Sends a text over a WebSocket.
@@ -311,7 +326,11 @@ impl Endpoint {
         method: &str,
         params: &Value,
     ) -> Result<Value, WireError> {
-        self.post_over(connection, &request(method, params)).result()
+        let answer = self.post_over(connection, &request(method, params)).result();
+        if let Ok(result) = &answer {
+            openrpc::assert_fits(method, result);
+        }
+        answer
     }
 
     /// Sends a body over a connection.
@@ -723,7 +742,9 @@ impl Wire {
 
     /// Sends a body with a good token, over a connection of its own.
     pub(crate) fn post(&self, body: &str) -> Response {
-        self.engine.post_over(&mut self.engine.connect(), body)
+        let response = self.engine.post_over(&mut self.engine.connect(), body);
+        openrpc::assert_answer(body, &response.body);
+        response
     }
 
     /// Calls a method of the port of the Engine API.

@@ -4,6 +4,7 @@
 use crate::{
     engine_support::{Node, Setup, changed, choice},
     import_support::{Recipe, TestChain},
+    openrpc,
     rules_support::{
         Endpoint, FORKS, UNKNOWN, Wire, WireChain, assert_invalid, choice_of, quantity, valid,
     },
@@ -69,7 +70,9 @@ fn check_exchanges(endpoint: Endpoint, path: &Path) {
     let mut found = None;
     for line in text.lines() {
         if let Some(request) = line.strip_prefix(">> ") {
-            found = Some(endpoint.post_over(&mut connection, request));
+            let response = endpoint.post_over(&mut connection, request);
+            openrpc::assert_answer(request, &response.body);
+            found = Some(response);
         } else if let Some(expected) = line.strip_prefix("<< ") {
             let found = found.take().expect("a request before its answer").result();
             let expected: Value = serde_json::from_str(expected).expect("JSON");

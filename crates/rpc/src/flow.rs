@@ -23,8 +23,9 @@ use crate::{
     public::{
         error,
         patience::Patience,
-        subscriptions::{SUBSCRIBE, UNSUBSCRIBE},
+        subscriptions::{is_begun_by, is_ended_by},
     },
+    stream::{Offer, QUEUE_BYTES_MAX},
 };
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
@@ -190,7 +191,7 @@ impl Flow {
 
     /// Why a call is refused that is about notifications where there can be none.
     fn no_notifications(&self, method: &str) -> Option<ErrorObjectOwned> {
-        let is_about_them = method == SUBSCRIBE || method == UNSUBSCRIBE;
+        let is_about_them = is_begun_by(method) || is_ended_by(method);
         (is_about_them && !self.counts().is_websocket).then(error::no_notifications)
     }
 
@@ -302,9 +303,18 @@ struct Turn {
 
 impl Turn {
     /// Ends it. What is sent from elsewhere, or not at all, is not owed. Over HTTP the answer has
-    /// its debt with it.
+    /// its debt with it; one that is made while it is sent owes what may wait, and keeps the turn.
     fn end(self, mut answer: MethodResponse) -> MethodResponse {
         if !(answer.is_method_call() || answer.is_batch()) {
+            return answer;
+        }
+        let offer = answer.extensions().get::<Offer>().cloned();
+        if let Some(offer) = offer
+            && let Some(streamed) = offer.take()
+        {
+            let debt = Debt::new(&self.entered.0, QUEUE_BYTES_MAX as u64);
+            answer.extensions_mut().insert(debt);
+            offer.accept(streamed.within(answer.as_json().get(), self));
             return answer;
         }
         let (flow, bytes) = (&self.entered.0, answer.as_json().get().len() as u64);
@@ -365,7 +375,7 @@ where
         let entered = self.flow.enter();
         let inner = self.inner.clone();
         let refusal = self.flow.no_notifications(request.method_name());
-        if request.method_name() == SUBSCRIBE {
+        if is_begun_by(request.method_name()) {
             request.extensions_mut().insert(Arc::clone(&self.flow));
         }
         async move {
@@ -396,7 +406,9 @@ where
             let mut has_notification = false;
             for entry in batch {
                 let answer = match entry {
-                    Ok(BatchEntry::Call(request)) => {
+                    Ok(BatchEntry::Call(mut request)) => {
+                        // The answer is one of several.
+                        request.extensions_mut().remove::<Offer>();
                         let method = request.method_name();
                         let refusal = flow.no_notifications(method);
                         let refusal = refusal.or_else(|| error::if_subscribed_in_a_batch(method));
@@ -469,227 +481,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-    use std::{future::ready, pin::pin};
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    const LIMITS: FlowLimits = FlowLimits {
-        calls_max: 2,
-        unsent_bytes_max: 10,
-        all_unsent_bytes_max: 100,
-        batch_bytes_max: 1_000,
-        batch_time_max: HOUR,
-    };
-
-    fn flow(is_websocket: bool) -> (Arc<Flow>, Arc<AtomicU64>) {
-        let all_unsent = Arc::new(AtomicU64::new(0));
-        let flow = Flow::new(LIMITS, Arc::clone(&all_unsent));
-        flow.change(|counts| counts.is_websocket = is_websocket);
-        (flow, all_unsent)
-    }
-
-    fn is_open(flow: &Flow) -> bool {
-        flow.poll_gate(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    #[test]
-    fn no_more_is_read_while_as_many_calls_are_under_way_as_may_be() {
-        let (flow, _) = flow(true);
-        let first = flow.enter();
-        assert!(is_open(&flow));
-        let second = flow.enter();
-        assert!(!is_open(&flow));
-        drop(first);
-        assert!(is_open(&flow));
-        drop(second);
-    }
-
-    #[test]
-    fn no_more_is_read_while_too_much_is_owed() {
-        let (flow, all_unsent) = flow(true);
-        flow.owe(11);
-        assert!(!is_open(&flow));
-        flow.written(1);
-        assert!(is_open(&flow));
-        flow.blocked();
-        assert!(!is_open(&flow));
-        // More is sent than answers: their frames.
-        flow.written(20);
-        assert!(is_open(&flow));
-        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
-        flow.owe(7);
-        drop(flow);
-        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn an_http_connection_has_no_gate() {
-        let (flow, _) = flow(false);
-        flow.owe(11);
-        flow.blocked();
-        assert!(is_open(&flow));
-    }
-
-    #[tokio::test]
-    async fn calls_are_refused_while_the_server_owes_too_much() {
-        let (flow, all_unsent) = flow(true);
-        let turn = flow.enter().turn().await.unwrap();
-        let answer = turn.end(MethodResponse::error(Id::Null, refusal()));
-        let owed = answer.as_json().get().len() as u64;
-        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
-        // It is owed whatever becomes of the answer: it is on its way.
-        drop(answer);
-        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
-        all_unsent.store(101, Ordering::Relaxed);
-        let refused = flow.enter().turn().await.err().unwrap();
-        assert_eq!(refused.code(), LIMIT_EXCEEDED);
-        assert!(refused.message().contains("100 bytes"), "{}", refused.message());
-    }
-
-    #[tokio::test]
-    async fn over_http_an_answer_is_owed_for_as_long_as_it_is_there() {
-        let (flow, all_unsent) = flow(false);
-        let turn = flow.enter().turn().await.unwrap();
-        let answer = turn.end(MethodResponse::error(Id::Null, refusal()));
-        let owed = answer.as_json().get().len() as u64;
-        let debt = answer.extensions().get::<Debt>().cloned().unwrap();
-        drop(answer);
-        // What the socket writes may be of another stream.
-        flow.written(owed);
-        assert_eq!(all_unsent.load(Ordering::Relaxed), owed);
-        drop(debt);
-        assert_eq!(all_unsent.load(Ordering::Relaxed), 0);
-    }
-
-    fn refusal() -> ErrorObjectOwned {
-        ErrorObjectOwned::owned(LIMIT_EXCEEDED, "refused", None::<()>)
-    }
-
-    /// Counts its calls, and answers them with an error.
-    #[derive(Clone, Default)]
-    struct Counting(Arc<AtomicU64>);
-
-    impl RpcServiceT for Counting {
-        type MethodResponse = MethodResponse;
-        type NotificationResponse = MethodResponse;
-        type BatchResponse = MethodResponse;
-
-        fn call<'a>(
-            &self,
-            request: Request<'a>,
-        ) -> impl Future<Output = MethodResponse> + Send + 'a {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            ready(MethodResponse::error(request.id, refusal()))
-        }
-
-        fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-            ready(MethodResponse::error(Id::Null, refusal()))
-        }
-
-        fn notification<'a>(
-            &self,
-            _: Notification<'a>,
-        ) -> impl Future<Output = MethodResponse> + Send + 'a {
-            ready(MethodResponse::notification())
-        }
-    }
-
-    #[tokio::test]
-    async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
-        let over = "the call was given up: it took longer than 0 s";
-        for (batch_time_max, code, message, begun) in
-            [(HOUR, LIMIT_EXCEEDED, "refused", 2), (Duration::ZERO, error::REFUSED, over, 0)]
-        {
-            let limits = FlowLimits { batch_time_max, ..LIMITS };
-            let inner = Counting::default();
-            let bounded = FlowLayer::new(Flow::new(limits, Arc::default())).layer(inner.clone());
-            let call = |id| Ok(BatchEntry::Call(Request::borrowed("any", None, Id::Number(id))));
-            let answer = bounded.batch(Batch::from(vec![call(1), call(2)])).await;
-            let answer: Value = serde_json::from_str(answer.as_json().get()).unwrap();
-            let told = json!({ "code": code, "message": message });
-            assert_eq!(
-                answer,
-                json!([
-                    { "jsonrpc": "2.0", "id": 1, "error": told },
-                    { "jsonrpc": "2.0", "id": 2, "error": told },
-                ])
-            );
-            assert_eq!(inner.0.load(Ordering::Relaxed), begun);
-        }
-    }
-
-    fn poll(future: std::pin::Pin<&mut impl Future>) -> bool {
-        future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    #[tokio::test]
-    async fn notifications_wait_for_each_other_and_while_too_much_is_unsent() {
-        let (flow, all_unsent) = flow(true);
-        let room = flow.room().await;
-        room.opens().await;
-        room.owe(11);
-        assert_eq!(all_unsent.load(Ordering::Relaxed), 11);
-        let mut next = pin!(flow.room());
-        {
-            let mut opens = pin!(room.opens());
-            assert!(!poll(opens.as_mut()) && !poll(next.as_mut()));
-            flow.written(1);
-            opens.await;
-        }
-        assert!(!poll(next.as_mut()));
-        // Less is owed, too, if it is not sent.
-        room.owe(1);
-        {
-            let mut opens = pin!(room.opens());
-            assert!(!poll(opens.as_mut()));
-            room.forgive(1);
-            opens.await;
-        }
-        drop(room);
-        next.await.opens().await;
-    }
-
-    #[tokio::test]
-    async fn while_all_owe_too_much_only_who_owes_nothing_is_notified() {
-        let (flow, all_unsent) = flow(true);
-        let room = flow.room().await;
-        all_unsent.store(100, Ordering::Relaxed);
-        room.opens().await;
-        room.owe(3);
-        {
-            let mut opens = pin!(room.opens());
-            assert!(!poll(opens.as_mut()));
-            flow.written(2);
-            assert!(!poll(opens.as_mut()));
-            flow.written(1);
-            opens.await;
-        }
-        room.owe(1);
-        // When others have paid, it may owe some.
-        all_unsent.store(99, Ordering::Relaxed);
-        room.opens().await;
-    }
-
-    #[tokio::test]
-    async fn nobody_is_notified_over_http_and_a_batch_subscribes_to_nothing() {
-        let answered = |answer: &MethodResponse| -> i64 {
-            let answer: Value = serde_json::from_str(answer.as_json().get()).unwrap();
-            answer.get(0).unwrap_or(&answer)["error"]["code"].as_i64().unwrap()
-        };
-        let call = |method| Request::borrowed(method, None, Id::Number(1));
-        // What is begun is answered with -32005.
-        for (method, is_websocket, alone, in_a_batch) in [
-            (SUBSCRIBE, false, -32601, -32601),
-            (UNSUBSCRIBE, false, -32601, -32601),
-            (SUBSCRIBE, true, -32005, -32000),
-            (UNSUBSCRIBE, true, -32005, -32005),
-        ] {
-            let bounded = FlowLayer::new(flow(is_websocket).0).layer(Counting::default());
-            assert_eq!(answered(&bounded.call(call(method)).await), alone, "{method}");
-            let batch = Batch::from(vec![Ok(BatchEntry::Call(call(method)))]);
-            assert_eq!(answered(&bounded.batch(batch).await), in_a_batch, "{method}");
-        }
-    }
-}
+mod tests;

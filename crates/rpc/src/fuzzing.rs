@@ -80,8 +80,12 @@ pub fn ipc_stream(data: &[u8]) {
 /// The body of a request over HTTP. Every answer is JSON, and none says that the node is at fault.
 pub fn http_request(data: &[u8]) {
     block_on(async {
-        let limits =
-            BodyLimits { request_bytes_max: BYTES_MAX, connections_max: 1, compresses: false };
+        let limits = BodyLimits {
+            request_bytes_max: BYTES_MAX,
+            response_bytes_max: BYTES_MAX,
+            connections_max: 1,
+            compresses: false,
+        };
         let config = ServerConfig::builder()
             .max_request_body_size(BYTES_MAX)
             .set_batch_request_config(BatchRequestConfig::Limit(BATCH_MAX))

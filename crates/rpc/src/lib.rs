@@ -27,6 +27,7 @@ mod own;
 mod public;
 mod server;
 mod socket;
+mod stream;
 
 pub use auth::{JwtSecret, SecretError};
 pub use dev::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};

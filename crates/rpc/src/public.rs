@@ -43,7 +43,10 @@ mod txpool;
 mod web3;
 mod wire;
 
-use crate::dev::DevChain;
+use crate::{
+    dev::DevChain,
+    stream::{Offer, Outlet, Streamed},
+};
 use args::Args;
 use block_ref::BlockRef;
 use dev::Dev;
@@ -70,6 +73,7 @@ use std::{
 };
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -216,6 +220,8 @@ pub(crate) struct Context {
     dev: Option<Dev>,
     /// Of the call that this copy is for.
     patience: Patience,
+    /// Where its answer may be sent while it is made.
+    outlet: Option<Outlet>,
 }
 
 /// What a method gives.
@@ -306,6 +312,11 @@ fn register(context: Context, tables: &[Table]) -> Result<RpcModule<Context>, Re
             module.register_method(name, move |params, context, _| -> Answer {
                 method(context, Args::new(&params)?)
             })?;
+        } else if class == Class::Tracing {
+            module.register_async_method(name, move |params, context, extensions| {
+                let offer = extensions.get::<Offer>().cloned();
+                in_pieces(context, offer, move |context| method(context, Args::new(&params)?))
+            })?;
         } else {
             module.register_async_method(name, move |params, context, _| {
                 on_a_thread(context, class, move |context| method(context, Args::new(&params)?))
@@ -321,6 +332,47 @@ async fn on_a_thread<T: Send + 'static>(
     class: Class,
     work: impl FnOnce(&Context) -> Result<T, ErrorObjectOwned> + Send + 'static,
 ) -> Result<T, ErrorObjectOwned> {
+    let (run, waiting) = start(context, class, work).await?;
+    let answer = run.await.unwrap_or_else(|failure| Err(error::internal(failure)));
+    drop(waiting);
+    answer
+}
+
+/// The same for what traces: where the server takes the answer piece by piece, it may be sent while
+/// it is made.
+async fn in_pieces(
+    context: Arc<Context>,
+    offer: Option<Offer>,
+    work: impl FnOnce(&Context) -> Answer + Send + 'static,
+) -> Answer {
+    let Some(offer) = offer else { return on_a_thread(context, Class::Tracing, work).await };
+    let (outlet, inlet) = offer.open();
+    let work = move |context: &Context| {
+        let context = Context { outlet: Some(outlet.clone()), ..context.clone() };
+        outlet.end(work(&context))
+    };
+    let (mut run, waiting) = start(context, Class::Tracing, work).await?;
+    let ended = tokio::select! {
+        () = inlet.begun() => None,
+        ended = &mut run => Some(ended),
+    };
+    match ended {
+        Some(answer) if !inlet.has_begun() => {
+            answer.unwrap_or_else(|failure| Err(error::internal(failure)))
+        }
+        _ => {
+            offer.accept(Streamed::new(inlet, waiting));
+            Ok(Streamed::placeholder())
+        }
+    }
+}
+
+/// Begins work where it may block, and gives what says that its caller waits for it.
+async fn start<T: Send + 'static>(
+    context: Arc<Context>,
+    class: Class,
+    work: impl FnOnce(&Context) -> Result<T, ErrorObjectOwned> + Send + 'static,
+) -> Result<(JoinHandle<Result<T, ErrorObjectOwned>>, Waiting), ErrorObjectOwned> {
     let Limits { waiting_calls_max, call_time_max, .. } = context.limits;
     let counted = Counted::new(&context.waiting_calls, waiting_calls_max).ok_or_else(|| {
         error::refused(format!("{waiting_calls_max} calls wait already, the most: ask later"))
@@ -340,9 +392,7 @@ async fn on_a_thread<T: Send + 'static>(
         drop((permits, counted));
         answer
     });
-    let answer = run.await.unwrap_or_else(|failure| Err(error::internal(failure)));
-    drop(waiting);
-    answer
+    Ok((run, waiting))
 }
 
 /// What a method of this class holds while it runs. Whoever waits for the smaller class does not
@@ -397,6 +447,7 @@ impl Context {
             tip: Arc::default(),
             dev: None,
             patience: Patience::default(),
+            outlet: None,
         }
     }
 

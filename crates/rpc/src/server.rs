@@ -264,6 +264,7 @@ impl PublicLimits {
     const fn bodies(self) -> BodyLimits {
         BodyLimits {
             request_bytes_max: self.body_bytes_max,
+            response_bytes_max: self.response_bytes_max,
             connections_max: self.connections_max,
             compresses: self.compresses,
         }
@@ -311,6 +312,7 @@ pub async fn start_engine_server(
     // The consensus client is near, and waits for what would be compressed.
     let bodies = BodyLimits {
         request_bytes_max: ENGINE_BODY_BYTES_MAX,
+        response_bytes_max: ENGINE_RESPONSE_BYTES_MAX,
         connections_max: ENGINE_CONNECTIONS_MAX,
         compresses: false,
     };

@@ -1,13 +1,16 @@
 //! The errors that the methods answer with, and their codes.
 
-use crate::public::{has_method, patience::GIVEN_UP, subscriptions::SUBSCRIBE};
+use crate::public::{has_method, patience::GIVEN_UP, subscriptions};
 use fugue_chain::{BuildError, ImportError, StorageError};
 use fugue_evm::CallError;
 use fugue_executor::BlockError;
 use fugue_state::StateError;
 use fugue_txpool::PoolError;
 use fugue_types::B256;
-use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::{
+    ErrorObjectOwned,
+    error::{OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG},
+};
 use std::{fmt::Display, time::Duration};
 
 /// An argument is wrong. Source: JSON-RPC 2.0.
@@ -46,6 +49,12 @@ pub(crate) fn refused(message: impl Into<String>) -> ErrorObjectOwned {
     with_code(REFUSED, message)
 }
 
+/// The answer has more bytes than one may have. As the server itself says it of a whole answer.
+pub(crate) fn response_too_large(bytes_max: usize) -> ErrorObjectOwned {
+    let told = format!("Exceeded max limit of {bytes_max}");
+    ErrorObjectOwned::owned(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(told))
+}
+
 /// We are broken. The operator is told why; the caller is not, as the cause may name files.
 pub(crate) fn internal(cause: impl Display) -> ErrorObjectOwned {
     tracing::error!(target: "fugue::rpc", %cause, "a request was not answered");
@@ -69,7 +78,8 @@ pub(crate) fn no_notifications() -> ErrorObjectOwned {
 /// The answer to a batch is sent after notifications might have been, so a batch subscribes to
 /// nothing.
 pub(crate) fn if_subscribed_in_a_batch(method: &str) -> Option<ErrorObjectOwned> {
-    (method == SUBSCRIBE).then(|| refused(format!("{SUBSCRIBE} cannot be part of a batch")))
+    let begins = subscriptions::is_begun_by(method);
+    begins.then(|| refused(format!("{method} cannot be part of a batch")))
 }
 
 /// There is no filter with this id, or it was not asked for too long. The words are those of geth.

@@ -1,4 +1,5 @@
-//! `eth_subscribe`: what the node tells by itself, over WebSocket and IPC.
+//! What the node tells by itself, over WebSocket and IPC: `eth_subscribe`; what is asked for by
+//! `debug_subscribe` is in [`traces`].
 //!
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
@@ -14,6 +15,8 @@
 //! them at most one event is kept beside those of the feed. When what they have not told has fallen
 //! out of it, each is ended by a last notification, with an error in place of a result: what
 //! follows would not be what the caller believes to have.
+
+mod traces;
 
 use crate::{
     flow::{Flow, Room},
@@ -46,12 +49,14 @@ pub(crate) const SUBSCRIBE: &str = "eth_subscribe";
 pub(crate) const UNSUBSCRIBE: &str = "eth_unsubscribe";
 /// The method of notifications.
 const NOTIFICATION: &str = "eth_subscription";
+/// The same of traces: what begins them, what ends them, and what tells them.
+const DEBUG: [&str; 3] = ["debug_subscribe", "debug_unsubscribe", "debug_subscription"];
 /// What may be subscribed to.
 const KINDS: &str = "newHeads, logs, newPendingTransactions, syncing, transactionReceipts";
 /// Hashes of transactions that a subscription to receipts names. As geth has it.
 const RECEIPT_HASHES_MAX: usize = 200;
-/// Bytes of a notification beside what it tells and its id. Not more than are sent: what is owed
-/// and never paid would add up.
+/// Bytes of a notification beside what it tells and its id, at least. Not more than are sent: what
+/// is owed and never paid would add up.
 const FRAME_BYTES: usize = 84;
 
 /// Adds the methods.
@@ -60,7 +65,19 @@ const FRAME_BYTES: usize = 84;
 /// Only if two methods had one name.
 pub(super) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
     module.register_subscription(SUBSCRIBE, NOTIFICATION, UNSUBSCRIBE, subscribe)?;
+    let [begins, ends, tells] = DEBUG;
+    module.register_subscription(begins, tells, ends, traces::subscribe)?;
     Ok(())
+}
+
+/// Whether a method begins a subscription.
+pub(crate) fn is_begun_by(method: &str) -> bool {
+    [SUBSCRIBE, DEBUG[0]].contains(&method)
+}
+
+/// Whether a method ends one.
+pub(crate) fn is_ended_by(method: &str) -> bool {
+    [UNSUBSCRIBE, DEBUG[1]].contains(&method)
 }
 
 /// What is subscribed to, and from where on.
@@ -105,6 +122,11 @@ async fn subscribe(
     let sink = pending.accept().await?;
     let flow = extensions.get::<Arc<Flow>>().cloned();
     let Err(ended) = Subscriber { sink, flow, context }.run(topic).await;
+    closed(ended)
+}
+
+/// What is told at last.
+fn closed(ended: Ended) -> Result<(), SubscriptionError> {
     match ended {
         Ended::Gone => Ok(()),
         Ended::With(error) => Err(SubscriptionError::from_json(to_json_raw_value(&error)?)),
@@ -118,9 +140,7 @@ fn admit(
 ) -> Result<(Topic, OwnedSemaphorePermit), ErrorObjectOwned> {
     let Context { live, limits, .. } = context;
     let mut args = Args::new(params)?;
-    let kind = args.required("subscription", |value| {
-        value.as_str().map(str::to_owned).ok_or_else(|| "a string is expected".to_owned())
-    })?;
+    let kind = args.required("subscription", kind)?;
     let topic = match kind.as_str() {
         "newHeads" => Topic::Heads(live.heads.listen()),
         "logs" => {
@@ -145,10 +165,19 @@ fn admit(
         }
     };
     args.end()?;
-    let Limits { subscriptions_max: max, .. } = *limits;
-    let room = Arc::clone(&live.subscriptions).try_acquire_owned();
-    let room = room.map_err(|_| error::refused(format!("there are {max} subscriptions, the most")));
-    Ok((topic, room?))
+    Ok((topic, room(context)?))
+}
+
+/// The name of what is subscribed to.
+fn kind(value: &Value) -> Result<String, String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| "a string is expected".to_owned())
+}
+
+/// The place of one more subscription.
+fn room(context: &Context) -> Result<OwnedSemaphorePermit, ErrorObjectOwned> {
+    let Limits { subscriptions_max: max, .. } = context.limits;
+    let room = Arc::clone(&context.live.subscriptions).try_acquire_owned();
+    room.map_err(|_| error::refused(format!("there are {max} subscriptions, the most")))
 }
 
 /// The transactions of a filter of receipts; `None` for all, which an empty list also means.

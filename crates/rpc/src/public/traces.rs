@@ -9,16 +9,23 @@
 //! as soon as its part of the answer is written. How much is recorded and written is bounded for
 //! all transactions of an answer together, so whether it fits does not depend on the threads.
 
-use crate::public::{
-    Answer, Context,
-    error::{self, refused},
-    eth::{
-        call_many::{Start, at_start},
-        transactions,
+mod parts;
+
+pub(crate) use parts::Part;
+
+use crate::{
+    public::{
+        Answer, Context,
+        error::{self, refused},
+        eth::{
+            call_many::{Start, at_start},
+            transactions,
+        },
+        overrides::{BlockOverrides, StateOverrides},
+        patience::Patience,
+        question::with_place,
     },
-    overrides::{BlockOverrides, StateOverrides},
-    patience::Patience,
-    question::with_place,
+    stream::Outlet,
 };
 use fugue_chain::{ChainView, ViewedBlock};
 use fugue_chainspec::Rules;
@@ -29,7 +36,6 @@ use fugue_types::{B256, Header, RecoveredBlock};
 use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
 use serde::Serialize;
 use std::{
-    io,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread::Builder,
 };
@@ -48,6 +54,8 @@ pub(crate) struct Traces {
     written_max: usize,
     written: AtomicUsize,
     patience: Patience,
+    /// Where the answer may be sent while it is made.
+    outlet: Option<Outlet>,
 }
 
 impl Traces {
@@ -60,28 +68,24 @@ impl Traces {
             written_max: context.limits.trace_bytes_max,
             written: AtomicUsize::new(0),
             patience: context.patience.clone(),
+            outlet: context.outlet.clone(),
         }
     }
 
-    /// A piece of the answer, in JSON.
+    /// A piece of the answer, in JSON, for who puts the pieces together by other means than
+    /// [`Traces::list`].
     ///
     /// # Errors
     /// If it does not fit with what is written already.
     pub(crate) fn write<T: Serialize + ?Sized>(&self, value: &T) -> Answer {
-        let mut piece = Piece { text: Vec::new(), untold: 0, traces: self };
-        let written = serde_json::to_writer(&mut piece, value);
-        piece.tell();
-        let text = piece.text;
-        if self.is_full() {
-            return Err(self.too_large("trace_bytes_max", self.written_max));
-        }
-        written.map_err(error::internal)?;
-        let text = String::from_utf8(text).map_err(error::internal)?;
+        let mut piece = Part::alone(self);
+        piece.value(value)?;
+        let text = String::from_utf8(piece.into_text()).map_err(error::internal)?;
         JsonRawValue::from_string(text).map_err(error::internal)
     }
 
     /// Whether more was written than an answer may have.
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.written.load(Ordering::Relaxed) > self.written_max
     }
 
@@ -127,38 +131,6 @@ impl Traces {
     ) -> Result<T, ErrorObjectOwned> {
         let done = on_threads(1, 1, &|_: usize| work())?;
         done.into_iter().next().ok_or_else(|| error::internal("a thread gave nothing"))
-    }
-}
-
-/// Part of an answer while it is written.
-struct Piece<'t> {
-    text: Vec<u8>,
-    /// Bytes of it that the others do not know of yet.
-    untold: usize,
-    traces: &'t Traces,
-}
-
-impl Piece<'_> {
-    fn tell(&mut self) {
-        self.traces.written.fetch_add(std::mem::take(&mut self.untold), Ordering::Relaxed);
-    }
-}
-
-impl io::Write for Piece<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        self.untold = self.untold.saturating_add(bytes.len());
-        if self.untold >= BYTES_PER_TELLING {
-            self.tell();
-            if self.traces.is_full() {
-                return Err(io::Error::other("the answer is full"));
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -345,6 +317,7 @@ mod tests {
             written_max,
             written: AtomicUsize::new(0),
             patience: Patience::default(),
+            outlet: None,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Traces of go-ethereum: of a transaction, of all of a block, and of messages.
 
+mod chain;
 mod options;
+
+pub(in crate::public) use chain::ChainTraces;
 
 use crate::public::{
     Answer, Class, Context, Table,
@@ -13,10 +16,9 @@ use crate::public::{
         call_many::{Bundle, Start, bundles},
         calls,
     },
-    json,
     overrides::BlockOverrides,
     question::with_gas,
-    traces::{Rerun, Traces, question, rerun, rerun_block, tx},
+    traces::{Part, Rerun, Traces, question, rerun, rerun_block, tx},
 };
 use alloy_rlp::Decodable;
 use alloy_rpc_types_trace::common::TraceResult;
@@ -24,7 +26,7 @@ use fugue_chain::{ChainView, ViewedBlock};
 use fugue_evm::{CallRequest, GethOutput, Place, TraceOrigin, TraceSubject};
 use fugue_state::{Stack, StateDiff, StateView};
 use fugue_types::{Block, RecoveredBlock};
-use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
+use jsonrpsee::types::ErrorObjectOwned;
 use options::{CallOptions, Options, call_options, options};
 
 /// The methods of this room.
@@ -47,7 +49,7 @@ fn transaction(context: &Context, mut args: Args) -> Answer {
     let (viewed, index) = tx(&view, hash)?;
     let traces = Traces::new(context);
     rerun(context, &view, viewed, index, |rerun| {
-        traces.one(|| traces.write(&at(rerun, &traces, index, &options)?))
+        traces.value(|part| part.value(&at(rerun, &traces, index, &options)?))
     })
 }
 
@@ -128,12 +130,11 @@ fn foreign_block(
 }
 
 fn all_of(rerun: &Rerun<'_>, traces: &Traces, count: usize, options: &Options) -> Answer {
-    let pieces = traces.each(count, |index| {
+    traces.list(count, |index, part| {
         let result = at(rerun, traces, index, options)?;
         let tx_hash = Some(rerun.tx_hash(index));
-        traces.write(&TraceResult::<_, String>::new_success(result, tx_hash))
-    })?;
-    json(&pieces)
+        part.element(&TraceResult::<_, String>::new_success(result, tx_hash))
+    })
 }
 
 fn at(
@@ -163,7 +164,7 @@ fn call(context: &Context, mut args: Args) -> Answer {
     let traces = Traces::new(context);
     let request = with_gas(context, &message);
     question(context, start, &state, &of_block, |place| {
-        traces.one(|| Ok(of_message(&traces, place, &request, &options)?.0))
+        traces.value(|part| of_message(&traces, part, place, &request, &options).map(|_| ()))
     })
 }
 
@@ -195,51 +196,57 @@ fn call_many(context: &Context, mut args: Args) -> Answer {
     let context = &options.patient(context);
     let traces = Traces::new(context);
     question(context, start, &state, &of_block, |place| {
-        traces.one(|| json(&all_messages(context, &traces, place, &bundles, &options)?))
+        traces.value(|part| all_messages(context, &traces, part, place, &bundles, &options))
     })
 }
 
 fn all_messages(
     context: &Context,
     traces: &Traces,
+    part: &mut Part<'_>,
     place: &Place<'_>,
     bundles: &[Bundle],
     options: &Options,
-) -> Result<Vec<Vec<Box<JsonRawValue>>>, ErrorObjectOwned> {
+) -> Result<(), ErrorObjectOwned> {
     let mut diffs: Vec<StateDiff> = Vec::new();
-    let mut answers = Vec::with_capacity(bundles.len());
-    for Bundle { messages, overrides } in bundles {
+    part.punctuation("[")?;
+    for (index, Bundle { messages, overrides }) in bundles.iter().enumerate() {
         let (header, rules) = overrides.applied(context.engine.spec(), place.header);
         let mut assumed = place.assumed.clone();
         assumed.blob_base_fee = overrides.blob_base_fee;
-        let mut of_bundle = Vec::with_capacity(messages.len());
-        for message in messages {
+        part.punctuation(if index == 0 { "[" } else { ",[" })?;
+        for (index, message) in messages.iter().enumerate() {
             context.patience.check()?;
             let request = with_gas(context, message);
-            let (piece, diff) = {
+            if index > 0 {
+                part.punctuation(",")?;
+            }
+            let diff = {
                 let view: &dyn StateView = &Stack::new(&diffs, place.view);
                 let (rules, header, assumed) = (&rules, &header, &assumed);
                 let place = Place { rules, header, codes: place.codes, view, assumed };
-                of_message(traces, &place, &request, options)?
+                of_message(traces, part, &place, &request, options)?
             };
-            of_bundle.push(piece);
             diffs.push(diff);
         }
-        answers.push(of_bundle);
+        part.punctuation("]")?;
     }
-    Ok(answers)
+    part.punctuation("]")
 }
 
+/// Writes the trace of a message, and gives what it leaves behind.
 fn of_message(
     traces: &Traces,
+    part: &mut Part<'_>,
     place: &Place<'_>,
     request: &CallRequest,
     options: &Options,
-) -> Result<(Box<JsonRawValue>, StateDiff), ErrorObjectOwned> {
+) -> Result<StateDiff, ErrorObjectOwned> {
     let (subject, origin) = (TraceSubject::Message(request), TraceOrigin::default());
     let traced = options.tracer.trace(place, subject, origin, &traces.budget);
     let traced = traced.map_err(|error| traces.error(error))?;
-    Ok((traces.write(&traced.trace)?, traced.diff))
+    part.value(&traced.trace)?;
+    Ok(traced.diff)
 }
 
 /// The tracer that the last argument asks for.

@@ -7,7 +7,7 @@ use crate::public::{
     eth::{blocks, transactions},
     json,
     trace::{rewards, types},
-    traces::{Rerun, Traces, rerun, tx},
+    traces::{Part, Rerun, Traces, rerun, tx},
 };
 use alloy_rpc_types_trace::parity::{
     LocalizedTransactionTrace, TraceResultsWithTransactionHash, TransactionTrace,
@@ -26,10 +26,28 @@ pub(crate) fn block(context: &Context, mut args: Args) -> Answer {
     args.end()?;
     let view = context.view();
     let Some(viewed) = blocks::find(&view, &named)? else { return json(&()) };
-    json(&all_of_block(context, &Traces::new(context), &view, viewed, |_| true)?)
+    let rules = view.spec().rules(&viewed.header);
+    let rewarded = rewards::traces(&rules, viewed.hash, &viewed.header, &viewed.body.ommers);
+    let write_rewards =
+        |part: &mut Part<'_>| rewarded.iter().try_for_each(|reward| part.element(reward));
+    let traces = Traces::new(context);
+    let count = viewed.body.transactions.len();
+    let Some(before_last) = count.checked_sub(1) else {
+        return traces.list(1, |_, part| write_rewards(part));
+    };
+    rerun(context, &view, viewed, before_last, |rerun| {
+        // The rewards are the last part.
+        traces.list(count.saturating_add(1), |index, part| {
+            if index == count {
+                return write_rewards(part);
+            }
+            let calls = of_transaction(rerun, &traces, index)?;
+            calls.iter().try_for_each(|call| part.element(call))
+        })
+    })
 }
 
-/// The traces of a block that `is_wanted` takes, the rewards too.
+/// The traces of a block that `is_wanted` takes, the rewards too, each by itself.
 pub(super) fn all_of_block(
     context: &Context,
     traces: &Traces,
@@ -98,7 +116,7 @@ pub(crate) fn transaction(context: &Context, mut args: Args) -> Answer {
     let Some((viewed, index)) = transactions::find(&view, hash)? else { return json(&()) };
     let traces = Traces::new(context);
     rerun(context, &view, viewed, index, |rerun| {
-        traces.one(|| traces.write(&of_transaction(rerun, &traces, index)?))
+        traces.value(|part| part.value(&of_transaction(rerun, &traces, index)?))
     })
 }
 
@@ -131,11 +149,11 @@ pub(crate) fn replay_transaction(context: &Context, mut args: Args) -> Answer {
     let (viewed, index) = tx(&view, hash)?;
     let traces = Traces::new(context);
     rerun(context, &view, viewed, index, |rerun| {
-        traces.one(|| {
+        traces.value(|part| {
             let traced = rerun.at(&traces, index, |place, subject, _| {
                 trace_parity(place, subject, &types, &traces.budget)
             })?;
-            traces.write(&traced.trace)
+            part.value(&traced.trace)
         })
     })
 }
@@ -150,16 +168,15 @@ pub(crate) fn replay_block(context: &Context, mut args: Args) -> Answer {
     let count = viewed.body.transactions.len();
     let Some(before_last) = count.checked_sub(1) else { return json(&[(); 0]) };
     let traces = Traces::new(context);
-    let pieces = rerun(context, &view, viewed, before_last, |rerun| {
-        traces.each(count, |index| {
+    rerun(context, &view, viewed, before_last, |rerun| {
+        traces.list(count, |index, part| {
             let traced = rerun.at(&traces, index, |place, subject, _| {
                 trace_parity(place, subject, &types, &traces.budget)
             })?;
-            traces.write(&TraceResultsWithTransactionHash {
+            part.element(&TraceResultsWithTransactionHash {
                 full_trace: traced.trace,
                 transaction_hash: rerun.tx_hash(index),
             })
         })
-    })?;
-    json(&pieces)
+    })
 }

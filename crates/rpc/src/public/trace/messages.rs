@@ -9,11 +9,10 @@ use crate::public::{
         call_many::{MESSAGES_MAX, Start},
         calls,
     },
-    json,
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
     question::with_gas,
     trace::types,
-    traces::{Traces, question},
+    traces::{Part, Traces, question},
 };
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::Decodable2718;
@@ -21,7 +20,7 @@ use alloy_rpc_types_trace::parity::TraceType;
 use fugue_evm::{Place, PreparedTx, TraceSubject, trace_parity};
 use fugue_state::{Stack, StateDiff, StateView};
 use fugue_types::{HashSet, Transaction};
-use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
+use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 
 /// A message, and what is wanted of it.
@@ -47,7 +46,7 @@ pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
     let request = with_gas(context, &message);
     question(context, after(block), &state, &of_block, |place| {
         let subject = TraceSubject::Message(&request);
-        traces.one(|| Ok(traced(&traces, place, subject, &types)?.0))
+        traces.value(|part| traced(&traces, part, place, subject, &types).map(|_| ()))
     })
 }
 
@@ -61,30 +60,33 @@ pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
     let traces = Traces::new(context);
     let (state, of_block) = (StateOverrides::default(), BlockOverrides::default());
     question(context, after(block), &state, &of_block, |place| {
-        traces.one(|| json(&all(context, &traces, place, &wishes)?))
+        traces.value(|part| all(context, &traces, part, place, &wishes))
     })
 }
 
 fn all(
     context: &Context,
     traces: &Traces,
+    part: &mut Part<'_>,
     place: &Place<'_>,
     wishes: &[Wish],
-) -> Result<Vec<Box<JsonRawValue>>, ErrorObjectOwned> {
+) -> Result<(), ErrorObjectOwned> {
     let mut diffs: Vec<StateDiff> = Vec::new();
-    let mut pieces = Vec::with_capacity(wishes.len());
-    for Wish { message, types } in wishes {
+    part.punctuation("[")?;
+    for (index, Wish { message, types }) in wishes.iter().enumerate() {
         context.patience.check()?;
         let request = with_gas(context, message);
-        let (piece, diff) = {
+        if index > 0 {
+            part.punctuation(",")?;
+        }
+        let diff = {
             let view: &dyn StateView = &Stack::new(&diffs, place.view);
             let place = Place { view, ..*place };
-            traced(traces, &place, TraceSubject::Message(&request), types)?
+            traced(traces, part, &place, TraceSubject::Message(&request), types)?
         };
-        pieces.push(piece);
         diffs.push(diff);
     }
-    Ok(pieces)
+    part.punctuation("]")
 }
 
 /// `trace_rawTransaction`: as if it were the next one after the block, by the rules of that block.
@@ -102,19 +104,22 @@ pub(crate) fn raw_transaction(context: &Context, mut args: Args) -> Answer {
     let (state, of_block) = (StateOverrides::default(), BlockOverrides::default());
     question(context, after(block), &state, &of_block, |place| {
         let subject = TraceSubject::Tx(&prepared);
-        traces.one(|| Ok(traced(&traces, place, subject, &types)?.0))
+        traces.value(|part| traced(&traces, part, place, subject, &types).map(|_| ()))
     })
 }
 
+/// Writes the traces of a message or a transaction, and gives what it leaves behind.
 fn traced(
     traces: &Traces,
+    part: &mut Part<'_>,
     place: &Place<'_>,
     subject: TraceSubject<'_>,
     types: &HashSet<TraceType>,
-) -> Result<(Box<JsonRawValue>, StateDiff), ErrorObjectOwned> {
+) -> Result<StateDiff, ErrorObjectOwned> {
     let traced = trace_parity(place, subject, types, &traces.budget);
     let traced = traced.map_err(|error| traces.error(error))?;
-    Ok((traces.write(&traced.trace)?, traced.diff))
+    part.value(&traced.trace)?;
+    Ok(traced.diff)
 }
 
 fn wish(value: &Value, chain_id: u64) -> Result<Wish, String> {
