@@ -102,7 +102,12 @@ impl Subject {
                     &trace["result"]["address"],
                 ];
                 for end in ends.into_iter().filter_map(Value::as_str) {
-                    let places = concerned.entry(end.parse().expect("an address")).or_default();
+                    let end: Address = end.parse().expect("an address");
+                    // It also stands for what did not come to be.
+                    if end.is_zero() {
+                        continue;
+                    }
+                    let places = concerned.entry(end).or_default();
                     if places.last() != Some(&place) {
                         places.push(place.clone());
                     }

@@ -215,6 +215,7 @@ fn a_block_whose_list_is_wrong_executes_equally_and_the_report_says_what_is_wron
                 let cause = report.fallback.expect("the list is wrong").cause;
                 let is_told = match &cause {
                     FallbackCause::List(_) => true,
+                    FallbackCause::Lanes(_) => false,
                     // A balance or a nonce with which a transaction is not valid.
                     FallbackCause::Block(error) => error.to_string().contains("invalid block"),
                 };

@@ -254,7 +254,7 @@ pub(crate) const BUGS: &[Bug] = &[
             to: "self.doubt(*tx);
                  self.is_dirty[*tx].swap(true, Ordering::AcqRel);",
         },
-        caught_by: &[Settles, Parts],
+        caught_by: &[Settles],
     },
     Bug {
         name: "notes_a_reader_too_late",

@@ -1,4 +1,5 @@
-//! The chain: its head, its tree, its store, and the one way in.
+//! The chain: its head, its tree, its store, and the one way in. It is one thing: whatever changes
+//! the head goes through it.
 
 use crate::{
     ChainOptions, Genesis, Head, HeadRule, ImportError, InvalidReason, Preparer,

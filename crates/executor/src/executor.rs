@@ -6,7 +6,7 @@ use crate::{
     bal::{self, ListIndex},
     build::{self, Job},
     footprint,
-    lanes::{self, LaneRun},
+    lanes::{self, LaneFault, LaneRun},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -35,8 +35,8 @@ pub enum Mode {
     /// All at once, by the access list that the block came with; as [`Mode::Occ`] without one, and
     /// where a block is filled.
     Bal,
-    /// Each thread a share of the block, settled afterwards; as [`Mode::Occ`] where the rules of the
-    /// block do not let it, and where a block is filled.
+    /// Each thread a share of the block, settled afterwards; as [`Mode::Occ`] where the rules of
+    /// the block do not let it, and where a block is filled.
     Lanes,
     /// As the block allows, and as pays on these threads: [`Report::way`] says how and why.
     Auto,
@@ -100,6 +100,9 @@ pub enum FallbackCause {
     /// The access list, in [`Mode::Bal`].
     #[error("access list: {0}")]
     List(Box<ListFault>),
+    /// The block is no good one for lanes, in [`Mode::Lanes`].
+    #[error("lanes: {0}")]
+    Lanes(#[from] LaneFault),
 }
 
 impl From<ListFault> for FallbackCause {
@@ -326,7 +329,7 @@ impl Executor {
             Ok(LaneRun { outcome, stats }) => {
                 Ok(Execution { outcome, report: report(stats, None) })
             }
-            Err(cause) => fallen_back(cause.into()),
+            Err(cause) => fallen_back(cause),
         };
         let by_list = |index: Result<&ListIndex, &ListFault>| -> Result<Execution, BlockError> {
             let ran = match index {

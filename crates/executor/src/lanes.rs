@@ -26,7 +26,7 @@ mod hot;
 mod marks;
 
 use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope,
+    BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
     frame::{self, Frame},
     occ::{Resources, open},
     tally::Tally,
@@ -49,6 +49,17 @@ use std::{
 
 #[cfg(doc)]
 use fugue_evm::AccountTouch;
+
+/// Why a block is no good one for lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LaneFault {
+    /// So many transactions came upon what others had changed elsewhere that it does not pay.
+    #[error("too many transactions depend on one another")]
+    Entangled,
+    /// An account that is there and empty, as before EIP-161, was come upon in more than one lane.
+    #[error("the account {0} is there, and empty")]
+    Empty(Address),
+}
 
 /// A block that was executed in lanes.
 pub(crate) struct LaneRun {
@@ -93,14 +104,13 @@ impl Lane {
 
     /// What one of its transactions touched; nothing if it was refused.
     fn touches(&self, place: usize) -> Touches<'_> {
-        let touched = &self.history.touched;
-        match self.txs[place].touches {
-            Some(tx) => {
-                let (accounts, slots) = touched.of(tx);
-                Touches { accounts, slots, tags: touched.tags_of(tx) }
-            }
-            None => Touches::default(),
-        }
+        let noted = self.txs[place].touches;
+        noted.map(|noted| Touches::of(&self.history.touched, noted)).unwrap_or_default()
+    }
+
+    /// What each of its transactions did, taken out.
+    fn take_results(&mut self) -> Vec<Option<Executed>> {
+        self.txs.iter_mut().map(|tx| tx.executed.take()).collect()
     }
 }
 
@@ -124,7 +134,7 @@ struct Shared<'l> {
     lanes: Mutex<Vec<Lane>>,
     /// Set where nothing that is still run is of any use.
     is_over: AtomicBool,
-    failure: Mutex<Option<BlockError>>,
+    failure: Mutex<Option<FallbackCause>>,
 }
 
 /// Whether the rules of a block let it run in lanes.
@@ -152,7 +162,7 @@ pub(crate) fn run(
     view: &dyn StateView,
     scope: Scope,
     resources: &Resources<'_>,
-) -> Result<LaneRun, BlockError> {
+) -> Result<LaneRun, FallbackCause> {
     let Resources { codes, pool, threads, .. } = *resources;
     let block = prepared.block.block();
     let opening = match scope {
@@ -219,13 +229,13 @@ fn close(
 /// What one worker does. A panic ends the run, and not the program.
 fn work(shared: &Shared<'_>, worker: usize) {
     if catch_unwind(AssertUnwindSafe(|| run_lanes(shared, worker))).is_err() {
-        shared.fail(BlockError::Internal("a lane panicked".to_owned()));
+        shared.fail(BlockError::Internal("a lane panicked".to_owned()).into());
     }
 }
 
 impl Shared<'_> {
-    fn fail(&self, error: BlockError) {
-        self.failure.lock().get_or_insert(error);
+    fn fail(&self, cause: FallbackCause) {
+        self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
     }
 }
@@ -264,7 +274,7 @@ impl<'l> Running<'l> {
     }
 
     /// Runs one transaction, above those before it in the lane.
-    fn run(&mut self, shared: &Shared<'l>, index: usize) -> Result<(), BlockError> {
+    fn run(&mut self, shared: &Shared<'l>, index: usize) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
         let (is_assumed, executed) = self.kernel.transact_assuming(tx);
         if is_assumed {
@@ -275,7 +285,7 @@ impl<'l> Running<'l> {
             // A guess may be refused as well as run.
             Err(Fault::Invalid(_)) => None,
             Err(Fault::Read(error)) => return Err(error.into()),
-            Err(Fault::Internal(message)) => return Err(BlockError::Internal(message)),
+            Err(Fault::Internal(message)) => return Err(BlockError::Internal(message).into()),
         };
         let noted = self.kernel.touched().map_or(0, Touched::len);
         let touches = executed.is_some().then(|| noted.saturating_sub(1));
@@ -283,8 +293,7 @@ impl<'l> Running<'l> {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
             if shared.claims.note(index, dependence) {
-                let message = "transactions in different lanes disturb one another too often";
-                return Err(BlockError::Internal(message.to_owned()));
+                return Err(LaneFault::Entangled.into());
             }
         }
         self.txs.push(LaneTx { index, executed, touches });
@@ -328,23 +337,49 @@ fn settle(
     codes: &CodeCache,
     view: &dyn StateView,
     mut lanes: Vec<Lane>,
-) -> Result<Settled, BlockError> {
+) -> Result<Settled, FallbackCause> {
+    let header = &prepared.block.block().header;
+    let results = lanes.iter_mut().map(Lane::take_results).collect();
+    let reader = HotReader(Hot::new(view, &lanes, header.beneficiary));
+    let mut kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
+    let settled = settle_all(prepared, rules, &mut kernel, &lanes, results);
+    let hot = kernel.into_reader().0;
+    let (tally, reruns) = match (hot.found_empty(), settled) {
+        (Some(address), _) => return Err(LaneFault::Empty(address).into()),
+        (None, settled) => settled?,
+    };
+    let stats = Stats {
+        runs: prepared.txs.len() + reruns,
+        rerun_txs: reruns,
+        head_reruns: reruns,
+        active_threads: lanes.iter().filter(|lane| !lane.txs.is_empty()).count(),
+        ..Stats::default()
+    };
+    let end = hot.into_end();
+    Ok(Settled { diff: end.merge(lanes, header, rules, view)?, tally, stats })
+}
+
+/// Settles one transaction after the other; gives what they did, and how many ran again.
+fn settle_all(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    kernel: &mut Kernel<'_, HotReader<'_>>,
+    lanes: &[Lane],
+    mut results: Vec<Vec<Option<Executed>>>,
+) -> Result<(Tally, usize), BlockError> {
     let block = prepared.block.block();
     let transactions = &block.body.transactions;
     // Lane and place of each transaction.
     let mut places: Vec<Option<(usize, usize)>> = vec![None; transactions.len()];
-    let mut results: Vec<Vec<Option<Executed>>> = Vec::with_capacity(lanes.len());
-    for (number, lane) in lanes.iter_mut().enumerate() {
+    for (number, lane) in lanes.iter().enumerate() {
         for (place, LaneTx { index, .. }) in lane.txs.iter().enumerate() {
             if let Some(found) = places.get_mut(*index) {
                 *found = Some((number, place));
             }
         }
-        results.push(lane.txs.iter_mut().map(|tx| tx.executed.take()).collect());
     }
     let mut tally = Tally::new(rules, &block.header, transactions.len());
-    let reader = HotReader(Hot::new(view, &lanes, block.header.beneficiary)?);
-    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Deferred);
+    kernel.reader_mut().0.begin()?;
     let mut reruns = 0;
     for (index, (tx, place)) in transactions.iter().zip(places).enumerate() {
         tally.admit(tx)?;
@@ -370,8 +405,7 @@ fn settle(
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         let touched = kernel.take_touched();
         kernel.take();
-        let touches =
-            Touches { accounts: touched.of(0).0, slots: touched.of(0).1, tags: touched.tags_of(0) };
+        let touches = Touches::of(&touched, 0);
         let hot = &mut kernel.reader_mut().0;
         hot.add_codes(touched.codes());
         hot.heat_changed(touches)?;
@@ -379,15 +413,7 @@ fn settle(
         hot.pay(executed.fee_due);
         tally.add(tx, executed.result);
     }
-    let stats = Stats {
-        runs: transactions.len() + reruns,
-        rerun_txs: reruns,
-        head_reruns: reruns,
-        active_threads: lanes.iter().filter(|lane| !lane.txs.is_empty()).count(),
-        ..Stats::default()
-    };
-    let end = kernel.into_reader().0.into_end();
-    Ok(Settled { diff: end.merge(lanes, &block.header, rules, view)?, tally, stats })
+    Ok((tally, reruns))
 }
 
 /// A read of the state, as the readers of lanes give it.

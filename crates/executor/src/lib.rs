@@ -49,6 +49,7 @@ pub use explain::{
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,
 };
 pub use footprint::{Footprint, Location};
+pub use lanes::LaneFault;
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
 pub use replay::Replay;

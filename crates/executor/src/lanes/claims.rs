@@ -48,7 +48,8 @@ pub(super) struct Claims {
     batch_gas: u64,
     /// Of each group: transactions that ran, and those that came upon what others had written.
     counts: Vec<[AtomicU32; 3]>,
-    /// Calls and creations that ran, and those that have not seen what another worker's had written.
+    /// Calls and creations that ran, and those that have not seen what another worker's had
+    /// written.
     all: AtomicU32,
     all_disturbed: AtomicU32,
     /// Groups that have much of the block's gas, the heaviest first, with their transactions.

@@ -8,7 +8,7 @@
 
 use super::{Lane, ReadResult};
 use fugue_chainspec::Rules;
-use fugue_evm::{AccountTouch, SlotTouch, StateReader, tag};
+use fugue_evm::{AccountTouch, SlotTouch, StateReader, Touched, tag};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, Header, U256};
 use std::collections::hash_map::Entry;
@@ -23,6 +23,14 @@ pub(super) struct Touches<'t> {
     pub(super) slots: &'t [SlotTouch],
     /// Of the accounts.
     pub(super) tags: &'t [(u32, u32)],
+}
+
+impl<'t> Touches<'t> {
+    /// Those of the transaction that was noted at this place.
+    pub(super) fn of(touched: &'t Touched, noted: usize) -> Self {
+        let (accounts, slots) = touched.of(noted);
+        Self { accounts, slots, tags: touched.tags_of(noted) }
+    }
 }
 
 /// One bit per tag of an address.
@@ -42,6 +50,7 @@ pub(super) struct Hot<'h> {
     has_rerun: bool,
     /// Fees that transactions left to be paid, while the fee recipient is not hot.
     fees: U256,
+    found_empty: Option<Address>,
 }
 
 /// What is left when the block is settled.
@@ -99,12 +108,9 @@ impl Filter {
 }
 
 impl<'h> Hot<'h> {
-    pub(super) fn new(
-        view: &'h dyn StateView,
-        lanes: &'h [Lane],
-        beneficiary: Address,
-    ) -> ReadResult<Self> {
-        let mut hot = Self {
+    /// Nothing is hot yet.
+    pub(super) fn new(view: &'h dyn StateView, lanes: &'h [Lane], beneficiary: Address) -> Self {
+        Self {
             view,
             lanes,
             beneficiary,
@@ -114,14 +120,24 @@ impl<'h> Hot<'h> {
             index: 0,
             has_rerun: false,
             fees: U256::ZERO,
-        };
-        for address in disturbed(lanes) {
-            hot.heat(address)?;
+            found_empty: None,
         }
-        if lanes.iter().any(|lane| lane.history.has_loaded(&beneficiary)) {
-            hot.heat(beneficiary)?;
+    }
+
+    /// Finds what is hot before the first transaction.
+    pub(super) fn begin(&mut self) -> ReadResult<()> {
+        for address in disturbed(self.lanes) {
+            self.heat(address)?;
         }
-        Ok(hot)
+        if self.lanes.iter().any(|lane| lane.history.has_loaded(&self.beneficiary)) {
+            self.heat(self.beneficiary)?;
+        }
+        Ok(())
+    }
+
+    /// An account that is there and empty was to be followed: with what is noted it cannot be.
+    pub(super) const fn found_empty(&self) -> Option<Address> {
+        self.found_empty
     }
 
     /// The next transaction to settle.
@@ -232,8 +248,8 @@ impl<'h> Hot<'h> {
         let Entry::Vacant(vacant) = self.accounts.entry(address) else { return Ok(()) };
         let before = self.view.account(address)?;
         if before.is_some_and(|account| account.is_empty()) {
-            let message = "an account that exists and is empty is no case for lanes";
-            return Err(StateError::Unavailable(message.to_owned()));
+            self.found_empty = Some(address);
+            return Err(StateError::Unavailable("an account is there, and empty".to_owned()));
         }
         let mut account = HotAccount {
             before,

@@ -122,6 +122,7 @@ fn occ(report: &Report) -> Value {
             FallbackCause::Block(BlockError::State(_)) => "state",
             FallbackCause::Block(BlockError::Internal(_)) => "internal",
             FallbackCause::List(_) => "accessList",
+            FallbackCause::Lanes(_) => "lanes",
         }
     });
     object!({
