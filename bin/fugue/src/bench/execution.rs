@@ -30,7 +30,7 @@ use source::{Source, Wanted, Workload};
 use std::{path::PathBuf, time::Duration};
 
 /// The modes that are compared, where nothing is said.
-const MODES: [Mode; 2] = [Mode::Seq, Mode::Occ];
+const MODES: [Mode; 4] = [Mode::Seq, Mode::Occ, Mode::Auto, Mode::Bal];
 /// Samples of each mode, and of the small preset.
 const SAMPLES: u16 = 5;
 const QUICK_SAMPLES: u16 = 3;

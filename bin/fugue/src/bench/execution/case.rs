@@ -7,7 +7,7 @@ use crate::{
 };
 use fugue_archive::{Bundle, Record};
 use fugue_chainspec::Rules;
-use fugue_executor::{Executor, PreparedBlock, Scope};
+use fugue_executor::{Executor, Mode, PreparedBlock, Scope};
 use fugue_state::MemoryState;
 use fugue_types::CheckedBlock;
 use fugue_validation::{Ommers, check_block};
@@ -25,6 +25,17 @@ pub(super) struct Case {
     pub(super) prepared: PreparedBlock,
     pub(super) state: MemoryState,
     pub(super) scope: Scope,
+}
+
+impl Case {
+    /// The block as a mode takes it: with its access list for the one that runs by it.
+    pub(super) fn ready<'r>(
+        &'r self,
+        mode: Mode,
+        listed: Option<&'r PreparedBlock>,
+    ) -> &'r PreparedBlock {
+        listed.filter(|_| mode == Mode::Bal).unwrap_or(&self.prepared)
+    }
 }
 
 /// What a file gives.

@@ -18,7 +18,10 @@ use fugue_executor::{
     BlockOutcome, Execution, Executor, Mode, PreparedBlock, Report, first_divergence,
 };
 use fugue_state::StateView;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How blocks are measured.
 pub(super) struct Setting<'s> {
@@ -94,11 +97,13 @@ impl Setting<'_> {
     pub(super) fn measure(&self, name: String, case: &Case) -> Result<Measured, UsageError> {
         let at = |error: UsageError| UsageError(format!("{name}: {}", error.0));
         self.executor.warm(&case.state.codes);
+        let listed = self.listed(case).map_err(at)?;
+        let listed = listed.as_ref();
         let mut differences = Vec::new();
         let mut expected: Option<BlockOutcome> = None;
         for mode in self.modes {
             let Execution { outcome, .. } =
-                self.execute(*mode, case, &case.prepared, &case.state).map_err(at)?;
+                self.execute(*mode, case, case.ready(*mode, listed), &case.state).map_err(at)?;
             match &expected {
                 None => expected = Some(outcome),
                 Some(expected) => {
@@ -118,12 +123,13 @@ impl Setting<'_> {
         let mut runs = vec![Samples::default(); self.modes.len()];
         for _ in 0..self.samples {
             for (mode, run) in self.modes.iter().zip(&mut runs) {
-                let (time, report, waits) = self.sample(*mode, case).map_err(at)?;
+                let ready = case.ready(*mode, listed);
+                let (time, report, waits) = self.sample(*mode, case, ready).map_err(at)?;
                 run.count(time, &report, waits);
             }
             if self.recover {
                 for (mode, run) in self.modes.iter().zip(&mut runs) {
-                    run.recovered.push(self.sample_recovering(*mode, case).map_err(at)?);
+                    run.recovered.push(self.sample_recovering(*mode, case, listed).map_err(at)?);
                 }
             }
         }
@@ -131,24 +137,52 @@ impl Setting<'_> {
         Ok(Measured { name, number, txs, gas, failed, runs, differences })
     }
 
+    /// The block with its access list, if a mode needs it; the list is made beforehand.
+    fn listed(&self, case: &Case) -> Result<Option<PreparedBlock>, UsageError> {
+        if !self.modes.contains(&Mode::Bal) {
+            return Ok(None);
+        }
+        let Case { rules, prepared, state, scope, .. } = case;
+        let listed = self.executor.list_accesses(prepared, rules, state, *scope);
+        let (_, list) = listed.map_err(usage)?;
+        let listed = prepared.clone().with_access_list(Arc::new(list));
+        listed.index_access_list(rules);
+        Ok(Some(listed))
+    }
+
     /// P of a block that is prepared.
-    fn sample(&self, mode: Mode, case: &Case) -> Result<(Duration, Report, Waits), UsageError> {
+    fn sample(
+        &self,
+        mode: Mode,
+        case: &Case,
+        ready: &PreparedBlock,
+    ) -> Result<(Duration, Report, Waits), UsageError> {
         let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
         let view = view_of(case, cold.as_ref());
         let started = Instant::now();
-        let executed = self.execute(mode, case, &case.prepared, view);
+        let executed = self.execute(mode, case, ready, view);
         let time = started.elapsed();
         let waits = cold.as_ref().map(ColdView::waits).unwrap_or_default();
         Ok((time, executed?.report, waits))
     }
 
     /// Recovery of all senders, on the threads of the executor whatever the mode, and P.
-    fn sample_recovering(&self, mode: Mode, case: &Case) -> Result<Duration, UsageError> {
+    fn sample_recovering(
+        &self,
+        mode: Mode,
+        case: &Case,
+        listed: Option<&PreparedBlock>,
+    ) -> Result<Duration, UsageError> {
         let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
         let view = view_of(case, cold.as_ref());
         let checked = case.checked.clone();
         let started = Instant::now();
-        let prepared = self.executor.prepare(checked, &case.rules).map_err(usage)?;
+        let mut prepared = self.executor.prepare(checked, &case.rules).map_err(usage)?;
+        if mode == Mode::Bal
+            && let Some(list) = listed.and_then(PreparedBlock::access_list)
+        {
+            prepared = prepared.with_access_list(Arc::clone(list));
+        }
         let executed = self.execute(mode, case, &prepared, view);
         let time = started.elapsed();
         executed.map(|_| time)
