@@ -6,7 +6,7 @@
 //! * `D`: making blocks durable.
 //!
 //! Senders are always recovered before, and that is never part of these. [`execution`] measures `P`
-//! alone, of all modes side by side. Only [`newpayload`] and [`rpc`], which time what callers wait
+//! alone, of modes side by side. Only [`newpayload`] and [`rpc`], which time what callers wait
 //! for, have names of their own; [`simulate`] times single transactions as well, and reckons with
 //! what it found. Everything that is written lies in one folder, which is removed at the end.
 

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     chain: Option<String>,
     #[command(flatten)]
     datadir: Datadir,
-    /// How to execute: seq or occ
+    /// How to execute: seq, occ, lanes or auto; bal is occ here, since files have no access lists
     #[arg(long, default_value_t = Mode::Occ)]
     mode: Mode,
     #[command(flatten)]

@@ -57,7 +57,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     threads: Threads,
     /// Send blocks to a node over the Engine API: those of blockchain tests from Paris on, and the
-    /// chain of a folder with chain.rlp, genesis.json and headfcu.json. "--mode both" is occ then
+    /// chain of a folder with chain.rlp, genesis.json and headfcu.json. "--mode both" is occ then,
+    /// "--mode all" is lanes
     #[arg(long)]
     engine: bool,
     /// Only this fork, by its name in the fixtures

@@ -38,7 +38,8 @@ pub enum Mode {
     /// Each thread a share of the block, settled afterwards; as [`Mode::Occ`] where the rules of
     /// the block do not let it, and where a block is filled.
     Lanes,
-    /// As the block allows, and as pays on these threads: [`Report::way`] says how and why.
+    /// As the block allows, and as pays on these threads: [`Report::way`] says how and why. As
+    /// [`Mode::Occ`] where a block is filled.
     Auto,
 }
 
@@ -97,10 +98,10 @@ pub enum FallbackCause {
     /// executor.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The access list, in [`Mode::Bal`].
+    /// The access list, on [`Way::List`].
     #[error("access list: {0}")]
     List(Box<ListFault>),
-    /// The block is no good one for lanes, in [`Mode::Lanes`].
+    /// The block is no good one for lanes, on [`Way::Lanes`].
     #[error("lanes: {0}")]
     Lanes(#[from] LaneFault),
 }
@@ -117,10 +118,10 @@ impl From<StateError> for FallbackCause {
     }
 }
 
-/// What became of a block's access list in [`Mode::Bal`].
+/// What became of a block's access list, in [`Mode::Bal`] and on [`Way::List`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListUse {
-    /// The block came without one, and ran as in [`Mode::Occ`].
+    /// The block came without one, and ran as in [`Mode::Occ`]; in [`Mode::Bal`] alone.
     Absent,
     /// The block ran by it, and it is what the block does.
     Followed,
@@ -175,14 +176,15 @@ pub struct Report {
     pub way: Way,
     /// Threads that were offered.
     pub threads: usize,
-    /// What the scheduler did; empty in [`Mode::Seq`].
+    /// What the scheduler did, or lanes; empty where all ran sequentially. The active threads of
+    /// lanes are the lanes that have run something, of which a thread may have several.
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,
-    /// In [`Mode::Bal`] what became of the access list.
+    /// What became of the access list; `None` where nobody has looked for one.
     pub list: Option<ListUse>,
-    /// What each transaction took in the parallel run, in block order; empty unless the executor is
-    /// [observing](Executor::observing), and where all ran sequentially.
+    /// What each transaction took on [`Way::Optimistic`], in block order; empty unless the executor
+    /// is [observing](Executor::observing), on other ways, and where all ran sequentially.
     pub tx_runs: Vec<TxRuns>,
 }
 

@@ -76,7 +76,8 @@ pub(super) struct Options {
     /// The same seed generates the same blocks
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Modes, separated by commas; seq is always among them [default: all]
+    /// Modes, separated by commas, of seq, occ, bal, lanes and auto; seq is always among them
+    /// [default: seq,occ]
     #[arg(long, value_name = "MODES", value_delimiter = ',')]
     modes: Vec<Mode>,
     /// Samples of each mode, after one that is not counted [default: 5]

@@ -85,7 +85,7 @@ pub(super) struct Options {
     /// The same seed generates the same chain
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How the node executes: seq or occ
+    /// How the node executes: seq, occ, bal, lanes or auto
     #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
     mode: Mode,
     #[command(flatten)]

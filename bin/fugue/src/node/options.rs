@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Folder of the node's data; needed but with --dev, which then keeps nothing
     #[arg(long, value_name = "DIR")]
     pub(super) datadir: Option<PathBuf>,
-    /// How to execute: seq, occ or bal
+    /// How to execute: seq, occ, bal, lanes or auto
     #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
     pub(super) mode: Mode,
     #[command(flatten)]
