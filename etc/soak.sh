@@ -7,7 +7,7 @@ shift
 for folder in "$@"; do
     for threads in 1 2 3 8; do
         for round in 1 2 3 4 5 6 7 8 9 10; do
-            "$program" replay "$folder" --mode both --threads "$threads" \
+            "$program" replay "$folder" --mode all --threads "$threads" \
                 --repro target/soak-repro >target/soak.log 2>&1 || {
                 tail -n 20 target/soak.log
                 echo "$folder: $threads threads, round $round: differs"

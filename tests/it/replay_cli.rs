@@ -32,7 +32,7 @@ fn generated_bundles_replay_equally_in_both_modes() {
 fn every_mode_runs_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = &bundle_files(&generated())[0];
-    for mode in ["seq", "occ"] {
+    for mode in ["seq", "occ", "bal", "lanes", "auto"] {
         let done = finish(replay(folder.path(), &[file]).args(["--mode", mode]));
         assert_eq!(done.code, Some(0), "{mode}: {done:?}");
         assert_eq!(done.totals(), [1, 0, 0, 0], "{mode}");

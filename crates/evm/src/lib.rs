@@ -43,5 +43,5 @@ pub use trace::{
     TraceOrigin, TraceSubject, Traced, TracedAccount, TracedAccounts, TracerError, ValidationFrame,
     trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity,
 };
-pub use transaction::{PreparedTx, Target, TxEncodingError};
+pub use transaction::{PAYMENT_GAS, PreparedTx, Target, TxEncodingError};
 pub use transfers::TransferLogs;

@@ -9,12 +9,15 @@ use revm::{context::TxEnv, context_interface::either::Either};
 #[error("transaction type {0} is not known")]
 pub struct TxEncodingError(pub u8);
 
+/// Gas of a transaction that does nothing but pay. Source: Yellow Paper, appendix G (G_transaction).
+pub const PAYMENT_GAS: u64 = 21_000;
+
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// To call this account with data.
+    /// To call this account, with data, or with gas for more than a payment.
     Call(Address),
-    /// To pay.
+    /// To pay, with no gas for anything else.
     Payment,
     /// To create a contract.
     Creation,
@@ -44,7 +47,9 @@ impl PreparedTx {
     /// What it is for, as far as it says itself.
     pub fn target(&self) -> Target {
         match self.env.kind.to() {
-            Some(callee) if !self.env.data.is_empty() => Target::Call(*callee),
+            Some(callee) if !self.env.data.is_empty() || self.env.gas_limit > PAYMENT_GAS => {
+                Target::Call(*callee)
+            }
             Some(_) => Target::Payment,
             None => Target::Creation,
         }

@@ -34,7 +34,8 @@ use crate::{
 use claims::{Batch, Claims};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
-    CodeCache, Executed, Fault, FeePayment, History, Kernel, Target, Touched, ViewReader,
+    CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, Target, Touched,
+    ViewReader,
 };
 use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
@@ -67,8 +68,6 @@ pub(crate) struct LaneRun {
     pub(crate) stats: Stats,
 }
 
-/// Gas of a plain payment. Source: EIP-2, "Specification" (the cost of a transaction).
-const PAYMENT_GAS: u64 = 21_000;
 /// Calls and creations that a block has at least to be run in lanes, and gas that they use: a
 /// fraction of a millisecond, which is what it takes to wake other threads and to settle.
 const CALLS_MIN: usize = 4;
@@ -292,7 +291,7 @@ impl<'l> Running<'l> {
         if let Some(place) = touches {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
-            if shared.claims.note(index, dependence) {
+            if shared.claims.note(self.worker, index, dependence) {
                 return Err(LaneFault::Entangled.into());
             }
         }
@@ -300,19 +299,10 @@ impl<'l> Running<'l> {
         Ok(())
     }
 
-    /// Marks the slots that a transaction has written, and tells who of those before it has
-    /// written what it came upon.
+    /// Marks the slots of a transaction, and tells whom it has disturbed, and who it.
     fn mark(&self, shared: &Shared<'l>, place: usize, index: usize) -> Dependence {
-        let mut dependence = Dependence::default();
-        let Some(touched) = self.kernel.touched() else { return dependence };
-        let (_, slots) = touched.of(place);
-        for slot in slots {
-            dependence.add(shared.marks.find(slot), self.worker, index);
-        }
-        for slot in slots.iter().filter(|slot| slot.before != slot.after) {
-            shared.marks.set(slot, Mark { worker: self.worker, index });
-        }
-        dependence
+        let slots = self.kernel.touched().map_or(&[][..], |touched| touched.of(place).1);
+        shared.marks.mark(slots, Mark { worker: self.worker, index })
     }
 
     fn end(self, shared: &Shared<'l>) {

@@ -356,9 +356,12 @@ impl<'e> Checker<'e> {
         outcomes.sort_by_key(|(mode, _)| *mode != Mode::Seq);
 
         let block = prepared.block().block();
-        if let [(_, expected), (_, found)] = &outcomes[..]
-            && let Some(what) = first_divergence(expected, found)
-        {
+        let (expected, others) = match &outcomes[..] {
+            [(_, expected), others @ ..] => (expected, others),
+            [] => return Ok(()),
+        };
+        let differing = others.iter().filter_map(|(_, found)| first_divergence(expected, found));
+        for what in differing {
             let txs = &block.body.transactions;
             let transaction = what.transaction.and_then(|index| txs.get(index));
             findings.differences.push(Difference {

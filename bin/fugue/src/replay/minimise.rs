@@ -123,7 +123,7 @@ impl<'e> Minimiser<'e> {
         repro: &'e Path,
     ) -> Result<Self, UsageError> {
         if !modes.contains(&Mode::Seq) || modes.len() < 2 {
-            let reason = "--minimise compares modes: it needs --mode both";
+            let reason = "--minimise compares modes: it needs --mode both or all";
             return Err(UsageError(reason.to_owned()));
         }
         Ok(Self { executor, execute: executor, modes, tries, repro })

@@ -130,14 +130,29 @@ impl Claims {
     /// Notes that a transaction ran, and on whom it depends. If that one is another worker's, what
     /// is left of its group goes to that worker. `true` if so many depend on others that it does
     /// not pay to go on.
-    pub(super) fn note(&self, index: usize, dependence: Dependence) -> bool {
+    pub(super) fn note(&self, worker: usize, index: usize, dependence: Dependence) -> bool {
         let Some(Some(group)) = self.groups.get(index).copied() else { return false };
-        let Dependence { on_own, on_other } = dependence;
-        let [ran, depended, disturbed] = &self.counts[group as usize];
+        let Dependence { on_own, on_other, by_other } = dependence;
+        let [ran, depended, _] = &self.counts[group as usize];
         let ran = ran.fetch_add(1, Ordering::Relaxed) + 1;
         depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
         let all = self.all.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(writer) = on_other else { return false };
+        let ran_of = |group: u32| self.counts[group as usize][0].load(Ordering::Relaxed);
+        let mut is_entangled = false;
+        if let Some(writer) = on_other {
+            is_entangled |= self.disturb(group, ran, writer.index, writer.worker, all);
+        }
+        if let Some(reader) = by_other
+            && let Some(Some(theirs)) = self.groups.get(reader.index).copied()
+        {
+            is_entangled |= self.disturb(theirs, ran_of(theirs), index, worker, all);
+        }
+        is_entangled
+    }
+
+    /// A transaction of a group has not seen what that of `writer`, in other hands, has written.
+    fn disturb(&self, group: u32, ran: u32, writer: usize, worker: usize, all: u32) -> bool {
+        let [_, _, disturbed] = &self.counts[group as usize];
         let all_disturbed = self.all_disturbed.fetch_add(1, Ordering::Relaxed) + 1;
         if all >= ALL_MIN && all_disturbed * 100 > all * ALL_DISTURBED_PERCENT_MAX {
             return true;
@@ -148,8 +163,8 @@ impl Claims {
         }
         let mut inner = self.inner.lock();
         let Inner { owners, cursors, is_done, .. } = &mut *inner;
-        let new = self.groups[writer.index].and_then(|group| owners[group as usize]);
-        let new = new.unwrap_or(writer.worker);
+        let new = self.groups.get(writer).copied().flatten();
+        let new = new.and_then(|group| owners[group as usize]).unwrap_or(worker);
         if owners[group as usize] != Some(new) && is_done.get(new) == Some(&false) {
             owners[group as usize] = Some(new);
             cursors[new] = 0;
