@@ -13,8 +13,10 @@ use fugue_executor::{
     first_divergence,
 };
 use fugue_state::StateView;
-use fugue_types::{Address, Block, Transaction, TransactionTrait, TxKind, U256};
-use fugue_workload::{FORKS, Rng, Trial, Wallet, build, random, reduce, seal_body};
+use fugue_types::{Address, Block, Bytes, Transaction, TransactionTrait, TxKind, U256};
+use fugue_workload::{
+    Call, FORKS, Fee, Grant, Rng, Script, Trial, Wallet, build, random, reduce, seal_body,
+};
 use proptest::{
     prelude::any,
     strategy::Strategy,
@@ -490,4 +492,77 @@ fn an_invalid_transaction_makes_the_block_invalid_in_every_mode() {
             assert_eq!(*answer, answers[0].1, "{what}: {who}");
         }
     }
+}
+
+/// Pairs of transactions, or triples, of the scenarios below.
+const PAIRS: u8 = 24;
+/// How often such a block is run on each number of threads: who runs what is left to chance.
+const RUNS: usize = 4;
+
+/// Runs the blocks of a script in all modes.
+fn check_script(script: Script) {
+    let executors = executors();
+    let bundles = build(&script.end(Address::repeat_byte(0xfe)));
+    for bundle in bundles.unwrap_or_else(|error| panic!("{error}")) {
+        let case = Case::new(&bundle, &executors[0]);
+        for _ in 0..RUNS {
+            compare(&case, &executors).unwrap_or_else(|wrong| panic!("{wrong}"));
+        }
+    }
+}
+
+fn call(to: Address, input: Bytes) -> Call {
+    let to = TxKind::Call(to);
+    let (value, access) = (U256::ZERO, None);
+    Call { to, value, input, gas: 100_000, fresh: 1, fee: Fee::Usual, access, blobs: 0 }
+}
+
+/// A slot is set, read by another contract, and set back: no diff of a lane shows it.
+#[test]
+fn what_a_block_changes_and_changes_back_is_seen_in_between() {
+    /// With data: SSTORE(0, CALLDATALOAD(0)); without: RETURN(SLOAD(0)).
+    const KEEPER: [u8; 23] = [
+        0x36, 0x60, 0x0f, 0x57, 0x60, 0, 0x54, 0x60, 0, 0x52, 0x60, 0x20, 0x60, 0, 0xf3, 0x5b,
+        0x60, 0, 0x35, 0x60, 0, 0x55, 0x00,
+    ];
+    let mut script = Script::new("changed-back", "slots that are set back", 1, Fork::Cancun);
+    let at = |kind: u8, index: u8| {
+        let mut bytes = [kind; 20];
+        bytes[19] = index;
+        Address::from(bytes)
+    };
+    for index in 0..PAIRS {
+        let (keeper, reader) = (at(0xc1, index), at(0xc2, index));
+        script.place(keeper, Bytes::copy_from_slice(&KEEPER), U256::ZERO, &[]);
+        // SSTORE(0, STATICCALL(keeper))
+        let mut code = vec![0x60, 0x20, 0x60, 0, 0x60, 0, 0x60, 0, 0x73];
+        code.extend_from_slice(keeper.as_slice());
+        code.extend_from_slice(&[0x5a, 0xfa, 0x50, 0x60, 0, 0x51, 0x60, 0, 0x55, 0x00]);
+        script.place(reader, code.into(), U256::ZERO, &[]);
+    }
+    let word = |value: u64| Bytes::from(U256::from(value).to_be_bytes::<32>());
+    for (kind, input) in [(0xc1, word(1)), (0xc2, Bytes::new()), (0xc1, word(0))] {
+        for index in 0..PAIRS {
+            let user = script.user();
+            script.send(user, call(at(kind, index), input.clone()));
+        }
+    }
+    check_script(script);
+}
+
+/// Nobody is there for having been touched: an authority gets no refund for it.
+#[test]
+fn authorities_that_were_touched_in_vain_are_none_in_every_mode() {
+    let mut script = Script::new("touched-in-vain", "authorities that are none", 1, Fork::Prague);
+    let delegate = Address::repeat_byte(0xc0);
+    let strangers: Vec<Wallet> = (0..PAIRS).map(|_| script.stranger()).collect();
+    for stranger in &strangers {
+        let user = script.user();
+        script.send(user, call(stranger.address(), Bytes::new()));
+    }
+    for stranger in &strangers {
+        let user = script.user();
+        script.delegate(user, &[Grant::To(*stranger, delegate)], call(delegate, Bytes::new()));
+    }
+    check_script(script);
 }

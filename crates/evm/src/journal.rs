@@ -51,6 +51,25 @@ impl<'c, R: StateReader> Journal<'c, R> {
         }
     }
 
+    /// What the transaction touched, and is none still, counts as untouched in the next one: to be
+    /// touched is taken for being there, where an authority is refunded for it. Source: EIP-7702,
+    /// "Behavior", step 7; EIP-161.
+    fn forget_vacant(&mut self) {
+        let JournalInner { state, journal, cfg, .. } = &mut self.inner;
+        if !cfg.spec.is_enabled_in(SpecId::PRAGUE) {
+            return;
+        }
+        for entry in journal.iter() {
+            if let JournalEntry::AccountTouched { address } = entry
+                && let Some(account) = state.get_mut(address)
+                && account.is_loaded_as_not_existing()
+                && account.is_empty()
+            {
+                account.unmark_touch();
+            }
+        }
+    }
+
     /// Notes that a contract is to be created.
     pub(crate) fn see_creation(&mut self, creator: Address, sees_balance: bool) {
         if let Some(touched) = &mut self.touched {
@@ -185,7 +204,7 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
     ) -> Option<TransferError> {
         let failed = self.inner.transfer_loaded(from, to, balance);
         // To oneself nothing is moved, and no entry says that the balance sufficed.
-        if failed.is_some() || from == to {
+        if failed.is_some() || (from == to && !balance.is_zero()) {
             self.see_balance(from);
         }
         failed
@@ -283,6 +302,7 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
         if let Some(touched) = &mut self.touched {
             touched.end_tx(&mut self.inner, &self.database.log);
         }
+        self.forget_vacant();
         self.inner.commit_tx();
     }
 

@@ -47,6 +47,9 @@ pub struct History {
     pub diff: StateDiff,
     /// What each of them touched.
     pub touched: Touched,
+    /// Accounts whose fields, and slots whose values, one of them changed and a later one changed
+    /// back, so that the diff does not show it; in order.
+    pub restored: Vec<(Address, Option<U256>)>,
     state: EvmState,
 }
 
@@ -61,9 +64,10 @@ impl History {
         self.state.get(address).is_some_and(|account| account.storage.contains_key(slot))
     }
 
-    /// Whether they have changed the account.
+    /// Whether any of them has changed the account.
     pub fn has_changed(&self, address: &Address) -> bool {
-        self.diff.accounts.binary_search_by_key(address, |change| change.address).is_ok()
+        change_of(&self.diff, address).is_some()
+            || self.restored.binary_search_by_key(address, |(address, _)| *address).is_ok()
     }
 }
 
@@ -228,7 +232,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let log = &journal.database.log;
         let clears = self.clears_empty_accounts;
         let diff = changes(&journal.inner.state, log, journal.database.codes, clears);
-        History { diff, touched, state: journal.inner.state }
+        let restored = restored(&diff, &touched);
+        History { diff, touched, restored, state: journal.inner.state }
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not
@@ -380,6 +385,34 @@ pub(crate) fn changes(
         changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
     }
     diff.canonical()
+}
+
+/// The change of an account in a canonical diff.
+fn change_of<'d>(diff: &'d StateDiff, address: &Address) -> Option<&'d AccountDiff> {
+    let place = diff.accounts.binary_search_by_key(address, |change| change.address).ok()?;
+    diff.accounts.get(place)
+}
+
+/// What some transaction changed, and the diff of all of them does not show.
+fn restored(diff: &StateDiff, touched: &Touched) -> Vec<(Address, Option<U256>)> {
+    let (accounts, slots) = touched.all();
+    let fields = accounts.iter().filter(|touch| {
+        touch.is_change()
+            && change_of(diff, &touch.address)
+                .is_none_or(|change| change.before == change.after && !change.wiped)
+    });
+    let slots = slots.iter().filter(|touch| {
+        touch.before != touch.after
+            && change_of(diff, &touch.address).is_none_or(|change| {
+                change.slots.binary_search_by_key(&touch.slot, |slot| slot.slot).is_err()
+            })
+    });
+    let fields = fields.map(|touch| (touch.address, None));
+    let slots = slots.map(|touch| (touch.address, Some(touch.slot)));
+    let mut restored: Vec<_> = fields.chain(slots).collect();
+    restored.sort_unstable();
+    restored.dedup();
+    restored
 }
 
 /// The account after the changes; `None` if it does not exist then.

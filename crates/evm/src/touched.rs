@@ -17,6 +17,9 @@ use std::hash::Hash;
 
 /// Touches of one transaction that are compared one by one; more are looked up by hash.
 const LINEAR_MAX: usize = 32;
+/// Bits of a balance in wei whose sums may overflow: one that has so many is seen by whoever comes
+/// upon it. With fewer, more transactions would have to pay an account than any block has gas for.
+const BALANCE_BITS: usize = 240;
 
 /// An account that a transaction came upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +97,9 @@ impl AccountTouch {
                 before.code_hash == now.code_hash
                     && (before.nonce == now.nonce || !self.is_nonce_seen)
                     && (before.balance == now.balance
-                        || (!self.is_balance_seen && now.balance >= self.spends))
+                        || (!self.is_balance_seen
+                            && now.balance >= self.spends
+                            && !may_overflow(Some(now))))
             }
             _ => false,
         }
@@ -142,6 +147,11 @@ impl Touched {
         let from = tx.checked_sub(1).map(end).unwrap_or_default();
         let to = end(tx);
         (from.0..to.0, from.1..to.1)
+    }
+
+    /// Accounts and slots of all of them, one after the other.
+    pub fn all(&self) -> (&[AccountTouch], &[SlotTouch]) {
+        (&self.accounts, &self.slots)
     }
 
     /// Tag of each account that one of them touched, in the order of [`Touched::of`].
@@ -195,8 +205,11 @@ impl Touched {
         self.now.sees_nonces = true;
     }
 
+    /// An account that looks at itself over and over takes next to no gas for it (SELFBALANCE).
     pub(crate) fn see_balance(&mut self, address: Address) {
-        self.now.seen.push(address);
+        if self.now.seen.last() != Some(&address) {
+            self.now.seen.push(address);
+        }
     }
 
     pub(crate) fn expect(&mut self, access_list: &AddressMap<HashSet<U256>>) {
@@ -229,7 +242,8 @@ impl Touched {
             _ => None,
         });
         let logged = log.accounts.iter().skip(now.logged).map(|(address, _)| address);
-        for address in logged.chain(warmed) {
+        // The sender may have been loaded before the transaction was begun, and be warm.
+        for address in logged.chain(warmed).chain(std::iter::once(&now.sender)) {
             let known = self.accounts.get(first_account..).unwrap_or_default();
             if accounts.place(known, address, |touch| touch.address).is_some() {
                 continue;
@@ -250,7 +264,7 @@ impl Touched {
                 before,
                 after,
                 spends: U256::ZERO,
-                is_balance_seen: false,
+                is_balance_seen: may_overflow(before) || may_overflow(after),
                 is_nonce_seen: now.sees_nonces,
                 is_created: account.is_created_locally(),
                 is_destroyed,
@@ -308,6 +322,11 @@ impl Running {
         self.seen.clear();
         self.listed.clear();
     }
+}
+
+/// Whether what is paid to an account may be more than fits.
+fn may_overflow(account: Option<Account>) -> bool {
+    account.is_some_and(|account| account.balance.bit_len() > BALANCE_BITS)
 }
 
 /// A part of an address, which many addresses share.

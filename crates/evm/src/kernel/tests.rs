@@ -1,11 +1,17 @@
 //! What a kernel promises, on states of a few accounts.
 
-use crate::{CodeCache, Executed, FeePayment, Kernel, PreparedTx, ViewReader};
+use crate::{
+    AccountTouch, CodeCache, Executed, FeePayment, Kernel, PreparedTx, Touched, ViewReader,
+};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState, SlotDiff, StateDiff};
 use fugue_types::{
-    Address, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, U256, keccak256,
+    Address, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, TxType, U256, keccak256,
+};
+use revm::context_interface::{
+    either::Either,
+    transaction::{Authorization, RecoveredAuthority, RecoveredAuthorization},
 };
 
 const SENDER: Address = Address::repeat_byte(0xa1);
@@ -176,4 +182,87 @@ fn f4_a_destroyed_account_is_gone_and_comes_back_without_its_storage() {
     let back = of_contract(&[destroy, fund]);
     assert!(back.wiped && back.slots.is_empty());
     assert_eq!(back.after, Some(Account { balance: U256::from(5), ..Account::default() }));
+}
+
+#[test]
+fn what_was_changed_back_is_told_beside_the_diff() {
+    // SSTORE(0, CALLDATALOAD(0))
+    let state = with_contract(&alloy_primitives::hex!("60003560005500"), &[(0, 7)]);
+    let store = |nonce, value: u64| {
+        tx(nonce, TxKind::Call(CONTRACT), 0, &U256::from(value).to_be_bytes::<32>())
+    };
+    let header =
+        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
+    let rules = ChainSpec::at_fork(1, Fork::Berlin).rules(&header);
+    let codes = CodeCache::new();
+    let history = |txs: &[PreparedTx]| {
+        let reader = ViewReader(&state);
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Deferred);
+        kernel.note_touches(Touched::default());
+        for tx in txs {
+            kernel.transact(tx).expect("valid");
+        }
+        kernel.into_history()
+    };
+    let back = history(&[store(0, 8), store(1, 7)]);
+    assert_eq!(back.restored, [(CONTRACT, Some(U256::ZERO))]);
+    assert!(back.has_changed(&CONTRACT));
+    assert!(back.diff.accounts.iter().all(|change| change.address != CONTRACT));
+    let other = history(&[store(0, 8), store(1, 9)]);
+    assert!(other.restored.is_empty() && other.has_changed(&CONTRACT));
+    assert!(!history(&[store(0, 7)]).has_changed(&CONTRACT));
+}
+
+/// An authority that an earlier transaction of the journal touched, and that is none still, is not
+/// refunded for being there (EIP-7702, "Behavior", step 7).
+#[test]
+fn to_be_touched_does_not_make_an_authority_exist() {
+    const AUTHORITY: Address = Address::repeat_byte(0xb0);
+    let header = Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: AUTHOR,
+        excess_blob_gas: Some(0),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, Fork::Prague).rules(&header);
+    let codes = CodeCache::new();
+    let gas_after = |touched: Address, value: u64| {
+        let state = state();
+        let reader = ViewReader(&state);
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        kernel.transact(&tx(0, TxKind::Call(touched), value, &[])).expect("valid");
+        let authorization = Authorization { chain_id: U256::ZERO, address: CONTRACT, nonce: 0 };
+        let authority = RecoveredAuthority::Valid(AUTHORITY);
+        let authorization = RecoveredAuthorization::new_unchecked(authorization, authority);
+        let PreparedTx { mut env, .. } = tx(1, TxKind::Call(SENDER), 0, &[]);
+        env.tx_type = 4;
+        env.chain_id = Some(1);
+        env.authorization_list = vec![Either::Right(authorization)];
+        let authorizing = PreparedTx { env, tx_type: TxType::Eip7702 };
+        kernel.transact(&authorizing).expect("valid").result.gas.used
+    };
+    let full = 21_000 + 25_000;
+    assert_eq!(gas_after(AUTHOR, 0), full);
+    assert_eq!(gas_after(AUTHORITY, 0), full, "touched, and not there");
+    assert_eq!(gas_after(AUTHORITY, 1), full - full / 5, "there");
+}
+
+#[test]
+fn a_balance_that_may_overflow_is_seen() {
+    let balance = |bits: usize| Some(Account { balance: U256::ONE << bits, ..Account::default() });
+    let touch = AccountTouch {
+        address: SENDER,
+        before: balance(1),
+        after: balance(2),
+        spends: U256::ZERO,
+        is_balance_seen: false,
+        is_nonce_seen: false,
+        is_created: false,
+        is_destroyed: false,
+    };
+    assert!(touch.holds(balance(1)) && touch.holds(balance(239)));
+    assert!(!touch.holds(balance(240)));
+    let rich = AccountTouch { before: balance(240), ..touch };
+    assert!(rich.holds(balance(240)), "the same");
 }

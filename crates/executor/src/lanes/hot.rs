@@ -126,10 +126,16 @@ impl<'h> Hot<'h> {
 
     /// Finds what is hot before the first transaction.
     pub(super) fn begin(&mut self) -> ReadResult<()> {
-        for address in disturbed(self.lanes) {
+        // Touching ends it, and no touch tells of that.
+        let lanes = self.lanes;
+        let mut changes = lanes.iter().flat_map(|lane| &lane.history.diff.accounts);
+        if let Some(change) = changes.find(|change| is_there_and_empty(change.before)) {
+            return Err(self.refuse(change.address));
+        }
+        for address in disturbed(lanes) {
             self.heat(address)?;
         }
-        if self.lanes.iter().any(|lane| lane.history.has_loaded(&self.beneficiary)) {
+        if lanes.iter().any(|lane| lane.history.has_loaded(&self.beneficiary)) {
             self.heat(self.beneficiary)?;
         }
         Ok(())
@@ -247,9 +253,9 @@ impl<'h> Hot<'h> {
     fn heat(&mut self, address: Address) -> ReadResult<()> {
         let Entry::Vacant(vacant) = self.accounts.entry(address) else { return Ok(()) };
         let before = self.view.account(address)?;
-        if before.is_some_and(|account| account.is_empty()) {
+        if is_there_and_empty(before) {
             self.found_empty = Some(address);
-            return Err(StateError::Unavailable("an account is there, and empty".to_owned()));
+            return Err(there_and_empty());
         }
         let mut account = HotAccount {
             before,
@@ -289,6 +295,12 @@ impl<'h> Hot<'h> {
         Ok(())
     }
 
+    /// Notes that an account is there and empty, and that nothing can come of this.
+    fn refuse(&mut self, address: Address) -> StateError {
+        self.found_empty = Some(address);
+        there_and_empty()
+    }
+
     /// The account if it is hot, or has to be, since it is not what it was before the block.
     fn find(&mut self, address: Address) -> ReadResult<Option<&HotAccount>> {
         if !self.accounts.contains_key(&address) {
@@ -300,6 +312,15 @@ impl<'h> Hot<'h> {
         }
         Ok(self.accounts.get(&address))
     }
+}
+
+/// Whether an account counts as none and is in the state nonetheless, as before EIP-161.
+fn is_there_and_empty(account: Option<Account>) -> bool {
+    account.is_some_and(|account| account.is_empty())
+}
+
+fn there_and_empty() -> StateError {
+    StateError::Unavailable("an account is there, and empty".to_owned())
 }
 
 /// Accounts that one lane has changed while another has looked at what was changed.
@@ -327,6 +348,19 @@ fn disturbed(lanes: &[Lane]) -> Vec<Address> {
             } else if before != after {
                 filter.add(tag(address));
                 shared.insert(*address, Shared { before: *before, ..Shared::default() });
+            }
+        }
+    }
+    for (number, lane) in lanes.iter().enumerate() {
+        // Whoever looked in between saw something else than before the block.
+        for (address, slot) in &lane.history.restored {
+            let others = lanes.iter().enumerate().filter(|(other, _)| *other != number);
+            let is_shared = others.map(|(_, lane)| &lane.history).any(|other| match slot {
+                Some(slot) => other.has_loaded_slot(address, slot),
+                None => other.has_loaded(address),
+            });
+            if is_shared {
+                hot.push(*address);
             }
         }
     }
@@ -382,6 +416,9 @@ impl End {
         rules: &Rules,
         view: &dyn StateView,
     ) -> ReadResult<StateDiff> {
+        // To be paid nothing ends an account that is there and empty.
+        let is_paid = lanes.iter().any(|lane| !lane.txs.is_empty())
+            && !self.accounts.contains_key(&header.beneficiary);
         let mut diff = StateDiff::default();
         diff.codes.extend(self.codes);
         for lane in lanes {
@@ -400,7 +437,7 @@ impl End {
             }
             is_same
         });
-        if !self.fees.is_zero() {
+        if is_paid {
             let change = crate::occ::fee_change(header, rules, self.fees, view)?;
             diff.accounts.extend(change);
         }
@@ -465,7 +502,13 @@ impl StateReader for HotReader<'_> {
     fn account(&mut self, address: Address) -> ReadResult<Option<Account>> {
         match self.0.find(address)? {
             Some(account) => Ok(account.now),
-            None => self.0.view.account(address),
+            None => {
+                let account = self.0.view.account(address)?;
+                if is_there_and_empty(account) {
+                    return Err(self.0.refuse(address));
+                }
+                Ok(account)
+            }
         }
     }
 
@@ -508,3 +551,6 @@ impl StateReader for HotReader<'_> {
         self.0.view.block_hash(number)
     }
 }
+
+#[cfg(test)]
+mod tests;
