@@ -366,3 +366,6 @@ fn existing(info: &AccountInfo) -> Option<Account> {
     let account = to_account(info);
     (!account.is_empty()).then_some(account)
 }
+
+#[cfg(test)]
+mod tests;

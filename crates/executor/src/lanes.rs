@@ -408,3 +408,6 @@ fn settle_all(
 
 /// A read of the state, as the readers of lanes give it.
 type ReadResult<T> = Result<T, StateError>;
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,6 @@ impl Claims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

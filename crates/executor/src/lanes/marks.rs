@@ -103,3 +103,76 @@ fn place(slot: &SlotTouch) -> (usize, u64) {
         });
     (mixed as usize & (MARKS - 1), mixed >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_types::{Address, U256};
+
+    fn slot(account: u64, number: u64) -> SlotTouch {
+        let [a, b, c, d, e, f, g, h] = account.to_be_bytes();
+        let mut address = Address::repeat_byte(0xc0);
+        address.0.0[12..].copy_from_slice(&[a, b, c, d, e, f, g, h]);
+        SlotTouch { address, slot: U256::from(number), before: U256::ZERO, after: U256::ONE }
+    }
+
+    #[test]
+    fn a_mark_is_found_where_it_was_set_and_the_last_one_stands() {
+        let marks = Marks::new();
+        let touch = slot(1, 2);
+        assert_eq!(marks.find(&touch), None);
+        let most = Mark { worker: (1 << WORKER_BITS) - 1, index: (1 << INDEX_BITS) - 2 };
+        for mark in [Mark { worker: 0, index: 0 }, Mark { worker: 3, index: 500 }, most] {
+            marks.set(&touch, mark);
+            assert_eq!(marks.find(&touch), Some(mark));
+        }
+        // Values are no part of a slot's name.
+        let other = SlotTouch { before: U256::from(9), after: U256::ZERO, ..touch };
+        assert_eq!(marks.find(&other), Some(most));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_lost_and_is_nobody_elses_index() {
+        let marks = Marks::new();
+        let touch = slot(1, 2);
+        marks.set(&touch, Mark { worker: 0, index: (1 << INDEX_BITS) - 1 });
+        assert_eq!(marks.find(&touch), None);
+        marks.set(&touch, Mark { worker: 1 << WORKER_BITS, index: 7 });
+        assert_eq!(marks.find(&touch), Some(Mark { worker: 0, index: 7 }));
+    }
+
+    #[test]
+    fn a_thousand_marks_are_mostly_kept_and_no_other_slot_has_them() {
+        let marks = Marks::new();
+        let each = || (0..10).flat_map(|account| (0..100).map(move |number| (account, number)));
+        for (index, (account, number)) in each().enumerate() {
+            marks.set(&slot(account, number), Mark { worker: 1, index });
+        }
+        let is_found = |(index, (account, number)): &(usize, (u64, u64))| {
+            marks.find(&slot(*account, *number)) == Some(Mark { worker: 1, index: *index })
+        };
+        let found = each().enumerate().filter(is_found).count();
+        assert!(found >= 850, "{found} of 1000 were kept");
+        let others = (100..110).flat_map(|account| (0..100).map(move |number| (account, number)));
+        let taken =
+            others.filter(|(account, number)| marks.find(&slot(*account, *number)).is_some());
+        let taken = taken.count();
+        assert!(taken <= 5, "{taken} of 1000 others have a mark");
+    }
+
+    #[test]
+    fn a_transaction_depends_on_the_latest_of_another_worker_before_it() {
+        let mut dependence = Dependence::default();
+        let mark = |worker, index| Some(Mark { worker, index });
+        for mark in [None, mark(1, 5), mark(1, 9), mark(0, 7)] {
+            dependence.add(mark, 0, 5);
+        }
+        assert_eq!(dependence, Dependence::default(), "nobody before it");
+        dependence.add(mark(0, 4), 0, 5);
+        assert_eq!(dependence, Dependence { on_own: true, on_other: None });
+        for (worker, index) in [(2, 1), (1, 3), (3, 2)] {
+            dependence.add(mark(worker, index), 0, 5);
+        }
+        assert_eq!(dependence, Dependence { on_own: true, on_other: mark(1, 3) });
+    }
+}

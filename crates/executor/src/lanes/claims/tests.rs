@@ -1,0 +1,260 @@
+//! Claims of workers, step by step and at random.
+
+use super::*;
+use crate::lanes::marks::Mark;
+use alloy_consensus::{Signed, TxLegacy};
+use fugue_types::{Bytes, Transaction, TxKind, U256};
+use std::collections::VecDeque;
+
+const A: Address = Address::repeat_byte(0xa0);
+const B: Address = Address::repeat_byte(0xb0);
+const SENDER: Address = Address::repeat_byte(0x5e);
+/// Gas of a call that is a batch by itself.
+const GAS: u64 = 1_000_000;
+
+fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
+    let input = Bytes::from_static(input);
+    let tx = TxLegacy {
+        chain_id: None,
+        nonce: 0,
+        gas_price: 1,
+        gas_limit,
+        to,
+        value: U256::ZERO,
+        input,
+    };
+    let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+    let tx = Transaction::Legacy(Signed::new_unhashed(tx, signature));
+    PreparedTx::new(&tx, SENDER).expect("type 0 is known")
+}
+
+fn call(callee: Address) -> PreparedTx {
+    tx(TxKind::Call(callee), &[1], GAS)
+}
+
+fn payment() -> PreparedTx {
+    tx(TxKind::Call(A), &[], 21_000)
+}
+
+/// Calls to A and B by turns.
+fn turns(count: usize) -> Vec<PreparedTx> {
+    (0..count).map(|index| call(if index % 2 == 0 { A } else { B })).collect()
+}
+
+/// What a worker claims next; nothing if there is nothing left.
+fn claim(claims: &Claims, worker: usize, last: Option<usize>) -> Vec<usize> {
+    let mut batch = Batch::default();
+    let is_claimed = claims.claim(worker, last, &mut batch);
+    assert_eq!(is_claimed, !batch.txs.is_empty());
+    batch.txs
+}
+
+/// All that a worker claims from now on.
+fn claim_all(claims: &Claims, worker: usize, mut last: Option<usize>) -> Vec<usize> {
+    let mut all = Vec::new();
+    loop {
+        let batch = claim(claims, worker, last);
+        let Some(end) = batch.last() else { return all };
+        last = Some(*end);
+        all.extend(batch);
+    }
+}
+
+const OWN: Dependence = Dependence { on_own: true, on_other: None };
+const NONE: Dependence = Dependence { on_own: false, on_other: None };
+
+fn on_other(worker: usize, index: usize) -> Dependence {
+    Dependence { on_own: false, on_other: Some(Mark { worker, index }) }
+}
+
+#[test]
+fn one_worker_claims_the_block_in_order() {
+    let txs = [call(A), payment(), tx(TxKind::Create, &[1], GAS), call(B), call(A), payment()];
+    let claims = Claims::new(&txs, 1);
+    assert_eq!(claim_all(&claims, 0, None), [0, 1, 2, 3, 4, 5]);
+    assert!(claim(&claims, 0, Some(5)).is_empty());
+}
+
+#[test]
+fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
+    let claims = Claims::new(&turns(8), 2);
+    assert_eq!(claim(&claims, 0, None), [0]);
+    assert_eq!(claim(&claims, 1, None), [1]);
+    for index in [0, 1] {
+        assert!(!claims.note(index, OWN));
+    }
+    assert_eq!(claim_all(&claims, 1, Some(1)), [3, 5, 7]);
+    assert_eq!(claim_all(&claims, 0, Some(0)), [2, 4, 6]);
+}
+
+#[test]
+fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
+    for (dependence, expected) in [(OWN, &[][..]), (NONE, &[6, 7][..])] {
+        let txs: Vec<_> = (0..8).map(|_| call(A)).collect();
+        let claims = Claims::new(&txs, 2);
+        let mut last = None;
+        for index in 0..4 {
+            assert_eq!(claim(&claims, 0, last), [index]);
+            // The first has nobody to depend on.
+            let is_free = index == 0;
+            assert!(!claims.note(index, if is_free { NONE } else { dependence }));
+            last = Some(index);
+        }
+        assert_eq!(claim(&claims, 1, None), expected, "{dependence:?}");
+        let left: Vec<_> = (4..8).filter(|index| !expected.contains(index)).collect();
+        assert_eq!(claim_all(&claims, 0, last), left, "{dependence:?}");
+    }
+}
+
+#[test]
+fn what_nobody_has_begun_is_anybodys() {
+    // No group is heavy: each is one of many.
+    let txs: Vec<_> = (0..40).map(|number| call(Address::repeat_byte(number))).collect();
+    let claims = Claims::new(&txs, 2);
+    let first = claim(&claims, 0, None);
+    let all = claim_all(&claims, 1, None);
+    assert_eq!((first.len(), all.len()), (1, 39));
+    assert!(claim(&claims, 0, Some(0)).is_empty());
+}
+
+#[test]
+fn a_disturbed_group_goes_to_the_worker_that_disturbs_it() {
+    let claims = Claims::new(&turns(8), 2);
+    assert_eq!(claim(&claims, 0, None), [0]);
+    assert_eq!(claim(&claims, 1, None), [1]);
+    assert!(!claims.note(0, OWN));
+    assert!(!claims.note(1, on_other(0, 0)));
+    assert_eq!(claim(&claims, 1, Some(1)), [3], "once is no reason");
+    assert!(!claims.note(3, on_other(0, 0)));
+    assert!(claim(&claims, 1, Some(3)).is_empty());
+    let mut left = claim_all(&claims, 0, Some(0));
+    left.sort_unstable();
+    assert_eq!(left, [2, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has_ended() {
+    // The first is a call whose group is worker 0's, whoever has left the mark.
+    for (index, expected) in [(0, vec![]), (8, vec![7])] {
+        let mut txs = turns(8);
+        txs.push(payment());
+        let claims = Claims::new(&txs, 3);
+        assert_eq!(claim(&claims, 0, None), [0]);
+        assert_eq!(claim(&claims, 1, None), [1]);
+        for index in [0, 1] {
+            assert!(!claims.note(index, OWN));
+        }
+        assert_eq!(claim_all(&claims, 2, None), [8], "both groups are serial");
+        let elsewhere = Dependence { on_other: Some(Mark { worker: 2, index }), ..OWN };
+        assert_eq!(claim(&claims, 1, Some(1)), [3]);
+        assert!(!claims.note(3, elsewhere));
+        assert_eq!(claim(&claims, 1, Some(3)), [5]);
+        assert!(!claims.note(5, elsewhere));
+        assert_eq!(claim_all(&claims, 1, Some(5)), expected);
+        let mut all = claim_all(&claims, 0, Some(0));
+        all.extend(expected);
+        all.sort_unstable();
+        assert_eq!(all, [2, 4, 6, 7]);
+    }
+}
+
+#[test]
+fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
+    let txs: Vec<_> = (0..32).map(|number| call(Address::repeat_byte(number))).collect();
+    for disturbed in 0..=ALL_MIN {
+        let claims = Claims::new(&txs, 2);
+        let plain = ALL_MIN - disturbed;
+        let mut is_over = Vec::new();
+        for index in 0..ALL_MIN {
+            let dependence = if index < plain { OWN } else { on_other(1, 0) };
+            is_over.push(claims.note(index as usize, dependence));
+        }
+        let last = is_over.pop();
+        assert!(!is_over.contains(&true), "fewer than are judged");
+        let is_above = disturbed * 100 > ALL_MIN * ALL_DISTURBED_PERCENT_MAX;
+        assert_eq!(last, Some(is_above), "{disturbed} of {ALL_MIN}");
+    }
+    // Payments are not counted.
+    let txs: Vec<_> = (0..32).map(|_| payment()).collect();
+    let claims = Claims::new(&txs, 2);
+    assert!((0..32).all(|index| !claims.note(index, on_other(1, 0))));
+}
+
+/// Numbers that look random. Source: Marsaglia, "Xorshift RNGs".
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+
+    fn tx(&mut self, callees: usize) -> PreparedTx {
+        let gas = [21_000, 50_000, 400_000, 3_000_000][self.below(4)];
+        match self.below(8) {
+            0 => payment(),
+            1 => tx(TxKind::Create, &[1], gas),
+            _ => {
+                let callee = Address::repeat_byte(self.below(callees) as u8);
+                tx(TxKind::Call(callee), &[1], gas)
+            }
+        }
+    }
+}
+
+/// Workers that claim and run by turns at random, until all have ended: each transaction is claimed
+/// once.
+fn claimed_once(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let workers = 1 + random.below(16);
+    let callees = 1 + random.below(20);
+    let txs: Vec<_> = (0..random.below(120)).map(|_| random.tx(callees)).collect();
+    let claims = Claims::new(&txs, workers);
+    let mut claimed: Vec<Option<usize>> = vec![None; txs.len()];
+    let mut ran: Vec<usize> = Vec::new();
+    let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); workers];
+    let mut lasts: Vec<Option<usize>> = vec![None; workers];
+    let mut going: Vec<usize> = (0..workers).collect();
+    while !going.is_empty() {
+        let place = random.below(going.len());
+        let worker = going[place];
+        if let Some(index) = queues[worker].pop_front() {
+            let writer = (!ran.is_empty()).then(|| ran[random.below(ran.len())]);
+            let mark = writer.and_then(|index| {
+                let worker = claimed[index]?;
+                Some(Mark { worker, index })
+            });
+            let mut dependence = Dependence { on_own: random.below(2) == 0, on_other: None };
+            if random.below(3) == 0 {
+                dependence.add(mark, worker, index);
+            }
+            claims.note(index, dependence);
+            ran.push(index);
+            continue;
+        }
+        let batch = claim(&claims, worker, lasts[worker]);
+        assert!(batch.is_sorted_by(|a, b| a < b), "seed {seed}: {batch:?}");
+        let Some(last) = batch.last() else {
+            going.swap_remove(place);
+            continue;
+        };
+        lasts[worker] = Some(*last);
+        for index in &batch {
+            let before = claimed[*index].replace(worker);
+            assert_eq!(before, None, "seed {seed}: {index} again, by {worker}");
+        }
+        queues[worker].extend(batch);
+    }
+    let left = claimed.iter().filter(|worker| worker.is_none()).count();
+    assert_eq!(left, 0, "seed {seed}: of {} with {workers} workers", txs.len());
+    assert_eq!(ran.len(), txs.len(), "seed {seed}");
+}
+
+#[test]
+fn each_transaction_is_claimed_once_however_workers_take_turns() {
+    for seed in 0..2_000 {
+        claimed_once(seed);
+    }
+}
