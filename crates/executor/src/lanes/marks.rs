@@ -74,7 +74,7 @@ fn unpack(mark: &AtomicU64, tag: u64) -> Option<Mark> {
 
 impl Dependence {
     /// `writer` has written what `reader` came upon.
-    fn on(&mut self, writer: Option<Mark>, reader: Mark) {
+    pub(super) fn on(&mut self, writer: Option<Mark>, reader: Mark) {
         let Some(writer) = writer.filter(|writer| writer.index < reader.index) else { return };
         if writer.worker == reader.worker {
             self.on_own = true;
@@ -116,29 +116,39 @@ mod tests {
         SlotTouch { address, slot: U256::from(number), before: U256::ZERO, after: U256::ONE }
     }
 
+    fn set(marks: &Marks, slot: &SlotTouch, mark: Mark) {
+        marks.mark(std::slice::from_ref(slot), mark);
+    }
+
+    /// Who has written the slot last.
+    fn find(marks: &Marks, slot: &SlotTouch) -> Option<Mark> {
+        let (place, tag) = place(slot);
+        unpack(&marks.writes[place], tag)
+    }
+
     #[test]
     fn a_mark_is_found_where_it_was_set_and_the_last_one_stands() {
         let marks = Marks::new();
         let touch = slot(1, 2);
-        assert_eq!(marks.find(&touch), None);
+        assert_eq!(find(&marks, &touch), None);
         let most = Mark { worker: (1 << WORKER_BITS) - 1, index: (1 << INDEX_BITS) - 2 };
         for mark in [Mark { worker: 0, index: 0 }, Mark { worker: 3, index: 500 }, most] {
-            marks.set(&touch, mark);
-            assert_eq!(marks.find(&touch), Some(mark));
+            set(&marks, &touch, mark);
+            assert_eq!(find(&marks, &touch), Some(mark));
         }
         // Values are no part of a slot's name.
         let other = SlotTouch { before: U256::from(9), after: U256::ZERO, ..touch };
-        assert_eq!(marks.find(&other), Some(most));
+        assert_eq!(find(&marks, &other), Some(most));
     }
 
     #[test]
     fn what_does_not_fit_is_lost_and_is_nobody_elses_index() {
         let marks = Marks::new();
         let touch = slot(1, 2);
-        marks.set(&touch, Mark { worker: 0, index: (1 << INDEX_BITS) - 1 });
-        assert_eq!(marks.find(&touch), None);
-        marks.set(&touch, Mark { worker: 1 << WORKER_BITS, index: 7 });
-        assert_eq!(marks.find(&touch), Some(Mark { worker: 0, index: 7 }));
+        set(&marks, &touch, Mark { worker: 0, index: (1 << INDEX_BITS) - 1 });
+        assert_eq!(find(&marks, &touch), None);
+        set(&marks, &touch, Mark { worker: 1 << WORKER_BITS, index: 7 });
+        assert_eq!(find(&marks, &touch), Some(Mark { worker: 0, index: 7 }));
     }
 
     #[test]
@@ -146,16 +156,16 @@ mod tests {
         let marks = Marks::new();
         let each = || (0..10).flat_map(|account| (0..100).map(move |number| (account, number)));
         for (index, (account, number)) in each().enumerate() {
-            marks.set(&slot(account, number), Mark { worker: 1, index });
+            set(&marks, &slot(account, number), Mark { worker: 1, index });
         }
         let is_found = |(index, (account, number)): &(usize, (u64, u64))| {
-            marks.find(&slot(*account, *number)) == Some(Mark { worker: 1, index: *index })
+            find(&marks, &slot(*account, *number)) == Some(Mark { worker: 1, index: *index })
         };
         let found = each().enumerate().filter(is_found).count();
         assert!(found >= 850, "{found} of 1000 were kept");
         let others = (100..110).flat_map(|account| (0..100).map(move |number| (account, number)));
         let taken =
-            others.filter(|(account, number)| marks.find(&slot(*account, *number)).is_some());
+            others.filter(|(account, number)| find(&marks, &slot(*account, *number)).is_some());
         let taken = taken.count();
         assert!(taken <= 5, "{taken} of 1000 others have a mark");
     }
@@ -164,15 +174,30 @@ mod tests {
     fn a_transaction_depends_on_the_latest_of_another_worker_before_it() {
         let mut dependence = Dependence::default();
         let mark = |worker, index| Some(Mark { worker, index });
+        let reader = Mark { worker: 0, index: 5 };
         for mark in [None, mark(1, 5), mark(1, 9), mark(0, 7)] {
-            dependence.add(mark, 0, 5);
+            dependence.on(mark, reader);
         }
         assert_eq!(dependence, Dependence::default(), "nobody before it");
-        dependence.add(mark(0, 4), 0, 5);
-        assert_eq!(dependence, Dependence { on_own: true, on_other: None });
+        dependence.on(mark(0, 4), reader);
+        assert_eq!(dependence, Dependence { on_own: true, ..Dependence::default() });
         for (worker, index) in [(2, 1), (1, 3), (3, 2)] {
-            dependence.add(mark(worker, index), 0, 5);
+            dependence.on(mark(worker, index), reader);
         }
-        assert_eq!(dependence, Dependence { on_own: true, on_other: mark(1, 3) });
+        let latest = Dependence { on_own: true, on_other: mark(1, 3), by_other: None };
+        assert_eq!(dependence, latest);
+    }
+
+    #[test]
+    fn who_has_read_too_early_is_found_by_who_writes() {
+        let marks = Marks::new();
+        let read = SlotTouch { after: U256::ZERO, ..slot(1, 2) };
+        let reader = Mark { worker: 1, index: 9 };
+        assert_eq!(marks.mark(&[read], reader), Dependence::default());
+        let found = marks.mark(&[slot(1, 2)], Mark { worker: 0, index: 4 });
+        assert_eq!(found, Dependence { by_other: Some(reader), ..Dependence::default() });
+        // Whoever came before it in the block has seen nothing that is wrong.
+        let found = marks.mark(&[slot(1, 2)], Mark { worker: 0, index: 12 });
+        assert_eq!(found.by_other, None);
     }
 }

@@ -60,11 +60,11 @@ fn claim_all(claims: &Claims, worker: usize, mut last: Option<usize>) -> Vec<usi
     }
 }
 
-const OWN: Dependence = Dependence { on_own: true, on_other: None };
-const NONE: Dependence = Dependence { on_own: false, on_other: None };
+const OWN: Dependence = Dependence { on_own: true, on_other: None, by_other: None };
+const NONE: Dependence = Dependence { on_own: false, on_other: None, by_other: None };
 
 fn on_other(worker: usize, index: usize) -> Dependence {
-    Dependence { on_own: false, on_other: Some(Mark { worker, index }) }
+    Dependence { on_own: false, on_other: Some(Mark { worker, index }), by_other: None }
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
     for index in [0, 1] {
-        assert!(!claims.note(index, OWN));
+        assert!(!claims.note(0, index, OWN));
     }
     assert_eq!(claim_all(&claims, 1, Some(1)), [3, 5, 7]);
     assert_eq!(claim_all(&claims, 0, Some(0)), [2, 4, 6]);
@@ -97,7 +97,7 @@ fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
             assert_eq!(claim(&claims, 0, last), [index]);
             // The first has nobody to depend on.
             let is_free = index == 0;
-            assert!(!claims.note(index, if is_free { NONE } else { dependence }));
+            assert!(!claims.note(0, index, if is_free { NONE } else { dependence }));
             last = Some(index);
         }
         assert_eq!(claim(&claims, 1, None), expected, "{dependence:?}");
@@ -122,10 +122,10 @@ fn a_disturbed_group_goes_to_the_worker_that_disturbs_it() {
     let claims = Claims::new(&turns(8), 2);
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
-    assert!(!claims.note(0, OWN));
-    assert!(!claims.note(1, on_other(0, 0)));
+    assert!(!claims.note(0, 0, OWN));
+    assert!(!claims.note(0, 1, on_other(0, 0)));
     assert_eq!(claim(&claims, 1, Some(1)), [3], "once is no reason");
-    assert!(!claims.note(3, on_other(0, 0)));
+    assert!(!claims.note(0, 3, on_other(0, 0)));
     assert!(claim(&claims, 1, Some(3)).is_empty());
     let mut left = claim_all(&claims, 0, Some(0));
     left.sort_unstable();
@@ -142,14 +142,14 @@ fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has
         assert_eq!(claim(&claims, 0, None), [0]);
         assert_eq!(claim(&claims, 1, None), [1]);
         for index in [0, 1] {
-            assert!(!claims.note(index, OWN));
+            assert!(!claims.note(0, index, OWN));
         }
         assert_eq!(claim_all(&claims, 2, None), [8], "both groups are serial");
         let elsewhere = Dependence { on_other: Some(Mark { worker: 2, index }), ..OWN };
         assert_eq!(claim(&claims, 1, Some(1)), [3]);
-        assert!(!claims.note(3, elsewhere));
+        assert!(!claims.note(0, 3, elsewhere));
         assert_eq!(claim(&claims, 1, Some(3)), [5]);
-        assert!(!claims.note(5, elsewhere));
+        assert!(!claims.note(0, 5, elsewhere));
         assert_eq!(claim_all(&claims, 1, Some(5)), expected);
         let mut all = claim_all(&claims, 0, Some(0));
         all.extend(expected);
@@ -167,7 +167,7 @@ fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
         let mut is_over = Vec::new();
         for index in 0..ALL_MIN {
             let dependence = if index < plain { OWN } else { on_other(1, 0) };
-            is_over.push(claims.note(index as usize, dependence));
+            is_over.push(claims.note(0, index as usize, dependence));
         }
         let last = is_over.pop();
         assert!(!is_over.contains(&true), "fewer than are judged");
@@ -177,7 +177,7 @@ fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
     // Payments are not counted.
     let txs: Vec<_> = (0..32).map(|_| payment()).collect();
     let claims = Claims::new(&txs, 2);
-    assert!((0..32).all(|index| !claims.note(index, on_other(1, 0))));
+    assert!((0..32).all(|index| !claims.note(0, index, on_other(1, 0))));
 }
 
 /// Numbers that look random. Source: Marsaglia, "Xorshift RNGs".
@@ -226,11 +226,12 @@ fn claimed_once(seed: u64) {
                 let worker = claimed[index]?;
                 Some(Mark { worker, index })
             });
-            let mut dependence = Dependence { on_own: random.below(2) == 0, on_other: None };
+            let mut dependence =
+                Dependence { on_own: random.below(2) == 0, on_other: None, by_other: None };
             if random.below(3) == 0 {
-                dependence.add(mark, worker, index);
+                dependence.on(mark, Mark { worker, index });
             }
-            claims.note(index, dependence);
+            claims.note(worker, index, dependence);
             ran.push(index);
             continue;
         }
