@@ -9,7 +9,8 @@ use revm::{context::TxEnv, context_interface::either::Either};
 #[error("transaction type {0} is not known")]
 pub struct TxEncodingError(pub u8);
 
-/// Gas of a transaction that does nothing but pay. Source: Yellow Paper, appendix G (G_transaction).
+/// Gas of a transaction that does nothing but pay. Source: Yellow Paper, appendix G,
+/// `G_transaction`.
 pub const PAYMENT_GAS: u64 = 21_000;
 
 /// What a transaction is for.

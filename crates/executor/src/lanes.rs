@@ -44,6 +44,7 @@ use hot::{Hot, HotReader, Touches};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -87,6 +88,7 @@ struct Running<'l> {
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
 struct Lane {
+    worker: usize,
     txs: Vec<LaneTx>,
     /// Index of each transaction that was not refused.
     noted: Vec<usize>,
@@ -306,8 +308,14 @@ impl<'l> Running<'l> {
     }
 
     fn end(self, shared: &Shared<'l>) {
-        let Self { kernel, txs, noted, assumed, worker: _ } = self;
-        shared.lanes.lock().push(Lane { txs, noted, assumed, history: kernel.into_history() });
+        let Self { kernel, txs, noted, assumed, worker } = self;
+        shared.lanes.lock().push(Lane {
+            worker,
+            txs,
+            noted,
+            assumed,
+            history: kernel.into_history(),
+        });
     }
 }
 
@@ -338,11 +346,13 @@ fn settle(
         (Some(address), _) => return Err(LaneFault::Empty(address).into()),
         (None, settled) => settled?,
     };
+    let active: BTreeSet<usize> =
+        lanes.iter().filter(|lane| !lane.txs.is_empty()).map(|lane| lane.worker).collect();
     let stats = Stats {
         runs: prepared.txs.len() + reruns,
         rerun_txs: reruns,
         head_reruns: reruns,
-        active_threads: lanes.iter().filter(|lane| !lane.txs.is_empty()).count(),
+        active_threads: active.len(),
         ..Stats::default()
     };
     let end = hot.into_end();

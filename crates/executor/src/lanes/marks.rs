@@ -1,5 +1,5 @@
-//! Who has written and read which slot so far: a guess, by which workers come together that disturb one
-//! another. A mark may be lost, or be another slot's; nothing but time depends on it.
+//! Who has written and read which slot so far: a guess, by which workers come together that disturb
+//! one another. A mark may be lost, or be another slot's; nothing but time depends on it.
 
 use fugue_evm::SlotTouch;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -96,7 +96,7 @@ impl Market {
     /// A trade, in turns to either side.
     pub(super) fn swap(&self, place: usize, trader: Address, index: usize) -> Call {
         let [first, second] = self.pairs[place].map(word);
-        let (from, to) = if index % 2 == 0 { (first, second) } else { (second, first) };
+        let (from, to) = if index.is_multiple_of(2) { (first, second) } else { (second, first) };
         let (amount, trader) = (units(1 + index as u64 % 50), word(trader));
         let input = if self.is_v3 {
             let signature = "exactInputSingle((address,address,uint24,address,uint256,uint256,\

@@ -410,7 +410,7 @@ mod tests {
                 let is_long = expected.len() > WHOLE_BYTES_MAX;
                 let answer = if is_long { read } else { answer.get().as_bytes().to_vec() };
                 assert!(answer == expected.as_bytes(), "{bytes} {threads}");
-                assert_eq!(is_long, bytes == 100_000);
+                assert_eq!(is_long, bytes == 60_000);
             }
         }
     }
