@@ -2,8 +2,7 @@
 
 use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,
-    PreparedBlock, TxAccess, TxRuns, accesses,
-    bal::{self, ListIndex},
+    PreparedBlock, TxAccess, TxRuns, accesses, bal,
     build::{self, Job},
     footprint,
     lanes::{self, LaneFault, LaneRun},
@@ -298,81 +297,62 @@ impl Executor {
         view: &dyn StateView,
         scope: Scope,
     ) -> Result<Execution, BlockError> {
-        let sequential = || sequential::run(block, rules, view, &self.codes, scope);
-        let report = |stats, fallback| {
-            let (threads, tx_runs) = (self.threads, Vec::new());
-            Report {
-                mode,
-                way: Way::Sequential(None),
-                threads,
-                stats,
-                fallback,
-                list: None,
-                tx_runs,
-            }
-        };
-        // Whatever a parallel run came upon, only one that was sequential from the start may speak
-        // about the block.
-        let fallen_back = |cause: FallbackCause| -> Result<Execution, BlockError> {
-            let outcome = sequential()?;
-            Ok(Execution { outcome, report: report(Stats::default(), Some(Fallback { cause })) })
-        };
-        let optimistic = || -> Result<Execution, BlockError> {
-            match occ::run(block, rules, view, scope, &self.resources()) {
-                Ok(OccRun { outcome, stats, ended_by, tx_runs }) => {
-                    let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
-                    let report = Report { tx_runs, ..report(stats, fallback) };
-                    Ok(Execution { outcome, report })
-                }
-                Err(cause) => fallen_back(cause.into()),
-            }
-        };
-        let in_lanes = || match lanes::run(block, rules, view, scope, &self.resources()) {
-            Ok(LaneRun { outcome, stats }) => {
-                Ok(Execution { outcome, report: report(stats, None) })
-            }
-            Err(cause) => fallen_back(cause),
-        };
-        let by_list = |index: Result<&ListIndex, &ListFault>| -> Result<Execution, BlockError> {
-            let ran = match index {
-                Ok(index) => bal::run(block, index, rules, view, scope, &self.resources()),
-                Err(fault) => Err(fault.clone().into()),
-            };
-            let (execution, list) = match ran {
-                Ok((outcome, stats)) => {
-                    (Execution { outcome, report: report(stats, None) }, ListUse::Followed)
-                }
-                Err(cause) => (fallen_back(cause)?, ListUse::Dropped),
-            };
-            let report = Report { list: Some(list), ..execution.report };
-            Ok(Execution { report, ..execution })
-        };
         // Transactions alone are less than what a list tells of.
-        let index = block.list_index(rules).filter(|_| scope != Scope::Transactions);
+        let has_list = block.access_list().is_some() && scope != Scope::Transactions;
         let way = match mode {
             Mode::Seq => Way::Sequential(None),
             Mode::Occ => Way::Optimistic,
-            Mode::Bal if index.is_none() => Way::Optimistic,
-            Mode::Bal => Way::List,
-            Mode::Lanes if !lanes::fits(rules) => Way::Optimistic,
-            Mode::Lanes => Way::Lanes,
-            Mode::Auto => self.choose(block, rules, index.is_some()),
+            Mode::Bal if has_list => Way::List,
+            Mode::Bal => Way::Optimistic,
+            Mode::Lanes if lanes::fits(rules) => Way::Lanes,
+            Mode::Lanes => Way::Optimistic,
+            Mode::Auto => self.choose(block, rules, has_list),
         };
-        let execution = match (way, index) {
-            (Way::Sequential(_), _) => {
-                let outcome = sequential()?;
-                Execution { outcome, report: report(Stats::default(), None) }
+        let resources = self.resources();
+        let report = |stats| self.report(mode, way, stats);
+        let in_order = || -> Result<Execution, BlockError> {
+            let outcome = sequential::run(block, rules, view, &self.codes, scope)?;
+            Ok(Execution { outcome, report: report(Stats::default()) })
+        };
+        let ran: Result<Execution, FallbackCause> = match way {
+            Way::Sequential(_) => return in_order(),
+            Way::Optimistic => occ::run(block, rules, view, scope, &resources)
+                .map(|OccRun { outcome, stats, ended_by, tx_runs }| {
+                    let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
+                    Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } }
+                })
+                .map_err(Into::into),
+            Way::Lanes => lanes::run(block, rules, view, scope, &resources)
+                .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) }),
+            Way::List => match block.list_index(rules) {
+                Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
+                    .map(|(outcome, stats)| Execution { outcome, report: report(stats) }),
+                Some(Err(fault)) => Err(fault.clone().into()),
+                None => Err(BlockError::Internal("the block has no list".to_owned()).into()),
+            },
+        };
+        // Whatever a parallel run came upon, only one that was sequential from the start may speak
+        // about the block.
+        let mut execution = match ran {
+            Ok(execution) => execution,
+            Err(cause) => {
+                let mut execution = in_order()?;
+                execution.report.fallback = Some(Fallback { cause });
+                execution
             }
-            (Way::List, Some(index)) => by_list(index.as_ref())?,
-            (Way::Optimistic | Way::List, _) => optimistic()?,
-            (Way::Lanes, _) => in_lanes()?,
         };
-        let list = match mode {
-            Mode::Bal => Some(execution.report.list.unwrap_or(ListUse::Absent)),
-            _ => execution.report.list,
+        execution.report.list = match way {
+            Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
+            Way::List => Some(ListUse::Followed),
+            _ => (mode == Mode::Bal).then_some(ListUse::Absent),
         };
-        let report = Report { way, list, ..execution.report };
-        Ok(Execution { report, ..execution })
+        Ok(execution)
+    }
+
+    /// The report of a run that went to its end.
+    fn report(&self, mode: Mode, way: Way, stats: Stats) -> Report {
+        let (threads, tx_runs) = (self.threads, Vec::new());
+        Report { mode, way, threads, stats, fallback: None, list: None, tx_runs }
     }
 
     /// How [`Mode::Auto`] runs a block.
@@ -457,26 +437,15 @@ impl Executor {
             txs: &txs,
             predecessors: &predecessors,
         };
-        let report = |stats, fallback| {
-            let (threads, tx_runs) = (self.threads, Vec::new());
-            Report {
-                mode,
-                way: Way::Sequential(None),
-                threads,
-                stats,
-                fallback,
-                list: None,
-                tx_runs,
-            }
-        };
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
-            Mode::Seq => (in_order()?, report(Stats::default(), None)),
+            Mode::Seq => (in_order()?, self.report(mode, Way::Sequential(None), Stats::default())),
             _ => match occ::fill(&job, &self.resources()) {
-                Ok((filled, stats)) => (filled, report(stats, None)),
+                Ok((filled, stats)) => (filled, self.report(mode, Way::Optimistic, stats)),
                 Err(cause) => {
+                    let report = self.report(mode, Way::Optimistic, Stats::default());
                     let fallback = Some(Fallback { cause: cause.into() });
-                    (in_order()?, report(Stats::default(), fallback))
+                    (in_order()?, Report { fallback, ..report })
                 }
             },
         };

@@ -31,7 +31,7 @@ use crate::{
     occ::{Resources, open},
     tally::Tally,
 };
-use claims::{Batch, Claims};
+use claims::Claims;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
     CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, Target, Touched,
@@ -243,17 +243,17 @@ impl Shared<'_> {
 
 fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
     let mut lane = Running::new(shared, worker);
-    let mut batch = Batch::default();
+    let mut batch = Vec::new();
     loop {
         let last = lane.txs.last().map(|tx| tx.index);
         if !shared.claims.claim(worker, last, &mut batch) {
             break;
         }
-        if last.zip(batch.txs.first()).is_some_and(|(last, first)| last > *first) {
+        if last.zip(batch.first()).is_some_and(|(last, first)| last > *first) {
             lane.end(shared);
             lane = Running::new(shared, worker);
         }
-        for index in &batch.txs {
+        for index in &batch {
             if shared.is_over.load(Ordering::Relaxed) {
                 return;
             }

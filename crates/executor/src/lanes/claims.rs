@@ -33,12 +33,6 @@ const DISTURBED_MIN: u32 = 2;
 /// Share of a group's transactions that may depend on others of it, for it to be split.
 const DEPENDING_PERCENT_MAX: u32 = 70;
 
-/// Transactions to run, in block order.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) txs: Vec<usize>,
-}
-
 /// What is claimed of a block.
 #[derive(Debug)]
 pub(super) struct Claims {
@@ -46,7 +40,8 @@ pub(super) struct Claims {
     groups: Vec<Option<u32>>,
     gas: Vec<u64>,
     batch_gas: u64,
-    /// Of each group: transactions that ran, and those that came upon what others had written.
+    /// Of each group: transactions that ran, those of them that came upon what others had written,
+    /// and those that should have and have not.
     counts: Vec<[AtomicU32; 3]>,
     /// Calls and creations that ran, and those that have not seen what another worker's had
     /// written.
@@ -181,11 +176,10 @@ impl Claims {
         depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX
     }
 
-    /// Claims what the worker runs next; `false` if there is nothing left.
-    ///
-    /// `last` is what it has run last.
-    pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Batch) -> bool {
-        batch.txs.clear();
+    /// Claims what the worker runs next, in block order; `false` if there is nothing left. `last` is
+    /// what it has run last.
+    pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Vec<usize>) -> bool {
+        batch.clear();
         let mut inner = self.inner.lock();
         let Inner { is_claimed, owners, heavy_taken, runs, cursors, is_done } = &mut *inner;
         let mut gas = 0_u64;
@@ -196,12 +190,11 @@ impl Claims {
                 owners[self.heavy[taken].0 as usize] = Some(worker);
                 runs[worker] = Some((taken, 0));
             }
-            let Some((taken, from)) = runs[worker] else { break };
+            let Some((taken, mut from)) = runs[worker] else { break };
             if owners[self.heavy[taken].0 as usize] != Some(worker) {
                 runs[worker] = None;
                 continue;
             }
-            let mut from = from;
             for index in self.heavy[taken].1.iter().skip(from) {
                 if gas >= self.batch_gas {
                     break;
@@ -209,12 +202,12 @@ impl Claims {
                 from += 1;
                 if !is_claimed[*index] {
                     is_claimed[*index] = true;
-                    batch.txs.push(*index);
+                    batch.push(*index);
                     gas = gas.saturating_add(self.gas[*index]);
                 }
             }
             runs[worker] = (from < self.heavy[taken].1.len()).then_some((taken, from));
-            if !batch.txs.is_empty() {
+            if !batch.is_empty() {
                 return true;
             }
         }
@@ -239,37 +232,37 @@ impl Claims {
                     };
                 if is_ours {
                     is_claimed[cursor] = true;
-                    batch.txs.push(cursor);
+                    batch.push(cursor);
                     gas = gas.saturating_add(self.gas[cursor]);
                 }
                 cursor += 1;
             }
             cursors[worker] = cursor;
-            if !batch.txs.is_empty() {
+            if !batch.is_empty() {
                 break;
             }
         }
-        if batch.txs.is_empty() {
+        if batch.is_empty() {
             self.take_over(is_claimed, batch);
         }
-        is_done[worker] = batch.txs.is_empty();
-        !batch.txs.is_empty()
+        is_done[worker] = batch.is_empty();
+        !batch.is_empty()
     }
 
     /// Claims the last half, by gas, of what others have not begun and may leave.
-    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Batch) {
+    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Vec<usize>) {
         let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
         let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.gas[index]));
         let mut gas = 0_u64;
         for (index, _) in open().filter(|(index, _)| self.may_leave(*index)) {
             gas = gas.saturating_add(self.gas[index]);
-            if gas > total / 2 && !batch.txs.is_empty() {
+            if gas > total / 2 && !batch.is_empty() {
                 break;
             }
-            batch.txs.push(index);
+            batch.push(index);
         }
-        batch.txs.reverse();
-        for index in &batch.txs {
+        batch.reverse();
+        for index in batch.iter() {
             is_claimed[*index] = true;
         }
     }

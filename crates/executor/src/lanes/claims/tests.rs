@@ -43,10 +43,10 @@ fn turns(count: usize) -> Vec<PreparedTx> {
 
 /// What a worker claims next; nothing if there is nothing left.
 fn claim(claims: &Claims, worker: usize, last: Option<usize>) -> Vec<usize> {
-    let mut batch = Batch::default();
+    let mut batch = Vec::new();
     let is_claimed = claims.claim(worker, last, &mut batch);
-    assert_eq!(is_claimed, !batch.txs.is_empty());
-    batch.txs
+    assert_eq!(is_claimed, !batch.is_empty());
+    batch
 }
 
 /// All that a worker claims from now on.
