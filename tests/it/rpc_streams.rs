@@ -4,18 +4,16 @@
 
 use crate::{
     engine_support::{Node, Setup},
+    rules_limits::Limited,
     rules_support::{Wire, WireChain, head, quantity, request},
 };
 use flate2::read::GzDecoder;
-use fugue_rpc::{
-    EthLimits, Listen, PUBLIC_LIMITS, PublicLimits, PublicServerOptions, RunningServer, Transport,
-    public_module, start_public_server,
-};
+use fugue_rpc::{EthLimits, PUBLIC_LIMITS, PublicLimits};
 use fugue_workload::MarketSize;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::TcpStream,
     time::Duration,
 };
 
@@ -34,22 +32,8 @@ fn wire() -> Wire {
     wire
 }
 
-/// A server of its own beside those of a node.
-struct Server<'w> {
-    wire: &'w Wire,
-    address: SocketAddr,
-    /// Taken when it is stopped.
-    running: Option<RunningServer>,
-}
-
-impl Drop for Server<'_> {
-    fn drop(&mut self) {
-        // A test that has failed leaves its server to the end of the process.
-        if let Some(server) = self.running.take().filter(|_| !std::thread::panicking()) {
-            self.wire.block_on(server.stop());
-        }
-    }
-}
+/// A server that traces.
+struct Server<'w>(Limited<'w>);
 
 /// How the body of an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,22 +55,12 @@ struct Answer {
 
 impl<'w> Server<'w> {
     fn new(wire: &'w Wire, limits: PublicLimits, of_calls: EthLimits) -> Self {
-        let apis = ["debug", "trace"].map(str::to_owned);
-        let methods = public_module(wire.node.engine().clone(), of_calls, &apis).expect("methods");
-        let options = PublicServerOptions {
-            listen: Listen { address: (Ipv4Addr::LOCALHOST, 0).into(), flag: "--test.port" },
-            transport: Transport::Both,
-            vhosts: vec!["localhost".to_owned()],
-            origins: Vec::new(),
-            limits,
-        };
-        let server = wire.block_on(start_public_server(options, methods)).expect("a port");
-        Self { wire, address: server.local_addr(), running: Some(server) }
+        Self(Limited::offering(wire, &["debug", "trace"], limits, of_calls))
     }
 
     /// Sends a request over a connection of its own, which is left when this is dropped.
     fn send(&self, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        let mut stream = TcpStream::connect(self.0.address).expect("a connection");
         stream.set_read_timeout(Some(HANG)).expect("a bound on reading");
         let head = head("POST", headers, body.len());
         stream.write_all(format!("{head}{body}").as_bytes()).expect("the server reads");

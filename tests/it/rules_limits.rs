@@ -29,9 +29,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const GZIP: (&str, &str) = ("accept-encoding", "gzip");
 
 /// A server of its own beside those of a node.
-struct Limited<'w> {
+pub(crate) struct Limited<'w> {
     wire: &'w Wire,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Taken when it is stopped.
     server: Option<RunningServer>,
 }
@@ -54,8 +54,18 @@ fn wire() -> Wire {
 
 impl<'w> Limited<'w> {
     fn new(wire: &'w Wire, limits: PublicLimits, of_calls: EthLimits) -> Self {
-        let engine = wire.node.engine().clone();
-        let methods = public_module(engine, of_calls, &["eth".to_owned()]).expect("methods");
+        Self::offering(wire, &["eth"], limits, of_calls)
+    }
+
+    /// A server of the methods in these groups.
+    pub(crate) fn offering(
+        wire: &'w Wire,
+        apis: &[&str],
+        limits: PublicLimits,
+        of_calls: EthLimits,
+    ) -> Self {
+        let apis: Vec<String> = apis.iter().copied().map(str::to_owned).collect();
+        let methods = public_module(wire.node.engine().clone(), of_calls, &apis).expect("methods");
         let options = PublicServerOptions {
             listen: Listen { address: (Ipv4Addr::LOCALHOST, 0).into(), flag: "--test.port" },
             transport: Transport::Both,

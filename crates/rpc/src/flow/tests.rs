@@ -105,18 +105,17 @@ fn refusal() -> ErrorObjectOwned {
     ErrorObjectOwned::owned(LIMIT_EXCEEDED, "refused", None::<()>)
 }
 
-/// Counts its calls, and answers them with an error.
-#[derive(Clone, Default)]
-struct Counting(Arc<AtomicU64>);
+/// Answers calls by a function, and a batch as a whole with an error.
+#[derive(Clone)]
+struct Answering<F>(F);
 
-impl RpcServiceT for Counting {
+impl<F: Fn(Request<'_>) -> MethodResponse> RpcServiceT for Answering<F> {
     type MethodResponse = MethodResponse;
     type NotificationResponse = MethodResponse;
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        ready(MethodResponse::error(request.id, refusal()))
+        ready((self.0)(request))
     }
 
     fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -138,8 +137,13 @@ async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
         [(HOUR, LIMIT_EXCEEDED, "refused", 2), (Duration::ZERO, error::REFUSED, over, 0)]
     {
         let limits = FlowLimits { batch_time_max, ..LIMITS };
-        let inner = Counting::default();
-        let bounded = FlowLayer::new(Flow::new(limits, Arc::default())).layer(inner.clone());
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        let inner = Answering(move |request: Request<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            MethodResponse::error(request.id, refusal())
+        });
+        let bounded = FlowLayer::new(Flow::new(limits, Arc::default())).layer(inner);
         let call = |id| Ok(BatchEntry::Call(Request::borrowed("any", None, Id::Number(id))));
         let answer = bounded.batch(Batch::from(vec![call(1), call(2)])).await;
         let answer: Value = serde_json::from_str(answer.as_json().get()).unwrap();
@@ -151,7 +155,7 @@ async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
                 { "jsonrpc": "2.0", "id": 2, "error": told },
             ])
         );
-        assert_eq!(inner.0.load(Ordering::Relaxed), begun);
+        assert_eq!(calls.load(Ordering::Relaxed), begun);
     }
 }
 
@@ -224,50 +228,31 @@ async fn nobody_is_notified_over_http_and_a_batch_subscribes_to_nothing() {
         ("debug_unsubscribe", false, -32601, -32601),
         ("debug_subscribe", true, -32005, -32000),
     ] {
-        let bounded = FlowLayer::new(flow(is_websocket).0).layer(Counting::default());
+        let bounded = FlowLayer::new(flow(is_websocket).0)
+            .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
         assert_eq!(answered(&bounded.call(call(method)).await), alone, "{method}");
         let batch = Batch::from(vec![Ok(BatchEntry::Call(call(method)))]);
         assert_eq!(answered(&bounded.batch(batch).await), in_a_batch, "{method}");
     }
 }
 
-/// Sends its answers while it makes them, where it may.
-#[derive(Clone)]
-struct Sending;
-
-impl RpcServiceT for Sending {
-    type MethodResponse = MethodResponse;
-    type NotificationResponse = MethodResponse;
-    type BatchResponse = MethodResponse;
-
-    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let extensions = request.extensions;
-        let mut result = Some("whole");
-        if let Some(offer) = extensions.get::<Offer>() {
-            offer.accept(Streamed::new(offer.open().1, Waiting(Arc::default())));
-            result = None;
-        }
-        let result = ResponsePayload::success(result);
-        let answer = MethodResponse::response(request.id, result, usize::MAX);
-        ready(answer.with_extensions(extensions))
+/// An answer that is sent while it is made, where it may.
+fn sending(request: Request<'_>) -> MethodResponse {
+    let extensions = request.extensions;
+    let mut result = Some("whole");
+    if let Some(offer) = extensions.get::<Offer>() {
+        offer.accept(Streamed::new(offer.open().1, Waiting(Arc::default())));
+        result = None;
     }
-
-    fn batch<'a>(&self, _: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        ready(MethodResponse::error(Id::Null, refusal()))
-    }
-
-    fn notification<'a>(
-        &self,
-        _: Notification<'a>,
-    ) -> impl Future<Output = MethodResponse> + Send + 'a {
-        ready(MethodResponse::notification())
-    }
+    let result = ResponsePayload::success(result);
+    let answer = MethodResponse::response(request.id, result, usize::MAX);
+    answer.with_extensions(extensions)
 }
 
 #[tokio::test]
 async fn an_answer_that_is_sent_while_it_is_made_keeps_its_turn_and_is_no_part_of_a_batch() {
     let (flow, all_unsent) = flow(false);
-    let bounded = FlowLayer::new(Arc::clone(&flow)).layer(Sending);
+    let bounded = FlowLayer::new(Arc::clone(&flow)).layer(Answering(sending));
     let call = || {
         let mut request = Request::borrowed("any", None, Id::Number(1));
         request.extensions_mut().insert(Offer::new(usize::MAX));

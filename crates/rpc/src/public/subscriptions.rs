@@ -112,17 +112,33 @@ async fn subscribe(
     extensions: Extensions,
 ) -> Result<(), SubscriptionError> {
     // It listens from here on, before it is answered.
-    let (topic, _room) = match admit(&params, &context) {
+    let admitted = admit(&params, &context);
+    let Some(((topic, _room), subscriber)) =
+        answer(admitted, pending, context, &extensions).await?
+    else {
+        return Ok(());
+    };
+    let Err(ended) = subscriber.run(topic).await;
+    closed(ended)
+}
+
+/// Answers who wants to subscribe: whoever is admitted is a subscriber from here on.
+async fn answer<T>(
+    admitted: Result<T, ErrorObjectOwned>,
+    pending: PendingSubscriptionSink,
+    context: Arc<Context>,
+    extensions: &Extensions,
+) -> Result<Option<(T, Subscriber)>, SubscriptionError> {
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
             pending.reject(refusal).await;
-            return Ok(());
+            return Ok(None);
         }
     };
     let sink = pending.accept().await?;
     let flow = extensions.get::<Arc<Flow>>().cloned();
-    let Err(ended) = Subscriber { sink, flow, context }.run(topic).await;
-    closed(ended)
+    Ok(Some((admitted, Subscriber { sink, flow, context })))
 }
 
 /// What is told at last.

@@ -8,15 +8,12 @@
 //! little is unsent there: a connection has the traces of one block in memory at a time, and a
 //! caller that does not read has nothing traced for it.
 
-use crate::{
-    flow::Flow,
-    public::{
-        Class, Context,
-        args::Args,
-        debug::trace::ChainTraces,
-        error, on_a_thread,
-        subscriptions::{Ended, Subscriber, closed, kind, room},
-    },
+use crate::public::{
+    Class, Context,
+    args::Args,
+    debug::trace::ChainTraces,
+    error, on_a_thread,
+    subscriptions::{Ended, Subscriber, answer, closed, kind, room},
 };
 use jsonrpsee::{
     Extensions, PendingSubscriptionSink,
@@ -35,16 +32,12 @@ pub(super) async fn subscribe(
     context: Arc<Context>,
     extensions: Extensions,
 ) -> Result<(), SubscriptionError> {
-    let (traces, _room) = match admit(&params, &context) {
-        Ok(admitted) => admitted,
-        Err(refusal) => {
-            pending.reject(refusal).await;
-            return Ok(());
-        }
+    let admitted = admit(&params, &context);
+    let Some(((traces, _room), subscriber)) =
+        answer(admitted, pending, context, &extensions).await?
+    else {
+        return Ok(());
     };
-    let sink = pending.accept().await?;
-    let flow = extensions.get::<Arc<Flow>>().cloned();
-    let subscriber = Subscriber { sink, flow, context };
     match subscriber.traces(&Arc::new(traces)).await {
         Ok(()) => Ok(()),
         Err(ended) => closed(ended),
