@@ -176,8 +176,8 @@ impl Claims {
         depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX
     }
 
-    /// Claims what the worker runs next, in block order; `false` if there is nothing left. `last` is
-    /// what it has run last.
+    /// Claims what the worker runs next, in block order; `false` if there is nothing left. `last`
+    /// is what it has run last.
     pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Vec<usize>) -> bool {
         batch.clear();
         let mut inner = self.inner.lock();
