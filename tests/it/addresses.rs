@@ -310,6 +310,7 @@ fn what_does_not_fit_is_refused() {
         ("debug_preimage", json!([unknown]), REFUSED),
         ("debug_accountAt", json!([unknown, 0, address]), REFUSED),
         ("debug_accountAt", json!(["latest", 99, address]), REFUSED),
+        ("debug_accountInfoAt", json!(["latest", 99, address]), REFUSED),
     ] {
         let (found, message) = subject.refused(method, &params);
         assert_eq!(found, code, "{method} {params}: {message}");
@@ -341,6 +342,16 @@ fn an_account_is_as_each_transaction_finds_it() {
             for (address, account) in before.as_object().expect("accounts") {
                 let asked = json!([viewed["hash"], index, address]);
                 let found = subject.ok("debug_accountAt", &asked);
+                // What a transaction leaves is what the next one finds.
+                let next = json!([viewed["hash"], index + 1, address]);
+                let (left, next) = (
+                    subject.ok("debug_accountInfoAt", &asked),
+                    subject.ok("debug_accountAt", &next),
+                );
+                for name in ["balance", "nonce", "code"] {
+                    assert_eq!(left.get(name), next.get(name), "{asked}: {name}");
+                }
+                assert!(left.get("codeHash").is_none(), "{left}");
                 let none = json!("0x0");
                 let balance = account.get("balance").unwrap_or(&none);
                 if found.is_null() {
@@ -359,6 +370,8 @@ fn an_account_is_as_each_transaction_finds_it() {
         let Some(last) = list(&viewed["transactions"]).last() else { continue };
         let tx = subject.ok("eth_getTransactionByHash", &json!([last]));
         let asked = json!([viewed["hash"], count, tx["from"]]);
+        let beyond = subject.refused("debug_accountInfoAt", &asked);
+        assert_eq!(beyond.0, REFUSED, "{beyond:?}");
         let after = subject.ok("debug_accountAt", &asked);
         assert_eq!(number(&after["nonce"]), number(&tx["nonce"]) + 1, "{asked}");
     }

@@ -120,7 +120,6 @@ fn the_methods_of_a_dev_chain_are_on_no_other() {
         "evm_mine",
         "hardhat_setBalance",
         "anvil_setBalance",
-        "debug_setHead",
     ] {
         let error = public.call(method, &json!([])).expect_err(method);
         assert_eq!(error.code, -32_601, "{method}");

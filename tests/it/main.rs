@@ -53,4 +53,6 @@ mod rules_limits;
 mod rules_load;
 mod rules_support;
 mod scheduler_program;
+mod set_head;
 mod small_methods;
+mod trace_files;

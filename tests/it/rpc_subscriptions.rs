@@ -517,6 +517,27 @@ fn filters_tell_what_has_changed_since_they_were_asked_last() {
 }
 
 #[test]
+fn logs_above_a_head_that_was_taken_back_are_removed_and_come_again() {
+    for batch in [2, LARGE] {
+        let stage = Stage::new(batch);
+        let (wire, common, last) = (&stage.wire, stage.common, stage.one().head().number);
+        stage.follow();
+        wire.node.settled();
+        let logs = wire.public_ok("eth_newFilter", &json!([{}]));
+        let logs_in = || -> Vec<Value> {
+            let changes = wire.public_ok("eth_getFilterChanges", &json!([logs]));
+            changes.as_array().expect("a list").iter().map(facts).collect()
+        };
+        wire.public_ok("debug_setHead", &json!([quantity(common)]));
+        let removed = logs_in();
+        assert!(!removed.is_empty());
+        assert_eq!(removed, stage.logs_of_one((common + 1..=last).rev(), true), "{batch}");
+        wire.node.choose(choice(stage.one().head().hash));
+        assert_eq!(logs_in(), stage.logs_of_one(common + 1..=last, false), "{batch}");
+    }
+}
+
+#[test]
 fn a_call_waits_for_a_block_with_its_transaction() {
     let stage = Stage::new(LARGE);
     let wire = &stage.wire;

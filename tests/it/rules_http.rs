@@ -1389,7 +1389,7 @@ fn f28_no_method_is_silent() {
                 assert_eq!(error.code, -32_602, "{name}: {nonsense}: {error:?}");
             }
         }
-        for name in ["debug_setHead", "debug_dbGet", "miner_start", "eth_coinbase", "x"] {
+        for name in ["debug_dumpBlock", "debug_dbGet", "miner_start", "eth_coinbase", "x"] {
             let error = endpoint.call(name, &json!([])).expect_err("there is no such method");
             let told = format!("the method {name} does not exist/is not available");
             assert_eq!((error.code, error.message), (-32_601, told));

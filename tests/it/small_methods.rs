@@ -383,6 +383,7 @@ fn f21_what_is_pruned_is_said_to_be() {
     let params = json!([sender, quantity(fugue_types::TransactionTrait::nonce(first))]);
     assert_eq!(code(&wire, "eth_getTransactionBySenderAndNonce", &params), 4_444);
     assert_eq!(code(&wire, "eth_getAccount", &json!([sender, "0x0"])), 4_444);
+    assert_eq!(code(&wire, "debug_setHead", &json!(["0x0"])), 4_444);
 }
 
 #[test]

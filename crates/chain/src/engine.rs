@@ -345,6 +345,14 @@ impl Engine {
         self.call(Command::Reconsider { hash, caller: Caller::new(reply) });
     }
 
+    /// Makes an ancestor of the head the head, as a fork choice for it would, until the next fork
+    /// choice: blocks above it are not forgotten. Refused with [`EngineError::InvalidForkchoice`]
+    /// if it is not in the chain or lies below the finalized block, with [`EngineError::TooDeep`]
+    /// if a fork choice could not go there.
+    pub fn set_head(&self, hash: B256, reply: Reply<Result<Head, EngineError>>) {
+        self.call(Command::SetHead(hash, Caller::new(reply)));
+    }
+
     /// Begins a block of a chain for development on the head; each call is a build of its own. Its
     /// payload is asked for, judged and followed as any other.
     pub fn build_for_dev(&self, block: DevBlock, reply: Reply<Result<PayloadId, EngineError>>) {

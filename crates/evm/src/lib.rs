@@ -39,9 +39,10 @@ pub use reader::{ReadLog, StateReader, ViewReader};
 pub use revert::revert_reason;
 pub use touched::{AccountTouch, SlotTouch, Touched, tag};
 pub use trace::{
-    FlatCall, FlatResult, GethOutput, GethTracer, NamedSlots, StateTrace, TraceBudget, TraceError,
-    TraceOrigin, TraceSubject, Traced, TracedAccount, TracedAccounts, TracerError, ValidationFrame,
-    trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity,
+    FlatCall, FlatResult, GethOutput, GethTracer, NamedSlots, StandardEnd, StandardLine,
+    StandardStep, StateTrace, TraceBudget, TraceError, TraceOrigin, TraceSubject, Traced,
+    TracedAccount, TracedAccounts, TracerError, ValidationFrame, trace_calls,
+    trace_internal_operations, trace_opcode_gas, trace_parity, trace_standard,
 };
 pub use transaction::{PAYMENT_GAS, PreparedTx, Target, TxEncodingError};
 pub use transfers::TransferLogs;

@@ -16,6 +16,7 @@ mod geth;
 mod others;
 mod prestate;
 mod run;
+mod standard;
 mod steps;
 mod validation;
 mod weights;
@@ -26,6 +27,7 @@ pub use flat::{FlatCall, FlatResult};
 pub use geth::{GethOutput, GethTracer, TracerError};
 pub use others::{trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity};
 pub use prestate::{StateTrace, TracedAccount, TracedAccounts};
+pub use standard::{StandardEnd, StandardLine, StandardStep, trace_standard};
 pub use validation::{NamedSlots, ValidationFrame};
 
 use crate::{CallError, CallRequest, PreparedTx};

@@ -7,7 +7,7 @@ use crate::{
 };
 use fugue_chain::Engine;
 use jsonrpsee::{RpcModule, core::RegisterMethodError};
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 /// The methods beside the Engine API that its port must offer. Source: execution-apis,
 /// `common.md`, "Underlying protocol".
@@ -88,6 +88,16 @@ impl PublicApi {
     pub fn with_datadir(mut self, datadir: &Path) -> Self {
         self.context = self.context.with_datadir(datadir);
         self
+    }
+
+    /// Of a node that writes traces to files, where a caller asks for that, in this folder. It is
+    /// for one process.
+    ///
+    /// # Errors
+    /// If it cannot be made or read.
+    pub fn with_trace_files(mut self, folder: &Path) -> io::Result<Self> {
+        self.context = self.context.with_trace_files(folder)?;
+        Ok(self)
     }
 
     /// Of a chain for development: each server has the methods of that, whatever its APIs are.

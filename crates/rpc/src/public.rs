@@ -63,6 +63,7 @@ use live::Live;
 use patience::{Patience, Waiting};
 use serde::Serialize;
 use std::{
+    io,
     num::NonZero,
     path::Path,
     sync::{
@@ -76,6 +77,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+use traces::TraceFolder;
 
 /// What callers may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,12 @@ pub struct Limits {
     pub trace_blocks_max: u64,
     /// Traces in its answer, if that is of more than one block.
     pub traces_max: usize,
+    /// Files in the folder of traces that are asked for as files.
+    pub trace_files_max: usize,
+    /// Bytes of each of these.
+    pub trace_file_bytes_max: u64,
+    /// Bytes of all that is in that folder.
+    pub trace_folder_bytes_max: u64,
     /// Bytes of the transactions of which `txpool_content` and its like tell.
     pub pool_bytes_max: usize,
     /// Blocks below the newest durable one of which `eth_getProof` and witnesses are given.
@@ -168,6 +176,10 @@ impl Default for Limits {
             trace_memory_max: 512 * 1024 * 1024,
             trace_blocks_max: 100,
             traces_max: 10_000,
+            trace_files_max: 10_000,
+            trace_file_bytes_max: 1 << 30,
+            // A few blocks as mainnet has them.
+            trace_folder_bytes_max: 16 << 30,
             pool_bytes_max: 8 * 1024 * 1024,
             proof_blocks_max: 100_000,
             proof_changes_max: 200_000,
@@ -212,6 +224,8 @@ pub(crate) struct Context {
     waiting_calls: Arc<AtomicUsize>,
     /// The folder of the node's data, where it has one.
     datadir: Option<Arc<Path>>,
+    /// Where traces may be written to files, if anywhere.
+    trace_folder: Option<Arc<TraceFolder>>,
     /// The tip that was suggested last, and for which head.
     tip: Arc<Mutex<Option<(B256, u128)>>>,
     /// What goes on between calls.
@@ -284,10 +298,14 @@ impl Class {
 /// # Errors
 /// Only if two methods had one name.
 pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
-    let has_datadir = context.datadir.is_some();
+    let (has_datadir, is_dev) = (context.datadir.is_some(), context.dev.is_some());
     let mut module = register(context, METHODS)?;
     if !has_datadir {
         module.remove_method(admin::DATADIR);
+    }
+    if is_dev {
+        // There it is another one, which forgets what came after the block.
+        module.remove_method(debug::SET_HEAD);
     }
     module.register_async_method("eth_sendRawTransactionSync", |params, context, _| {
         eth::send_raw_sync(params, context)
@@ -444,6 +462,7 @@ impl Context {
             tracing_calls: Arc::new(Semaphore::new(limits.tracing_calls_max.max(1))),
             waiting_calls: Arc::default(),
             datadir: None,
+            trace_folder: None,
             tip: Arc::default(),
             dev: None,
             patience: Patience::default(),
@@ -472,6 +491,15 @@ impl Context {
     pub(crate) fn with_datadir(mut self, datadir: &Path) -> Self {
         self.datadir = Some(datadir.into());
         self
+    }
+
+    /// With a folder for traces that are asked for as files.
+    ///
+    /// # Errors
+    /// If it cannot be made or read.
+    pub(crate) fn with_trace_files(mut self, folder: &Path) -> io::Result<Self> {
+        self.trace_folder = Some(Arc::new(TraceFolder::open(folder)?));
+        Ok(self)
     }
 
     /// The chain at the latest fork choice.

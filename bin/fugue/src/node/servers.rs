@@ -28,7 +28,8 @@ impl Servers {
     /// Starts them.
     ///
     /// # Errors
-    /// If the secret is none, or an address cannot be listened at. Then none is left running.
+    /// If the secret is none, a folder cannot be made, or an address cannot be listened at. Then
+    /// none is left running.
     pub(super) fn start(
         options: &Options,
         datadir: &Path,
@@ -46,17 +47,23 @@ impl Servers {
         };
         let limits = limits(options);
         let folder = std::path::absolute(datadir).map_err(usage)?;
+        // One for all: what they may do at a time holds for all of them together.
+        let shared = PublicApi::new(engine.clone(), limits).with_datadir(&folder);
+        let shared = match options.rpc.trace_folder() {
+            Some(path) => shared.with_trace_files(path).map_err(|error| {
+                UsageError(format!("--rpc.trace-files {}: {error}", path.display()))
+            })?,
+            None => shared,
+        };
+        let shared = match dev {
+            Some(dev) => shared.with_dev(dev),
+            None => shared,
+        };
         let methods = fugue_rpc::engine_module(engine.clone(), client(), limits).map_err(usage)?;
         let started = start_engine_server(server, methods);
         let authenticated = runtimes.engine.block_on(started).map_err(usage)?;
         info!(address = %authenticated.local_addr(), "Engine API");
         let mut servers = Self { engine: authenticated, public: Vec::new(), ipc: None };
-        // One for all: what they may do at a time holds for all of them together.
-        let shared = PublicApi::new(engine.clone(), limits).with_datadir(&folder);
-        let shared = match dev {
-            Some(dev) => shared.with_dev(dev),
-            None => shared,
-        };
         match servers.open(options, datadir, runtimes, &shared) {
             Ok(()) => Ok(servers),
             Err(error) => {

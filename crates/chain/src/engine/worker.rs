@@ -1,5 +1,6 @@
 //! The thread that owns the chain.
 
+mod back;
 mod dev;
 
 pub(crate) use dev::DevCommand;
@@ -85,6 +86,7 @@ pub(crate) enum Command {
         hash: B256,
         caller: Caller<bool>,
     },
+    SetHead(B256, Caller<Head>),
     /// What a chain for development is asked.
     Dev(DevCommand),
     /// Keys that are to be brought into memory.
@@ -99,6 +101,7 @@ impl Command {
             Self::NewPayload { caller, .. } => caller.answer(Err(error)),
             Self::Forkchoice { caller, .. } => caller.answer(Err(error)),
             Self::Reconsider { caller, .. } => caller.answer(Err(error)),
+            Self::SetHead(_, caller) => caller.answer(Err(error)),
             Self::Dev(command) => command.refuse(error),
             Self::Warm(_) | Self::Stop => {}
         }
@@ -243,6 +246,7 @@ impl Worker {
                 self.tell();
                 caller.answer(Ok(was_known));
             }
+            Command::SetHead(hash, caller) => self.answer_set_head(hash, caller),
             Command::Dev(command) => self.act_for_dev(command),
             Command::Warm(keys) => {
                 self.chain.warm(&keys, || !shared.is_called());

@@ -242,3 +242,35 @@ fn only_precompiled_contracts_move_and_only_to_where_nothing_is_assumed() {
     assert_eq!(check(&[(identity, Some(here)), (here, None)]), Err(MoveError::Taken(here)));
     assert_eq!(check(&[(identity, Some(identity))]), Err(MoveError::Taken(identity)));
 }
+
+#[test]
+fn f16_what_a_call_has_returned_is_not_what_became_of_its_memory() {
+    let word: Vec<u8> = (1..=32).collect();
+    // Stores the word, has it copied to 7 bytes further on by the precompiled contract for that,
+    // copies what that returned to 64, and returns all. CALL and CALLCODE take a value.
+    for (value, op) in [("6000", "f1"), ("6000", "f2"), ("", "f4"), ("", "fa")] {
+        let stores = format!("7f{}600052", alloy_primitives::hex::encode(&word));
+        let calls = format!("6020600760206000{value}60045a{op}50");
+        let code = format!("{stores}{calls}6020600060403e60606000f3");
+        let outcome = called(&code, &request(CONTRACT)).expect("runs");
+        assert_eq!(outcome.status, TxStatus::Success, "{op}");
+        let memory = &outcome.output;
+        assert_eq!((&memory[..7], &memory[7..39]), (&word[..7], &word[..]), "{op}");
+        assert_eq!(memory[64..], word[..], "{op}");
+    }
+}
+
+#[test]
+fn f14_inputs_of_precompiled_contracts_are_told_apart_by_all_of_them() {
+    // The digests of 0x0100 and 0x001f, whose 32-bit hash by the factor 31 is the same, and of the
+    // first one again.
+    let one = "47dc540c94ceb704a23875c11273e16bb0b8a87aed84de911f2133568115f254";
+    let other = "d8f7720bd76b8e048289b3eeebc5d41e20c35822d4652364a429ab7cb7ea6b1f";
+    let digest = |first: &str, second: &str, to: &str| {
+        format!("60{first}60005360{second}600153602060{to}6002600060025afa50")
+    };
+    let calls = digest("01", "00", "20") + &digest("00", "1f", "40") + &digest("01", "00", "60");
+    let outcome = called(&(calls + "60606020f3"), &request(CONTRACT)).expect("runs");
+    let expected = alloy_primitives::hex::decode([one, other, one].concat()).expect("hex");
+    assert_eq!(outcome.output, Bytes::from(expected));
+}

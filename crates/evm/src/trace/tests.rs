@@ -1,5 +1,7 @@
 //! What traces promise, on states of a few accounts.
 
+mod standard;
+
 use super::*;
 use crate::{Assumed, CallPrice, CodeCache, Place, ViewReader, call};
 use alloy_consensus::{Signed, TxLegacy};

@@ -3,6 +3,7 @@
 mod accounts;
 mod chain;
 mod foreign;
+mod head;
 mod raw;
 mod roots;
 mod storage;
@@ -17,9 +18,13 @@ use crate::public::{
 /// `admin_clearTxpool` is the same.
 pub(super) use chain::clear_txpool;
 
+/// Another method where the chain is for development.
+pub(super) const SET_HEAD: &str = "debug_setHead";
+
 /// The methods of this namespace.
 pub(super) const METHODS: Table = &[
     ("debug_accountAt", Class::Executing, accounts::at),
+    ("debug_accountInfoAt", Class::Executing, accounts::info_at),
     ("debug_accountRange", Class::Reading, accounts::range),
     ("debug_chainConfig", Class::Immediate, chain::config),
     ("debug_clearTxpool", Class::Reading, chain::clear_txpool),
@@ -37,5 +42,6 @@ pub(super) const METHODS: Table = &[
     ("debug_getRawTransactions", Class::Reading, raw::transactions),
     ("debug_intermediateRoots", Class::Tracing, roots::intermediate),
     ("debug_preimage", Class::Reading, accounts::preimage),
+    (SET_HEAD, Class::Executing, head::set),
     ("debug_storageRangeAt", Class::Tracing, storage::range_at),
 ];

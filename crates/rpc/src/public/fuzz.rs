@@ -6,7 +6,7 @@ use crate::public::{
         quantity_u128, slot,
     },
     block_ref::{block_ref, number_or_tag},
-    eth, revert,
+    debug, eth, revert,
 };
 use fugue_types::U256;
 use jsonrpsee::types::Params;
@@ -77,5 +77,6 @@ fn value(value: &Value) {
     // What a range takes for a block, a state does too.
     let is_block = block_ref(value).is_ok();
     assert!(is_block || number_or_tag(value).is_err(), "{value}");
+    debug::trace::fuzz(value);
     eth::fuzz(value);
 }

@@ -113,7 +113,7 @@ fn build(context: &Context, order: BuildOrder) -> Result<BuiltPayload, ErrorObje
 }
 
 /// Waits for the engine, while somebody waits for the call.
-fn wait<T: Send + 'static>(
+pub(super) fn wait<T: Send + 'static>(
     context: &Context,
     ask: impl FnOnce(Reply<Result<T, EngineError>>),
 ) -> Result<T, ErrorObjectOwned> {

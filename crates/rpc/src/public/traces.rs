@@ -9,8 +9,10 @@
 //! as soon as its part of the answer is written. How much is recorded and written is bounded for
 //! all transactions of an answer together, so whether it fits does not depend on the threads.
 
+mod folder;
 mod parts;
 
+pub(crate) use folder::{FolderTurn, TraceFile, TraceFolder};
 pub(crate) use parts::Part;
 
 use crate::{

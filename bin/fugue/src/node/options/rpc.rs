@@ -6,7 +6,10 @@
 
 use clap::value_parser;
 use fugue_rpc::{EthLimits, PublicLimits};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Options of the public methods.
 #[derive(Debug, clap::Args)]
@@ -67,6 +70,21 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-traces-per-response", long, value_name = "COUNT", default_value_t = 10_000,
           value_parser = value_parser!(u32).range(1..=10_000_000))]
     traces: u32,
+    /// Folder for the files of debug_standardTraceBlockToFile; without it there are none
+    #[arg(id = "rpc.trace-files", long, value_name = "DIR")]
+    trace_folder: Option<PathBuf>,
+    /// Files in this folder; more are refused
+    #[arg(id = "rpc.max-trace-files", long, value_name = "COUNT", default_value_t = 10_000,
+          value_parser = value_parser!(u32).range(1..=1_000_000))]
+    trace_files: u32,
+    /// MiB of each of them
+    #[arg(id = "rpc.max-trace-file-size", long, value_name = "MIB", default_value_t = 1_024,
+          value_parser = value_parser!(u64).range(1..=1_048_576))]
+    trace_file_mib: u64,
+    /// MiB of all that is in this folder
+    #[arg(id = "rpc.max-trace-folder-size", long, value_name = "MIB", default_value_t = 16_384,
+          value_parser = value_parser!(u64).range(1..=16_777_216))]
+    trace_folder_mib: u64,
     /// Blocks that fugue_profileContract looks through
     #[arg(id = "rpc.max-profile-blocks", long, value_name = "BLOCKS", default_value_t = 128,
           value_parser = value_parser!(u64).range(1..=100_000))]
@@ -180,6 +198,11 @@ const fn bytes(mib: u32) -> usize {
 }
 
 impl Rpc {
+    /// Where traces may be written to files, if anywhere.
+    pub(in crate::node) fn trace_folder(&self) -> Option<&Path> {
+        self.trace_folder.as_deref()
+    }
+
     /// What callers may ask for.
     pub(in crate::node) fn limits(&self, are_sent_local: bool) -> EthLimits {
         let default = EthLimits::default();
@@ -205,6 +228,9 @@ impl Rpc {
             trace_memory_max: bytes(self.trace_memory_mib),
             trace_blocks_max: self.trace_blocks,
             traces_max: self.traces as usize,
+            trace_files_max: self.trace_files as usize,
+            trace_file_bytes_max: self.trace_file_mib << 20,
+            trace_folder_bytes_max: self.trace_folder_mib << 20,
             profile_blocks_max: self.profile_blocks,
             pool_bytes_max: bytes(self.pool_mib),
             proof_blocks_max: self.proof_blocks,
@@ -335,6 +361,9 @@ mod tests {
             "--rpc.max-trace-memory=36",
             "--rpc.max-trace-filter-blocks=37",
             "--rpc.max-traces-per-response=38",
+            "--rpc.max-trace-files=40",
+            "--rpc.max-trace-file-size=41",
+            "--rpc.max-trace-folder-size=42",
             "--rpc.max-profile-blocks=39",
             "--rpc.max-pool-size=4",
             "--rpc.max-reading-calls=9",
@@ -381,6 +410,9 @@ mod tests {
             trace_memory_max: 36 * mib,
             trace_blocks_max: 37,
             traces_max: 38,
+            trace_files_max: 40,
+            trace_file_bytes_max: 41 << 20,
+            trace_folder_bytes_max: 42 << 20,
             profile_blocks_max: 39,
             pool_bytes_max: 4 * mib,
             are_sent_local: false,

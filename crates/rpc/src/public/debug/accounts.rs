@@ -11,7 +11,7 @@ use crate::public::{
     traces::rerun,
 };
 use fugue_chain::{AccountRange, ChainView, ImportError, ListedAccount, StorageError};
-use fugue_state::StateView;
+use fugue_state::{Account, StateView};
 use fugue_types::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
@@ -233,9 +233,43 @@ struct WireAccountAt {
     code_hash: B256,
 }
 
+/// Source: alloy, `AccountInfo`, as Reth and anvil give it.
+#[derive(Debug, Serialize)]
+struct WireAccountInfo {
+    balance: U256,
+    nonce: U256,
+    code: Bytes,
+}
+
 /// `debug_accountAt`: an account as the transaction with this index finds it; with the number of
 /// transactions for an index, as the last one leaves it. Null if it does not exist.
-pub(super) fn at(context: &Context, mut args: Args) -> Answer {
+pub(super) fn at(context: &Context, args: Args) -> Answer {
+    let found = between(context, args, 0)?;
+    json(&found.map(|(account, code)| WireAccountAt {
+        balance: account.balance,
+        nonce: U256::from(account.nonce),
+        code,
+        code_hash: account.code_hash,
+    }))
+}
+
+/// `debug_accountInfoAt`: an account as the transaction with this index leaves it. Null if it does
+/// not exist.
+pub(super) fn info_at(context: &Context, args: Args) -> Answer {
+    let found = between(context, args, 1)?;
+    json(&found.map(|(account, code)| {
+        let (balance, nonce) = (account.balance, U256::from(account.nonce));
+        WireAccountInfo { balance, nonce, code }
+    }))
+}
+
+/// The account that the arguments name, with its code, when so many transactions of the block have
+/// run as its index says, and `more`.
+fn between(
+    context: &Context,
+    mut args: Args,
+    more: usize,
+) -> Result<Option<(Account, Bytes)>, ErrorObjectOwned> {
     let block = args.required("block", block_ref)?;
     let index = args.required("transaction index", count)?;
     let address = args.required("address", address)?;
@@ -243,28 +277,23 @@ pub(super) fn at(context: &Context, mut args: Args) -> Answer {
     let view = context.view();
     let viewed = blocks::find(&view, &block)?.ok_or_else(|| refused("block not found"))?;
     let (hash, transactions) = (viewed.hash, viewed.body.transactions.len());
-    let index = usize::try_from(index).unwrap_or(usize::MAX);
-    if index > transactions {
+    let before = usize::try_from(index).unwrap_or(usize::MAX).saturating_add(more);
+    if before > transactions {
         return Err(refused(format!(
             "transaction index {index} out of range: block {hash} has {transactions} transactions"
         )));
     }
-    rerun(context, &view, viewed, index, |rerun| {
-        let state = rerun.before(index);
+    rerun(context, &view, viewed, before, |rerun| {
+        let state = rerun.before(before);
         let Some(account) = state.account(address).map_err(error::of_state)? else {
-            return json(&());
+            return Ok(None);
         };
         let code = if account.has_code() {
             state.code(account.code_hash).map_err(error::of_state)?
         } else {
             Bytes::new()
         };
-        json(&WireAccountAt {
-            balance: account.balance,
-            nonce: U256::from(account.nonce),
-            code,
-            code_hash: account.code_hash,
-        })
+        Ok(Some((account, code)))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Traces of go-ethereum: of a transaction, of all of a block, and of messages.
 
 mod chain;
+mod files;
 mod options;
 
 pub(in crate::public) use chain::ChainTraces;
@@ -31,6 +32,8 @@ use options::{CallOptions, Options, call_options, options};
 
 /// The methods of this room.
 pub(in crate::public) const METHODS: Table = &[
+    ("debug_standardTraceBadBlockToFile", Class::Tracing, files::bad_block),
+    ("debug_standardTraceBlockToFile", Class::Tracing, files::block),
     ("debug_traceBadBlock", Class::Tracing, bad_block),
     ("debug_traceBlock", Class::Tracing, block),
     ("debug_traceBlockByHash", Class::Tracing, block_by_hash),
@@ -275,5 +278,14 @@ fn last_of_call(mut args: Args) -> Result<CallOptions, ErrorObjectOwned> {
             let (state, block) = Default::default();
             Ok(CallOptions { options, state, block, transactions: None })
         }
+    }
+}
+
+/// Reads any value as options, for fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::public) fn fuzz(value: &serde_json::Value) {
+    let _ = call_options(value);
+    if let Ok(found) = options::file_options(value) {
+        assert!(found.tx.is_none_or(|hash| !hash.is_zero()), "{value}");
     }
 }

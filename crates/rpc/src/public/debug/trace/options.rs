@@ -2,11 +2,12 @@
 
 use crate::public::{
     Context,
-    args::{count, field, object},
+    args::{count, field, hash, object},
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
 };
-use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
+use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethDefaultTracingOptions};
 use fugue_evm::GethTracer;
+use fugue_types::B256;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -61,6 +62,26 @@ pub(super) fn call_options(value: &Value) -> Result<CallOptions, String> {
         // Larger than any index is an index that no block has.
         transactions: transactions.map(|index| usize::try_from(index).unwrap_or(usize::MAX)),
     })
+}
+
+/// What of a block is written to files.
+#[derive(Debug, Default)]
+pub(super) struct FileOptions {
+    /// What each line shows.
+    pub(super) steps: GethDefaultTracingOptions,
+    /// The one transaction that is wanted, if it is not all.
+    pub(super) tx: Option<B256>,
+}
+
+/// Source: geth, `StdTraceConfig`, whose zero hash is none.
+pub(super) fn file_options(value: &Value) -> Result<FileOptions, String> {
+    let fields = object(value)?;
+    if fields.get("overrides").is_some_and(|overrides| !overrides.is_null()) {
+        return Err("overrides: a block is run by the rules of the chain".to_owned());
+    }
+    let tx = field(fields, "txHash", hash)?.filter(|hash| !hash.is_zero());
+    let steps = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
+    Ok(FileOptions { steps, tx })
 }
 
 /// A duration as Go writes it: `300ms`, `1.5s`, `1m30s`. Source: Go, package `time`,
@@ -136,5 +157,24 @@ mod tests {
         assert_eq!((found.transactions, found.block.time), (Some(2), Some(5)));
         assert_eq!(found.state.accounts.len(), 1);
         assert!(call_options(&json!({ "stateOverrides": { "0x1": {} } })).is_err());
+    }
+
+    #[test]
+    fn files_may_be_of_one_transaction_and_are_never_of_other_rules() {
+        let hash = B256::repeat_byte(7);
+        let given = json!({ "txHash": hash, "enableMemory": true, "reexec": 128 });
+        let found = file_options(&given).expect("well formed");
+        assert_eq!((found.tx, found.steps.is_memory_enabled()), (Some(hash), true));
+        let all = json!({ "txHash": B256::ZERO, "overrides": null });
+        assert_eq!(file_options(&all).expect("well formed").tx, None);
+        for (wrong, reason) in [
+            (json!("0x"), "an object is expected"),
+            (json!({ "txHash": "../x" }), "txHash: "),
+            (json!({ "overrides": {} }), "overrides: "),
+            (json!({ "disableStack": 1 }), "invalid type"),
+        ] {
+            let found = file_options(&wrong).expect_err("refused");
+            assert!(found.starts_with(reason), "{found}");
+        }
     }
 }
