@@ -15,6 +15,11 @@ PYYAML_VERSION := 6.0.3
 # For make fuzz: which targets, and how long each.
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
+# For make spec: ways that each case has a turn in, beside the sequential run, and from where on.
+TURNS ?= 1
+SEED ?= 0
+# For make spec and make spec-all: threads of the parallel modes.
+SPEC_THREADS := 1,2,3,8,16
 # For make model: schedules of each model of the scheduler.
 SCHEDULES ?= 1000000
 # For make run: groups of methods that tools for development call.
@@ -28,12 +33,13 @@ help:
 	@echo "make build     build the program: $(FUGUE)"
 	@echo "make test      run all tests, make spec among them"
 	@echo "make check     formatting and lints"
-	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA), in both modes and by the Engine API"
+	@echo "make spec      run the official fixtures in $(or $(DATA),\$$FUGUE_DATA) and by the Engine API, modes and threads in turn"
+	@echo "make spec-all  run each of them in every mode on $(SPEC_THREADS) threads: hours"
 	@echo "make e2e       run real consensus clients and dApp clients against the program (needs Node 20 and Python 3.11)"
 	@echo "make openrpc   fetch the JSON-RPC specification: make test then judges every result by it (needs Python 3.11)"
 	@echo "make fuzz      fuzz what decodes requests, each target for $(FUZZ_SECONDS) s (needs cargo-fuzz)"
 	@echo "make model     check the scheduler in $(SCHEDULES) random schedules, and its parts in more orders than make test"
-	@echo "make soak      replay all bundles ten times at 1, 2, 3 and 8 threads"
+	@echo "make soak      replay all bundles ten times in every mode at 1, 2, 3, 8 and 16 threads"
 	@echo "make generate  write testdata/bundles anew"
 	@echo "make generated check that testdata/bundles is what make generate would write"
 	@echo "make doc       build the documentation of all crates"
@@ -61,8 +67,10 @@ demo: build
 e2e: build
 	tests/e2e/run.py --fugue $(FUGUE)
 
+# Program and tests are built by one command: so no core waits at the end of one of them.
 .PHONY: test
-test: setup build
+test: setup
+	cargo build --release --locked --workspace --all-targets
 	cargo nextest run --release --locked --workspace --no-fail-fast
 	cargo test --release --locked --workspace --doc --quiet
 ifeq ($(wildcard $(DATA)/mainnet-blocks/blocks),)
@@ -75,14 +83,15 @@ check:
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
-.PHONY: spec
-spec: build
+.PHONY: spec spec-all
+spec: TURN := --turns $(TURNS) --seed $(SEED)
+spec spec-all: build
 ifeq ($(strip $(FIXTURES)),)
 	@echo "skipped: no official fixtures; set FUGUE_DATA to a folder that has ef-tests and eest"
 	@test -z "$(CI)" || { echo "CI insists on them"; exit 1; }
 else
-	$(FUGUE) spectest --mode both --threads 2 $(FIXTURES)
-	$(FUGUE) spectest --engine --mode occ --threads 2 $(ENGINE_FIXTURES)
+	$(FUGUE) spectest --mode all --threads $(SPEC_THREADS) $(TURN) $(FIXTURES)
+	$(FUGUE) spectest --engine --mode all --threads $(SPEC_THREADS) $(TURN) $(ENGINE_FIXTURES)
 endif
 
 # Tests find it in target/. See tests/it/openrpc.rs.

@@ -168,7 +168,7 @@ fn a_file_that_cannot_be_read_has_its_json_line() {
 fn bad_usage_ends_with_code_2_and_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("empty")).expect("a folder");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 12] = [
         (&[], "Usage"),
         (&["dance"], "dance"),
         (&["replay"], "SOURCE"),
@@ -179,6 +179,8 @@ fn bad_usage_ends_with_code_2_and_says_what_is_wrong() {
         (&["replay", "empty", "--threads", "0"], "--threads"),
         (&["replay", "empty", "--mode", "backwards"], "backwards"),
         (&["replay", "--datadir", "empty", "--explain"], "--explain"),
+        (&["replay", "empty", "--rounds", "0"], "--rounds"),
+        (&["spectest", "empty", "--seed", "1"], "--turns"),
     ];
     for (arguments, needle) in cases {
         let done = finish(Command::new(program()).current_dir(folder.path()).args(arguments));

@@ -79,6 +79,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", requires = "minimise", default_value_t = minimise::TRIES,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(minimise::TRIES_MAX)))]
     minimise_tries: u16,
+    /// Execute each block so often in each mode, until something differs; the times are those of
+    /// the last round
+    #[arg(long, value_name = "N", conflicts_with = "datadir", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Stop at the first block that does not pass
     #[arg(long)]
     stop_at_first: bool,
@@ -114,7 +119,8 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
     let mut table = Table::new(modes, threads);
     let mut reader = BundleReader::new();
-    let mut checker = Checker::new(&executor, modes).with_lists(lists.as_ref());
+    let mut checker =
+        Checker::new(&executor, modes).with_lists(lists.as_ref()).repeating(options.rounds);
     if options.explain {
         checker = checker.explaining();
     }

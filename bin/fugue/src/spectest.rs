@@ -1,49 +1,48 @@
 //! `fugue spectest`: run official consensus fixtures.
 //!
 //! What a file holds is found by looking at it. Kinds that are run: state tests and blockchain
-//! tests, where every case is one fixture, fork, variant and mode; transaction, difficulty, RLP and
-//! trie tests, which execute nothing and have no mode. Cases that are known to fail, and kinds that
-//! are not run, stand with their reasons in `etc/expected-failures.toml`, which is part of the
-//! program.
+//! tests, where every case is one fixture, fork, variant and way ([`ways`]); transaction,
+//! difficulty, RLP and trie tests, which execute nothing and have no mode. Cases that are known to
+//! fail, and kinds that are not run, stand with their reasons in `etc/expected-failures.toml`,
+//! which is part of the program.
 //!
 //! With `--engine`, blocks are sent to a node over HTTP: see [`engine`].
 
 mod blockchain_test;
+mod compared;
 mod difficulty_test;
 mod engine;
 mod expected;
 mod files;
 mod plain;
+mod report;
 mod rlp_test;
 mod state_test;
 mod transaction_test;
 mod trie_test;
+mod ways;
 
 use crate::{
     UsageError, Verdict,
-    cli::{Modes, Threads, cores},
-    print,
+    cli::{Modes, cores},
     progress::Progress,
-    written,
 };
 use blockchain_test::BlockchainTest;
-use expected::{DraftCounts, Expectation, Expected};
+use compared::{Compared, Differed};
+use expected::Expected;
 use files::FixtureFile;
 use fugue_executor::{Executor, Mode};
-use serde_json::{Value, json};
-use state_test::StateTest;
+use report::Report;
+use serde_json::Value;
+use state_test::{StateTest, Variant};
 use std::{
-    fmt,
-    io::Write,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
-
-/// Failures that are printed; all of them are counted.
-const FAILURES_SHOWN: usize = 50;
+use ways::{Executors, Job, Manned, Plan, Turns, Way};
 
 /// Options of `fugue spectest`.
 #[derive(Debug, clap::Args)]
@@ -51,23 +50,77 @@ pub(crate) struct Options {
     /// Fixtures: .json files, .tar.zst archives, or directories of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// How to execute
+    /// How to execute. "bal" takes the list that the sequential run gives, where there is none
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
-    #[command(flatten)]
-    threads: Threads,
+    /// Threads for parallel execution; several numbers, separated by commas: then every case is run
+    /// in each mode on each of them, sequentially once [default: all cores]
+    #[arg(long, value_name = "N", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// Run each case in N of the ways that --mode and --threads name, by a hash of its name, and
+    /// sequentially if that is among the modes [default: in all of them]
+    #[arg(long, value_name = "N")]
+    turns: Option<u16>,
+    /// With --turns: execute the blocks of each case in N more of the ways, without a chain, and
+    /// compare with the sequential run
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "turns",
+        conflicts_with = "engine",
+        default_value_t = 0
+    )]
+    compare: u16,
+    /// With --turns: each seed gives a case other ways, and goes on where the one before has ended
+    #[arg(long, value_name = "N", requires = "turns", default_value_t = 0)]
+    seed: u64,
     /// Send blocks to a node over the Engine API: those of blockchain tests from Paris on, and the
-    /// chain of a folder with chain.rlp, genesis.json and headfcu.json. "--mode both" is occ then,
-    /// "--mode all" is lanes
+    /// chain of a folder with chain.rlp, genesis.json and headfcu.json. "--mode both" and
+    /// "--mode all" are without seq then
     #[arg(long)]
     engine: bool,
     /// Only this fork, by its name in the fixtures
     #[arg(long, value_name = "FORK")]
     fork: Option<String>,
+    /// Only cases with this in their names
+    #[arg(long, value_name = "NAME")]
+    case: Option<String>,
     /// Write one JSON object per failed or skipped case and a summary to this file, or to standard
     /// output with "-"
     #[arg(long, value_name = "PATH|-")]
     json: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is to be done with each case.
+    fn plan(&self) -> Result<Plan, UsageError> {
+        let modes = match self.mode {
+            // The sequential run gives the lists.
+            Modes::All => Modes::All.list(true),
+            mode => mode.list(false),
+        };
+        // A chain is judged in `seq` without a node.
+        let is_run = |mode: &&Mode| !self.engine || modes.len() == 1 || **mode != Mode::Seq;
+        let modes: Vec<Mode> = modes.iter().filter(is_run).copied().collect();
+        let mut threads: Vec<usize> = self.threads.iter().copied().map(usize::from).collect();
+        if threads.is_empty() {
+            threads.push(cores());
+        }
+        let turns = self.turns.map(|runs| {
+            let (runs, compared) = (usize::from(runs), usize::from(self.compare));
+            Turns { runs, compared, seed: self.seed }
+        });
+        let plan = Plan::new(&modes, &threads, turns);
+        if plan.is_empty() {
+            return Err(UsageError("with --turns 0 there is nothing to be run".to_owned()));
+        }
+        Ok(plan)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.case.as_ref().is_none_or(|case| name.contains(case))
+    }
 }
 
 /// One case and how it ended.
@@ -78,31 +131,17 @@ struct Case {
     fork: String,
     /// `None` if nothing is executed.
     way: Option<Way>,
+    /// Which of the case's runs it is.
+    slot: usize,
     ended: Ended,
-}
-
-/// How a case is run.
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    /// Blocks or transactions are executed in this mode.
-    Mode(Mode),
-    /// Blocks are sent over the Engine API.
-    Engine,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mode(mode) => write!(f, "{mode}"),
-            Self::Engine => f.write_str("engine"),
-        }
-    }
 }
 
 #[derive(Debug)]
 enum Ended {
     Passed,
     Failed(String),
+    /// An execution beside gave something else than the sequential one, whatever the fixture says.
+    Differed(String),
     /// Not run: a kind of fixture that is not run yet.
     NotRun(String),
 }
@@ -116,17 +155,94 @@ impl From<Result<(), String>> for Ended {
     }
 }
 
+/// What is executed of a fixture.
+enum Test<'t> {
+    Variant(Variant<'t>),
+    Chain(&'t str, &'t BlockchainTest),
+}
+
+impl Test<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Variant(variant) => variant.name(),
+            Self::Chain(name, _) => (*name).to_owned(),
+        }
+    }
+
+    fn fork(&self) -> &str {
+        match self {
+            Self::Variant(variant) => variant.fork(),
+            Self::Chain(_, test) => test.fork(),
+        }
+    }
+
+    /// Whether it can be executed by an access list, which is one of a whole block.
+    const fn has_lists(&self) -> bool {
+        matches!(self, Self::Chain(..))
+    }
+
+    fn run(&self, mode: Mode, executor: &Arc<Executor>) -> Result<(), String> {
+        match self {
+            Self::Variant(variant) => variant.run(mode, executor),
+            Self::Chain(_, test) => test.run(mode, executor),
+        }
+    }
+
+    fn compare(&self, ways: &[Manned]) -> Result<Compared, Differed> {
+        match self {
+            Self::Variant(variant) => variant.compare(ways),
+            Self::Chain(_, test) => test.compare(ways),
+        }
+    }
+
+    /// Does a job; a comparison is a case only if something differs.
+    fn done(&self, job: &Job, executors: &mut Executors) -> Result<Done, UsageError> {
+        let case = |way: Way, slot: usize, ended: Ended| Case {
+            name: self.name(),
+            fork: self.fork().to_owned(),
+            way: Some(way),
+            slot,
+            ended,
+        };
+        Ok(match job {
+            Job::Run { slot, way } => {
+                let executor = executors.get(way.threads)?;
+                Done::Case(case(*way, *slot, self.run(way.mode, &executor).into()))
+            }
+            Job::Compare(ways) => match self.compare(&executors.of(ways)?) {
+                Ok(compared) => Done::Compared(compared),
+                Err(Differed { way, why }) => Done::Case(case(way, 0, Ended::Differed(why))),
+            },
+        })
+    }
+}
+
+/// What a job gave.
+enum Done {
+    Case(Case),
+    Compared(Compared),
+}
+
+/// The cases of a batch.
+#[derive(Default)]
+struct Batch {
+    cases: Vec<Case>,
+    compared: Compared,
+    unreadable: Vec<String>,
+}
+
 /// Runs the files of a batch on all cores.
 fn run_batch(
     batch: &[FixtureFile],
     options: &Options,
+    plan: &Plan,
     expected: &Expected,
-    unreadable: &mut Vec<String>,
-) -> Result<Vec<Case>, UsageError> {
+) -> Result<Batch, UsageError> {
     let only = options.fork.as_deref();
     let read =
         on_all_cores(batch.len(), || Ok(()), |(), index| Ok(read_file(&batch[index], only)))?;
-    let (mut tests, mut chains, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+    let mut done = Batch::default();
+    let (mut tests, mut chains) = (Vec::new(), Vec::new());
     for file in read {
         match file {
             Ok(fixtures) => {
@@ -139,42 +255,40 @@ fn run_batch(
                             }
                             chains.push((name, test));
                         }
-                        Fixture::Plain(plain) => cases.extend(plain),
-                        Fixture::NotRun(case) => cases.push(case),
+                        Fixture::Plain(plain) => done.cases.extend(plain),
+                        Fixture::NotRun(case) => done.cases.push(case),
                     }
                 }
             }
-            Err(UsageError(message)) => unreadable.push(message),
+            Err(UsageError(message)) => done.unreadable.push(message),
         }
     }
-    let modes = options.mode.list(false);
-    let variants: Vec<_> = tests
-        .iter()
-        .flat_map(|(name, test)| test.variants(name, options.fork.as_deref()))
-        .flat_map(|variant| modes.iter().map(move |mode| (variant.clone(), *mode)))
-        .collect();
-    let executor =
-        || Executor::new(options.threads.count()).map_err(|error| UsageError(error.to_string()));
-    let run = |executor: &mut Executor, index: usize| {
-        let (variant, mode) = &variants[index];
-        Ok(variant.run(*mode, executor))
-    };
-    cases.extend(on_all_cores(variants.len(), executor, run)?);
-
-    let chains: Vec<_> = chains
+    done.cases.retain(|case| options.wants(&case.name));
+    let variants = tests.iter().flat_map(|(name, test)| test.variants(name, only));
+    let chains = chains
         .iter()
         .filter(|(_, test)| only.is_none_or(|fork| fork == test.fork()))
-        .flat_map(|chain| modes.iter().map(move |mode| (chain, *mode)))
-        .collect();
-    let executor = || executor().map(Arc::new);
-    let run = |executor: &mut Arc<Executor>, index: usize| {
-        let ((name, test), mode) = chains[index];
-        let ended = test.run(mode, executor).into();
-        let (fork, way) = (test.fork().to_owned(), Some(Way::Mode(mode)));
-        Ok(Case { name: name.clone(), fork, way, ended })
+        .map(|(name, test)| Test::Chain(name, test));
+    let tests: Vec<_> = variants.map(Test::Variant).chain(chains).collect();
+    let mut work = Vec::new();
+    for test in &tests {
+        let name = test.name();
+        if options.wants(&name) {
+            let jobs = plan.jobs(&name, test.has_lists());
+            work.extend(jobs.into_iter().map(|job| (test, job)));
+        }
+    }
+    let run = |executors: &mut Executors, index: usize| {
+        let (test, job) = &work[index];
+        test.done(job, executors)
     };
-    cases.extend(on_all_cores(chains.len(), executor, run)?);
-    Ok(cases)
+    for ended in on_all_cores(work.len(), || Ok(Executors::default()), run)? {
+        match ended {
+            Done::Case(case) => done.cases.push(case),
+            Done::Compared(compared) => done.compared += compared,
+        }
+    }
+    Ok(done)
 }
 
 /// Does `count` jobs on all cores and gives what they gave, in order. Each thread sets itself up.
@@ -214,15 +328,19 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     if options.engine {
         return engine::run(options, &expected);
     }
+    let plan = options.plan()?;
     let sources = files::expand(&options.paths)?;
-    let mut report = Report::new(options.json.as_ref())?;
+    let mut report = Report::new(options)?;
     let progress = Progress::new("sources", sources.len());
     for source in &sources {
+        report.begin(source);
         files::read(source, &mut |batch: Vec<FixtureFile>| {
-            let mut unreadable = Vec::new();
-            for case in run_batch(&batch, options, &expected, &mut unreadable)? {
+            let Batch { cases, compared, unreadable } =
+                run_batch(&batch, options, &plan, &expected)?;
+            for case in cases {
                 report.add(case, &expected)?;
             }
+            report.compared += compared;
             for message in unreadable {
                 progress.say(&format!("error: {message}"));
                 report.is_input_bad = true;
@@ -232,10 +350,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         progress.step(&source.display().to_string());
     }
     progress.finish();
-    for wrong in expected.check_drafts(&report.drafts, options.mode.list(false).len()) {
-        report.failed += 1;
-        report.shown.push(wrong);
-    }
+    report.judge_drafts(&expected);
     report.finish()
 }
 
@@ -285,7 +400,7 @@ fn read_file(file: &FixtureFile, only: Option<&str>) -> Result<Vec<Fixture>, Usa
 impl From<plain::PlainCase> for Case {
     fn from(case: plain::PlainCase) -> Self {
         let plain::PlainCase { name, fork, result } = case;
-        Self { name, fork, way: None, ended: result.into() }
+        Self { name, fork, way: None, slot: 0, ended: result.into() }
     }
 }
 
@@ -293,7 +408,7 @@ impl Fixture {
     fn not_run(name: String, test: &Value) -> Self {
         let fork = test["network"].as_str().unwrap_or("*").to_owned();
         let ended = Ended::NotRun(kind(test).to_owned());
-        Self::NotRun(Case { name, fork, way: None, ended })
+        Self::NotRun(Case { name, fork, way: None, slot: 0, ended })
     }
 }
 
@@ -339,146 +454,5 @@ fn kind(test: &Value) -> &'static str {
         Some(kind) => kind,
         None if by_fork().any(is_difficulty) => "difficulty_test",
         None => UNKNOWN,
-    }
-}
-
-/// Counts, and what is shown of failures.
-struct Report {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-    drafts: DraftCounts,
-    /// A file was not JSON, or a fixture not of its kind's form.
-    is_input_bad: bool,
-    shown: Vec<String>,
-    /// What else was counted.
-    notes: Vec<Note>,
-    json: Option<Box<dyn Write>>,
-    /// Standard output belongs to the JSON lines.
-    is_output_json: bool,
-}
-
-/// Something that is counted, and is no case.
-struct Note {
-    /// In the summary.
-    field: &'static str,
-    count: usize,
-    /// What follows the count in the text.
-    text: &'static str,
-}
-
-impl Report {
-    fn new(json: Option<&PathBuf>) -> Result<Self, UsageError> {
-        let is_output_json = json.is_some_and(|path| path.as_os_str() == "-");
-        let json: Option<Box<dyn Write>> = match json {
-            None => None,
-            Some(path) if path.as_os_str() == "-" => Some(Box::new(std::io::stdout())),
-            Some(path) => {
-                let file =
-                    std::fs::File::create(path).map_err(|error| UsageError::at(path, error))?;
-                Some(Box::new(std::io::BufWriter::new(file)))
-            }
-        };
-        Ok(Self {
-            passed: 0,
-            failed: 0,
-            skipped: 0,
-            drafts: DraftCounts::default(),
-            is_input_bad: false,
-            shown: Vec::new(),
-            notes: Vec::new(),
-            json,
-            is_output_json,
-        })
-    }
-
-    fn add(&mut self, case: Case, expected: &Expected) -> Result<(), UsageError> {
-        let Case { name, fork, way, ended } = case;
-        let expectation = match &ended {
-            Ended::NotRun(kind) => expected.of_kind(kind),
-            Ended::Passed | Ended::Failed(_) => expected.of_case(&name, &fork),
-        };
-        let (verdict, reason) = match (ended, expectation) {
-            (Ended::Passed, Expectation::Pass) => {
-                self.passed += 1;
-                return Ok(());
-            }
-            (Ended::Passed, Expectation::Fail(reason)) => {
-                ("failed", format!("passes, but is listed as an expected failure: {reason}"))
-            }
-            (Ended::Passed, Expectation::Draft(entry, _)) => {
-                self.drafts.add(entry, true);
-                self.passed += 1;
-                return Ok(());
-            }
-            (Ended::Failed(why), Expectation::Draft(entry, reason)) => {
-                self.drafts.add(entry, false);
-                ("skipped", format!("{reason} ({why})"))
-            }
-            (Ended::Failed(why), Expectation::Pass) => ("failed", why),
-            (Ended::Failed(why), Expectation::Fail(reason)) => {
-                ("skipped", format!("{reason} ({why})"))
-            }
-            (Ended::NotRun(_), Expectation::Fail(reason) | Expectation::Draft(_, reason)) => {
-                ("skipped", reason.to_owned())
-            }
-            (Ended::NotRun(kind), Expectation::Pass) => {
-                ("failed", format!("a fixture of kind \"{kind}\" is not known here"))
-            }
-        };
-        let mode = way.map(|way| way.to_string()).unwrap_or_default();
-        if verdict == "failed" {
-            self.failed += 1;
-            if self.shown.len() < FAILURES_SHOWN {
-                self.shown.push(format!("{name} {fork} {mode}: {reason}"));
-            }
-        } else {
-            self.skipped += 1;
-        }
-        self.line(&json!({
-            "type": "case", "name": name, "fork": fork, "mode": mode,
-            "verdict": verdict, "reason": reason,
-        }))
-    }
-
-    fn line(&mut self, value: &Value) -> Result<(), UsageError> {
-        match &mut self.json {
-            Some(out) => written("--json", writeln!(out, "{value}")),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(mut self) -> Result<Verdict, UsageError> {
-        for failure in &self.shown {
-            eprintln!("FAILED {failure}");
-        }
-        if self.failed > self.shown.len() {
-            eprintln!("... and {} more", self.failed - self.shown.len());
-        }
-        let mut summary = json!({
-            "type": "summary",
-            "passed": self.passed, "failed": self.failed, "skipped": self.skipped,
-        });
-        let mut lines = String::new();
-        for Note { field, count, text } in &self.notes {
-            summary[*field] = json!(count);
-            lines.push_str(&format!("{count} {text}\n"));
-        }
-        self.line(&summary)?;
-        if let Some(out) = &mut self.json {
-            written("--json", out.flush())?;
-        }
-        let Self { passed, failed, skipped, .. } = self;
-        lines.push_str(&format!("{passed} passed, {failed} failed, {skipped} skipped\n"));
-        if self.is_output_json {
-            eprint!("{lines}");
-        } else {
-            print(lines)?;
-        }
-        Ok(match (self.failed, self.is_input_bad) {
-            (0, false) => Verdict::Good,
-            (0, true) => Verdict::BadInput,
-            _ => Verdict::Differs,
-        })
     }
 }

@@ -64,7 +64,9 @@ pub(crate) struct Findings {
     pub(crate) gas_used: u64,
     /// Senders and authorities, in parallel.
     pub(crate) recovery: Duration,
-    /// The sequential one first; empty if the block was not executed.
+    /// How often it was executed in each mode.
+    pub(crate) rounds: u16,
+    /// Of the last round, the sequential one first; empty if the block was not executed.
     pub(crate) runs: Vec<Run>,
     /// Header fields that were compared, and those that this source does not allow to compare.
     pub(crate) checked: Vec<&'static str>,
@@ -133,6 +135,8 @@ pub(crate) struct Checker<'e> {
     modes: &'static [Mode],
     lists: Option<&'e Lists>,
     explains: bool,
+    /// How often each block is executed in each mode, if nothing differs.
+    rounds: u16,
     /// Headers seen so far: a later block may be a child of one.
     headers: HashMap<B256, Header>,
     count: usize,
@@ -142,7 +146,12 @@ impl<'e> Checker<'e> {
     /// A checker that executes blocks in these modes, the sequential one first.
     pub(crate) fn new(executor: &'e Executor, modes: &'static [Mode]) -> Self {
         let headers = HashMap::new();
-        Self { executor, modes, lists: None, explains: false, headers, count: 0 }
+        Self { executor, modes, lists: None, explains: false, rounds: 1, headers, count: 0 }
+    }
+
+    /// Executes each block so often, until something differs.
+    pub(super) fn repeating(self, rounds: u16) -> Self {
+        Self { rounds, ..self }
     }
 
     /// With files of access lists, to run by them, or to write them.
@@ -174,6 +183,7 @@ impl<'e> Checker<'e> {
             tx_count: block.body.transactions.len(),
             gas_used: header.gas_used,
             recovery: Duration::ZERO,
+            rounds: 0,
             runs: Vec::new(),
             checked: vec!["hash"],
             unchecked: Vec::new(),
@@ -229,7 +239,14 @@ impl<'e> Checker<'e> {
             };
             // Like the senders, before the time that is measured.
             prepared.index_access_list(&rules);
-            self.execute(path, &prepared, &rules, before, &mut findings)?;
+            let unexecuted = findings.clone();
+            for round in 1..=self.rounds {
+                findings = Findings { rounds: round, ..unexecuted.clone() };
+                self.execute(path, &prepared, &rules, before, &mut findings)?;
+                if !findings.differences.is_empty() {
+                    break;
+                }
+            }
             if self.explains && findings.differences.is_empty() {
                 self.explain(path, &prepared, &rules, before, &mut findings)?;
             }

@@ -13,20 +13,25 @@ mod rpc_compat;
 mod schema;
 mod verdict;
 
-use super::state_test::schema::state_of;
+use super::{
+    compared::{Compared, Differed, Subject},
+    state_test::schema::state_of,
+    ways::Manned,
+};
+use author::{Author, prepare};
 pub(super) use engine::Station;
 use engine::{Drive, Session};
 use fugue_chain::{Chain, ChainOptions, Genesis, Head};
 use fugue_chainspec::ChainSpec;
-use fugue_executor::{Executor, Mode};
+use fugue_executor::{Executor, Mode, Scope};
 use fugue_state::{MemoryState, StateView};
 use fugue_storage::{Faults, Store};
-use fugue_types::{B256, Header};
+use fugue_types::{B256, BlockAccessList, Header};
 pub(super) use rpc_compat::ChainFolder;
 use schema::{Config, Fixture};
 use serde_json::Value;
 use std::{fmt::Display, sync::Arc};
-use verdict::TestBlock;
+use verdict::{Expected, TestBlock};
 
 /// Longest chain that is unwound to its genesis.
 const UNWOUND_BLOCKS_MAX: u64 = 8;
@@ -118,11 +123,12 @@ impl BlockchainTest {
         let store = Store::memory(Faults::none());
         let first = Chain::init(&store, &genesis).map_err(broken)?;
         equal("hash of the genesis", self.genesis_hash, first.hash)?;
+        let lists = self.lists(mode, &spec, executor);
         let options = ChainOptions::new(mode, executor.threads());
         let chain = Chain::with_executor(store, spec, options, Arc::clone(executor));
         let mut chain = chain.map_err(broken)?;
-        for (index, block) in self.blocks.iter().enumerate() {
-            block.import(&mut chain).map_err(|why| format!("block {index}: {why}"))?;
+        for (index, (block, list)) in self.blocks.iter().zip(lists).enumerate() {
+            block.import(&mut chain, list).map_err(|why| format!("block {index}: {why}"))?;
         }
         chain.flush().map_err(broken)?;
         equal("hash of the last block", self.last_hash, chain.head().hash)?;
@@ -132,6 +138,34 @@ impl BlockchainTest {
             self.check_unwound(&mut chain, first)?;
         }
         Ok(())
+    }
+
+    /// Executes the blocks in these ways on states in memory, valid or not, and compares each with
+    /// its sequential run.
+    ///
+    /// # Errors
+    /// The first block and way in which another outcome was found.
+    pub(in crate::spectest) fn compare(&self, ways: &[Manned]) -> Result<Compared, Differed> {
+        let mut counts = Compared::default();
+        // A network that is not known fails the test itself.
+        let (Ok(spec), Some((_, executor))) = (self.spec(), ways.first()) else {
+            return Ok(counts);
+        };
+        let mut author = Author::new(&spec, Arc::clone(executor), self.genesis_hash, &self.pre);
+        for (index, block) in self.blocks.iter().enumerate() {
+            let Ok(sealed) = &block.block else { continue };
+            let Some((prepared, rules)) = prepare(&spec, executor, sealed) else { continue };
+            let Some(state) = author.before(sealed) else { continue };
+            let scope = Scope::Block;
+            let subject = Subject { block: &prepared, rules: &rules, view: state, scope };
+            let diff = subject.compare(ways, &mut counts).map_err(|Differed { way, why }| {
+                Differed { way, why: format!("block {index}: {why}") }
+            })?;
+            if let (Some(diff), Expected::Valid(_)) = (diff, &block.expected) {
+                author.add_executed(sealed, &diff);
+            }
+        }
+        Ok(counts)
     }
 
     /// Runs the test over the Engine API. Gives the number of blocks that are no payloads, and what
@@ -150,6 +184,23 @@ impl BlockchainTest {
         };
         let end = |session: &mut Session<'_>| session.end_at(self.last_hash, self.post_root);
         drive.run(station, end)
+    }
+
+    /// The access list of each block that a mode has a use for: an RLP comes without, and older
+    /// blocks have none.
+    fn lists(
+        &self,
+        mode: Mode,
+        spec: &ChainSpec,
+        executor: &Arc<Executor>,
+    ) -> Vec<Option<Arc<BlockAccessList>>> {
+        let mut author = Author::new(spec, Arc::clone(executor), self.genesis_hash, &self.pre);
+        self.blocks.iter().map(|block| author.list(block, mode)).collect()
+    }
+
+    /// Whether its blocks come with access lists over the Engine API, at least in the end.
+    pub(in crate::spectest) fn has_lists(&self) -> bool {
+        network::has_lists(&self.network)
     }
 
     fn spec(&self) -> Result<ChainSpec, String> {

@@ -6,14 +6,16 @@
 //! number of passing cases of a draft, which is one with reasons, is not compared either.
 
 use super::{
-    Case, Note, Options, Report, Way,
+    Case, Ended, Options,
     blockchain_test::{BlockchainTest, ChainFolder, Station, is_of_engine},
     expected::Expected,
     files::{self, FixtureFile},
     kind, kind_by_fields, on_all_cores,
     plain::EVERY_FORK,
+    report::{Note, Report},
+    ways::{Executors, Job, Plan, Way},
 };
-use crate::{UsageError, Verdict, cli::Modes, progress::Progress};
+use crate::{UsageError, Verdict, progress::Progress};
 use fugue_executor::Mode;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -42,26 +44,33 @@ pub(super) fn run(options: &Options, expected: &Expected) -> Result<Verdict, Usa
     let (mut folders, mut paths) = (Vec::new(), Vec::new());
     for path in &options.paths {
         match ChainFolder::at(path) {
-            Some(folder) => folders.push(folder),
+            Some(folder) => folders.push((folder, path)),
             None => paths.push(path.clone()),
         }
     }
     let sources: Vec<PathBuf> = if paths.is_empty() { Vec::new() } else { files::expand(&paths)? };
-    let mut report = Report::new(options.json.as_ref())?;
+    let plan = options.plan()?;
+    let mut report = Report::new(options)?;
     let mut counts = Counts::default();
-    for folder in &folders {
-        let station = station(options)?;
-        let (unsent, ended) = folder.run_engine(&station)?;
-        counts.unsent += unsent;
+    for (folder, path) in &folders {
         let (name, fork) = (folder.name(), EVERY_FORK.to_owned());
-        let case = Case { name, fork, way: Some(Way::Engine), ended: ended.into() };
-        report.add(case, expected)?;
+        if !options.wants(&name) {
+            continue;
+        }
+        report.begin(path);
+        let mut stations = Stations::new()?;
+        for (slot, way) in runs(&plan, &name, false) {
+            let (unsent, ended) = folder.run_engine(stations.turn_to(way)?)?;
+            counts.add_unsent(slot, unsent);
+            report.add(case(&name, &fork, slot, way, ended.into()), expected)?;
+        }
     }
     let progress = Progress::new("sources", sources.len());
     for source in &sources {
+        report.begin(source);
         files::read(source, &mut |batch: Vec<FixtureFile>| {
             let mut unreadable = Vec::new();
-            for case in run_batch(&batch, options, expected, &mut counts, &mut unreadable)? {
+            for case in run_batch(&batch, options, &plan, expected, &mut counts, &mut unreadable)? {
                 report.add(case, expected)?;
             }
             for message in unreadable {
@@ -86,21 +95,53 @@ pub(super) fn run(options: &Options, expected: &Expected) -> Result<Verdict, Usa
     report.finish()
 }
 
-fn station(options: &Options) -> Result<Station, UsageError> {
-    let mode = match options.mode {
-        Modes::Seq => Mode::Seq,
-        Modes::Occ | Modes::Both => Mode::Occ,
-        Modes::Bal => Mode::Bal,
-        Modes::Lanes | Modes::All => Mode::Lanes,
-        Modes::Auto => Mode::Auto,
+impl Counts {
+    /// The blocks of a test are counted in its first run.
+    const fn add_unsent(&mut self, slot: usize, unsent: usize) {
+        if slot == 0 {
+            self.unsent += unsent;
+        }
+    }
+}
+
+/// What a thread of the runner keeps from one test to the next.
+struct Stations {
+    station: Station,
+    executors: Executors,
+}
+
+impl Stations {
+    fn new() -> Result<Self, UsageError> {
+        let mut executors = Executors::default();
+        let station = Station::new(Mode::Seq, executors.get(1)?)?;
+        Ok(Self { station, executors })
+    }
+
+    fn turn_to(&mut self, Way { mode, threads }: Way) -> Result<&Station, UsageError> {
+        self.station.turn_to(mode, self.executors.get(threads)?);
+        Ok(&self.station)
+    }
+}
+
+/// The runs of a test, each with its place among them.
+fn runs(plan: &Plan, name: &str, has_lists: bool) -> Vec<(usize, Way)> {
+    let run = |job| match job {
+        Job::Run { slot, way } => Some((slot, way)),
+        // What is compared has no node.
+        Job::Compare(_) => None,
     };
-    Station::new(mode, options.threads.count())
+    plan.jobs(name, has_lists).into_iter().filter_map(run).collect()
+}
+
+fn case(name: &str, fork: &str, slot: usize, way: Way, ended: Ended) -> Case {
+    Case { name: name.to_owned(), fork: fork.to_owned(), way: Some(way), slot, ended }
 }
 
 /// Runs the files of a batch on all cores.
 fn run_batch(
     batch: &[FixtureFile],
     options: &Options,
+    plan: &Plan,
     expected: &Expected,
     counts: &mut Counts,
     unreadable: &mut Vec<String>,
@@ -124,15 +165,20 @@ fn run_batch(
             test.omit_builder_requests();
         }
     }
-    let run = |station: &mut Station, index: usize| {
-        let (name, test) = &chains[index];
-        let (unsent, ended) = test.run_engine(station);
-        let (name, fork) = (name.clone(), test.fork().to_owned());
-        Ok((unsent, Case { name, fork, way: Some(Way::Engine), ended: ended.into() }))
+    let mut work = Vec::new();
+    for (name, test) in chains.iter().filter(|(name, _)| options.wants(name)) {
+        let runs = runs(plan, name, test.has_lists());
+        work.extend(runs.into_iter().map(|(slot, way)| (name, test, slot, way)));
+    }
+    let run = |stations: &mut Stations, index: usize| {
+        let (name, test, slot, way) = work[index];
+        let (unsent, ended) = test.run_engine(stations.turn_to(way)?);
+        let case = case(name, test.fork(), slot, way, ended.into());
+        Ok::<_, UsageError>((unsent, case))
     };
-    let ran = on_all_cores(chains.len(), || station(options), run)?;
+    let ran = on_all_cores(work.len(), Stations::new, run)?;
     let cases = ran.into_iter().map(|(unsent, case)| {
-        counts.unsent += unsent;
+        counts.add_unsent(case.slot, unsent);
         case
     });
     Ok(cases.collect())

@@ -2,7 +2,10 @@
 
 pub(super) mod schema;
 
-use super::{Case, Way};
+use super::{
+    compared::{Compared, Differed, Subject},
+    ways::Manned,
+};
 use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
 use alloy_eips::{Decodable2718, eip2718::Eip2718Error};
 use fugue_chainspec::{BlobParams, ChainSpec, Fork, Rules};
@@ -52,11 +55,41 @@ pub(super) struct Variant<'t> {
 }
 
 impl Variant<'_> {
-    pub(super) fn run(&self, mode: Mode, executor: &Executor) -> Case {
-        let Self { test, name, fork, index, post } = self;
-        let ended = run_one(test, fork, post, mode, executor).into();
-        let name = format!("{name}[{fork}/{index}]");
-        Case { name, fork: (*fork).to_owned(), way: Some(Way::Mode(mode)), ended }
+    pub(super) fn name(&self) -> String {
+        let Self { name, fork, index, .. } = self;
+        format!("{name}[{fork}/{index}]")
+    }
+
+    pub(super) const fn fork(&self) -> &str {
+        self.fork
+    }
+
+    /// # Errors
+    /// What differs from the fixture.
+    pub(super) fn run(&self, mode: Mode, executor: &Executor) -> Result<(), String> {
+        run_one(self.test, self.fork, self.post, mode, executor)
+    }
+
+    /// Executes the transaction in these ways, and compares with its sequential run.
+    ///
+    /// # Errors
+    /// The first way in which another outcome was found.
+    pub(super) fn compare(&self, ways: &[Manned]) -> Result<Compared, Differed> {
+        let mut counts = Compared::default();
+        // A fork that is not known fails the test itself.
+        let (Some(fork), Some((_, executor))) = (fork(self.fork), ways.first()) else {
+            return Ok(counts);
+        };
+        let header = self.test.env.header();
+        let rules = rules(self.test, fork, &header);
+        let state = self.test.state();
+        // What is refused here is refused before there is a mode.
+        if let Ok(block) = prepare(self.test, self.post, &rules, header, executor) {
+            let (block, rules, view) = (&block, &rules, &FixtureView(&state));
+            let subject = Subject { block, rules, view, scope: Scope::Transactions };
+            subject.compare(ways, &mut counts)?;
+        }
+        Ok(counts)
     }
 }
 
@@ -184,6 +217,20 @@ fn execute(
     mode: Mode,
     executor: &Executor,
 ) -> Result<BlockOutcome, Refused> {
+    let prepared = prepare(test, post, rules, header, executor)?;
+    let view = FixtureView(state);
+    let execution = executor.execute(mode, &prepared, rules, &view, Scope::Transactions)?;
+    Ok(execution.outcome)
+}
+
+/// A block of the transaction alone.
+fn prepare(
+    test: &StateTest,
+    post: &Post,
+    rules: &Rules,
+    header: Header,
+    executor: &Executor,
+) -> Result<PreparedBlock, Refused> {
     let sender = test.transaction.sender;
     let (tx, is_signed) = match &post.txbytes {
         Some(bytes) => (decode(bytes)?, true),
@@ -206,9 +253,7 @@ fn execute(
     if prepared.senders() != [sender] {
         return Err(other(format!("sender: expected {sender}, found {:?}", prepared.senders())));
     }
-    let view = FixtureView(state);
-    let execution = executor.execute(mode, &prepared, rules, &view, Scope::Transactions)?;
-    Ok(execution.outcome)
+    Ok(prepared)
 }
 
 fn other(message: String) -> Refused {
@@ -270,5 +315,63 @@ impl StateView for FixtureView<'_> {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         Ok(keccak256(number.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spectest::ways::{Executors, Way};
+    use serde_json::json;
+
+    #[test]
+    fn a_transaction_is_compared_in_every_way_on_every_fork() {
+        let (sender, recipient) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let post = json!([{
+            "indexes": { "data": 0, "gas": 0, "value": 0 },
+            "hash": B256::ZERO,
+            "logs": B256::ZERO,
+        }]);
+        let test = json!({
+            "env": {
+                "currentCoinbase": Address::repeat_byte(3),
+                "currentDifficulty": "0x00",
+                "currentGasLimit": "0x01c9c380",
+                "currentNumber": "0x01",
+                "currentTimestamp": "0x03e8",
+                "currentBaseFee": "0x07",
+                "currentRandom": "0x00",
+            },
+            "pre": {
+                sender.to_string(): {
+                    "balance": "0x0f4240", "nonce": "0x00", "code": "0x", "storage": {},
+                },
+            },
+            "transaction": {
+                "data": ["0x"],
+                "gasLimit": ["0x5208"],
+                "gasPrice": "0x0a",
+                "nonce": "0x00",
+                "to": recipient.to_string(),
+                "value": ["0x01"],
+                "sender": sender,
+            },
+            "post": { "Frontier": post.clone(), "Berlin": post.clone(), "Shanghai": post },
+        });
+        let test = StateTest::parse(test).unwrap();
+        let ways: Vec<Way> = [Mode::Occ, Mode::Lanes, Mode::Auto]
+            .into_iter()
+            .flat_map(|mode| [1, 2].map(|threads| Way { mode, threads }))
+            .collect();
+        let manned = Executors::default().of(&ways).unwrap();
+        let variants: Vec<_> = test.variants("f.json::t", None).collect();
+        assert_eq!(variants.len(), 3);
+        for variant in variants {
+            let (name, compared) = (variant.name(), variant.compare(&manned).unwrap());
+            assert_eq!(compared, Compared { runs: ways.len(), fallbacks: 0 }, "{name}");
+            // The root of the fixture is not that of any state.
+            let run = variant.run(Mode::Seq, &manned[0].1);
+            assert!(run.unwrap_err().contains("hash"), "{name}");
+        }
     }
 }

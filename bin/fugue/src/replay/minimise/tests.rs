@@ -153,6 +153,23 @@ fn where_the_modes_agree_there_is_nothing_to_make_smaller() {
 }
 
 #[test]
+fn a_block_is_executed_as_often_as_it_is_asked_for() {
+    let (bundle, _, _) = haystack([5, 11]);
+    let executor = Executor::new(2).expect("threads");
+    let record = Record::Bundle(bundle);
+    let check = |rounds| {
+        let mut checker = Checker::new(&executor, BOTH).repeating(rounds);
+        checker.check(Path::new("whole.json"), &record).expect("a good bundle")
+    };
+    let (once, often) = (check(1), check(3));
+    assert_eq!((once.rounds, often.rounds), (1, 3));
+    assert!(often.differences.is_empty(), "{often:?}");
+    // What is told is that of one round.
+    assert_eq!(often.runs.len(), BOTH.len());
+    assert_eq!(often.checked, once.checked);
+}
+
+#[test]
 fn one_mode_cannot_be_compared() {
     let executor = Executor::new(1).expect("threads");
     for mode in [&[Mode::Seq][..], &[Mode::Occ]] {

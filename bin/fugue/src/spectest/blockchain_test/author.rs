@@ -1,12 +1,14 @@
 //! What a call of the Engine API carries of a block, and the RLP of the block has a hash of alone:
 //! requests, and the block access list. Whoever makes the block has them from executing it, so it
-//! is executed here, one transaction after the other, on a state in memory.
+//! is executed here, one transaction after the other, on a state in memory. The states between the
+//! blocks of a test are for other runs, too.
 
-use crate::client::payload::Beside;
-use fugue_chainspec::ChainSpec;
-use fugue_executor::{BlockOutcome, Executor, Mode, Scope};
-use fugue_state::MemoryState;
-use fugue_types::{B256, B256Map, Bytes, SealedBlock};
+use super::verdict::{Expected, TestBlock};
+use crate::{client::payload::Beside, spectest::compared::takes_list};
+use fugue_chainspec::{ChainSpec, Rules};
+use fugue_executor::{BlockOutcome, Executor, Mode, PreparedBlock, Scope};
+use fugue_state::{MemoryState, StateDiff};
+use fugue_types::{B256, B256Map, BlockAccessList, Bytes, SealedBlock};
 use fugue_validation::{Ommers, check_block};
 use std::sync::Arc;
 
@@ -38,6 +40,47 @@ impl<'t> Author<'t> {
         self.blocks.insert(block.hash(), block);
     }
 
+    /// As [`Author::add`], where it is known what the block does.
+    pub(super) fn add_executed(&mut self, block: &'t SealedBlock, diff: &StateDiff) {
+        self.add(block);
+        if let Some(state) = self.after(block, diff) {
+            self.states.insert(block.hash(), state);
+        }
+    }
+
+    /// The state before a block; `None` if its parent is not known.
+    pub(super) fn before(&mut self, block: &SealedBlock) -> Option<&MemoryState> {
+        let parent = block.block().header.parent_hash;
+        self.reach(parent)?;
+        self.states.get(&parent)
+    }
+
+    /// The access list of a block, and takes note of the block; `None` if this mode has no use for
+    /// a list, or the block cannot be executed.
+    pub(super) fn list(
+        &mut self,
+        block: &'t TestBlock,
+        mode: Mode,
+    ) -> Option<Arc<BlockAccessList>> {
+        let sealed = block.block.as_ref().ok()?;
+        let is_valid = matches!(block.expected, Expected::Valid(_));
+        if !takes_list(mode, &self.spec.rules(&sealed.block().header)) {
+            if is_valid {
+                self.add(sealed);
+            }
+            return None;
+        }
+        let executor = Arc::clone(&self.executor);
+        let (prepared, rules) = prepare(self.spec, &executor, sealed)?;
+        let state = self.before(sealed)?;
+        let listed = executor.list_accesses(&prepared, &rules, state, Scope::Block);
+        let (outcome, list) = listed.ok()?;
+        if is_valid {
+            self.add_executed(sealed, &outcome.diff);
+        }
+        Some(Arc::new(list))
+    }
+
     /// What a block gives; `None` if it cannot be executed: it is invalid, or its parent is not
     /// known.
     pub(super) fn beside(&mut self, block: &SealedBlock) -> Option<Beside> {
@@ -64,15 +107,35 @@ impl<'t> Author<'t> {
             at = block.block().header.parent_hash;
         }
         for block in path.into_iter().rev() {
-            let header = &block.block().header;
-            let mut state = self.states.get(&header.parent_hash)?.clone();
-            let outcome = run(self.spec, &self.executor, block, &state)?;
-            state.apply(&outcome.diff).ok()?;
-            state.block_hashes.insert(header.number, block.hash());
+            let state = self.states.get(&block.block().header.parent_hash)?;
+            let outcome = run(self.spec, &self.executor, block, state)?;
+            let state = self.after(block, &outcome.diff)?;
             self.states.insert(block.hash(), state);
         }
         Some(())
     }
+
+    /// The state after a block, whose parent's is there.
+    fn after(&self, block: &SealedBlock, diff: &StateDiff) -> Option<MemoryState> {
+        let header = &block.block().header;
+        let mut state = self.states.get(&header.parent_hash)?.clone();
+        state.apply(diff).ok()?;
+        state.block_hashes.insert(header.number, block.hash());
+        Some(state)
+    }
+}
+
+/// A block that can be executed, and its rules; `None` if it is refused before.
+pub(super) fn prepare(
+    spec: &ChainSpec,
+    executor: &Executor,
+    block: &SealedBlock,
+) -> Option<(PreparedBlock, Rules)> {
+    let rules = spec.rules(&block.block().header);
+    let judge = |block: &SealedBlock| check_block(block, &rules, Ommers::Known);
+    let checked = block.clone().check(judge).ok()?;
+    let prepared = executor.prepare(checked, &rules).ok()?;
+    Some((prepared, rules))
 }
 
 fn run(
@@ -81,10 +144,7 @@ fn run(
     block: &SealedBlock,
     state: &MemoryState,
 ) -> Option<BlockOutcome> {
-    let rules = spec.rules(&block.block().header);
-    let judge = |block: &SealedBlock| check_block(block, &rules, Ommers::Known);
-    let checked = block.clone().check(judge).ok()?;
-    let prepared = executor.prepare(checked, &rules).ok()?;
+    let (prepared, rules) = prepare(spec, executor, block)?;
     let execution = executor.execute(Mode::Seq, &prepared, &rules, state, Scope::Block).ok()?;
     Some(execution.outcome)
 }

@@ -48,10 +48,18 @@ pub(in crate::spectest) struct Station {
 
 impl Station {
     /// # Errors
-    /// If the system gives no threads.
-    pub(in crate::spectest) fn new(mode: Mode, threads: usize) -> Result<Self, UsageError> {
-        let executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;
-        Ok(Self { mode, executor: Arc::new(executor), runtime: client::runtime_of_caller()? })
+    /// If the system gives no runtime.
+    pub(in crate::spectest) fn new(
+        mode: Mode,
+        executor: Arc<Executor>,
+    ) -> Result<Self, UsageError> {
+        Ok(Self { mode, executor, runtime: client::runtime_of_caller()? })
+    }
+
+    /// The next test is run in this mode, on these threads.
+    pub(in crate::spectest) fn turn_to(&mut self, mode: Mode, executor: Arc<Executor>) {
+        self.mode = mode;
+        self.executor = executor;
     }
 }
 

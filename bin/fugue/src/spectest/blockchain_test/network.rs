@@ -133,6 +133,11 @@ pub(super) fn is_merged(name: &str) -> bool {
     parse(name).is_none_or(|(_, target, _)| target >= Fork::Paris)
 }
 
+/// Whether the blocks of a network have access lists (EIP-7928), at least in the end.
+pub(super) fn has_lists(name: &str) -> bool {
+    parse(name).is_some_and(|(_, target, _)| target >= Fork::Amsterdam)
+}
+
 /// The chain of a network. `config` is what a fixture says beyond the name.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Small fixtures, put together here, and what becomes of them.
 
 use super::*;
+use crate::spectest::ways::{Executors, Way};
 use alloy_consensus::{Signed, TxLegacy, transaction::RlpEcdsaDecodableTx};
 use alloy_primitives::{address, hex};
 use fugue_types::{Address, Block, BlockBody, Transaction};
@@ -12,6 +13,8 @@ const HOLDER: Address = address!("0x00000000000000000000000000000000000000aa");
 const TRANSFER: &str = "0xf85f030182520894b94f5374fce5edbc8e2a8697c15331677e6ebf0b0a801ca098ff9212\
     01554726367d2be8c804a7ff89ccf285ebc57dff8ae4c44b9c19ac4aa01887321be575c8095f789dd4c743dfe42c18\
     20f9231f98a962b210e3ac2452a3";
+
+const PARALLEL: [Mode; 4] = [Mode::Occ, Mode::Bal, Mode::Lanes, Mode::Auto];
 
 fn accounts() -> Value {
     let holder = json!({
@@ -92,8 +95,10 @@ fn run(test: Value) -> Result<(), String> {
     let test = BlockchainTest::parse("f.json::t", test)?;
     assert_eq!(test.fork(), "Paris");
     let executor = Arc::new(Executor::new(2).unwrap());
-    let [sequential, parallel] = [Mode::Seq, Mode::Occ].map(|mode| test.run(mode, &executor));
-    assert_eq!(sequential, parallel);
+    let sequential = test.run(Mode::Seq, &executor);
+    for mode in PARALLEL {
+        assert_eq!(sequential, test.run(mode, &executor), "{mode}");
+    }
     sequential
 }
 
@@ -112,6 +117,32 @@ fn a_chain_is_imported_read_back_and_unwound() {
     let second = child(&first.header);
     let blocks = json!([valid(&first), valid(&second)]);
     assert_eq!(run(fixture(blocks, &second.header)), Ok(()));
+}
+
+#[test]
+fn blocks_are_compared_in_every_way_refused_ones_too() {
+    let first = child(&genesis());
+    let second = child(&first.header);
+    // Its transaction is refused when it is executed.
+    let mut refused = child(&second.header);
+    refused.body.transactions = vec![Transaction::Legacy(transfer())];
+    refused.header.transactions_root =
+        alloy_consensus::proofs::calculate_transaction_root(&refused.body.transactions);
+    // Its body is not that of its header: it is executed in no mode.
+    let mut torn = refused.clone();
+    torn.header.transactions_root = B256::ZERO;
+    let element = |block: &Block| json!({ "rlp": rlp(block), "rlp_decoded": {} });
+    let blocks = json!([valid(&first), valid(&second), element(&refused), element(&torn)]);
+    let test = BlockchainTest::parse("f.json::t", fixture(blocks, &second.header)).unwrap();
+
+    let ways: Vec<Way> =
+        PARALLEL.into_iter().flat_map(|mode| [1, 3].map(|threads| Way { mode, threads })).collect();
+    let manned = Executors::default().of(&ways).unwrap();
+    let Compared { runs, fallbacks } = test.compare(&manned).unwrap();
+    assert_eq!(runs, 3 * ways.len());
+    // The refused block, in every way.
+    assert!((ways.len()..runs).contains(&fallbacks), "{fallbacks}");
+    assert_eq!(test.compare(&[]), Ok(Compared::default()));
 }
 
 #[test]
@@ -234,7 +265,8 @@ fn a_call_of_the_engine_api_is_a_block() {
 /// What becomes of a fixture over the Engine API, and how many of its blocks are not sent.
 fn run_engine(test: Value) -> (usize, Result<(), String>) {
     let test = BlockchainTest::parse("f.json::t", test).unwrap();
-    test.run_engine(&Station::new(Mode::Occ, 2).unwrap())
+    let executor = Arc::new(Executor::new(2).unwrap());
+    test.run_engine(&Station::new(Mode::Occ, executor).unwrap())
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use super::{broken, equal};
 use alloy_consensus::proofs::calculate_transaction_root;
 use fugue_chain::{Chain, ImportError, InvalidReason};
-use fugue_types::{B256, SealedBlock, TransactionTrait as _};
+use fugue_types::{B256, BlockAccessList, SealedBlock, TransactionTrait as _};
 use fugue_validation::Rule;
 use serde_json::Value;
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 /// Official names of blocks that do not decode.
 const UNDECODABLE: [&str; 12] = [
@@ -149,13 +149,17 @@ pub(super) struct TestBlock {
 }
 
 impl TestBlock {
-    /// Imports the block, or sees it refused.
+    /// Imports the block, or sees it refused: with an access list beside it, if there is one.
     ///
     /// # Errors
     /// A message, if it is not as the fixture says.
-    pub(super) fn import(&self, chain: &mut Chain) -> Result<(), String> {
+    pub(super) fn import(
+        &self,
+        chain: &mut Chain,
+        list: Option<Arc<BlockAccessList>>,
+    ) -> Result<(), String> {
         let answer = match &self.block {
-            Ok(block) => ask(chain, block.clone())?,
+            Ok(block) => ask(chain, block.clone().with_access_list(list))?,
             Err(refused) => Answer::Refused(refused.clone()),
         };
         match (&self.expected, answer) {
