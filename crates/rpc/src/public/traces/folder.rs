@@ -11,7 +11,7 @@ use crate::public::{
     Limits,
     error::{self, refused},
 };
-use alloy_primitives::{B32, hex};
+use alloy_primitives::{FixedBytes, hex};
 use fugue_types::B256;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
@@ -138,7 +138,7 @@ impl FolderTurn<'_> {
         let short = |hash: B256| hex::encode_prefixed(&hash[..HASH_BYTES]);
         let prefix = format!("block_{}-{index}-{}-", short(block), short(tx));
         for _ in 0..TRIES {
-            let name = format!("{prefix}{}", u32::from_be_bytes(B32::random().0));
+            let name = format!("{prefix}{}", u32::from_be_bytes(FixedBytes::<4>::random().0));
             let whole = self.path.join(&name);
             if whole.try_exists().map_err(error::internal)? {
                 continue;
