@@ -194,6 +194,13 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         self.machine.inner.ctx.journaled_state.touched.as_deref()
     }
 
+    /// Exchanges the notes of [`Kernel::note_touches`] for others, which are added to from now on.
+    pub fn swap_touched(&mut self, other: &mut Touched) {
+        if let Some(touched) = &mut self.machine.inner.ctx.journaled_state.touched {
+            std::mem::swap(&mut **touched, other);
+        }
+    }
+
     /// Takes the notes out; none are made any more.
     pub fn take_touched(&mut self) -> Touched {
         self.machine.inner.ctx.journaled_state.touched.take().map(|it| *it).unwrap_or_default()
@@ -306,6 +313,19 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         }
         journal.commit_tx();
         Ok(balance)
+    }
+
+    /// Forgets what the journal and the read log have, keeping their room. Notes of touches stay.
+    pub fn forget(&mut self) {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        let mut state = std::mem::take(&mut journal.inner.state);
+        journal.finalize();
+        state.clear();
+        journal.inner.state = state;
+        let ReadLog { accounts, slots, seen } = &mut journal.database.log;
+        accounts.clear();
+        slots.clear();
+        seen.clear();
     }
 
     /// Takes all changes out of the journal, in canonical form, and what was read since the last

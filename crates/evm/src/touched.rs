@@ -184,6 +184,15 @@ impl Touched {
         self.now.clear();
     }
 
+    /// Gives back room beyond this many accounts, and as many slots, codes and transactions.
+    pub fn shrink_to(&mut self, touches: usize) {
+        self.accounts.shrink_to(touches);
+        self.tags.shrink_to(touches);
+        self.slots.shrink_to(touches);
+        self.codes.shrink_to(touches);
+        self.ends.shrink_to(touches);
+    }
+
     /// `sender_spends` as the check before the transaction asks for; `authorizes` if it has
     /// authorizations (EIP-7702), which are good or not by the nonce of their authority.
     pub(crate) fn begin_tx(

@@ -5,7 +5,7 @@ use crate::{
     PreparedBlock, TxAccess, TxRuns, accesses, bal,
     build::{self, Job},
     footprint,
-    lanes::{self, LaneFault, LaneRun},
+    lanes::{self, LaneFault, LaneRoom, LaneRun},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -203,6 +203,7 @@ pub struct Executor {
     pool: rayon::ThreadPool,
     codes: CodeCache,
     room: Mutex<Option<Room>>,
+    lane_room: Mutex<Option<LaneRoom>>,
     observes: bool,
 }
 
@@ -218,8 +219,8 @@ impl Executor {
             .thread_name(|index| format!("fugue-exec-{index}"))
             .build()
             .map_err(|error| BlockError::Internal(error.to_string()))?;
-        let (codes, room) = (CodeCache::new(), Mutex::new(None));
-        Ok(Self { threads, pool, codes, room, observes: false })
+        let (codes, room, lane_room) = (CodeCache::new(), Mutex::new(None), Mutex::new(None));
+        Ok(Self { threads, pool, codes, room, lane_room, observes: false })
     }
 
     /// Notes from now on what each transaction of a block takes in its parallel run:
@@ -491,7 +492,7 @@ impl Executor {
 
     /// What a parallel run borrows.
     const fn resources(&self) -> Resources<'_> {
-        let Self { threads, pool, codes, room, observes } = self;
-        Resources { codes, pool, threads: *threads, room, observes: *observes }
+        let Self { threads, pool, codes, room, lane_room, observes } = self;
+        Resources { codes, pool, threads: *threads, room, lane_room, observes: *observes }
     }
 }

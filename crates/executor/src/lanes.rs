@@ -12,6 +12,8 @@
 //! done in the sequential run, and is settled with what it left behind. One whose touches do not
 //! hold runs again, on the state that is settled so far; what it changes, then or now, becomes hot.
 //! By induction over the block, every transaction that is settled is that of the sequential run.
+//! Where several do not hold, they run again on all threads before that, as guesses:
+//! [`mod@settle`] has how, and why that is right.
 //!
 //! Of a balance it is only asked that it suffices, unless more of it was seen; so fees, plain
 //! payments and payments of one sender in several lanes do not disturb one another. A sender whose
@@ -22,8 +24,11 @@
 //! of each transaction, or empty accounts are more than none.
 
 mod claims;
+mod disturbed;
 mod hot;
 mod marks;
+mod settle;
+mod steps;
 
 use crate::{
     BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
@@ -40,11 +45,10 @@ use fugue_evm::{
 use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
-use hot::{Hot, HotReader, Touches};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
+use settle::{Job, Settled, settle};
 use std::{
-    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -74,6 +78,32 @@ pub(crate) struct LaneRun {
 const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 2_000_000;
 
+/// Lanes whose room is kept from one block to the next, and the accounts, as well as the slots,
+/// that each keeps room for: 3 MiB a lane at most, and enough for half a block of mainnet.
+const ROOM_LANES_MAX: usize = 16;
+const ROOM_TOUCHES_MAX: usize = 1 << 13;
+
+/// What lanes take room for, kept from one block to the next.
+#[derive(Debug, Default)]
+pub(crate) struct LaneRoom {
+    touched: Vec<Touched>,
+    marks: Marks,
+}
+
+impl LaneRoom {
+    /// The room of a block that is done: what none of its lanes has taken, and what they give back.
+    fn new(mut touched: Vec<Touched>, lanes: Vec<Lane>, mut marks: Marks) -> Self {
+        touched.extend(lanes.into_iter().map(|lane| lane.history.touched));
+        touched.truncate(ROOM_LANES_MAX);
+        for room in &mut touched {
+            room.clear();
+            room.shrink_to(ROOM_TOUCHES_MAX);
+        }
+        marks.clear();
+        Self { touched, marks }
+    }
+}
+
 /// A kernel that runs a lane.
 type LaneKernel<'l> = Kernel<'l, ViewReader<&'l dyn StateView>>;
 
@@ -102,17 +132,6 @@ impl Lane {
     fn index_of(&self, noted: usize) -> usize {
         self.noted.get(noted).copied().unwrap_or(usize::MAX)
     }
-
-    /// What one of its transactions touched; nothing if it was refused.
-    fn touches(&self, place: usize) -> Touches<'_> {
-        let noted = self.txs[place].touches;
-        noted.map(|noted| Touches::of(&self.history.touched, noted)).unwrap_or_default()
-    }
-
-    /// What each of its transactions did, taken out.
-    fn take_results(&mut self) -> Vec<Option<Executed>> {
-        self.txs.iter_mut().map(|tx| tx.executed.take()).collect()
-    }
 }
 
 struct LaneTx {
@@ -132,6 +151,8 @@ struct Shared<'l> {
     view: &'l dyn StateView,
     claims: Claims,
     marks: Marks,
+    /// Room for the touches of lanes.
+    rooms: Mutex<Vec<Touched>>,
     lanes: Mutex<Vec<Lane>>,
     /// Set where nothing that is still run is of any use.
     is_over: AtomicBool,
@@ -164,7 +185,7 @@ pub(crate) fn run(
     scope: Scope,
     resources: &Resources<'_>,
 ) -> Result<LaneRun, FallbackCause> {
-    let Resources { codes, pool, threads, .. } = *resources;
+    let Resources { codes, pool, threads, lane_room, .. } = *resources;
     let block = prepared.block.block();
     let opening = match scope {
         Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?.0,
@@ -172,6 +193,7 @@ pub(crate) fn run(
     };
     let opened = Stack::new([&opening], view);
     let workers = threads.min(prepared.txs.len()).max(1);
+    let LaneRoom { touched, marks } = lane_room.lock().take().unwrap_or_default();
     let shared = Shared {
         prepared,
         rules,
@@ -179,7 +201,8 @@ pub(crate) fn run(
         codes,
         view: &opened,
         claims: Claims::new(&prepared.txs, workers),
-        marks: Marks::new(),
+        marks,
+        rooms: Mutex::new(touched),
         lanes: Mutex::new(Vec::with_capacity(workers)),
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
@@ -191,12 +214,14 @@ pub(crate) fn run(
         }
         work(&shared, 0);
     });
-    let Shared { lanes, failure, .. } = shared;
-    if let Some(error) = failure.into_inner() {
-        return Err(error);
-    }
-    let Settled { diff, tally, stats } =
-        settle(prepared, rules, codes, &opened, lanes.into_inner())?;
+    let Shared { marks, rooms, lanes, failure, .. } = shared;
+    let mut lanes = lanes.into_inner();
+    let settled = match failure.into_inner() {
+        Some(error) => Err(error),
+        None => settle(&Job { prepared, rules, codes, view: &opened, pool, threads }, &mut lanes),
+    };
+    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), lanes, marks));
+    let Settled { diff, tally, stats } = settled?;
     let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
     Ok(LaneRun { outcome, stats })
 }
@@ -270,7 +295,7 @@ impl<'l> Running<'l> {
     fn new(shared: &Shared<'l>, worker: usize) -> Self {
         let Shared { rules, header, codes, view, .. } = *shared;
         let mut kernel = Kernel::new(rules, header, codes, ViewReader(view), FeePayment::Deferred);
-        kernel.note_touches(Touched::default());
+        kernel.note_touches(shared.rooms.lock().pop().unwrap_or_default());
         Self { kernel, txs: Vec::new(), noted: Vec::new(), assumed: Vec::new(), worker }
     }
 
@@ -317,103 +342,6 @@ impl<'l> Running<'l> {
             history: kernel.into_history(),
         });
     }
-}
-
-/// A block whose transactions are settled.
-struct Settled {
-    /// What they have changed.
-    diff: StateDiff,
-    /// What they did.
-    tally: Tally,
-    stats: Stats,
-}
-
-/// Goes through the block in order.
-fn settle(
-    prepared: &PreparedBlock,
-    rules: &Rules,
-    codes: &CodeCache,
-    view: &dyn StateView,
-    mut lanes: Vec<Lane>,
-) -> Result<Settled, FallbackCause> {
-    let header = &prepared.block.block().header;
-    let results = lanes.iter_mut().map(Lane::take_results).collect();
-    let reader = HotReader(Hot::new(view, &lanes, header.beneficiary));
-    let mut kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
-    let settled = settle_all(prepared, rules, &mut kernel, &lanes, results);
-    let hot = kernel.into_reader().0;
-    let (tally, reruns) = match (hot.found_empty(), settled) {
-        (Some(address), _) => return Err(LaneFault::Empty(address).into()),
-        (None, settled) => settled?,
-    };
-    let active: BTreeSet<usize> =
-        lanes.iter().filter(|lane| !lane.txs.is_empty()).map(|lane| lane.worker).collect();
-    let stats = Stats {
-        runs: prepared.txs.len() + reruns,
-        rerun_txs: reruns,
-        head_reruns: reruns,
-        active_threads: active.len(),
-        ..Stats::default()
-    };
-    let end = hot.into_end();
-    Ok(Settled { diff: end.merge(lanes, header, rules, view)?, tally, stats })
-}
-
-/// Settles one transaction after the other; gives what they did, and how many ran again.
-fn settle_all(
-    prepared: &PreparedBlock,
-    rules: &Rules,
-    kernel: &mut Kernel<'_, HotReader<'_>>,
-    lanes: &[Lane],
-    mut results: Vec<Vec<Option<Executed>>>,
-) -> Result<(Tally, usize), BlockError> {
-    let block = prepared.block.block();
-    let transactions = &block.body.transactions;
-    // Lane and place of each transaction.
-    let mut places: Vec<Option<(usize, usize)>> = vec![None; transactions.len()];
-    for (number, lane) in lanes.iter().enumerate() {
-        for (place, LaneTx { index, .. }) in lane.txs.iter().enumerate() {
-            if let Some(found) = places.get_mut(*index) {
-                *found = Some((number, place));
-            }
-        }
-    }
-    let mut tally = Tally::new(rules, &block.header, transactions.len());
-    kernel.reader_mut().0.begin()?;
-    let mut reruns = 0;
-    for (index, (tx, place)) in transactions.iter().zip(places).enumerate() {
-        tally.admit(tx)?;
-        let Some((lane, place)) = place else {
-            return Err(BlockError::Internal(format!("transaction {index} was not run")));
-        };
-        let hot = &mut kernel.reader_mut().0;
-        hot.advance(index);
-        let touches = lanes[lane].touches(place);
-        if let Some(executed) = results[lane][place].take()
-            && hot.holds(touches)?
-        {
-            hot.apply(touches);
-            hot.pay(executed.fee_due);
-            tally.add(tx, executed.result);
-            continue;
-        }
-        reruns += 1;
-        hot.heat_changed(touches)?;
-        kernel.note_touches(Touched::default());
-        let executed = kernel
-            .transact(&prepared.txs[index])
-            .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
-        let touched = kernel.take_touched();
-        kernel.take();
-        let touches = Touches::of(&touched, 0);
-        let hot = &mut kernel.reader_mut().0;
-        hot.add_codes(touched.codes());
-        hot.heat_changed(touches)?;
-        hot.apply(touches);
-        hot.pay(executed.fee_due);
-        tally.add(tx, executed.result);
-    }
-    Ok((tally, reruns))
 }
 
 /// A read of the state, as the readers of lanes give it.

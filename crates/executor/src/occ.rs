@@ -17,6 +17,7 @@ use crate::{
     BlockError, BlockOutcome, PreparedBlock, Scope, TxRuns,
     build::{Filled, Filling, Job},
     frame,
+    lanes::LaneRoom,
     rerun::RunLog,
     sequential::{self, Notes, Progress},
     tally::Tally,
@@ -52,6 +53,8 @@ pub(crate) struct Resources<'e> {
     pub(crate) threads: usize,
     /// Taken by one run at a time; another one meanwhile makes room of its own.
     pub(crate) room: &'e Mutex<Option<Room>>,
+    /// Likewise, of lanes.
+    pub(crate) lane_room: &'e Mutex<Option<LaneRoom>>,
     /// Whether it is noted what each transaction takes.
     pub(crate) observes: bool,
 }

@@ -505,3 +505,41 @@ fn a_rebased_account_changes_by_as_much() {
     let anew = AccountTouch { is_created: true, ..touch(coded, coded) };
     assert!(anew.is_change());
 }
+
+/// As for those who run transactions again, each in an empty journal, and keep their notes.
+#[test]
+fn notes_go_on_where_the_journal_is_forgotten() {
+    let state = state(&[(CONTRACT, 0, STORES, &[(1, 3)])]);
+    let (first, second) = with_kernel(Fork::Istanbul, &state, |mut kernel| {
+        let mut first = Touched::default();
+        for value in [5, 6] {
+            kernel.swap_touched(&mut first);
+            kernel.transact(&store(0, 1, value)).expect("valid");
+            kernel.swap_touched(&mut first);
+            kernel.forget();
+        }
+        // What is refused leaves nothing.
+        kernel.transact(&store(9, 1, 7)).expect_err("its nonce is too high");
+        kernel.forget();
+        (first, kernel.take_touched())
+    });
+    assert_eq!((first.len(), second.len()), (2, 0));
+    for (tx, value) in [5, 6].into_iter().enumerate() {
+        let (accounts, slots) = first.of(tx);
+        let nonces = accounts.iter().filter(|touch| touch.address == SENDER);
+        let nonces: Vec<_> = nonces.map(|touch| touch.before.map(|it| it.nonce)).collect();
+        assert_eq!(nonces, [Some(0)], "it is as in the state");
+        let [slot] = slots else { panic!("{slots:?}") };
+        assert_eq!((slot.before, slot.after), (U256::from(3), U256::from(value)));
+    }
+}
+
+#[test]
+fn room_is_given_back() {
+    let state = state(&[(CONTRACT, 0, STORES, &[])]);
+    let (_, mut touched) = run(Fork::Istanbul, &state, &[store(0, 1, 5), store(1, 2, 6)]);
+    touched.clear();
+    assert!(touched.is_empty() && touched.accounts.capacity() > 1);
+    touched.shrink_to(1);
+    assert_eq!((touched.accounts.capacity(), touched.slots.capacity()), (1, 1));
+}

@@ -1,20 +1,16 @@
 //! The accounts with which lanes may have disturbed one another, as of the block's transactions so
 //! far.
-//!
-//! An account that several lanes load is not hot yet. It is where one lane has changed what another
-//! has looked at: a slot that both have loaded, or a field that was seen. Where only amounts were
-//! moved, and the balance before the block suffices for all that is spent however it is ordered,
-//! amounts add up.
 
-use super::{Lane, ReadResult};
+use super::{
+    Lane, ReadResult,
+    disturbed::{Filter, disturbed},
+    steps::{Step, Steps},
+};
 use fugue_chainspec::Rules;
 use fugue_evm::{AccountTouch, SlotTouch, StateReader, Touched, tag};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, Header, U256};
-use std::collections::hash_map::Entry;
-
-/// Words of a filter; a power of two.
-const FILTER_WORDS: usize = 256;
+use std::{collections::hash_map::Entry, sync::OnceLock};
 
 /// What a transaction touched.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,13 +29,13 @@ impl<'t> Touches<'t> {
     }
 }
 
-/// One bit per tag of an address.
-struct Filter(Box<[u64; FILTER_WORDS]>);
-
 /// The hot accounts before the transaction that is to be settled.
+#[derive(Clone)]
 pub(super) struct Hot<'h> {
     view: &'h dyn StateView,
     lanes: &'h [Lane],
+    /// What the lanes have changed; set as soon as somebody asks.
+    steps: &'h OnceLock<Steps>,
     beneficiary: Address,
     accounts: AddressMap<HotAccount>,
     filter: Filter,
@@ -61,6 +57,7 @@ pub(super) struct End {
 }
 
 /// An account with the slots that changed.
+#[derive(Clone)]
 struct HotAccount {
     before: Option<Account>,
     now: Option<Account>,
@@ -72,47 +69,18 @@ struct HotAccount {
     slots: HashMap<U256, (U256, U256)>,
 }
 
-/// All that the lanes did to an account that several of them have loaded.
-#[derive(Default)]
-struct Shared {
-    before: Option<Account>,
-    /// Something else than an amount, or a nonce that nobody has seen, was moved or seen.
-    is_hot: bool,
-    is_balance_seen: bool,
-    is_balance_changed: bool,
-    is_nonce_seen: bool,
-    is_nonce_changed: bool,
-    /// The most that one transaction had to have, and what all of them took.
-    spends: U256,
-    taken: U256,
-}
-
-impl Filter {
-    fn new() -> Self {
-        Self(Box::new([0; FILTER_WORDS]))
-    }
-
-    const fn place(tag: u32) -> (usize, u64) {
-        (tag as usize >> 6 & (FILTER_WORDS - 1), 1 << (tag & 63))
-    }
-
-    fn add(&mut self, tag: u32) {
-        let (word, bit) = Self::place(tag);
-        self.0[word] |= bit;
-    }
-
-    fn passes(&self, tag: u32) -> bool {
-        let (word, bit) = Self::place(tag);
-        self.0[word] & bit != 0
-    }
-}
-
 impl<'h> Hot<'h> {
-    /// Nothing is hot yet.
-    pub(super) fn new(view: &'h dyn StateView, lanes: &'h [Lane], beneficiary: Address) -> Self {
+    /// Nothing is hot yet. `steps` is empty, or of these lanes.
+    pub(super) fn new(
+        view: &'h dyn StateView,
+        lanes: &'h [Lane],
+        steps: &'h OnceLock<Steps>,
+        beneficiary: Address,
+    ) -> Self {
         Self {
             view,
             lanes,
+            steps,
             beneficiary,
             accounts: AddressMap::default(),
             filter: Filter::new(),
@@ -176,12 +144,35 @@ impl<'h> Hot<'h> {
                 continue;
             }
             let Some(account) = self.accounts.get(&touch.address) else { continue };
-            let now = match account.slots.get(&touch.slot) {
-                Some((_, now)) => *now,
-                None if account.began_anew => U256::ZERO,
+            let now = match account.now_at(touch.slot) {
+                Some(now) => now,
                 // Nobody below has changed it, nor, in its lane, has anybody but who was settled.
                 None if !self.has_rerun => continue,
                 None => self.view.slot(touch.address, touch.slot)?,
+            };
+            if touch.before != now {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// As [`Hot::holds`], for a transaction that ran on a guess of what is settled: whatever it
+    /// came upon is compared that is hot, or that a lane has changed.
+    pub(super) fn guess_holds(&mut self, touches: Touches<'_>) -> ReadResult<bool> {
+        for touch in touches.accounts {
+            if let Some(account) = self.find(touch.address)?
+                && !touch.holds(account.now)
+            {
+                return Ok(false);
+            }
+        }
+        let view = self.view;
+        for touch in touches.slots {
+            let Some(account) = self.find(touch.address)? else { continue };
+            let now = match account.now_at(touch.slot) {
+                Some(now) => now,
+                None => view.slot(touch.address, touch.slot)?,
             };
             if touch.before != now {
                 return Ok(false);
@@ -215,6 +206,18 @@ impl<'h> Hot<'h> {
                 account.apply_slot(touch);
             }
         }
+    }
+
+    /// Settles a transaction that ran again, and left these behind: they are hot from now on.
+    pub(super) fn apply_rerun(
+        &mut self,
+        touches: Touches<'_>,
+        fee: Option<U256>,
+    ) -> ReadResult<()> {
+        self.heat_changed(touches)?;
+        self.apply(touches);
+        self.pay(fee);
+        Ok(())
     }
 
     /// Settles the fee that a transaction has left to be paid.
@@ -264,26 +267,14 @@ impl<'h> Hot<'h> {
             began_anew: false,
             slots: HashMap::default(),
         };
-        let wanted = tag(&address);
-        let mut steps: Vec<(usize, &AccountTouch, &[SlotTouch])> = Vec::new();
-        for lane in self.lanes.iter().filter(|_| self.index > 0) {
-            if !lane.history.has_changed(&address) {
-                continue;
-            }
-            let touched = &lane.history.touched;
-            for (tx, touch) in touched.with_tags(|tag| tag == wanted) {
-                let index = lane.index_of(tx);
-                if touch.address == address && index < self.index {
-                    steps.push((index, touch, touched.of(tx).1));
-                }
-            }
-        }
-        steps.sort_unstable_by_key(|(index, ..)| *index);
-        for (_, touch, slots) in steps {
-            account.apply(touch);
-            for slot in slots {
-                if slot.address == address && slot.before != slot.after {
-                    account.apply_slot(slot);
+        // Before the first transaction nothing is changed.
+        if self.index > 0 {
+            let (steps, lanes) = (self.steps, self.lanes);
+            let steps = steps.get_or_init(|| Steps::new(lanes));
+            for step in steps.before(lanes, address, self.index) {
+                match step {
+                    Step::Account(touch) => account.apply(touch),
+                    Step::Slot(touch) => account.apply_slot(touch),
                 }
             }
         }
@@ -291,7 +282,7 @@ impl<'h> Hot<'h> {
             account.credit(std::mem::take(&mut self.fees));
         }
         vacant.insert(account);
-        self.filter.add(wanted);
+        self.filter.add(tag(&address));
         Ok(())
     }
 
@@ -323,95 +314,11 @@ fn there_and_empty() -> StateError {
     StateError::Unavailable("an account is there, and empty".to_owned())
 }
 
-/// Accounts that one lane has changed while another has looked at what was changed.
-fn disturbed(lanes: &[Lane]) -> Vec<Address> {
-    let mut hot: Vec<Address> = lanes.iter().flat_map(|lane| lane.assumed.clone()).collect();
-    if lanes.len() < 2 {
-        return hot;
-    }
-    let mut shared: AddressMap<Shared> = AddressMap::default();
-    let mut filter = Filter::new();
-    for (number, lane) in lanes.iter().enumerate() {
-        for change in &lane.history.diff.accounts {
-            let AccountDiff { address, before, after, slots, .. } = change;
-            let is_other = |(other, _): &(usize, &Lane)| *other != number;
-            let mut others = lanes.iter().enumerate().filter(is_other).map(|(_, lane)| lane);
-            let Some(first) = others.find(|lane| lane.history.has_loaded(address)) else {
-                continue;
-            };
-            let mut others = std::iter::once(first).chain(others);
-            let is_slot_shared = others.any(|other| {
-                slots.iter().any(|slot| other.history.has_loaded_slot(address, &slot.slot))
-            });
-            if is_slot_shared || change.wiped {
-                hot.push(*address);
-            } else if before != after {
-                filter.add(tag(address));
-                shared.insert(*address, Shared { before: *before, ..Shared::default() });
-            }
-        }
-    }
-    for (number, lane) in lanes.iter().enumerate() {
-        // Whoever looked in between saw something else than before the block.
-        for (address, slot) in &lane.history.restored {
-            let others = lanes.iter().enumerate().filter(|(other, _)| *other != number);
-            let is_shared = others.map(|(_, lane)| &lane.history).any(|other| match slot {
-                Some(slot) => other.has_loaded_slot(address, slot),
-                None => other.has_loaded(address),
-            });
-            if is_shared {
-                hot.push(*address);
-            }
-        }
-    }
-    if shared.is_empty() {
-        return hot;
-    }
-    for lane in lanes {
-        for (_, touch) in lane.history.touched.with_tags(|tag| filter.passes(tag)) {
-            if let Some(shared) = shared.get_mut(&touch.address) {
-                shared.add(touch);
-            }
-        }
-    }
-    hot.extend(shared.iter().filter(|(_, shared)| shared.is_disturbed()).map(|(it, _)| *it));
-    hot
-}
-
-impl Shared {
-    fn add(&mut self, touch: &AccountTouch) {
-        let (Some(before), Some(after)) = (touch.before, touch.after) else {
-            self.is_hot = true;
-            return;
-        };
-        self.is_hot |= touch.is_created || before.code_hash != after.code_hash;
-        self.is_balance_seen |= touch.is_balance_seen;
-        self.is_balance_changed |= before.balance != after.balance;
-        self.is_nonce_seen |= touch.is_nonce_seen;
-        self.is_nonce_changed |= before.nonce != after.nonce;
-        self.spends = self.spends.max(touch.spends);
-        let taken = before.balance.saturating_sub(after.balance);
-        self.taken = self.taken.saturating_add(taken);
-    }
-
-    fn is_disturbed(&self) -> bool {
-        let Some(before) = self.before else { return true };
-        // However they are ordered, each has what it spends: what others take is there as well.
-        let suffices = before
-            .balance
-            .checked_sub(self.taken)
-            .is_some_and(|left| left >= self.spends && !left.is_zero());
-        self.is_hot
-            || (self.is_balance_changed && (self.is_balance_seen || !suffices))
-            || (self.is_nonce_changed && self.is_nonce_seen)
-    }
-}
-
 impl End {
-    /// All that the transactions have changed.
+    /// All that the transactions have changed. The lanes' diffs are taken out.
     pub(super) fn merge(
         self,
-        lanes: Vec<Lane>,
+        lanes: &mut [Lane],
         header: &Header,
         rules: &Rules,
         view: &dyn StateView,
@@ -423,7 +330,7 @@ impl End {
         diff.codes.extend(self.codes);
         for lane in lanes {
             diff.codes.extend(lane.history.touched.codes().iter().cloned());
-            let StateDiff { accounts, codes } = lane.history.diff;
+            let StateDiff { accounts, codes } = std::mem::take(&mut lane.history.diff);
             diff.codes.extend(codes);
             let cold = accounts.into_iter();
             diff.accounts.extend(cold.filter(|it| !self.accounts.contains_key(&it.address)));
@@ -463,6 +370,14 @@ fn add(change: &mut AccountDiff, other: &mut AccountDiff) {
 }
 
 impl HotAccount {
+    /// The slot's value; `None` if it is that before the block.
+    fn now_at(&self, slot: U256) -> Option<U256> {
+        match self.slots.get(&slot) {
+            Some((_, now)) => Some(*now),
+            None => self.began_anew.then_some(U256::ZERO),
+        }
+    }
+
     fn apply(&mut self, touch: &AccountTouch) {
         if !touch.is_change() {
             return;
@@ -514,11 +429,8 @@ impl StateReader for HotReader<'_> {
 
     fn slot(&mut self, address: Address, slot: U256) -> ReadResult<U256> {
         if let Some(account) = self.0.find(address)? {
-            if let Some((_, now)) = account.slots.get(&slot) {
-                return Ok(*now);
-            }
-            if account.began_anew {
-                return Ok(U256::ZERO);
+            if let Some(now) = account.now_at(slot) {
+                return Ok(now);
             }
         }
         self.0.view.slot(address, slot)

@@ -18,6 +18,7 @@ pub(super) struct Mark {
 }
 
 /// Marks by the hash of a slot.
+#[derive(Debug)]
 pub(super) struct Marks {
     writes: Vec<AtomicU64>,
     reads: Vec<AtomicU64>,
@@ -34,10 +35,19 @@ pub(super) struct Dependence {
     pub(super) by_other: Option<Mark>,
 }
 
-impl Marks {
-    pub(super) fn new() -> Self {
+impl Default for Marks {
+    fn default() -> Self {
         let marks = || (0..MARKS).map(|_| AtomicU64::new(0)).collect();
         Self { writes: marks(), reads: marks() }
+    }
+}
+
+impl Marks {
+    /// Forgets all of them, for the next block.
+    pub(super) fn clear(&mut self) {
+        for mark in self.writes.iter_mut().chain(&mut self.reads) {
+            *mark.get_mut() = 0;
+        }
     }
 
     /// Marks the slots of a transaction, and tells what the marks of others say of it.
@@ -128,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_where_it_was_set_and_the_last_one_stands() {
-        let marks = Marks::new();
+        let marks = Marks::default();
         let touch = slot(1, 2);
         assert_eq!(find(&marks, &touch), None);
         let most = Mark { worker: (1 << WORKER_BITS) - 1, index: (1 << INDEX_BITS) - 2 };
@@ -142,8 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_marks_that_are_cleared() {
+        let mut marks = Marks::default();
+        let touch = slot(1, 2);
+        set(&marks, &touch, Mark { worker: 0, index: 3 });
+        marks.clear();
+        assert_eq!(find(&marks, &touch), None);
+        let reader = SlotTouch { after: touch.before, ..touch };
+        let found = marks.mark(&[reader], Mark { worker: 1, index: 9 });
+        assert_eq!(found, Dependence::default());
+    }
+
+    #[test]
     fn what_does_not_fit_is_lost_and_is_nobody_elses_index() {
-        let marks = Marks::new();
+        let marks = Marks::default();
         let touch = slot(1, 2);
         set(&marks, &touch, Mark { worker: 0, index: (1 << INDEX_BITS) - 1 });
         assert_eq!(find(&marks, &touch), None);
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_thousand_marks_are_mostly_kept_and_no_other_slot_has_them() {
-        let marks = Marks::new();
+        let marks = Marks::default();
         let each = || (0..10).flat_map(|account| (0..100).map(move |number| (account, number)));
         for (index, (account, number)) in each().enumerate() {
             set(&marks, &slot(account, number), Mark { worker: 1, index });
@@ -190,7 +212,7 @@ mod tests {
 
     #[test]
     fn who_has_read_too_early_is_found_by_who_writes() {
-        let marks = Marks::new();
+        let marks = Marks::default();
         let read = SlotTouch { after: U256::ZERO, ..slot(1, 2) };
         let reader = Mark { worker: 1, index: 9 };
         assert_eq!(marks.mark(&[read], reader), Dependence::default());

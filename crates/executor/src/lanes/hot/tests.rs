@@ -73,7 +73,8 @@ fn what_was_changed_back_later_is_hot() {
     assert_eq!(disturbed(&lanes), [CONTRACT]);
 
     let [written, read] = &lanes;
-    let mut hot = Hot::new(&state, &lanes, AUTHOR);
+    let steps = OnceLock::new();
+    let mut hot = Hot::new(&state, &lanes, &steps, AUTHOR);
     hot.begin().expect("a state in memory");
     let touches = Touches::of(&written.history.touched, 0);
     assert!(hot.holds(touches).expect("a state in memory"));
@@ -88,7 +89,8 @@ fn what_was_changed_back_later_is_hot() {
 fn a_rerun_reads_what_is_changed_back_later() {
     let state = state();
     let lanes = [lane(&state, &[(0, store(0, 1)), (2, store(1, 0))])];
-    let mut hot = Hot::new(&state, &lanes, AUTHOR);
+    let steps = OnceLock::new();
+    let mut hot = Hot::new(&state, &lanes, &steps, AUTHOR);
     hot.begin().expect("a state in memory");
     hot.advance(1);
     let mut reader = HotReader(hot);
@@ -101,4 +103,76 @@ fn a_slot_that_nobody_else_has_loaded_may_change_back() {
     let written = lane(&state, &[(0, store(0, 1)), (1, store(1, 0))]);
     let other = lane(&state, &[]);
     assert_eq!(disturbed(&[written, other]), Vec::<Address>::new());
+}
+
+/// A run at index 1 that reads the slot where it has this value, as one that guesses.
+fn guess(value: u64) -> Lane {
+    let mut state = state();
+    let contract = state.accounts.get_mut(&CONTRACT).expect("it is there");
+    contract.slots.insert(U256::ZERO, U256::from(value));
+    lane(&state, &[(1, tx(READER, 0, &[]))])
+}
+
+fn guess_holds(hot: &mut Hot<'_>, guess: &Lane) -> bool {
+    hot.guess_holds(Touches::of(&guess.history.touched, 0)).expect("a state in memory")
+}
+
+#[test]
+fn a_guess_is_compared_with_what_a_lane_has_changed() {
+    let state = state();
+    let lanes = [lane(&state, &[(0, store(0, 1)), (2, store(1, 7))])];
+    let steps = OnceLock::new();
+    let mut hot = Hot::new(&state, &lanes, &steps, AUTHOR);
+    hot.begin().expect("a state in memory");
+    hot.advance(1);
+    for (value, expected) in [(0, false), (1, true), (7, false)] {
+        let guess = guess(value);
+        // In a lane it would be right: nobody has disturbed it.
+        let mut untouched = Hot::new(&state, &lanes, &steps, AUTHOR);
+        untouched.begin().expect("a state in memory");
+        let touches = Touches::of(&guess.history.touched, 0);
+        assert!(untouched.holds(touches).expect("a state in memory"));
+        assert_eq!(guess_holds(&mut hot, &guess), expected, "{value}");
+    }
+}
+
+/// No lane has changed the contract; guesses have, that come to nothing.
+#[test]
+fn a_guess_is_compared_with_what_another_guess_has_changed() {
+    let state = state();
+    let lanes = [lane(&state, &[])];
+    let steps = OnceLock::new();
+    let mut hot = Hot::new(&state, &lanes, &steps, AUTHOR);
+    hot.begin().expect("a state in memory");
+    let other = lane(&state, &[(0, store(0, 1))]);
+    hot.heat_changed(Touches::of(&other.history.touched, 0)).expect("a state in memory");
+    hot.advance(1);
+    assert!(!guess_holds(&mut hot, &guess(1)));
+    assert!(guess_holds(&mut hot, &guess(0)));
+}
+
+#[test]
+fn steps_are_in_block_order_and_of_one_account() {
+    let state = state();
+    let lanes = [
+        lane(&state, &[(0, store(0, 1)), (3, store(1, 2))]),
+        lane(&state, &[(1, store(0, 5)), (2, tx(READER, 0, &[]))]),
+    ];
+    let steps = Steps::new(&lanes);
+    let values = |index| {
+        let steps = steps.before(&lanes, CONTRACT, index).map(|step| match step {
+            Step::Slot(touch) => touch.after,
+            Step::Account(touch) => panic!("only a slot was changed: {touch:?}"),
+        });
+        steps.collect::<Vec<_>>()
+    };
+    let expected = [1, 5, 2].map(U256::from);
+    for (index, count) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)] {
+        assert_eq!(values(index), expected[..count], "{index}");
+    }
+    // It has the same tag.
+    let mut other = CONTRACT;
+    other.0.0[0] ^= 1;
+    assert_eq!(steps.before(&lanes, other, 4).count(), 0);
+    assert_eq!(steps.before(&lanes, WRITER, 4).count(), 3);
 }
