@@ -443,6 +443,26 @@ fn recorded_blocks_have_a_total_and_the_worst_of_them_is_named() {
 }
 
 #[test]
+fn lanes_know_nothing_of_other_blocks_or_what_earlier_ones_have_taught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bundles = generated().join("blocks/defi-*");
+    let bundles = bundles.to_str().expect("UTF-8");
+    let arguments = ["--workloads", "bundles", "--bundles", bundles, "--threads", "2"];
+    let arguments = [&arguments[..], &["--samples", "1", "--modes", "lanes,auto"]].concat();
+    let cases: [(&[&str], &str); 3] =
+        [(&[], "cold"), (&["--hints", "cold"], "cold"), (&["--hints", "earlier"], "earlier")];
+    for (more, told) in cases {
+        let object = executed(folder.path(), &[&arguments[..], more].concat());
+        assert_eq!((&object["hints"], &object["outcomesEqual"]), (&json!(told), &json!(true)));
+        let [group] = groups(&object) else { panic!("one group: {object}") };
+        check_runs(group, &["seq", "lanes", "auto"], "/runs");
+        let blocks = group["perBlock"].as_array().expect("blocks");
+        let numbers: Vec<_> = blocks.iter().map(|block| block["number"].as_u64()).collect();
+        assert!(numbers.len() > 1 && (told == "cold" || numbers.is_sorted()), "{numbers:?}");
+    }
+}
+
+#[test]
 fn first_reads_take_the_latency_that_was_asked_for_and_recovery_is_a_time_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["--workloads", "erc20", "--gas", "400000", "--conflicts", "0", "--recover"];
@@ -510,12 +530,13 @@ fn a_comparison_is_a_text_without_an_option_and_what_is_not_there_is_said() {
 #[test]
 fn a_comparison_of_what_is_not_there_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (&["--workloads", "bundles"], "bundles: none of testdata/bundles"),
         (&["--workloads", "bundles", "--bundles", "no-such-file"], "no-such-file"),
         (&["--workloads", "uniswap-v2-1"], "uniswap-v2-1: its contracts are not in"),
         (&["--workloads", "erc21"], "erc21"),
         (&["--modes", "sequential"], "sequential"),
+        (&["--hints", "later"], "later"),
     ];
     for (arguments, needle) in cases {
         let done = execution(folder.path(), arguments);

@@ -56,6 +56,11 @@ impl PreparedTx {
         }
     }
 
+    /// Its data.
+    pub fn input(&self) -> &[u8] {
+        &self.env.data
+    }
+
     /// Gas that it may use.
     pub const fn gas_limit(&self) -> u64 {
         self.env.gas_limit

@@ -5,7 +5,8 @@ use crate::{
     PreparedBlock, TxAccess, TxRuns, accesses, bal,
     build::{self, Job},
     footprint,
-    lanes::{self, LaneFault, LaneRoom, LaneRun},
+    hints::Hints,
+    lanes::{self, LaneFault, LaneRoom, LaneRun, Plan},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -150,6 +151,9 @@ pub enum WhySequential {
     LittleToDo,
     /// The block is from before Byzantium: all that is done is taken down step by step.
     ManySteps,
+    /// By what earlier blocks have taught, or by footprints, nearly every transaction waits for
+    /// another one.
+    OneChain,
 }
 
 impl fmt::Display for Way {
@@ -159,6 +163,7 @@ impl fmt::Display for Way {
             Self::Sequential(Some(WhySequential::OneThread)) => "sequential: one thread",
             Self::Sequential(Some(WhySequential::LittleToDo)) => "sequential: little to do",
             Self::Sequential(Some(WhySequential::ManySteps)) => "sequential: before Byzantium",
+            Self::Sequential(Some(WhySequential::OneChain)) => "sequential: one chain",
             Self::Optimistic => "optimistic",
             Self::Lanes => "lanes",
             Self::List => "access list",
@@ -196,7 +201,7 @@ pub struct Execution {
     pub report: Report,
 }
 
-/// Executes blocks, keeping threads and analysed code from one to the next.
+/// Executes blocks, keeping threads, analysed code, and hints for lanes from one to the next.
 #[derive(Debug)]
 pub struct Executor {
     threads: usize,
@@ -204,6 +209,7 @@ pub struct Executor {
     codes: CodeCache,
     room: Mutex<Option<Room>>,
     lane_room: Mutex<Option<LaneRoom>>,
+    hints: Mutex<Hints>,
     observes: bool,
 }
 
@@ -220,7 +226,7 @@ impl Executor {
             .build()
             .map_err(|error| BlockError::Internal(error.to_string()))?;
         let (codes, room, lane_room) = (CodeCache::new(), Mutex::new(None), Mutex::new(None));
-        Ok(Self { threads, pool, codes, room, lane_room, observes: false })
+        Ok(Self { threads, pool, codes, room, lane_room, hints: Mutex::default(), observes: false })
     }
 
     /// Notes from now on what each transaction of a block takes in its parallel run:
@@ -273,6 +279,22 @@ impl Executor {
         PreparedBlock::new(block, pool)
     }
 
+    /// What blocks in [`Mode::Lanes`] and [`Mode::Auto`] have taught so far. It decides what runs
+    /// beside what, and never what comes out.
+    pub fn hints(&self) -> Hints {
+        self.hints.lock().clone()
+    }
+
+    /// Takes up hints that were laid by, in place of what was learned since.
+    pub fn remember(&self, hints: &Hints) {
+        self.hints.lock().become_as(hints);
+    }
+
+    /// Forgets what blocks have taught.
+    pub fn forget(&self) {
+        self.hints.lock().clear();
+    }
+
     /// Analyses codes ahead of a block that may call them, each with its keccak256.
     pub fn warm<'c>(&self, codes: impl IntoIterator<Item = (&'c B256, &'c Bytes)>) {
         for (hash, code) in codes {
@@ -309,6 +331,7 @@ impl Executor {
             Mode::Lanes => Way::Optimistic,
             Mode::Auto => self.choose(block, rules, has_list),
         };
+        let (way, plan) = self.plan(way, mode, block);
         let resources = self.resources();
         let report = |stats| self.report(mode, way, stats);
         let in_order = || -> Result<Execution, BlockError> {
@@ -323,7 +346,11 @@ impl Executor {
                     Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } }
                 })
                 .map_err(Into::into),
-            Way::Lanes => lanes::run(block, rules, view, scope, &resources)
+            Way::Lanes => plan
+                .ok_or_else(|| BlockError::Internal("lanes without a plan".to_owned()).into())
+                .and_then(|plan| {
+                    lanes::run(block, rules, view, scope, &resources, plan, &self.hints)
+                })
                 .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) }),
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
@@ -342,6 +369,9 @@ impl Executor {
                 execution
             }
         };
+        if self.threads > 1 && matches!(mode, Mode::Lanes | Mode::Auto) {
+            self.hints.lock().learn_gas(&block.txs, &execution.outcome.results);
+        }
         execution.report.list = match way {
             Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
             Way::List => Some(ListUse::Followed),
@@ -377,6 +407,21 @@ impl Executor {
         } else {
             Way::Sequential(Some(WhySequential::ManySteps))
         }
+    }
+
+    /// The plan of a block that is to run in lanes, if [`Mode::Auto`] does not learn from it that
+    /// they are of no use.
+    fn plan(&self, way: Way, mode: Mode, block: &PreparedBlock) -> (Way, Option<Plan>) {
+        if way != Way::Lanes {
+            return (way, None);
+        }
+        let mut hints = self.hints.lock();
+        let plan = Plan::new(block, &hints, self.threads);
+        if mode == Mode::Auto && plan.is_one_chain() {
+            plan.doubt(&mut hints);
+            return (Way::Sequential(Some(WhySequential::OneChain)), None);
+        }
+        (way, Some(plan))
     }
 
     /// Executes a block sequentially and gives its access list beside its outcome, on every fork:
@@ -492,7 +537,7 @@ impl Executor {
 
     /// What a parallel run borrows.
     const fn resources(&self) -> Resources<'_> {
-        let Self { threads, pool, codes, room, lane_room, observes } = self;
+        let Self { threads, pool, codes, room, lane_room, observes, hints: _ } = self;
         Resources { codes, pool, threads: *threads, room, lane_room, observes: *observes }
     }
 }

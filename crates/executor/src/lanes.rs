@@ -26,13 +26,16 @@
 mod claims;
 mod disturbed;
 mod hot;
+mod lessons;
 mod marks;
+mod plan;
 mod settle;
 mod steps;
 
 use crate::{
     BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
     frame::{self, Frame},
+    hints::Hints,
     occ::{Resources, open},
     tally::Tally,
 };
@@ -45,6 +48,7 @@ use fugue_evm::{
 use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
+use lessons::Log;
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
 use settle::{Job, Settled, settle};
@@ -52,6 +56,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
 };
+
+pub(crate) use plan::Plan;
 
 #[cfg(doc)]
 use fugue_evm::AccountTouch;
@@ -114,6 +120,7 @@ struct Running<'l> {
     noted: Vec<usize>,
     assumed: Vec<Address>,
     worker: usize,
+    log: Log,
 }
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
@@ -154,6 +161,7 @@ struct Shared<'l> {
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,
     lanes: Mutex<Vec<Lane>>,
+    log: Mutex<Log>,
     /// Set where nothing that is still run is of any use.
     is_over: AtomicBool,
     failure: Mutex<Option<FallbackCause>>,
@@ -174,7 +182,8 @@ pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
     others >= CALLS_MIN && gas >= CALLS_GAS_MIN
 }
 
-/// Runs the block on the caller's thread and those of the pool.
+/// Runs the block by its plan, on the caller's thread and those of the pool. However that ends, the
+/// hints learn what it came upon.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -184,6 +193,8 @@ pub(crate) fn run(
     view: &dyn StateView,
     scope: Scope,
     resources: &Resources<'_>,
+    plan: Plan,
+    hints: &Mutex<Hints>,
 ) -> Result<LaneRun, FallbackCause> {
     let Resources { codes, pool, threads, lane_room, .. } = *resources;
     let block = prepared.block.block();
@@ -200,10 +211,11 @@ pub(crate) fn run(
         header: &block.header,
         codes,
         view: &opened,
-        claims: Claims::new(&prepared.txs, workers),
+        claims: Claims::new(plan, workers),
         marks,
         rooms: Mutex::new(touched),
         lanes: Mutex::new(Vec::with_capacity(workers)),
+        log: Mutex::default(),
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
@@ -214,13 +226,17 @@ pub(crate) fn run(
         }
         work(&shared, 0);
     });
-    let Shared { marks, rooms, lanes, failure, .. } = shared;
-    let mut lanes = lanes.into_inner();
+    let Shared { claims, marks, rooms, lanes, log, failure, .. } = shared;
+    let (mut lanes, mut log) = (lanes.into_inner(), log.into_inner());
+    let job = Job { prepared, rules, codes, view: &opened, pool, threads };
     let settled = match failure.into_inner() {
-        Some(error) => Err(error),
-        None => settle(&Job { prepared, rules, codes, view: &opened, pool, threads }, &mut lanes),
+        Some(cause) => Err(cause),
+        None => settle(&job, &mut lanes, &mut log),
     };
     *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), lanes, marks));
+    if workers > 1 {
+        log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
+    }
     let Settled { diff, tally, stats } = settled?;
     let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
     Ok(LaneRun { outcome, stats })
@@ -279,11 +295,9 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             lane = Running::new(shared, worker);
         }
         for index in &batch {
-            if shared.is_over.load(Ordering::Relaxed) {
-                return;
-            }
-            if let Err(error) = lane.run(shared, *index) {
-                shared.fail(error);
+            let is_over = shared.is_over.load(Ordering::Relaxed);
+            if is_over || lane.run(shared, *index).map_err(|error| shared.fail(error)).is_err() {
+                shared.log.lock().append(&mut lane.log);
                 return;
             }
         }
@@ -296,7 +310,14 @@ impl<'l> Running<'l> {
         let Shared { rules, header, codes, view, .. } = *shared;
         let mut kernel = Kernel::new(rules, header, codes, ViewReader(view), FeePayment::Deferred);
         kernel.note_touches(shared.rooms.lock().pop().unwrap_or_default());
-        Self { kernel, txs: Vec::new(), noted: Vec::new(), assumed: Vec::new(), worker }
+        Self {
+            kernel,
+            txs: Vec::new(),
+            noted: Vec::new(),
+            assumed: Vec::new(),
+            worker,
+            log: Log::default(),
+        }
     }
 
     /// Runs one transaction, above those before it in the lane.
@@ -318,6 +339,7 @@ impl<'l> Running<'l> {
         if let Some(place) = touches {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
+            self.log.add(index, &dependence);
             if shared.claims.note(self.worker, index, dependence) {
                 return Err(LaneFault::Entangled.into());
             }
@@ -333,7 +355,8 @@ impl<'l> Running<'l> {
     }
 
     fn end(self, shared: &Shared<'l>) {
-        let Self { kernel, txs, noted, assumed, worker } = self;
+        let Self { kernel, txs, noted, assumed, worker, mut log } = self;
+        shared.log.lock().append(&mut log);
         shared.lanes.lock().push(Lane {
             worker,
             txs,

@@ -25,6 +25,7 @@ mod executor;
 mod explain;
 mod footprint;
 mod frame;
+mod hints;
 mod lanes;
 mod occ;
 mod outcome;
@@ -33,6 +34,7 @@ mod replay;
 mod requests;
 mod rerun;
 mod sequential;
+mod sets;
 mod simulation;
 mod tally;
 
@@ -49,6 +51,7 @@ pub use explain::{
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,
 };
 pub use footprint::{Footprint, Location};
+pub use hints::Hints;
 pub use lanes::LaneFault;
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;

@@ -3,6 +3,7 @@
 use crate::{
     BlockError, Footprint, InvalidBlock, ListFault, Location,
     bal::{ListIndex, ListLimits},
+    footprint::Kin,
 };
 use alloy_consensus::{crypto::SECP256K1N_HALF, transaction::SignerRecoverable};
 use fugue_chainspec::{Fork, Rules};
@@ -25,6 +26,8 @@ pub struct PreparedBlock {
     pub(crate) predecessors: Vec<Option<usize>>,
     /// Gas that each transaction is likely to use; empty where nothing is known of any.
     pub(crate) foreseen_gas: Vec<Option<u64>>,
+    /// Which of them belong together, as far as is known.
+    pub(crate) kin: Kin,
     known_senders: usize,
     /// What came beside the block, and that list checked and indexed, once somebody has asked.
     access_list: Option<Arc<BlockAccessList>>,
@@ -80,8 +83,16 @@ impl PreparedBlock {
         let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
         let predecessors = predecessors(&txs, &[]);
         let known_senders = block.senders().len();
-        let (foreseen_gas, list_index) = (Vec::new(), OnceLock::new());
-        Ok(Self { block, txs, predecessors, foreseen_gas, known_senders, access_list, list_index })
+        Ok(Self {
+            block,
+            txs,
+            predecessors,
+            foreseen_gas: Vec::new(),
+            kin: Kin::default(),
+            known_senders,
+            access_list,
+            list_index: OnceLock::new(),
+        })
     }
 
     /// With the access list (EIP-7928) of this block, or one of the same form for a block that
@@ -114,12 +125,14 @@ impl PreparedBlock {
         Some(&**index)
     }
 
-    /// Lets transactions wait for those whose writes they are likely to read. `footprints` has one
-    /// for each transaction that was run before.
+    /// Lets transactions wait for those whose writes they are likely to read, and lanes keep those
+    /// together that are tied by a slot. `footprints` has one for each transaction that was run
+    /// before.
     pub fn foresee(&mut self, footprints: &[Option<Arc<Footprint>>]) {
         self.predecessors = predecessors(&self.txs, footprints);
         let gas = |footprint: &Option<Arc<Footprint>>| footprint.as_ref().map(|it| it.gas_used());
         self.foreseen_gas = footprints.iter().map(gas).collect();
+        self.kin = Kin::new(footprints);
     }
 
     /// The block and its senders.

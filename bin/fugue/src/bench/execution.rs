@@ -11,9 +11,10 @@
 //!   has the recovery of senders in it, for every mode.
 //!
 //! With `--latency-us` each sample begins with a state of which nothing is in memory: see
-//! [`latency`].
+//! [`latency`]. Of hints for lanes no block has any that it has taught itself: see [`hints`].
 
 mod case;
+mod hints;
 mod latency;
 mod measure;
 mod report;
@@ -21,8 +22,8 @@ mod source;
 
 use super::show;
 use crate::{UsageError, Verdict, cli::cores, datadir::usage, progress::Progress};
-use case::Case;
 use fugue_executor::{Executor, Mode};
+use hints::{HintsFrom, Taught};
 use latency::Pace;
 use measure::Setting;
 use report::{Group, Report};
@@ -92,6 +93,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "US", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(0..=LATENCY_US_MAX))]
     latency_us: Vec<u32>,
+    /// What lanes know beforehand of the calls in a block: cold, nothing; earlier, what blocks of
+    /// lower numbers have taught, of the same path or kind
+    #[arg(long, value_name = "FROM", default_value = "cold")]
+    hints: HintsFrom,
     /// Measure a second time, with the recovery of senders in it
     #[arg(long)]
     recover: bool,
@@ -167,6 +172,7 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
         modes: &modes,
         samples: options.samples(),
         seed: options.seed,
+        hints: options.hints,
         recover: options.recover,
         per_block: options.per_block,
         groups: Vec::new(),
@@ -194,10 +200,14 @@ fn measure(
     report: &mut Report<'_>,
 ) -> Result<(), UsageError> {
     let blocks: usize = workloads.iter().map(|workload| workload.cases.len()).sum();
+    // One for each executor and pace: nothing is measured twice with what it has taught.
+    let settings = executors.len() * paces.len();
+    let mut taught: Vec<Taught<'_>> = (0..settings).map(|_| Taught::new(report.hints)).collect();
     let progress = Progress::new("blocks measured", blocks * executors.len() * paces.len());
     for Workload { name, share, is_recorded, cases } in workloads {
+        let mut taught = taught.iter_mut();
         for executor in executors {
-            for pace in paces {
+            for (pace, taught) in paces.iter().zip(taught.by_ref()) {
                 let setting = Setting {
                     executor,
                     modes: report.modes,
@@ -205,12 +215,13 @@ fn measure(
                     pace: *pace,
                     recover: report.recover,
                 };
-                let one = |(file, case): &(String, Box<Case>)| {
-                    let measured = setting.measure(file.clone(), case);
+                let mut blocks = Vec::with_capacity(cases.len());
+                for (file, case) in taught.in_order(cases) {
+                    let hints = taught.before(case, executor)?;
+                    blocks.push(setting.measure(file.clone(), case, hints)?);
                     progress.step(file);
-                    measured
-                };
-                let blocks = cases.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+                    taught.later(case);
+                }
                 if blocks.is_empty() {
                     continue;
                 }

@@ -1,21 +1,19 @@
 //! Who runs which transaction.
 //!
 //! Workers claim in block order, a batch at a time, so that each runs its own in block order.
-//! Transactions that call the same contract are a *group*: the worker that claims the first of them
-//! has the others, since they are the ones that most likely read what one another write. At its
-//! end a worker takes over what is left to others, in a lane of its own, from the end of the block.
+//! Transactions that most likely read what one another write are a *group* ([`Plan`]): the worker
+//! that claims the first of them has the others. At its end a worker takes over what is left to
+//! others, in a lane of its own, from the end of the block.
 
-use super::marks::Dependence;
-use fugue_evm::{PreparedTx, Target};
-use fugue_types::{Address, HashMap};
+use super::{marks::Dependence, plan::Plan};
 use parking_lot::Mutex;
 use std::{
     cmp::Reverse,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Gas of a batch, by the limits of its transactions, at least and at most: some ten and some
-/// hundred microseconds.
+/// Gas of a batch that is likely to be used, at least and at most: some ten and some hundred
+/// microseconds.
 const BATCH_GAS_MIN: u64 = 100_000;
 const BATCH_GAS_MAX: u64 = 1_000_000;
 /// Of what a worker has to do if all have as much, a group is heavy from one such part on.
@@ -36,9 +34,7 @@ const DEPENDING_PERCENT_MAX: u32 = 70;
 /// What is claimed of a block.
 #[derive(Debug)]
 pub(super) struct Claims {
-    /// Group of each transaction; `None` if it belongs to nobody.
-    groups: Vec<Option<u32>>,
-    gas: Vec<u64>,
+    plan: Plan,
     batch_gas: u64,
     /// Of each group: transactions that ran, those of them that came upon what others had written,
     /// and those that should have and have not.
@@ -68,25 +64,8 @@ struct Inner {
 }
 
 impl Claims {
-    pub(super) fn new(txs: &[PreparedTx], workers: usize) -> Self {
-        let mut by_callee: HashMap<Address, u32> = HashMap::default();
-        let mut group_gas: Vec<u64> = Vec::new();
-        let mut group_of = |tx: &PreparedTx| {
-            let next = group_gas.len() as u32;
-            let group = match tx.target() {
-                Target::Call(callee) => *by_callee.entry(callee).or_insert(next),
-                Target::Creation => next,
-                Target::Payment => return None,
-            };
-            if group == next {
-                group_gas.push(0);
-            }
-            let gas = &mut group_gas[group as usize];
-            *gas = gas.saturating_add(tx.gas_limit());
-            Some(group)
-        };
-        let groups: Vec<Option<u32>> = txs.iter().map(&mut group_of).collect();
-        let gas: Vec<u64> = txs.iter().map(PreparedTx::gas_limit).collect();
+    pub(super) fn new(plan: Plan, workers: usize) -> Self {
+        let Plan { groups, gas, group_gas, .. } = &plan;
         let total: u64 = gas.iter().fold(0, |sum, gas| sum.saturating_add(*gas));
         let batch_gas = (total / (workers as u64 * BATCHES)).clamp(BATCH_GAS_MIN, BATCH_GAS_MAX);
         let much = if workers > 1 { total / (workers as u64 * HEAVY) } else { u64::MAX };
@@ -102,7 +81,7 @@ impl Claims {
         }
         heavy.sort_by_key(|(group, _)| Reverse(group_gas[*group as usize]));
         let inner = Inner {
-            is_claimed: vec![false; txs.len()],
+            is_claimed: vec![false; groups.len()],
             owners: vec![None; group_gas.len()],
             heavy_taken: 0,
             runs: vec![None; workers],
@@ -111,8 +90,7 @@ impl Claims {
         };
         let counts = group_gas.iter().map(|_| Default::default()).collect();
         Self {
-            groups,
-            gas,
+            plan,
             batch_gas,
             counts,
             all: AtomicU32::new(0),
@@ -122,12 +100,17 @@ impl Claims {
         }
     }
 
+    /// What was known beforehand.
+    pub(super) fn into_plan(self) -> Plan {
+        self.plan
+    }
+
     /// Notes that a transaction ran, and on whom it depends. If that one is another worker's, what
     /// is left of its group goes to that worker. `true` if so many depend on others that it does
     /// not pay to go on.
     pub(super) fn note(&self, worker: usize, index: usize, dependence: Dependence) -> bool {
-        let Some(Some(group)) = self.groups.get(index).copied() else { return false };
-        let Dependence { on_own, on_other, by_other } = dependence;
+        let Some(Some(group)) = self.plan.groups.get(index).copied() else { return false };
+        let Dependence { on_own, on_other, by_other, .. } = dependence;
         let [ran, depended, _] = &self.counts[group as usize];
         let ran = ran.fetch_add(1, Ordering::Relaxed) + 1;
         depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
@@ -138,7 +121,7 @@ impl Claims {
             is_entangled |= self.disturb(group, ran, writer.index, writer.worker, all);
         }
         if let Some(reader) = by_other
-            && let Some(Some(theirs)) = self.groups.get(reader.index).copied()
+            && let Some(Some(theirs)) = self.plan.groups.get(reader.index).copied()
         {
             is_entangled |= self.disturb(theirs, ran_of(theirs), index, worker, all);
         }
@@ -158,7 +141,7 @@ impl Claims {
         }
         let mut inner = self.inner.lock();
         let Inner { owners, cursors, is_done, .. } = &mut *inner;
-        let new = self.groups.get(writer).copied().flatten();
+        let new = self.plan.groups.get(writer).copied().flatten();
         let new = new.and_then(|group| owners[group as usize]).unwrap_or(worker);
         if owners[group as usize] != Some(new) && is_done.get(new) == Some(&false) {
             owners[group as usize] = Some(new);
@@ -169,7 +152,10 @@ impl Claims {
 
     /// Whether what is left of a transaction's group may as well run elsewhere.
     fn may_leave(&self, index: usize) -> bool {
-        let Some(group) = self.groups[index] else { return true };
+        let Some(group) = self.plan.groups[index] else { return true };
+        if self.plan.is_bound[group as usize] {
+            return false;
+        }
         let [ran, depended, _] = &self.counts[group as usize];
         // The first of a group has nobody to depend on.
         let ran = ran.load(Ordering::Relaxed).saturating_sub(1);
@@ -203,7 +189,7 @@ impl Claims {
                 if !is_claimed[*index] {
                     is_claimed[*index] = true;
                     batch.push(*index);
-                    gas = gas.saturating_add(self.gas[*index]);
+                    gas = gas.saturating_add(self.plan.gas[*index]);
                 }
             }
             runs[worker] = (from < self.heavy[taken].1.len()).then_some((taken, from));
@@ -220,7 +206,7 @@ impl Claims {
             while cursor < is_claimed.len() && gas < self.batch_gas {
                 let is_ours = !is_claimed[cursor]
                     && last.is_none_or(|last| last < cursor)
-                    && match self.groups[cursor] {
+                    && match self.plan.groups[cursor] {
                         None => true,
                         Some(group) => {
                             let owner = owners[group as usize].get_or_insert(worker);
@@ -233,7 +219,7 @@ impl Claims {
                 if is_ours {
                     is_claimed[cursor] = true;
                     batch.push(cursor);
-                    gas = gas.saturating_add(self.gas[cursor]);
+                    gas = gas.saturating_add(self.plan.gas[cursor]);
                 }
                 cursor += 1;
             }
@@ -252,10 +238,10 @@ impl Claims {
     /// Claims the last half, by gas, of what others have not begun and may leave.
     fn take_over(&self, is_claimed: &mut [bool], batch: &mut Vec<usize>) {
         let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
-        let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.gas[index]));
+        let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.plan.gas[index]));
         let mut gas = 0_u64;
         for (index, _) in open().filter(|(index, _)| self.may_leave(*index)) {
-            gas = gas.saturating_add(self.gas[index]);
+            gas = gas.saturating_add(self.plan.gas[index]);
             if gas > total / 2 && !batch.is_empty() {
                 break;
             }

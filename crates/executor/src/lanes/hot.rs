@@ -47,6 +47,8 @@ pub(super) struct Hot<'h> {
     /// Fees that transactions left to be paid, while the fee recipient is not hot.
     fees: U256,
     found_empty: Option<Address>,
+    /// Whose change of an account was the last before a touch of it was found not to hold.
+    disturber: Option<usize>,
 }
 
 /// What is left when the block is settled.
@@ -67,6 +69,8 @@ struct HotAccount {
     began_anew: bool,
     /// Value before the block, or zero if the account began anew, and now.
     slots: HashMap<U256, (U256, U256)>,
+    /// Who has changed it last, or a slot of it.
+    changed_by: Option<usize>,
 }
 
 impl<'h> Hot<'h> {
@@ -89,6 +93,7 @@ impl<'h> Hot<'h> {
             has_rerun: false,
             fees: U256::ZERO,
             found_empty: None,
+            disturber: None,
         }
     }
 
@@ -119,8 +124,13 @@ impl<'h> Hot<'h> {
         self.index = index;
     }
 
+    /// Whom the last transaction that did not hold has not seen, as far as it is known: a hint.
+    pub(super) const fn disturber(&self) -> Option<usize> {
+        self.disturber
+    }
+
     /// Whether a transaction that came upon these would do the same now.
-    pub(super) fn holds(&self, touches: Touches<'_>) -> ReadResult<bool> {
+    pub(super) fn holds(&mut self, touches: Touches<'_>) -> ReadResult<bool> {
         if self.accounts.is_empty() {
             return Ok(true);
         }
@@ -132,6 +142,7 @@ impl<'h> Hot<'h> {
             {
                 is_hot = true;
                 if !touch.holds(account.now) {
+                    self.disturber = account.changed_by;
                     return Ok(false);
                 }
             }
@@ -151,6 +162,7 @@ impl<'h> Hot<'h> {
                 None => self.view.slot(touch.address, touch.slot)?,
             };
             if touch.before != now {
+                self.disturber = account.changed_by;
                 return Ok(false);
             }
         }
@@ -193,7 +205,7 @@ impl<'h> Hot<'h> {
                 && let Some(account) = self.accounts.get_mut(&touch.address)
             {
                 is_hot = true;
-                account.apply(touch);
+                account.apply(touch, self.index);
             }
         }
         if !is_hot {
@@ -203,7 +215,7 @@ impl<'h> Hot<'h> {
             if self.filter.passes(tag(&touch.address))
                 && let Some(account) = self.accounts.get_mut(&touch.address)
             {
-                account.apply_slot(touch);
+                account.apply_slot(touch, self.index);
             }
         }
     }
@@ -266,15 +278,16 @@ impl<'h> Hot<'h> {
             wiped: false,
             began_anew: false,
             slots: HashMap::default(),
+            changed_by: None,
         };
         // Before the first transaction nothing is changed.
         if self.index > 0 {
             let (steps, lanes) = (self.steps, self.lanes);
             let steps = steps.get_or_init(|| Steps::new(lanes));
-            for step in steps.before(lanes, address, self.index) {
+            for (index, step) in steps.before(lanes, address, self.index) {
                 match step {
-                    Step::Account(touch) => account.apply(touch),
-                    Step::Slot(touch) => account.apply_slot(touch),
+                    Step::Account(touch) => account.apply(touch, index),
+                    Step::Slot(touch) => account.apply_slot(touch, index),
                 }
             }
         }
@@ -349,7 +362,8 @@ impl End {
             diff.accounts.extend(change);
         }
         diff.accounts.extend(self.accounts.into_iter().map(|(address, account)| {
-            let HotAccount { before, now: after, wiped, began_anew: _, slots } = account;
+            let HotAccount { before, now: after, wiped, slots, began_anew: _, changed_by: _ } =
+                account;
             let slots = slots.into_iter();
             let slots = slots.map(|(slot, (before, after))| SlotDiff { slot, before, after });
             let wiped = wiped && before.is_some();
@@ -378,10 +392,12 @@ impl HotAccount {
         }
     }
 
-    fn apply(&mut self, touch: &AccountTouch) {
+    /// What the transaction with this index has done to it.
+    fn apply(&mut self, touch: &AccountTouch, index: usize) {
         if !touch.is_change() {
             return;
         }
+        self.changed_by = Some(index);
         if touch.is_destroyed || touch.is_created {
             self.wiped |= touch.is_destroyed && self.before.is_some();
             self.began_anew = true;
@@ -390,10 +406,11 @@ impl HotAccount {
         self.now = touch.rebased(self.now);
     }
 
-    fn apply_slot(&mut self, touch: &SlotTouch) {
+    fn apply_slot(&mut self, touch: &SlotTouch, index: usize) {
         if self.now.is_none() {
             return;
         }
+        self.changed_by = Some(index);
         let first = if self.began_anew { U256::ZERO } else { touch.before };
         let slot = self.slots.entry(touch.slot).or_insert((first, touch.after));
         slot.1 = touch.after;

@@ -10,6 +10,9 @@ const MARKS: usize = 1 << 13;
 const INDEX_BITS: u32 = 24;
 const WORKER_BITS: u32 = 8;
 
+/// Writers that are kept of those whose writes a transaction has come upon.
+const WRITERS_MAX: usize = 4;
+
 /// The last transaction that has written a slot, or read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
@@ -33,6 +36,29 @@ pub(super) struct Dependence {
     pub(super) on_other: Option<Mark>,
     /// The one behind it in another's that has not seen it.
     pub(super) by_other: Option<Mark>,
+    /// Those before it, in whosever hands.
+    pub(super) writers: Writers,
+    /// One behind it in another's hands has written what it came upon, and hidden by its mark
+    /// whoever has before.
+    pub(super) is_blurred: bool,
+}
+
+/// Indices of transactions, each once, as many as there is room for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Writers([Option<u32>; WRITERS_MAX]);
+
+impl Writers {
+    fn add(&mut self, index: usize) {
+        let index = u32::try_from(index).ok();
+        let place = self.0.iter_mut().find(|place| place.is_none() || **place == index);
+        if let Some(place) = place {
+            *place = index;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().flatten().copied()
+    }
 }
 
 impl Default for Marks {
@@ -83,9 +109,24 @@ fn unpack(mark: &AtomicU64, tag: u64) -> Option<Mark> {
 }
 
 impl Dependence {
+    /// On nobody.
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self {
+        on_own: false,
+        on_other: None,
+        by_other: None,
+        writers: Writers([None; WRITERS_MAX]),
+        is_blurred: false,
+    };
+
     /// `writer` has written what `reader` came upon.
     pub(super) fn on(&mut self, writer: Option<Mark>, reader: Mark) {
-        let Some(writer) = writer.filter(|writer| writer.index < reader.index) else { return };
+        let Some(writer) = writer else { return };
+        if writer.index >= reader.index {
+            self.is_blurred |= writer.worker != reader.worker;
+            return;
+        }
+        self.writers.add(writer.index);
         if writer.worker == reader.worker {
             self.on_own = true;
         } else if self.on_other.is_none_or(|other| other.index < writer.index) {
@@ -197,17 +238,25 @@ mod tests {
         let mut dependence = Dependence::default();
         let mark = |worker, index| Some(Mark { worker, index });
         let reader = Mark { worker: 0, index: 5 };
-        for mark in [None, mark(1, 5), mark(1, 9), mark(0, 7)] {
+        for mark in [None, mark(0, 7)] {
             dependence.on(mark, reader);
         }
         assert_eq!(dependence, Dependence::default(), "nobody before it");
+        for mark in [mark(1, 5), mark(1, 9)] {
+            dependence.on(mark, reader);
+        }
+        let blurred = Dependence { is_blurred: true, ..Dependence::default() };
+        assert_eq!(dependence, blurred, "nobody before it that can be seen");
         dependence.on(mark(0, 4), reader);
-        assert_eq!(dependence, Dependence { on_own: true, ..Dependence::default() });
-        for (worker, index) in [(2, 1), (1, 3), (3, 2)] {
+        let Dependence { on_own, on_other, by_other, writers, .. } = dependence;
+        assert_eq!((on_own, on_other, by_other), (true, None, None));
+        assert_eq!(writers.iter().collect::<Vec<_>>(), [4]);
+        for (worker, index) in [(2, 1), (1, 3), (3, 2), (1, 3), (0, 4), (1, 0)] {
             dependence.on(mark(worker, index), reader);
         }
-        let latest = Dependence { on_own: true, on_other: mark(1, 3), by_other: None };
-        assert_eq!(dependence, latest);
+        let Dependence { on_own, on_other, by_other, writers, .. } = dependence;
+        assert_eq!((on_own, on_other, by_other), (true, mark(1, 3), None));
+        assert_eq!(writers.iter().collect::<Vec<_>>(), [4, 1, 3, 2], "no more than there is room");
     }
 
     #[test]

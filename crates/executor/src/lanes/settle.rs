@@ -37,6 +37,7 @@
 use super::{
     Lane, LaneFault, LaneTx, ReadResult,
     hot::{Hot, HotReader, Touches},
+    lessons::{Log, Meeting},
 };
 use crate::{BlockError, FallbackCause, PreparedBlock, tally::Tally};
 use fugue_chainspec::Rules;
@@ -113,14 +114,18 @@ impl Run {
 }
 
 /// Goes through the block in order. What transactions did, and the diffs, are taken out of the
-/// lanes.
-pub(super) fn settle(job: &Job<'_>, lanes: &mut [Lane]) -> Result<Settled, FallbackCause> {
+/// lanes. Who disturbed whom is added to the log, however it ends.
+pub(super) fn settle(
+    job: &Job<'_>,
+    lanes: &mut [Lane],
+    log: &mut Log,
+) -> Result<Settled, FallbackCause> {
     let header = job.header();
     let runs = take_runs(job.prepared.txs.len(), lanes)?;
     let steps = OnceLock::new();
     let hot = Hot::new(job.view, lanes, &steps, header.beneficiary);
     let mut settler = Settler::new(job, hot);
-    let settled = settle_all(job, &mut settler, lanes, runs);
+    let settled = settle_all(job, &mut settler, lanes, runs, log);
     let hot = settler.into_hot();
     let (tally, counts) = match (hot.found_empty(), settled) {
         (Some(address), _) => return Err(LaneFault::Empty(address).into()),
@@ -175,12 +180,14 @@ const fn is_entangled(rerun: u64, settled: u64, block: u64) -> bool {
         && rerun.saturating_mul(100) > settled.saturating_mul(RERUN_PERCENT_MAX)
 }
 
-/// Settles one transaction after the other; gives what they did, and how many ran again.
+/// Settles one transaction after the other; gives what they did, and how many ran again. Whom they
+/// had not seen in their lanes is added to the log, as far as it is known.
 fn settle_all(
     job: &Job<'_>,
     settler: &mut Settler<'_, '_>,
     lanes: &[Lane],
     mut runs: Vec<Run>,
+    log: &mut Log,
 ) -> Result<(Tally, Counts), FallbackCause> {
     let block = job.prepared.block.block();
     let Header { gas_limit, gas_used, .. } = block.header;
@@ -194,14 +201,17 @@ fn settle_all(
         let hot = settler.hot();
         hot.advance(index);
         let touches = runs[index].touches(lanes);
-        if runs[index].executed.is_some()
-            && hot.holds(touches)?
-            && let Some(executed) = runs[index].executed.take()
-        {
-            hot.apply(touches);
-            hot.pay(executed.fee_due);
-            tally.add(tx, executed.result);
-            continue;
+        if runs[index].executed.is_some() {
+            if hot.holds(touches)?
+                && let Some(executed) = runs[index].executed.take()
+            {
+                hot.apply(touches);
+                hot.pay(executed.fee_due);
+                tally.add(tx, executed.result);
+                continue;
+            }
+            let meeting = hot.disturber().map(|writer| Meeting::new(index, writer));
+            log.add_meetings(meeting.as_slice());
         }
         let guesses = match &mut guesses {
             Some(guesses) => guesses,

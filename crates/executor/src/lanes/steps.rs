@@ -66,14 +66,14 @@ impl Steps {
         Self(places)
     }
 
-    /// What the lanes have changed of an account before a transaction, in block order. The lanes
-    /// are those that the steps were made of.
+    /// What the lanes have changed of an account before a transaction, in block order, each with
+    /// the index of who has. The lanes are those that the steps were made of.
     pub(super) fn before<'l>(
         &self,
         lanes: &'l [Lane],
         address: Address,
         index: usize,
-    ) -> impl Iterator<Item = Step<'l>> {
+    ) -> impl Iterator<Item = (usize, Step<'l>)> {
         let wanted = tag(&address);
         let from = self.0.partition_point(|place| place.tag < wanted);
         let places = self.0.get(from..).unwrap_or_default().iter();
@@ -83,11 +83,12 @@ impl Steps {
             let touched = &lanes.get(place.lane as usize)?.history.touched;
             let (accounts, slots) = touched.of(place.noted as usize);
             let touch = place.touch as usize;
-            if place.is_slot {
+            let step = if place.is_slot {
                 slots.get(touch).filter(|touch| touch.address == address).map(Step::Slot)
             } else {
                 accounts.get(touch).filter(|touch| touch.address == address).map(Step::Account)
-            }
+            };
+            Some((place.index as usize, step?))
         })
     }
 }

@@ -2,6 +2,7 @@
 //! that the test names, or the workers meet before they go on.
 
 mod guesses;
+mod taught;
 
 use super::*;
 use crate::{Execution, Executor, InvalidBlock, Mode, Way, WhySequential};
@@ -193,6 +194,11 @@ impl Ground {
 
     /// Runs the block, each transaction in the lane of this number, as [`run`] does.
     fn in_lanes(&self, numbers: &[usize]) -> Result<LaneRun, FallbackCause> {
+        self.in_lanes_noting(numbers, &mut Log::default())
+    }
+
+    /// As [`Ground::in_lanes`]; who disturbed whom is added to the log.
+    fn in_lanes_noting(&self, numbers: &[usize], log: &mut Log) -> Result<LaneRun, FallbackCause> {
         let Self { block: prepared, rules, state, .. } = self;
         let codes = CodeCache::new();
         let header = &prepared.block.block().header;
@@ -205,10 +211,11 @@ impl Ground {
             header,
             codes: &codes,
             view: &opened,
-            claims: Claims::new(&prepared.txs, workers),
+            claims: Claims::new(Plan::cold(&prepared.txs, workers), workers),
             marks: Marks::default(),
             rooms: Mutex::new(Vec::new()),
             lanes: Mutex::new(Vec::new()),
+            log: Mutex::default(),
             is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
@@ -221,10 +228,11 @@ impl Ground {
             lane.end(&shared);
         }
         let mut lanes = shared.lanes.into_inner();
+        log.append(&mut shared.log.into_inner());
         let (codes, view, threads) = (&codes, &opened, self.executor.threads());
         let pool = self.executor.pool().expect("more than one thread");
         let job = Job { prepared, rules, codes, view, pool, threads };
-        let Settled { diff, tally, stats } = settle(&job, &mut lanes)?;
+        let Settled { diff, tally, stats } = settle(&job, &mut lanes, log)?;
         let diffs = [opening, diff];
         let outcome = close(prepared, rules, codes, Scope::Recorded, state, diffs, tally)?;
         Ok(LaneRun { outcome, stats })

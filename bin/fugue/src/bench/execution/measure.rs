@@ -6,6 +6,8 @@
 //! | for each sample, each mode once, one after the other | P |
 //! | with `--recover`, in each sample each mode once more, on a checked block | recovery and P |
 //!
+//! Before each run the executor has the hints that it had before the block.
+//!
 //! All samples of a block follow one another, so that whoever runs finds it in the same caches. The
 //! outcome is dropped after the time is taken.
 
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{UsageError, datadir::usage};
 use fugue_executor::{
-    BlockOutcome, Execution, Executor, Mode, PreparedBlock, Report, first_divergence,
+    BlockOutcome, Execution, Executor, Hints, Mode, PreparedBlock, Report, first_divergence,
 };
 use fugue_state::StateView;
 use std::{
@@ -90,11 +92,16 @@ pub(super) struct Measured {
 }
 
 impl Setting<'_> {
-    /// Measures a block.
+    /// Measures a block, with these hints at the beginning of each run.
     ///
     /// # Errors
     /// If it cannot be executed, or is not what its header says.
-    pub(super) fn measure(&self, name: String, case: &Case) -> Result<Measured, UsageError> {
+    pub(super) fn measure(
+        &self,
+        name: String,
+        case: &Case,
+        hints: &Hints,
+    ) -> Result<Measured, UsageError> {
         let at = |error: UsageError| UsageError(format!("{name}: {}", error.0));
         self.executor.warm(&case.state.codes);
         let listed = self.listed(case).map_err(at)?;
@@ -102,6 +109,7 @@ impl Setting<'_> {
         let mut differences = Vec::new();
         let mut expected: Option<BlockOutcome> = None;
         for mode in self.modes {
+            self.executor.remember(hints);
             let Execution { outcome, .. } =
                 self.execute(*mode, case, case.ready(*mode, listed), &case.state).map_err(at)?;
             match &expected {
@@ -124,11 +132,13 @@ impl Setting<'_> {
         for _ in 0..self.samples {
             for (mode, run) in self.modes.iter().zip(&mut runs) {
                 let ready = case.ready(*mode, listed);
+                self.executor.remember(hints);
                 let (time, report, waits) = self.sample(*mode, case, ready).map_err(at)?;
                 run.count(time, &report, waits);
             }
             if self.recover {
                 for (mode, run) in self.modes.iter().zip(&mut runs) {
+                    self.executor.remember(hints);
                     run.recovered.push(self.sample_recovering(*mode, case, listed).map_err(at)?);
                 }
             }

@@ -1,6 +1,9 @@
 //! What `fugue bench execution` shows: a text for people, an object for machines.
 
-use super::measure::{Measured, Samples};
+use super::{
+    hints::HintsFrom,
+    measure::{Measured, Samples},
+};
 use crate::{
     bench::{cell, per_second, ratio, spread::ms},
     cli::cores,
@@ -30,6 +33,7 @@ pub(super) struct Report<'r> {
     pub(super) modes: &'r [Mode],
     pub(super) samples: usize,
     pub(super) seed: u64,
+    pub(super) hints: HintsFrom,
     pub(super) recover: bool,
     pub(super) per_block: bool,
     pub(super) groups: Vec<Group>,
@@ -232,6 +236,7 @@ impl Report<'_> {
             "modes": self.names(),
             "samples": self.samples,
             "seed": self.seed,
+            "hints": self.hints.to_string(),
             "recovered": "before",
             "groups": self.groups.iter().map(|group| self.group_json(group)).collect::<Vec<_>>(),
             "leftOut": self.left_out,
@@ -361,6 +366,11 @@ impl fmt::Display for Report<'_> {
             modes.first().map_or("", String::as_str),
         )?;
         writeln!(f, "generated  seed {}", self.seed)?;
+        let hints = match self.hints {
+            HintsFrom::Cold => "cold: lanes know nothing of other blocks",
+            HintsFrom::Earlier => "earlier: what blocks of lower numbers have taught lanes",
+        };
+        writeln!(f, "hints      {hints}")?;
         self.head(f, "workload")?;
         for group in &self.groups {
             let sum = Sum::of(group.blocks.iter(), self.modes.len());
@@ -458,6 +468,7 @@ mod tests {
             modes: &[Mode::Seq, Mode::Occ],
             samples: 1,
             seed: 1,
+            hints: HintsFrom::Cold,
             recover: false,
             per_block: true,
             groups: vec![group],

@@ -1,9 +1,14 @@
 //! Claims of workers, step by step and at random.
 
 use super::*;
-use crate::lanes::marks::Mark;
+use crate::{
+    footprint::Kin,
+    hints::{Hints, Lesson},
+    lanes::marks::Mark,
+};
 use alloy_consensus::{Signed, TxLegacy};
-use fugue_types::{Bytes, Transaction, TxKind, U256};
+use fugue_evm::PreparedTx;
+use fugue_types::{Address, Bytes, Transaction, TxKind, U256};
 use std::collections::VecDeque;
 
 const A: Address = Address::repeat_byte(0xa0);
@@ -60,24 +65,29 @@ fn claim_all(claims: &Claims, worker: usize, mut last: Option<usize>) -> Vec<usi
     }
 }
 
-const OWN: Dependence = Dependence { on_own: true, on_other: None, by_other: None };
-const NONE: Dependence = Dependence { on_own: false, on_other: None, by_other: None };
+const OWN: Dependence = Dependence { on_own: true, ..NONE };
+const NONE: Dependence = Dependence::NONE;
 
 fn on_other(worker: usize, index: usize) -> Dependence {
-    Dependence { on_own: false, on_other: Some(Mark { worker, index }), by_other: None }
+    Dependence { on_other: Some(Mark { worker, index }), ..NONE }
+}
+
+/// Claims of a block of which nothing is known.
+fn claims_of(txs: &[PreparedTx], workers: usize) -> Claims {
+    Claims::new(Plan::cold(txs, workers), workers)
 }
 
 #[test]
 fn one_worker_claims_the_block_in_order() {
     let txs = [call(A), payment(), tx(TxKind::Create, &[1], GAS), call(B), call(A), payment()];
-    let claims = Claims::new(&txs, 1);
+    let claims = claims_of(&txs, 1);
     assert_eq!(claim_all(&claims, 0, None), [0, 1, 2, 3, 4, 5]);
     assert!(claim(&claims, 0, Some(5)).is_empty());
 }
 
 #[test]
 fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
-    let claims = Claims::new(&turns(8), 2);
+    let claims = claims_of(&turns(8), 2);
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
     for index in [0, 1] {
@@ -91,7 +101,7 @@ fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
 fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
     for (dependence, expected) in [(OWN, &[][..]), (NONE, &[6, 7][..])] {
         let txs: Vec<_> = (0..8).map(|_| call(A)).collect();
-        let claims = Claims::new(&txs, 2);
+        let claims = claims_of(&txs, 2);
         let mut last = None;
         for index in 0..4 {
             assert_eq!(claim(&claims, 0, last), [index]);
@@ -107,10 +117,26 @@ fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
 }
 
 #[test]
+fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
+    let txs: Vec<_> = (0..8).map(|_| call(A)).collect();
+    let mut serial = Hints::default();
+    let lesson = Lesson { trials: 20, depended: 20, on_strangers: 20 };
+    serial.learn_callee(&A, lesson, &[], |_| false);
+    for (hints, expected) in [(Hints::default(), &[5, 6, 7][..]), (serial, &[][..])] {
+        let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
+        let claims = Claims::new(plan, 2);
+        assert_eq!(claim(&claims, 0, None), [0]);
+        assert_eq!(claim(&claims, 1, None), expected);
+        let left: Vec<_> = (1..8).filter(|index| !expected.contains(index)).collect();
+        assert_eq!(claim_all(&claims, 0, Some(0)), left);
+    }
+}
+
+#[test]
 fn what_nobody_has_begun_is_anybodys() {
     // No group is heavy: each is one of many.
     let txs: Vec<_> = (0..40).map(|number| call(Address::repeat_byte(number))).collect();
-    let claims = Claims::new(&txs, 2);
+    let claims = claims_of(&txs, 2);
     let first = claim(&claims, 0, None);
     let all = claim_all(&claims, 1, None);
     assert_eq!((first.len(), all.len()), (1, 39));
@@ -119,7 +145,7 @@ fn what_nobody_has_begun_is_anybodys() {
 
 #[test]
 fn a_disturbed_group_goes_to_the_worker_that_disturbs_it() {
-    let claims = Claims::new(&turns(8), 2);
+    let claims = claims_of(&turns(8), 2);
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
     assert!(!claims.note(0, 0, OWN));
@@ -138,7 +164,7 @@ fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has
     for (index, expected) in [(0, vec![]), (8, vec![7])] {
         let mut txs = turns(8);
         txs.push(payment());
-        let claims = Claims::new(&txs, 3);
+        let claims = claims_of(&txs, 3);
         assert_eq!(claim(&claims, 0, None), [0]);
         assert_eq!(claim(&claims, 1, None), [1]);
         for index in [0, 1] {
@@ -162,7 +188,7 @@ fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has
 fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
     let txs: Vec<_> = (0..32).map(|number| call(Address::repeat_byte(number))).collect();
     for disturbed in 0..=ALL_MIN {
-        let claims = Claims::new(&txs, 2);
+        let claims = claims_of(&txs, 2);
         let plain = ALL_MIN - disturbed;
         let mut is_over = Vec::new();
         for index in 0..ALL_MIN {
@@ -176,7 +202,7 @@ fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
     }
     // Payments are not counted.
     let txs: Vec<_> = (0..32).map(|_| payment()).collect();
-    let claims = Claims::new(&txs, 2);
+    let claims = claims_of(&txs, 2);
     assert!((0..32).all(|index| !claims.note(0, index, on_other(1, 0))));
 }
 
@@ -211,7 +237,7 @@ fn claimed_once(seed: u64) {
     let workers = 1 + random.below(16);
     let callees = 1 + random.below(20);
     let txs: Vec<_> = (0..random.below(120)).map(|_| random.tx(callees)).collect();
-    let claims = Claims::new(&txs, workers);
+    let claims = claims_of(&txs, workers);
     let mut claimed: Vec<Option<usize>> = vec![None; txs.len()];
     let mut ran: Vec<usize> = Vec::new();
     let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); workers];
@@ -226,8 +252,7 @@ fn claimed_once(seed: u64) {
                 let worker = claimed[index]?;
                 Some(Mark { worker, index })
             });
-            let mut dependence =
-                Dependence { on_own: random.below(2) == 0, on_other: None, by_other: None };
+            let mut dependence = Dependence { on_own: random.below(2) == 0, ..NONE };
             if random.below(3) == 0 {
                 dependence.on(mark, Mark { worker, index });
             }

@@ -160,13 +160,13 @@ fn steps_are_in_block_order_and_of_one_account() {
     ];
     let steps = Steps::new(&lanes);
     let values = |index| {
-        let steps = steps.before(&lanes, CONTRACT, index).map(|step| match step {
-            Step::Slot(touch) => touch.after,
+        let steps = steps.before(&lanes, CONTRACT, index).map(|(by, step)| match step {
+            Step::Slot(touch) => (by, touch.after),
             Step::Account(touch) => panic!("only a slot was changed: {touch:?}"),
         });
         steps.collect::<Vec<_>>()
     };
-    let expected = [1, 5, 2].map(U256::from);
+    let expected = [(0_usize, 1), (1, 5), (3, 2)].map(|(by, value)| (by, U256::from(value)));
     for (index, count) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3)] {
         assert_eq!(values(index), expected[..count], "{index}");
     }

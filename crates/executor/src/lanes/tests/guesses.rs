@@ -118,6 +118,22 @@ fn a_guess_on_a_guess_that_does_not_hold_is_not_settled() {
     }
 }
 
+/// Marks are of slots; a balance was seen here.
+#[test]
+fn who_disturbs_whom_is_learned_while_lanes_are_settled() {
+    let ground = adding(&[add(ALICE, 0, 1), watch(BOB, 0, [numbered(FIRST + 1), PAYEE])]);
+    let mut log = Log::default();
+    let run = ground.in_lanes_noting(&[0, 1], &mut log);
+    assert!(run.is_ok_and(|run| run.stats.rerun_txs == 1));
+    let (txs, mut hints) = (&ground.block.txs, Hints::default());
+    log.teach(&Plan::cold(txs, 2), txs, &mut hints);
+    for (callee, partner) in [(ADDER, WATCHER), (WATCHER, ADDER)] {
+        let habit = hints.habit(&callee).expect("it ran");
+        let partners: Vec<_> = habit.partners().map(|partner| partner.callee).collect();
+        assert_eq!(partners, [partner]);
+    }
+}
+
 #[test]
 fn contracts_that_guesses_create_and_destroy_are_those_of_the_sequential_run() {
     let txs = [

@@ -1,0 +1,200 @@
+//! Groups and weights, by what hints and footprints tell.
+
+use super::*;
+use crate::{
+    Footprint,
+    hints::{Lesson, Partner},
+};
+use alloy_consensus::{Signed, TxLegacy};
+use fugue_types::{Bytes, Transaction, TxGas, TxKind, TxResult, TxStatus, TxType, U256};
+use std::sync::Arc;
+
+const A: Address = Address::repeat_byte(0xa0);
+const B: Address = Address::repeat_byte(0xb0);
+const C: Address = Address::repeat_byte(0xc0);
+const ALICE: Address = Address::repeat_byte(0x5a);
+const BOB: Address = Address::repeat_byte(0x5b);
+const GAS: u64 = 100_000;
+
+fn tx(sender: Address, to: TxKind, input: Vec<u8>, gas_limit: u64) -> PreparedTx {
+    let tx = TxLegacy {
+        chain_id: None,
+        nonce: 0,
+        gas_price: 1,
+        gas_limit,
+        to,
+        value: U256::ZERO,
+        input: Bytes::from(input),
+    };
+    let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+    let tx = Transaction::Legacy(Signed::new_unhashed(tx, signature));
+    PreparedTx::new(&tx, sender).expect("type 0 is known")
+}
+
+/// A call by somebody whom nobody else is.
+fn call(callee: Address, number: u8) -> PreparedTx {
+    tx(Address::repeat_byte(number), TxKind::Call(callee), vec![1], GAS)
+}
+
+fn transfer(sender: Address, to: Address, amount: u64) -> PreparedTx {
+    let amount = U256::from(amount).to_be_bytes::<32>();
+    let input = [&[0xa9, 0x05, 0x9c, 0xbb][..], to.into_word().as_slice(), &amount[..]].concat();
+    tx(sender, TxKind::Call(A), input, GAS)
+}
+
+fn payment() -> PreparedTx {
+    tx(ALICE, TxKind::Call(A), Vec::new(), 21_000)
+}
+
+/// What is known of callees: trials, those that depended, and on strangers.
+fn taught(lessons: &[(Address, [u32; 3])]) -> Hints {
+    let mut hints = Hints::default();
+    for (callee, [trials, depended, on_strangers]) in lessons {
+        let [trials, depended, on_strangers] = [*trials, *depended, *on_strangers];
+        let lesson = Lesson { trials, depended, on_strangers };
+        hints.learn_callee(callee, lesson, &[], |_| false);
+    }
+    hints
+}
+
+fn plan(txs: &[PreparedTx], hints: &Hints) -> Plan {
+    Plan::of(txs, &[], &Kin::default(), hints, 2)
+}
+
+#[test]
+fn where_nothing_is_known_each_callee_is_a_group_and_limits_are_weights() {
+    let creation = tx(ALICE, TxKind::Create, vec![1], 300_000);
+    let txs = [call(A, 1), payment(), creation.clone(), call(B, 2), creation, call(A, 3)];
+    let plan = Plan::cold(&txs, 2);
+    assert_eq!(plan.groups, [Some(0), None, Some(1), Some(2), Some(3), Some(0)]);
+    assert_eq!(plan.gas, [GAS, 21_000, 300_000, GAS, 300_000, GAS]);
+    assert_eq!(plan.group_gas, [2 * GAS, 300_000, GAS, 300_000]);
+    assert_eq!(plan.is_bound, [false; 4]);
+    assert!(!plan.is_one_chain());
+    assert!(!Plan::cold(&[], 2).is_one_chain());
+}
+
+#[test]
+fn weights_are_what_calls_have_used() {
+    let used = |gas| TxResult {
+        tx_type: TxType::Legacy,
+        status: TxStatus::Success,
+        gas: TxGas { used: gas, regular: gas, state: 0 },
+        logs: Vec::new(),
+        output: Bytes::new(),
+        created: None,
+    };
+    let mut hints = Hints::default();
+    let txs = [call(A, 1), call(B, 1), call(A, 2)];
+    hints.learn_gas(&txs[..2], &[used(30_000), used(70_000)]);
+    assert_eq!(plan(&txs, &hints).gas, [30_000, 70_000, 30_000]);
+    // A footprint knows better.
+    let foreseen = [None, Some(1_000_000), Some(50_000)];
+    let plan = Plan::of(&txs, &foreseen, &Kin::default(), &hints, 2);
+    assert_eq!(plan.gas, [30_000, GAS, 50_000]);
+}
+
+#[test]
+fn callees_that_disturb_one_another_begin_as_one_group() {
+    let txs: Vec<_> = [A, B, C, B, A].into_iter().zip(1..).map(|(to, by)| call(to, by)).collect();
+    let met = |percent: u8| {
+        let mut hints = Hints::default();
+        // What is new counts half.
+        let met = [Partner { callee: B, percent }];
+        hints.learn_callee(&A, Lesson::default(), &met, |_| true);
+        hints
+    };
+    let apart = [Some(0), Some(1), Some(2), Some(1), Some(0)];
+    let joined = [Some(0), Some(0), Some(1), Some(0), Some(0)];
+    assert_eq!(plan(&txs, &met(2 * PARTNERS_PERCENT_MIN - 2)).groups, apart);
+    // Both have more than a worker's fair share.
+    assert_eq!(plan(&txs, &met(2 * PARTNERS_PERCENT_MIN)).groups, apart);
+    let mut often = met(100);
+    for _ in 0..4 {
+        let met = [Partner { callee: B, percent: 100 }];
+        often.learn_callee(&A, Lesson::default(), &met, |_| true);
+    }
+    let heavy = plan(&txs, &often);
+    assert_eq!(heavy.groups, joined);
+    assert_eq!(heavy.group_gas, [4 * GAS, GAS]);
+    // Where there is enough besides them, less is a reason.
+    let mut many = txs;
+    many.extend((10..20).map(|number| call(Address::repeat_byte(number), number)));
+    let light = plan(&many, &met(2 * PARTNERS_PERCENT_MIN));
+    assert_eq!(light.groups[..5], joined);
+}
+
+#[test]
+fn calls_of_a_token_are_split_by_parties() {
+    let [carol, dave] = [0x5c, 0x5d].map(Address::repeat_byte);
+    let txs = [
+        transfer(ALICE, BOB, 5),
+        transfer(carol, dave, 5),
+        transfer(Address::repeat_byte(1), Address::repeat_byte(2), 5),
+        transfer(BOB, Address::repeat_byte(3), 5),
+        transfer(Address::repeat_byte(4), carol, 5),
+    ];
+    let whole = [Some(0); 5];
+    assert_eq!(Plan::cold(&txs, 2).groups, whole);
+    let parts = [Some(0), Some(1), Some(2), Some(0), Some(1)];
+    assert_eq!(plan(&txs, &taught(&[(A, [100, 60, 10])])).groups, parts);
+    assert_eq!(plan(&txs, &taught(&[(A, [100, 60, 12])])).groups, whole);
+    assert_eq!(plan(&txs, &taught(&[(A, [2, 0, 0])])).groups, whole, "it is not known yet");
+}
+
+#[test]
+fn a_party_is_the_sender_or_looks_like_an_address() {
+    let of = |tx: &PreparedTx| parties(tx).collect::<Vec<_>>();
+    assert_eq!(of(&transfer(ALICE, BOB, u64::MAX)), [ALICE, BOB]);
+    assert_eq!(of(&call(A, 1)), [Address::repeat_byte(1)]);
+    let words = [BOB, ALICE, A, B, C].into_iter().flat_map(|address| address.into_word().0);
+    let words: Vec<u8> = words.collect();
+    let long = tx(ALICE, TxKind::Call(A), [&[1; 4][..], &words[..], &[7][..]].concat(), GAS);
+    assert_eq!(of(&long), [ALICE, BOB, ALICE, A, B]);
+    let odd = U256::MAX.to_be_bytes::<32>();
+    let odd = tx(ALICE, TxKind::Call(A), [&[1; 4][..], &odd[..], &[7; 9][..]].concat(), GAS);
+    assert_eq!(of(&odd), [ALICE]);
+}
+
+#[test]
+fn a_block_that_is_nearly_all_one_chain_is_told() {
+    let chain = |count: u8| -> Vec<_> { (0..count).map(|number| call(A, number)).collect() };
+    let serial = taught(&[(A, [100, 95, 95]), (B, [100, 5, 0])]);
+    let mut txs = chain(8);
+    txs.extend([call(B, 20), call(B, 21)]);
+    let of_ten = plan(&txs, &serial);
+    assert_eq!(of_ten.is_bound, [true, false, false]);
+    assert!(of_ten.is_one_chain());
+    txs.push(call(B, 22));
+    assert!(!plan(&txs, &serial).is_one_chain());
+    assert!(!Plan::cold(&txs, 2).is_one_chain());
+    assert!(!plan(&chain(8), &taught(&[(A, [100, 70, 70])])).is_one_chain());
+    // It is tried again some time.
+    let mut hints = serial;
+    let blocks = (1..100).find(|_| {
+        let plan = plan(&chain(8), &hints);
+        plan.doubt(&mut hints);
+        !plan.is_one_chain()
+    });
+    assert!(blocks.is_some_and(|blocks| blocks > 10), "{blocks:?}");
+}
+
+#[test]
+fn footprints_place_transactions_by_the_slots_that_tie_them() {
+    let txs = [call(A, 1), call(A, 2), call(B, 3), call(A, 4), payment(), call(B, 5)];
+    let slot = |number: u64| (A, Some(U256::from(number)));
+    let wrote = |number: u64, gas: u64| {
+        let slots = [slot(number)];
+        Some(Arc::new(Footprint::of(&slots, &slots, gas)))
+    };
+    let footprints = [wrote(1, 10), wrote(2, 10), wrote(1, 90), None, wrote(1, 10), wrote(2, 5)];
+    let kin = Kin::new(&footprints);
+    let gas: Vec<_> = footprints.iter().map(|it| it.as_ref().map(|it| it.gas_used())).collect();
+    let plan = Plan::of(&txs, &gas, &kin, &Hints::default(), 2);
+    assert_eq!(plan.groups, [Some(0), Some(1), Some(0), Some(2), None, Some(1)]);
+    assert_eq!(plan.gas, [10, 10, 90, GAS, 10, 5]);
+    assert_eq!(plan.is_bound, [true, true, false]);
+    assert!(!plan.is_one_chain());
+    let without = Plan::of(&txs[..3], &gas[..3], &Kin::new(&footprints[..3]), &Hints::default(), 2);
+    assert!(without.is_one_chain(), "100 of 110");
+}
