@@ -102,7 +102,10 @@ fn an_answer_is_the_same_on_any_number_of_threads() {
         let diff = json!({ "tracer": "prestateTracer", "tracerConfig": { "diffMode": true } });
         let several = json!({
             "tracer": "muxTracer",
-            "tracerConfig": { "erc7562Tracer": {}, "4byteTracer": null, "flatCallTracer": {} },
+            "tracerConfig": {
+                "erc7562Tracer": {}, "4byteTracer": null, "flatCallTracer": {},
+                "callTracerLegacy": null, "prestateTracerLegacy": null,
+            },
         });
         for (method, params) in [
             ("debug_traceBlockByNumber", json!([block])),

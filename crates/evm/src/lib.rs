@@ -39,9 +39,9 @@ pub use reader::{ReadLog, StateReader, ViewReader};
 pub use revert::revert_reason;
 pub use touched::{AccountTouch, SlotTouch, Touched, tag};
 pub use trace::{
-    FlatCall, FlatResult, GethOutput, GethTracer, NamedSlots, StandardEnd, StandardLine,
-    StandardStep, StateTrace, TraceBudget, TraceError, TraceOrigin, TraceSubject, Traced,
-    TracedAccount, TracedAccounts, TracerError, ValidationFrame, trace_calls,
+    FlatCall, FlatResult, GethOutput, GethTracer, LegacyAccount, LegacyCall, NamedSlots,
+    StandardEnd, StandardLine, StandardStep, StateTrace, TraceBudget, TraceError, TraceOrigin,
+    TraceSubject, Traced, TracedAccount, TracedAccounts, TracerError, ValidationFrame, trace_calls,
     trace_internal_operations, trace_opcode_gas, trace_parity, trace_standard,
 };
 pub use transaction::{PAYMENT_GAS, PreparedTx, Target, TxEncodingError};

@@ -13,6 +13,7 @@ mod calls;
 mod database;
 mod flat;
 mod geth;
+mod legacy;
 mod others;
 mod prestate;
 mod run;
@@ -25,8 +26,9 @@ mod words;
 pub use budget::TraceBudget;
 pub use flat::{FlatCall, FlatResult};
 pub use geth::{GethOutput, GethTracer, TracerError};
+pub use legacy::LegacyCall;
 pub use others::{trace_calls, trace_internal_operations, trace_opcode_gas, trace_parity};
-pub use prestate::{StateTrace, TracedAccount, TracedAccounts};
+pub use prestate::{LegacyAccount, StateTrace, TracedAccount, TracedAccounts};
 pub use standard::{StandardEnd, StandardLine, StandardStep, trace_standard};
 pub use validation::{NamedSlots, ValidationFrame};
 

@@ -21,6 +21,9 @@ use revm::{
     },
 };
 
+/// Who is destroyed, for whom, and how many wei.
+pub(super) type Destruction = (Address, Address, U256);
+
 /// Collects calls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
@@ -29,8 +32,8 @@ pub(super) struct Calls {
     open: Vec<Open>,
     /// The outermost, when it is closed.
     root: Option<CallFrame>,
-    /// What the next instruction would destroy: who, for whom, and how many wei.
-    destruction: Option<(Address, Address, U256)>,
+    /// What the next instruction would destroy.
+    destruction: Option<Destruction>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,14 +66,7 @@ impl Calls {
     pub(super) fn step(&mut self, interp: &Interpreter, context: &TraceCtx<'_>) {
         let Some(open) = self.open.last_mut() else { return };
         open.last = Instruction::next(interp);
-        if interp.bytecode.opcode() == opcode::SELFDESTRUCT
-            && let Some(target) = interp.stack.data().last()
-        {
-            let contract = interp.input.target_address();
-            let account = context.journaled_state.inner.state.get(&contract);
-            let balance = account.map(|account| account.info.balance).unwrap_or_default();
-            self.destruction = Some((contract, Address::from_word((*target).into()), balance));
-        }
+        self.destruction = next_destruction(interp, context);
     }
 
     pub(super) fn step_end(&mut self, interp: &mut Interpreter) {
@@ -122,18 +118,7 @@ impl Calls {
             self.begin(CallFrame::default(), false);
             return;
         }
-        let typ = match inputs.scheme {
-            CallScheme::Call => "CALL",
-            CallScheme::CallCode => "CALLCODE",
-            CallScheme::DelegateCall => "DELEGATECALL",
-            CallScheme::StaticCall => "STATICCALL",
-        };
-        let (from, to) = match inputs.scheme {
-            CallScheme::DelegateCall | CallScheme::CallCode => {
-                (inputs.target_address, inputs.bytecode_address)
-            }
-            CallScheme::Call | CallScheme::StaticCall => (inputs.caller, inputs.target_address),
-        };
+        let (typ, from, to) = call_named(inputs);
         let value = (!inputs.scheme.is_static_call()).then(|| inputs.call_value());
         let frame = CallFrame {
             typ: typ.to_owned(),
@@ -150,7 +135,7 @@ impl Calls {
     pub(super) fn call_end(&mut self, outcome: &CallOutcome) {
         let Some(Open { mut frame, last, .. }) = self.open.pop() else { return };
         let InterpreterResult { result, output, gas } = &outcome.result;
-        frame.gas_used = gas_used(*result, gas, &frame);
+        frame.gas_used = gas_used(*result, gas, frame.gas);
         if result.is_ok() {
             frame.output = Some(output.clone()).filter(|output| !output.is_empty());
         } else {
@@ -166,12 +151,8 @@ impl Calls {
             self.begin(CallFrame::default(), true);
             return;
         }
-        let typ = match inputs.scheme() {
-            CreateScheme::Create2 { .. } => "CREATE2",
-            CreateScheme::Create | CreateScheme::Custom { .. } => "CREATE",
-        };
         let frame = CallFrame {
-            typ: typ.to_owned(),
+            typ: creation_named(inputs).to_owned(),
             from: inputs.caller(),
             value: Some(inputs.value()),
             gas: U256::from(inputs.gas_limit()),
@@ -187,7 +168,7 @@ impl Calls {
         // A creator whose nonce is the last one: the EVM implementation gives no address.
         let is_overflow = result.is_ok() && outcome.address.is_none();
         let result = if is_overflow { InstructionResult::NonceOverflow } else { *result };
-        frame.gas_used = gas_used(result, gas, &frame);
+        frame.gas_used = gas_used(result, gas, frame.gas);
         if result.is_ok() {
             frame.to = outcome.address;
             // On Frontier a creation that cannot pay for its code succeeds without one, and what is
@@ -228,8 +209,42 @@ impl Calls {
     }
 }
 
+/// What the next instruction would destroy.
+pub(super) fn next_destruction(
+    interp: &Interpreter,
+    context: &TraceCtx<'_>,
+) -> Option<Destruction> {
+    if interp.bytecode.opcode() != opcode::SELFDESTRUCT {
+        return None;
+    }
+    let heir = Address::from_word((*interp.stack.data().last()?).into());
+    let contract = interp.input.target_address();
+    let account = context.journaled_state.inner.state.get(&contract);
+    let balance = account.map(|account| account.info.balance).unwrap_or_default();
+    Some((contract, heir, balance))
+}
+
+/// The instruction that makes a call, who makes it, and whose code is to run.
+pub(super) fn call_named(inputs: &CallInputs) -> (&'static str, Address, Address) {
+    let CallInputs { caller, target_address, bytecode_address, .. } = *inputs;
+    match inputs.scheme {
+        CallScheme::Call => ("CALL", caller, target_address),
+        CallScheme::StaticCall => ("STATICCALL", caller, target_address),
+        CallScheme::CallCode => ("CALLCODE", target_address, bytecode_address),
+        CallScheme::DelegateCall => ("DELEGATECALL", target_address, bytecode_address),
+    }
+}
+
+/// The instruction that makes a creation.
+pub(super) fn creation_named(inputs: &CreateInputs) -> &'static str {
+    match inputs.scheme() {
+        CreateScheme::Create2 { .. } => "CREATE2",
+        CreateScheme::Create | CreateScheme::Custom { .. } => "CREATE",
+    }
+}
+
 /// From Amsterdam on a transaction may run out of gas before its first frame.
-fn never_began(tx: &TxEnv) -> CallFrame {
+pub(super) fn never_began(tx: &TxEnv) -> CallFrame {
     let (typ, to) = match tx.kind {
         TxKind::Call(to) => ("CALL", Some(to)),
         TxKind::Create => ("CREATE", None),
@@ -245,12 +260,13 @@ fn never_began(tx: &TxEnv) -> CallFrame {
     }
 }
 
-/// A halt takes all gas; a revert, and what is refused before it begins, gives back what is left.
-fn gas_used(result: InstructionResult, gas: &Gas, frame: &CallFrame) -> U256 {
+/// Of the gas that it was given. A halt takes all of it; a revert, and what is refused before it
+/// begins, gives back what is left.
+pub(super) fn gas_used(result: InstructionResult, gas: &Gas, given: U256) -> U256 {
     if result.is_ok_or_revert() || result == InstructionResult::NonceOverflow {
         U256::from(gas.total_gas_spent())
     } else {
-        frame.gas
+        given
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     trace::{
         calls::Calls,
         flat::{FlatCall, flat},
+        legacy::{LegacyCall, LegacyCalls},
         prestate::{PreState, StateConfig, StateTrace},
         run::{Ran, TraceCtx, run},
         steps::Steps,
@@ -32,14 +33,21 @@ use std::collections::BTreeMap;
 /// A tracer that cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TracerError {
-    /// No tracer has this name; programs in JavaScript are not run.
-    #[error("no tracer is named {0:?}, and tracers in JavaScript are not supported")]
+    /// No tracer has this name; programs in JavaScript are not run: see etc/decisions/0032.
+    #[error(
+        "no tracer is named {0:?}, and tracers in JavaScript are not supported; there are {names}",
+        names = NAMES
+    )]
     Unknown(String),
     /// Its settings are wrong.
     #[error("invalid tracer config: {0}")]
     Settings(String),
 }
 
+/// The tracers that there are, as an error tells of them.
+const NAMES: &str = "callTracer, flatCallTracer, prestateTracer, 4byteTracer, noopTracer, \
+                     muxTracer, erc7562Tracer, stateGasTracer, callTracerLegacy and \
+                     prestateTracerLegacy";
 /// Characters of a wrong name that an error repeats: it may be a whole program.
 const NAME_MAX: usize = 40;
 
@@ -59,6 +67,8 @@ pub enum GethOutput {
     Steps(DefaultFrame),
     /// The calls as a tree.
     Calls(Box<CallFrame>),
+    /// The calls as a tree, in the form that it had at first.
+    LegacyCalls(Box<LegacyCall>),
     /// The calls as a list.
     Flat(Vec<FlatCall>),
     /// Accounts, before the transaction or before and after it.
@@ -111,6 +121,7 @@ impl GethTracer {
 enum Tracer {
     Steps(Steps),
     Calls(Calls),
+    LegacyCalls(LegacyCalls),
     Flat(Calls, FlatCallConfig),
     State(PreState),
     Validation(Box<Validation>),
@@ -132,8 +143,9 @@ struct End<'e> {
 impl Tracer {
     fn new(name: &GethDebugTracerType, config: GethDebugTracerConfig) -> Result<Self, TracerError> {
         use GethDebugBuiltInTracerType as Known;
-        let GethDebugTracerType::BuiltInTracer(known) = name else {
-            return Err(TracerError::Unknown(name.as_str().chars().take(NAME_MAX).collect()));
+        let known = match name {
+            GethDebugTracerType::BuiltInTracer(known) => known,
+            GethDebugTracerType::JsTracer(script) => return Self::of_script(script),
         };
         Ok(match known {
             Known::CallTracer => Self::Calls(Calls::new(config.into_call_config().map_err(wrong)?)),
@@ -157,6 +169,16 @@ impl Tracer {
         })
     }
 
+    /// A tracer that is a script in go-ethereum, and asked for by its name there. They have no
+    /// settings.
+    fn of_script(name: &str) -> Result<Self, TracerError> {
+        match name {
+            "callTracerLegacy" => Ok(Self::LegacyCalls(LegacyCalls::default())),
+            "prestateTracerLegacy" => Ok(Self::State(PreState::legacy())),
+            other => Err(TracerError::Unknown(other.chars().take(NAME_MAX).collect())),
+        }
+    }
+
     fn several(config: GethDebugTracerConfig) -> Result<Self, TracerError> {
         let mut several = Vec::new();
         for (name, config) in config.into_mux_config().map_err(wrong)?.0 {
@@ -175,6 +197,7 @@ impl Tracer {
         match self {
             Self::Steps(_) => Weights::steps(options),
             Self::Calls(_) | Self::Flat(..) => Weights::CALLS,
+            Self::LegacyCalls(_) => Weights::LEGACY_CALLS,
             Self::State(_) => Weights::STATE,
             Self::Validation(_) => Weights::VALIDATION,
             Self::Selectors(_) => Weights::SELECTORS,
@@ -193,6 +216,9 @@ impl Tracer {
         Ok(match self {
             Self::Steps(steps) => GethOutput::Steps(steps.into_frame(result, is_split)),
             Self::Calls(calls) => GethOutput::Calls(Box::new(tree(calls))),
+            Self::LegacyCalls(calls) => {
+                GethOutput::LegacyCalls(Box::new(calls.into_call(place, tx, result.gas())))
+            }
             Self::Flat(calls, config) => GethOutput::Flat(flat(tree(calls), config, place, origin)),
             Self::State(state) => {
                 GethOutput::State(state.into_trace(place, tx, &outcome.state, budget)?)
@@ -225,6 +251,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.step(interp),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.step(interp, context),
+            Self::LegacyCalls(calls) => calls.step(interp, context),
             Self::State(state) => state.step(interp),
             Self::Validation(validation) => {
                 validation.calls.step(interp, context);
@@ -243,6 +270,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.step_end(interp),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.step_end(interp),
+            Self::LegacyCalls(calls) => calls.step_end(interp),
             Self::State(state) => state.step_end(interp, context),
             Self::Validation(validation) => {
                 validation.step_end(interp);
@@ -262,6 +290,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
             Self::Calls(calls) | Self::Flat(calls, _) => calls.log(context, &log),
             Self::Validation(validation) => validation.calls.log(context, &log),
             Self::Steps(_)
+            | Self::LegacyCalls(_)
             | Self::State(_)
             | Self::Selectors(_)
             | Self::StateGas
@@ -278,6 +307,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.begin(false),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.call(context, inputs),
+            Self::LegacyCalls(calls) => calls.call(context, inputs),
             Self::Validation(validation) => {
                 validation.begin();
                 validation.calls.call(context, inputs);
@@ -303,6 +333,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.end(),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.call_end(outcome),
+            Self::LegacyCalls(calls) => calls.call_end(outcome),
             Self::Validation(validation) => {
                 validation.end();
                 validation.calls.call_end(outcome);
@@ -324,6 +355,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.begin_creation(inputs.gas_limit()),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.create(inputs),
+            Self::LegacyCalls(calls) => calls.create(context, inputs),
             Self::State(state) => state.create(context, inputs),
             Self::Validation(validation) => {
                 validation.begin();
@@ -349,6 +381,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
         match self {
             Self::Steps(steps) => steps.end(),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.create_end(outcome),
+            Self::LegacyCalls(calls) => calls.create_end(outcome),
             Self::Validation(validation) => {
                 validation.end();
                 validation.calls.create_end(outcome);

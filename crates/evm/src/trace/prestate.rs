@@ -1,5 +1,5 @@
 //! The accounts that a transaction looks at, as they were, or what it changed of them:
-//! go-ethereum's `prestateTracer`.
+//! go-ethereum's `prestateTracer`, and the form that it had at first, `prestateTracerLegacy`.
 //!
 //! It looks at its sender, its target, the author of the block and its authorities (EIP-7702), and
 //! at what instructions name. What they were is read when it has run, from the state before it.
@@ -46,12 +46,28 @@ pub struct TracedAccount {
 /// Accounts by address.
 pub type TracedAccounts = BTreeMap<Address, TracedAccount>;
 
+/// An account as it was, as `prestateTracerLegacy` tells of it: nothing is left out, also of one
+/// that was not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LegacyAccount {
+    /// In wei.
+    pub balance: U256,
+    /// Transactions sent, or contracts created.
+    pub nonce: u64,
+    /// Empty if there was none.
+    pub code: Bytes,
+    /// The slots that were looked at, also those that were zero.
+    pub storage: BTreeMap<B256, B256>,
+}
+
 /// What a transaction looked at, or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum StateTrace {
     /// All that it looked at, as it was.
     Before(TracedAccounts),
+    /// The same in the form that it had at first.
+    Legacy(BTreeMap<Address, LegacyAccount>),
     /// What it changed.
     Diff {
         /// What is new of the accounts, but for those that were destroyed.
@@ -73,6 +89,8 @@ pub(super) struct StateConfig {
 #[derive(Debug, Clone, Default)]
 pub(super) struct PreState {
     config: StateConfig,
+    /// Whether it looks at what the first form of it looked at.
+    is_legacy: bool,
     accounts: BTreeMap<Address, BTreeSet<U256>>,
     created: HashSet<Address>,
     destroyed: HashSet<Address>,
@@ -94,6 +112,13 @@ impl PreState {
         Self { config, ..Self::default() }
     }
 
+    /// In the form that it had at first. It knows no author of the block, no heirs of what is
+    /// destroyed, and no delegations, and it notes what an instruction names before its gas is
+    /// paid. Source: go-ethereum, `eth/tracers/js/internal/tracers/prestate_tracer_legacy.js`.
+    pub(super) fn legacy() -> Self {
+        Self { is_legacy: true, ..Self::default() }
+    }
+
     fn look(&mut self, address: Address) -> &mut BTreeSet<U256> {
         self.accounts.entry(address).or_default()
     }
@@ -108,7 +133,9 @@ impl PreState {
             opcode::BALANCE | opcode::EXTCODESIZE | opcode::EXTCODECOPY | opcode::EXTCODEHASH => {
                 address(0).map(Named::Account)
             }
-            opcode::SELFDESTRUCT => address(0).map(|heir| Named::End(here, heir)),
+            opcode::SELFDESTRUCT if !self.is_legacy => {
+                address(0).map(|heir| Named::End(here, heir))
+            }
             opcode::CALL | opcode::CALLCODE | opcode::DELEGATECALL | opcode::STATICCALL
                 if stack.len() >= CALL_STACK_MIN =>
             {
@@ -118,11 +145,12 @@ impl PreState {
         };
     }
 
-    /// An instruction that its gas does not pay for has looked at nothing.
+    /// An instruction that its gas does not pay for has looked at nothing; not so at first.
     pub(super) fn step_end(&mut self, interp: &mut Interpreter, context: &TraceCtx<'_>) {
         let Some(named) = self.named.take() else { return };
+        let is_unpaid = |it| lacks_gas(it) && !self.is_legacy;
         let ended = interp.bytecode.instruction_result();
-        if ended.is_some_and(|it| lacks_gas(it) || it == InstructionResult::StackUnderflow) {
+        if ended.is_some_and(|it| is_unpaid(it) || it == InstructionResult::StackUnderflow) {
             return;
         }
         match named {
@@ -134,6 +162,9 @@ impl PreState {
             }
             Named::Callee(address) => {
                 self.look(address);
+                if self.is_legacy {
+                    return;
+                }
                 let callee = context.journaled_state.inner.state.get(&address);
                 let code = callee.and_then(|callee| callee.info.code.as_ref());
                 if let Some(delegate) = code.and_then(|code| code.eip7702_address()) {
@@ -171,6 +202,9 @@ impl PreState {
         budget: &TraceBudget,
     ) -> Result<StateTrace, TraceError> {
         let reader = Reader { place, budget };
+        if self.is_legacy {
+            return self.legacy_before(&reader, tx);
+        }
         self.look(place.header.beneficiary);
         self.look(tx.caller);
         if let TxKind::Call(to) = tx.kind {
@@ -212,6 +246,32 @@ impl PreState {
             before.insert(*address, told);
         }
         Ok(StateTrace::Before(before))
+    }
+
+    /// Where the script of go-ethereum reads the state as it is by then, and takes back what it
+    /// knows to have changed, this is the state before.
+    fn legacy_before(mut self, reader: &Reader<'_>, tx: &TxEnv) -> Result<StateTrace, TraceError> {
+        self.look(tx.caller);
+        match tx.kind {
+            TxKind::Call(to) => {
+                self.look(to);
+            }
+            TxKind::Create => {
+                let nonce = reader.account(tx.caller)?.nonce;
+                self.accounts.remove(&tx.caller.create(nonce));
+            }
+        }
+        let mut before = BTreeMap::new();
+        for (address, slots) in &self.accounts {
+            let Account { nonce, balance, code_hash } = reader.account(*address)?;
+            let code = reader.code(code_hash, None)?;
+            let mut storage = BTreeMap::<B256, B256>::new();
+            for slot in slots {
+                storage.insert((*slot).into(), reader.slot(*address, *slot)?.into());
+            }
+            before.insert(*address, LegacyAccount { balance, nonce, code, storage });
+        }
+        Ok(StateTrace::Legacy(before))
     }
 
     fn diff(self, reader: &Reader<'_>, after: &EvmState) -> Result<StateTrace, TraceError> {

@@ -1,5 +1,6 @@
 //! What traces promise, on states of a few accounts.
 
+mod legacy;
 mod standard;
 
 use super::*;

@@ -63,6 +63,8 @@ pub(super) struct Weights {
     /// Of a call, for each call on the way to it.
     place: usize,
     data_byte: usize,
+    /// Of each byte of memory in which a call leaves its output.
+    output_byte: usize,
 }
 
 impl Weights {
@@ -79,10 +81,13 @@ impl Weights {
         call: 0,
         place: 0,
         data_byte: 0,
+        output_byte: 0,
     };
     /// Of calls, with their data and logs.
     pub(super) const CALLS: Self =
         Self { call: CALL, place: PLACE, data_byte: DATA_BYTE, ..Self::NOTHING };
+    /// Of calls, with the memory in which their callers have the output.
+    pub(super) const LEGACY_CALLS: Self = Self { output_byte: DATA_BYTE, ..Self::CALLS };
     /// Of the functions that are called.
     pub(super) const SELECTORS: Self = Self { call: SELECTOR, ..Self::NOTHING };
     /// Of what instructions look at. Codes are weighed where they are read.
@@ -118,6 +123,7 @@ impl Weights {
             call: self.call.saturating_add(other.call),
             place: self.place.saturating_add(other.place),
             data_byte: self.data_byte.saturating_add(other.data_byte),
+            output_byte: self.output_byte.saturating_add(other.output_byte),
             ..Self::NOTHING
         }
     }
@@ -128,6 +134,9 @@ impl Weights {
         let mut bytes = if self.named > 0 && names(op) { self.named } else { 0 };
         if self.memory == Memory::Hashed && op == opcode::KECCAK256 {
             bytes = bytes.saturating_add(range_bytes(op, interp).saturating_mul(DATA_BYTE));
+        }
+        if self.output_byte > 0 {
+            bytes = bytes.saturating_add(output_bytes(op, interp).saturating_mul(self.output_byte));
         }
         if self.step == 0 || self.steps_max.is_some_and(|max| count > max) {
             return bytes;
@@ -192,10 +201,7 @@ const fn names(op: u8) -> bool {
 /// Bytes of memory that the next instruction reads or writes as a range; zero if its gas does not
 /// pay for them.
 fn range_bytes(op: u8, interp: &Interpreter) -> usize {
-    let argument = |index: usize| {
-        let found = interp.stack.data().iter().rev().nth(index);
-        found.map_or(0, |size| size.saturating_to::<usize>())
-    };
+    let argument = |index| argument(interp, index);
     let size = match op {
         opcode::MLOAD | opcode::MSTORE => 32,
         opcode::MSTORE8 => 1,
@@ -207,6 +213,28 @@ fn range_bytes(op: u8, interp: &Interpreter) -> usize {
         _ => 0,
     };
     // A word of a copy costs 3 gas, one of a hash 6. Source: Yellow Paper, G_copy, G_keccak256word.
-    let paid = (interp.gas.remaining() / 3).saturating_mul(32).saturating_add(32);
-    if size as u64 > paid { 0 } else { size }
+    if size as u64 > payable_bytes(interp) { 0 } else { size }
+}
+
+/// Bytes of memory in which the next instruction, if it is a call, leaves its output; zero if its
+/// gas does not pay for what of them is not there yet.
+fn output_bytes(op: u8, interp: &Interpreter) -> usize {
+    let size = match op {
+        opcode::CALL | opcode::CALLCODE => argument(interp, 6),
+        opcode::DELEGATECALL | opcode::STATICCALL => argument(interp, 5),
+        _ => 0,
+    };
+    let there = interp.memory.len() as u64;
+    if size as u64 > payable_bytes(interp).saturating_add(there) { 0 } else { size }
+}
+
+/// The word of the stack so far from its top, as a size.
+fn argument(interp: &Interpreter, index: usize) -> usize {
+    let found = interp.stack.data().iter().rev().nth(index);
+    found.map_or(0, |size| size.saturating_to::<usize>())
+}
+
+/// Bytes that the gas pays for, at 3 a word. Source: Yellow Paper, G_copy, G_memory.
+fn payable_bytes(interp: &Interpreter) -> u64 {
+    (interp.gas.remaining() / 3).saturating_mul(32).saturating_add(32)
 }
