@@ -40,6 +40,13 @@ impl Subject {
         Self { wire, methods: methods.expect("methods") }
     }
 
+    /// The same where other limits hold.
+    fn limit(&mut self, limits: EthLimits) {
+        let engine = self.wire.node.engine().clone();
+        let methods = public_module(engine, limits, &APIS.map(str::to_owned));
+        self.methods = methods.expect("methods");
+    }
+
     /// With an index, at the end of a chain that becomes durable in small batches.
     fn new(chain: WireChain, setup: &Setup) -> Self {
         let store = Store::memory(Faults::none());
@@ -325,6 +332,44 @@ fn what_does_not_fit_is_refused() {
         codes += usize::from(code != "0x");
     }
     assert!(codes > 0, "the chain has contracts");
+}
+
+#[test]
+fn no_more_is_listed_or_looked_at_than_may_be() {
+    let chain = WireChain::of_recipe(&Recipe::new(0xbad, Fork::Cancun, 9, 2));
+    let mut subject = Subject::new(chain, &Setup::new(5));
+    let usual = EthLimits::default();
+    let addresses: Vec<Value> =
+        subject.accounts(subject.head()).values().map(|it| it["address"].clone()).collect();
+    assert!(addresses.len() > 2, "{addresses:?}");
+
+    subject.limit(EthLimits { page_accounts_max: 2, ..usual });
+    for asked in [json!(["latest"]), json!(["latest", "0x", 0]), json!(["latest", "0x", 9])] {
+        let page = subject.ok("debug_accountRange", &asked);
+        let count = page["accounts"].as_object().map(|accounts| accounts.len());
+        assert!(count == Some(2) && page["next"].is_string(), "{asked}: {page}");
+    }
+
+    subject.limit(EthLimits { modified_blocks_max: 2, ..usual });
+    subject.ok("debug_getModifiedAccountsByNumber", &json!([1, 3]));
+    let (code, message) = subject.refused("debug_getModifiedAccountsByNumber", &json!([1, 4]));
+    assert_eq!(code, INVALID_PARAMS, "{message}");
+    assert!(message.ends_with("want one of the 2 after block 1, up to 3"), "{message}");
+
+    subject.limit(EthLimits { modified_accounts_max: 1, ..usual });
+    let (code, message) = subject.refused("debug_getModifiedAccountsByNumber", &json!([0, 4]));
+    assert_eq!(code, REFUSED, "{message}");
+    assert!(message.ends_with("changed more than 1 accounts: ask for fewer blocks"), "{message}");
+
+    // Some account was changed by blocks without a call from or to it.
+    subject.limit(EthLimits { searched_blocks_max: 1, ..usual });
+    let search = |address| subject.ask("ots_searchTransactionsBefore", &json!([address, 0, 25]));
+    let refused: Vec<_> = addresses.iter().filter_map(|address| search(address).err()).collect();
+    assert!(!refused.is_empty(), "{addresses:?}");
+    for (code, message) in refused {
+        assert_eq!(code, REFUSED, "{message}");
+        assert!(message.starts_with("none of the 1 blocks that were looked at"), "{message}");
+    }
 }
 
 #[test]

@@ -113,8 +113,8 @@ fn the_methods_of_a_dev_chain_are_on_no_other() {
     let node = site.start(&["--http", "--http.port", "0"]);
     let public = node.public();
     for method in [
-        "eth_sendTransaction",
-        "eth_sign",
+        "eth_coinbase",
+        "eth_sendUnsignedTransaction",
         "personal_sign",
         "evm_snapshot",
         "evm_mine",

@@ -47,6 +47,7 @@ mod rpc_questions;
 mod rpc_streams;
 mod rpc_subscriptions;
 mod rpc_traces;
+mod rules_bounds;
 mod rules_fuzz;
 mod rules_http;
 mod rules_limits;

@@ -12,7 +12,7 @@ use alloy_consensus::TxLegacy;
 use alloy_eips::Encodable2718;
 use fugue_chain::ForkchoiceVerdict;
 use fugue_chainspec::Fork;
-use fugue_rpc::{ListenSocket, start_ipc_server};
+use fugue_rpc::{EthLimits, IPC_LIMITS, ListenSocket, public_module, start_ipc_server};
 use fugue_types::{Address, B256, Bytes, SealedBlock, Transaction, TxKind, U256};
 use fugue_workload::{CHAIN_ID, gwei};
 use serde_json::{Value, json};
@@ -243,7 +243,7 @@ fn over_both(batch: usize, check: impl Fn(&Stage, &mut Caller)) {
     drop(stage);
     let (stage, folder) = (Stage::new(batch), tempfile::tempdir().expect("a folder"));
     let listen = ListenSocket { path: folder.path().join("fugue.ipc"), flag: "--ipcpath" };
-    let started = start_ipc_server(listen, public_methods(stage.wire.node.engine()));
+    let started = start_ipc_server(listen, IPC_LIMITS, public_methods(stage.wire.node.engine()));
     let server = stage.wire.block_on(started).expect("a socket");
     check(&stage, &mut Caller::over_file(server.path()));
     stage.wire.block_on(server.stop());
@@ -576,7 +576,9 @@ fn f12_a_subscriber_that_does_not_read_is_cut_off() {
     let stage = Stage::new(LARGE);
     let wire = &stage.wire;
     stage.follow();
-    let methods = public_methods(wire.node.engine());
+    let limits = EthLimits { kept_moves_max: 8, ..EthLimits::default() };
+    let apis = ["eth".to_owned()];
+    let methods = public_module(wire.node.engine().clone(), limits, &apis).expect("methods");
     let text = request("eth_subscribe", &json!(["newHeads"]));
     let subscribed = wire.block_on(methods.raw_json_request(&text, 1));
     let (answer, mut told) = subscribed.expect("a good request");
@@ -601,6 +603,8 @@ fn f12_a_subscriber_that_does_not_read_is_cut_off() {
     let (last, before) = heard.split_last().expect("something is told");
     let error = &last["params"]["error"];
     assert_eq!(error["code"], -32_000, "{last}");
-    assert!(error["message"].as_str().is_some_and(|text| text.contains("too slow")), "{last}");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.starts_with("the subscription was too slow"), "{message}");
+    assert!(message.ends_with("; 8 are kept at most, of 67108864 bytes"), "{message}");
     assert!(before.iter().all(|told| told["params"].get("result").is_some()), "{before:?}");
 }

@@ -26,7 +26,9 @@ use alloy_eips::{
 use alloy_primitives::Signature;
 use fugue_chain::{ForkchoiceVerdict, Genesis, Retention};
 use fugue_chainspec::Fork;
-use fugue_rpc::{ENGINE_BATCH_MAX, ENGINE_BODY_BYTES_MAX, ListenSocket, start_ipc_server};
+use fugue_rpc::{
+    ENGINE_BATCH_MAX, ENGINE_BODY_BYTES_MAX, IPC_LIMITS, ListenSocket, start_ipc_server,
+};
 use fugue_state::StateView;
 use fugue_txpool::{PooledTransaction, Sidecar};
 use fugue_types::{
@@ -157,7 +159,7 @@ fn e1_ipc_needs_no_token() {
     let wire = Wire::new(Fork::Paris);
     let folder = tempfile::tempdir().expect("a folder");
     let listen = ListenSocket { path: folder.path().join("fugue.ipc"), flag: "--ipcpath" };
-    let started = start_ipc_server(listen, engine_methods(wire.node.engine()));
+    let started = start_ipc_server(listen, IPC_LIMITS, engine_methods(wire.node.engine()));
     let server = wire.block_on(started).expect("a socket");
     let mut stream = UnixStream::connect(server.path()).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a bound on reading");
@@ -1389,7 +1391,7 @@ fn f28_no_method_is_silent() {
                 assert_eq!(error.code, -32_602, "{name}: {nonsense}: {error:?}");
             }
         }
-        for name in ["debug_dumpBlock", "debug_dbGet", "miner_start", "eth_coinbase", "x"] {
+        for name in ["debug_dumpBlock", "debug_dbAncient", "miner_start", "eth_coinbase", "x"] {
             let error = endpoint.call(name, &json!([])).expect_err("there is no such method");
             let told = format!("the method {name} does not exist/is not available");
             assert_eq!((error.code, error.message), (-32_601, told));

@@ -272,6 +272,7 @@ fn blocks_are_told_of_in_their_own_encoding() {
         ("debug_getRawTransaction", json!([UNKNOWN])),
         ("debug_getRawTransactions", json!([above])),
         ("debug_codeByHash", json!([UNKNOWN])),
+        ("debug_dbGet", json!([UNKNOWN.to_string().replacen("0x", "0x63", 1)])),
         ("eth_getHeaderByHash", json!([UNKNOWN])),
         ("eth_getHeaderByNumber", json!(["pending"])),
         ("eth_getHeaderByNumber", json!(["safe"])),
@@ -282,9 +283,51 @@ fn blocks_are_told_of_in_their_own_encoding() {
     ] {
         assert_eq!(wire.public_ok(method, &params), Value::Null, "{method}");
     }
+    // Of the keys of another database only those of codes are known.
+    for key in [json!(UNKNOWN), json!("LastBlock"), json!("0x68")] {
+        assert_eq!(code(&wire, "debug_dbGet", &json!([key])), -32602, "{key}");
+    }
     // Before Amsterdam there are no access lists.
     assert_eq!(code(&wire, "eth_getBlockAccessList", &json!(["latest"])), -32001);
     assert_eq!(code(&wire, "debug_getRawBlockAccessList", &json!(["0x1"])), -32001);
+}
+
+#[test]
+fn a_node_without_keys_knows_no_account_and_says_what_is_wrong_before() {
+    let wire = Wire::new(Fork::Osaka);
+    assert_eq!(wire.public_ok("eth_accounts", &json!([])), json!([]));
+    let account = Address::repeat_byte(0xac);
+    let tx = json!([{ "from": account, "to": account, "gas": "0x5208", "nonce": "0x0" }]);
+    let data = json!({
+        "types": { "EIP712Domain": [], "Note": [{ "name": "text", "type": "string" }] },
+        "primaryType": "Note", "domain": {}, "message": { "text": "hello" },
+    });
+    let typed = json!([account, data]);
+    for (method, params, name) in [
+        ("eth_sendTransaction", &tx, "transaction"),
+        ("eth_sendTransaction", &json!([{}]), "transaction"),
+        ("eth_signTransaction", &tx, "transaction"),
+        ("eth_sign", &json!([account, "0x68656c6c6f"]), "address"),
+        ("eth_signTypedData", &typed, "address"),
+        ("eth_signTypedData_v3", &typed, "address"),
+        ("eth_signTypedData_v4", &typed, "address"),
+    ] {
+        let error = wire.public.call(method, params).expect_err(method);
+        assert_eq!((error.code, error.message.as_str()), (-32_000, "unknown account"), "{method}");
+        let error = wire.public.call(method, &json!(["0x12"])).expect_err(method);
+        let told = format!("invalid argument 0 ({name}): ");
+        assert!(error.code == -32_602 && error.message.starts_with(&told), "{method}: {error:?}");
+    }
+    for (method, params, told) in [
+        ("eth_sendTransaction", json!([{ "to": "0x12" }]), "invalid argument 0 (transaction): to:"),
+        ("eth_signTransaction", json!([{ "gas": 21_000 }]), "invalid argument 0 (transaction): "),
+        ("eth_sign", json!([account, "0x1"]), "invalid argument 1 (message): "),
+        ("eth_sign", json!([account]), "missing argument 1 (message)"),
+        ("eth_signTypedData_v4", json!([account, {}]), "invalid argument 1 (typed data): types"),
+    ] {
+        let error = wire.public.call(method, &params).expect_err(method);
+        assert!(error.code == -32_602 && error.message.starts_with(told), "{method}: {error:?}");
+    }
 }
 
 #[test]
@@ -415,6 +458,9 @@ fn accounts_are_told_of_as_a_whole() {
             assert_eq!(account["codeHash"], json!(fugue_types::keccak256(&code)));
             let found = wire.public_ok("debug_codeByHash", &json!([account["codeHash"]]));
             assert_eq!(found, info["code"]);
+            let hash = account["codeHash"].as_str().expect("a hash");
+            let key = hash.replacen("0x", "0x63", 1);
+            assert_eq!(wire.public_ok("debug_dbGet", &json!([key])), found);
             codes += usize::from(!code.is_empty());
         }
     }

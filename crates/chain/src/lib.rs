@@ -49,8 +49,7 @@ pub use moved::{HeadMove, MovedBlock};
 pub use options::{ChainOptions, HeadRule};
 pub use parallel::ParallelRuns;
 pub use simulate::{
-    SIMULATED_BLOCKS_MAX, SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall,
-    simulate,
+    SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall, simulate,
 };
 pub use times::Times;
 pub use view::{

@@ -24,9 +24,6 @@ use fugue_types::{
 use fugue_validation::{child_base_fee, child_excess_blob_gas, logs_bloom, receipts_root};
 use std::collections::BTreeMap;
 
-/// Blocks of one simulation, those between the given ones included. Source: execution-apis,
-/// `eth_simulateV1`, "too many blocks".
-pub const SIMULATED_BLOCKS_MAX: u64 = 256;
 /// Seconds from one block to the next where nothing else is said. Source: execution-apis,
 /// `eth_simulateV1`.
 const BLOCK_TIME: u64 = 12;
@@ -76,6 +73,8 @@ pub struct SimulatedCall {
 /// How blocks are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimulateOptions {
+    /// Blocks, those between the given ones included.
+    pub blocks_max: u64,
     /// Gas of all messages together.
     pub gas_max: u64,
     /// Bytes that all messages together give back and log.
@@ -117,9 +116,10 @@ pub enum SimulateError {
         /// Of the block before it.
         parent: u64,
     },
-    /// More than [`SIMULATED_BLOCKS_MAX`].
-    #[error("too many blocks: {SIMULATED_BLOCKS_MAX} are the most, those between included")]
-    TooManyBlocks,
+    /// There are more blocks than there may be, which are so many. Source: execution-apis,
+    /// `eth_simulateV1`, "too many blocks".
+    #[error("too many blocks: {0} are the most, those between included")]
+    TooManyBlocks(u64),
     /// A message asks for more gas than the block has left.
     #[error("block gas limit reached: {used} of {limit} are used, the call has {gas}")]
     GasLimit {
@@ -181,10 +181,10 @@ pub fn simulate(
     options: SimulateOptions,
 ) -> Result<Vec<Simulated>, SimulateError> {
     let (mut parent_hash, mut parent) = (base.0, base.1.clone());
-    let SimulateOptions { gas_max, output_bytes_max, .. } = options;
+    let SimulateOptions { blocks_max, gas_max, output_bytes_max, .. } = options;
     let mut left = Left { gas: gas_max, output_bytes: output_bytes_max };
     let (mut diffs, mut hashes, mut simulated) = (Vec::new(), BTreeMap::new(), Vec::new());
-    for block in in_order(&parent, blocks)? {
+    for block in in_order(&parent, blocks, blocks_max)? {
         // The newest ancestors are simulated.
         let hash =
             |number| hashes.get(&number).map_or_else(|| view.block_hash(number), |it| Ok(*it));
@@ -206,6 +206,7 @@ pub fn simulate(
 fn in_order(
     base: &Header,
     blocks: Vec<SimulatedBlock>,
+    blocks_max: u64,
 ) -> Result<Vec<SimulatedBlock>, SimulateError> {
     let (mut number, mut time) = (base.number, base.timestamp);
     let mut all = Vec::with_capacity(blocks.len());
@@ -214,8 +215,8 @@ fn in_order(
         if next <= number {
             return Err(SimulateError::Number { number: next, parent: number });
         }
-        if next.saturating_sub(base.number) > SIMULATED_BLOCKS_MAX {
-            return Err(SimulateError::TooManyBlocks);
+        if next.saturating_sub(base.number) > blocks_max {
+            return Err(SimulateError::TooManyBlocks(blocks_max));
         }
         for between in number.saturating_add(1)..next {
             time = time.saturating_add(BLOCK_TIME);
@@ -521,13 +522,15 @@ fn unsigned(request: &CallRequest, chain_id: u64) -> Transaction {
 mod tests {
     use super::*;
 
+    const BLOCKS_MAX: u64 = 5;
+
     fn numbered(number: u64, time: u64) -> SimulatedBlock {
         SimulatedBlock { number: Some(number), time: Some(time), ..SimulatedBlock::default() }
     }
 
     fn ordered(blocks: Vec<SimulatedBlock>) -> Result<Vec<(u64, u64)>, SimulateError> {
         let base = Header { number: 10, timestamp: 100, ..Header::default() };
-        let all = in_order(&base, blocks)?.into_iter();
+        let all = in_order(&base, blocks, BLOCKS_MAX)?.into_iter();
         Ok(all.map(|block| (block.number.unwrap_or(0), block.time.unwrap_or(0))).collect())
     }
 
@@ -544,7 +547,10 @@ mod tests {
         assert!(matches!(ordered(twice), Err(E::Number { number: 11, parent: 11 })));
         let back = vec![numbered(11, 200), numbered(12, 200)];
         assert!(matches!(ordered(back), Err(E::Time { time: 200, parent: 200 })));
-        assert!(matches!(ordered(vec![numbered(u64::MAX, 200)]), Err(E::TooManyBlocks)));
-        assert!(ordered(vec![numbered(10 + SIMULATED_BLOCKS_MAX, 10_000)]).is_ok());
+        for number in [10 + BLOCKS_MAX + 1, u64::MAX] {
+            let found = ordered(vec![numbered(number, 10_000)]);
+            assert!(matches!(found, Err(E::TooManyBlocks(BLOCKS_MAX))), "{number}");
+        }
+        assert!(ordered(vec![numbered(10 + BLOCKS_MAX, 10_000)]).is_ok());
     }
 }

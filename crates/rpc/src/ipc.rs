@@ -17,7 +17,7 @@ use crate::{
     flow::{Flow, FlowLimits},
     ids::RandomIds,
     public::{error, patience::Patience},
-    server::ServerError,
+    server::{PUBLIC_LIMITS, ServerError},
 };
 use frame::{Broken, Framer};
 use jsonrpsee::{
@@ -46,31 +46,25 @@ use tokio::{
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::{mpsc, oneshot},
     task::{JoinHandle, JoinSet},
+    time::timeout,
 };
 
-/// Bytes of a message.
-pub const IPC_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Calls in a batch.
-pub const IPC_BATCH_MAX: usize = 2_000;
-/// Bytes of all answers to a batch together.
-pub const IPC_BATCH_BYTES_MAX: usize = 250_000_000;
-/// Connections at a time.
-pub const IPC_CONNECTIONS_MAX: usize = 64;
-/// How long calls of a batch are begun; further ones are given up.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(60);
+/// What an IPC server answers at most where the operator does not say otherwise: as the public
+/// servers, but for longer messages. Its callers are the node's user, who may also hand over whole
+/// blocks.
+pub const IPC_LIMITS: IpcLimits = IpcLimits {
+    message_bytes_max: 128 * 1024 * 1024,
+    response_bytes_max: PUBLIC_LIMITS.response_bytes_max as usize,
+    batch_max: PUBLIC_LIMITS.batch_max as usize,
+    batch_bytes_max: PUBLIC_LIMITS.batch_bytes_max,
+    batch_time_max: PUBLIC_LIMITS.batch_time_max,
+    connections_max: 64,
+    subscriptions_max: PUBLIC_LIMITS.subscriptions_max,
+    unsent_bytes_max: PUBLIC_LIMITS.unsent_bytes_max,
+};
+
 /// Answers and notifications of a connection that wait to be written.
 const WAITING_MAX: usize = 256;
-/// Subscriptions of a connection.
-const SUBSCRIPTIONS_MAX: u32 = 1_024;
-/// What a connection may have under way: its calls are worked on one after the other, and more than
-/// so many unsent bytes hold its calls and notifications back.
-const FLOW: FlowLimits = FlowLimits {
-    calls_max: 1,
-    unsent_bytes_max: 64 * 1024 * 1024,
-    all_unsent_bytes_max: u64::MAX,
-    batch_bytes_max: IPC_BATCH_BYTES_MAX,
-    batch_time_max: BATCH_TIME_MAX,
-};
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Of the socket: its owner alone may use it.
@@ -79,6 +73,43 @@ const SOCKET_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// After a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long one that is too many is told so: its buffers are empty.
+const REFUSAL_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// What an IPC server answers at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpcLimits {
+    /// Bytes of a message.
+    pub message_bytes_max: usize,
+    /// Bytes of an answer.
+    pub response_bytes_max: usize,
+    /// Calls in a batch.
+    pub batch_max: usize,
+    /// Bytes of all answers to a batch together.
+    pub batch_bytes_max: usize,
+    /// How long calls of a batch are begun; further ones are given up.
+    pub batch_time_max: Duration,
+    /// Connections at a time; more are refused.
+    pub connections_max: usize,
+    /// Subscriptions of a connection.
+    pub subscriptions_max: u32,
+    /// Bytes of answers and notifications of a connection that are not sent, above which its calls
+    /// and notifications wait.
+    pub unsent_bytes_max: u64,
+}
+
+impl IpcLimits {
+    /// Calls of a connection are worked on one after the other.
+    const fn flow(self) -> FlowLimits {
+        FlowLimits {
+            calls_max: 1,
+            unsent_bytes_max: self.unsent_bytes_max,
+            all_unsent_bytes_max: u64::MAX,
+            batch_bytes_max: self.batch_bytes_max,
+            batch_time_max: self.batch_time_max,
+        }
+    }
+}
 
 /// Where an IPC server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +150,7 @@ impl RunningIpc {
 /// [`ServerError::SocketTaken`], [`ServerError::Socket`].
 pub async fn start_ipc_server(
     listen: ListenSocket,
+    limits: IpcLimits,
     methods: impl Into<Methods>,
 ) -> Result<RunningIpc, ServerError> {
     let ListenSocket { path, flag } = listen;
@@ -128,7 +160,7 @@ pub async fn start_ipc_server(
         _ => ServerError::Socket { path: path.clone(), flag, source },
     })?;
     let (stop, stopped) = oneshot::channel();
-    let accepting = tokio::spawn(accept(listener, path.clone(), methods, stopped));
+    let accepting = tokio::spawn(accept(listener, path.clone(), limits, methods, stopped));
     Ok(RunningIpc { path, stop, accepting })
 }
 
@@ -173,23 +205,26 @@ async fn is_left_over(path: &Path) -> bool {
 async fn accept(
     listener: UnixListener,
     path: PathBuf,
+    limits: IpcLimits,
     methods: Methods,
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
     let mut ids = (0_usize..).map(ConnectionId);
+    let max = limits.connections_max;
     loop {
         tokio::select! {
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < IPC_CONNECTIONS_MAX => {
+                Ok((stream, _)) if connections.len() < max => {
                     let id = ids.next().unwrap_or_default();
-                    connections.spawn(serve(stream, methods.clone(), id));
+                    connections.spawn(serve(stream, limits, methods.clone(), id));
                 }
-                Ok(_) => {
-                    let max = IPC_CONNECTIONS_MAX;
+                Ok((stream, _)) => {
                     tracing::warn!(target: "fugue::rpc", max, "too many IPC connections");
+                    // Who does not take it has gone.
+                    let _ = timeout(REFUSAL_TIME_MAX, turn_away(stream, max)).await;
                 }
                 Err(error) => {
                     tracing::warn!(target: "fugue::rpc", %error, "IPC connection not accepted");
@@ -203,15 +238,23 @@ async fn accept(
     let _ = fs::remove_file(path);
 }
 
-async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
+/// Tells a connection that there are as many as may be, whatever it wanted to ask.
+async fn turn_away(mut stream: UnixStream, max: usize) -> io::Result<()> {
+    let told = format!("{max} IPC connections at a time are the most: ask later");
+    let told = failed(error::refused(told));
+    stream.write_all(told.get().as_bytes()).await?;
+    stream.write_all(b"\n").await
+}
+
+async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: ConnectionId) {
     let (mut reader, writer) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let flow = Flow::new(FLOW, Arc::default());
+    let flow = Flow::new(limits.flow(), Arc::default());
     // Dropped when nothing more comes in, or when this is ended.
     let (open, closed) = oneshot::channel();
     let writing = tokio::spawn(write(writer, receiver, Arc::clone(&flow), closed));
-    let mut caller = Caller::new(methods, sender, flow, id);
-    let mut framer = Framer::new(IPC_MESSAGE_BYTES_MAX);
+    let mut caller = Caller::new(methods, sender, flow, id, limits);
+    let mut framer = Framer::new(limits.message_bytes_max);
     let mut read = vec![0; READ_BYTES];
     'connection: while let Ok(count @ 1..) = reader.read(&mut read).await {
         framer.push(read.get(..count).unwrap_or_default());
@@ -222,7 +265,7 @@ async fn serve(stream: UnixStream, methods: Methods, id: ConnectionId) {
                 Err(broken) => {
                     let told = match broken {
                         Broken::NoMessage => failed(ErrorCode::ParseError),
-                        Broken::TooLarge => failed(too_large()),
+                        Broken::TooLarge => failed(too_large(limits.message_bytes_max)),
                     };
                     caller.send(told).await;
                     break 'connection;
@@ -273,7 +316,7 @@ struct Caller {
     flow: Arc<Flow>,
     id: ConnectionId,
     subscriptions: BoundedSubscriptions,
-    batch_time_max: Duration,
+    limits: IpcLimits,
 }
 
 /// What tells a notification from a request.
@@ -291,9 +334,10 @@ impl Caller {
         sender: mpsc::Sender<Box<RawValue>>,
         flow: Arc<Flow>,
         id: ConnectionId,
+        limits: IpcLimits,
     ) -> Self {
-        let subscriptions = BoundedSubscriptions::new(SUBSCRIPTIONS_MAX);
-        Self { methods, sender, flow, id, subscriptions, batch_time_max: BATCH_TIME_MAX }
+        let subscriptions = BoundedSubscriptions::new(limits.subscriptions_max);
+        Self { methods, sender, flow, id, subscriptions, limits }
     }
 
     /// Whether the other side still reads.
@@ -333,10 +377,11 @@ impl Caller {
         if calls.is_empty() {
             return Some(failed(ErrorCode::InvalidRequest));
         }
-        if calls.len() > IPC_BATCH_MAX {
-            return Some(failed(reject_too_big_batch_request(IPC_BATCH_MAX)));
+        let IpcLimits { batch_max, batch_bytes_max, batch_time_max, .. } = self.limits;
+        if calls.len() > batch_max {
+            return Some(failed(reject_too_big_batch_request(batch_max)));
         }
-        let patience = Patience::new(self.batch_time_max, Arc::default());
+        let patience = Patience::new(batch_time_max, Arc::default());
         let mut answers = Vec::with_capacity(calls.len());
         let mut bytes = 0_usize;
         for call in calls {
@@ -346,8 +391,8 @@ impl Caller {
             };
             let Some(answer) = answer else { continue };
             bytes = bytes.saturating_add(answer.get().len());
-            if bytes > IPC_BATCH_BYTES_MAX {
-                return Some(failed(reject_too_big_batch_response(IPC_BATCH_BYTES_MAX)));
+            if bytes > batch_bytes_max {
+                return Some(failed(reject_too_big_batch_response(batch_bytes_max)));
             }
             answers.push(answer);
         }
@@ -372,7 +417,7 @@ impl Caller {
         };
         let Request { id, method, params, mut extensions, .. } = request;
         let params = Params::new(params.as_deref().map(RawValue::get));
-        let (max, connection) = (usize::MAX, self.id);
+        let (max, connection) = (self.limits.response_bytes_max, self.id);
         let response = match self.methods.method(&method) {
             None => MethodResponse::error(id, error::method_not_found(&method)),
             Some(MethodCallback::Sync(call)) => call(id, params, max, extensions),
@@ -422,8 +467,8 @@ fn failed(error: impl Into<ErrorObjectOwned>) -> Box<RawValue> {
 }
 
 /// As the other servers say it.
-fn too_large() -> ErrorObjectOwned {
-    let told = format!("Exceeded max limit of {IPC_MESSAGE_BYTES_MAX}");
+fn too_large(bytes_max: usize) -> ErrorObjectOwned {
+    let told = format!("Exceeded max limit of {bytes_max}");
     ErrorObjectOwned::owned(OVERSIZED_REQUEST_CODE, OVERSIZED_REQUEST_MSG, Some(told))
 }
 
@@ -433,8 +478,8 @@ pub(crate) async fn fuzz(data: &[u8], methods: Methods, bytes_max: usize) {
     /// Of a piece, so that messages begin and end within one.
     const PIECE_BYTES: usize = 61;
     let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
-    let flow = Flow::new(FLOW, Arc::default());
-    let mut caller = Caller::new(methods, sender, flow, ConnectionId::default());
+    let flow = Flow::new(IPC_LIMITS.flow(), Arc::default());
+    let mut caller = Caller::new(methods, sender, flow, ConnectionId::default(), IPC_LIMITS);
     let mut framer = Framer::new(bytes_max);
     for piece in data.chunks(PIECE_BYTES) {
         framer.push(piece);
@@ -455,200 +500,4 @@ pub(crate) async fn fuzz(data: &[u8], methods: Methods, bytes_max: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use jsonrpsee::{
-        RpcModule,
-        core::{SubscriptionError, to_json_raw_value},
-    };
-    use serde_json::{Value, json};
-    use std::{
-        future::{Future, poll_fn},
-        pin::pin,
-        task::Poll,
-    };
-    use tokio::io::{AsyncBufReadExt, BufReader};
-
-    fn methods() -> Methods {
-        let mut module = RpcModule::new(());
-        module.register_method("test_echo", |params, _, _| params.one::<u64>()).unwrap();
-        module.into()
-    }
-
-    fn socket(folder: &tempfile::TempDir) -> ListenSocket {
-        ListenSocket { path: folder.path().join("fugue.ipc"), flag: "--ipcpath" }
-    }
-
-    #[tokio::test]
-    async fn calls_and_batches_are_answered_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let server = start_ipc_server(socket(&folder), methods()).await.unwrap();
-        let mode = fs::metadata(server.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, SOCKET_MODE);
-        let mut stream = BufReader::new(UnixStream::connect(server.path()).await.unwrap());
-        let call = |id: u64| {
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"test_echo","params":[{id}]}}"#)
-        };
-        let note = r#"{"jsonrpc":"2.0","method":"test_echo","params":[9]}"#;
-        let asked =
-            format!("{}{note}\n [{},{note},{}] [] {{\"id\":1}} !", call(1), call(2), call(3));
-        stream.write_all(asked.as_bytes()).await.unwrap();
-        let mut answers = Vec::new();
-        for _ in 0..5 {
-            let mut line = String::new();
-            stream.read_line(&mut line).await.unwrap();
-            answers.push(serde_json::from_str::<Value>(&line).unwrap());
-        }
-        assert_eq!(answers[0]["result"], 1);
-        assert_eq!(answers[1][0]["result"], 2);
-        assert_eq!(answers[1][1]["result"], 3);
-        assert_eq!(answers[2]["error"]["code"], -32600);
-        assert_eq!(answers[3]["error"]["code"], -32600);
-        assert_eq!(answers[4]["error"]["code"], -32700);
-        // What is not JSON ends the connection.
-        let mut line = String::new();
-        assert_eq!(stream.read_line(&mut line).await.unwrap(), 0);
-        let path = server.path().to_owned();
-        server.stop().await;
-        assert!(!path.exists());
-    }
-
-    #[tokio::test]
-    async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
-        let (sender, _receiver) = mpsc::channel(1);
-        let flow = Flow::new(FLOW, Arc::default());
-        let mut caller = Caller::new(methods(), sender, flow, ConnectionId::default());
-        caller.batch_time_max = Duration::ZERO;
-        let call = r#"{"jsonrpc":"2.0","id":7,"method":"test_echo","params":[7]}"#;
-        let note = r#"{"jsonrpc":"2.0","method":"test_echo","params":[9]}"#;
-        let answers = caller.batch(&format!("[{call},{note},{{}},{call}]")).await.unwrap();
-        let answers: Value = serde_json::from_str(answers.get()).unwrap();
-        let message = "the call was given up: it took longer than 0 s";
-        let told = json!({ "code": error::REFUSED, "message": message });
-        let told = json!({ "jsonrpc": "2.0", "id": 7, "error": told });
-        assert_eq!((&answers[0], &answers[2]), (&told, &told), "{answers}");
-        assert_eq!(answers[1]["error"]["code"], -32600);
-        assert_eq!(answers.as_array().map(Vec::len), Some(3));
-    }
-
-    #[tokio::test]
-    async fn nothing_is_answered_while_too_much_is_unsent() {
-        let (sender, receiver) = mpsc::channel(1);
-        let flow = Flow::new(FLOW, Arc::default());
-        let caller = Caller::new(methods(), sender, Arc::clone(&flow), ConnectionId::default());
-        assert!(caller.may_answer().await);
-        flow.owe(FLOW.unsent_bytes_max + 1);
-        {
-            let mut may_answer = pin!(caller.may_answer());
-            let is_ready = poll_fn(|cx| Poll::Ready(may_answer.as_mut().poll(cx).is_ready())).await;
-            assert!(!is_ready);
-            flow.sent(1);
-            assert!(may_answer.await);
-        }
-        flow.owe(1);
-        drop(receiver);
-        assert!(!caller.may_answer().await);
-    }
-
-    #[tokio::test]
-    async fn a_batch_of_too_many_calls_is_told_how_many_there_may_be() {
-        let (sender, _receiver) = mpsc::channel(1);
-        let flow = Flow::new(FLOW, Arc::default());
-        let mut caller = Caller::new(methods(), sender, flow, ConnectionId::default());
-        let calls = format!("[{}]", vec!["1"; IPC_BATCH_MAX + 1].join(","));
-        let answer = caller.batch(&calls).await.unwrap();
-        let answer: Value = serde_json::from_str(answer.get()).unwrap();
-        assert_eq!(answer["error"]["code"], -32010, "{answer}");
-        assert_eq!(answer["error"]["data"], format!("Exceeded max limit of {IPC_BATCH_MAX}"));
-    }
-
-    #[tokio::test]
-    async fn a_socket_left_over_is_replaced_and_one_in_use_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = socket(&folder).path;
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let server = start_ipc_server(socket(&folder), methods()).await.unwrap();
-        let error = start_ipc_server(socket(&folder), methods()).await.unwrap_err();
-        assert!(matches!(error, ServerError::SocketTaken { .. }), "{error}");
-        server.stop().await;
-        fs::write(&path, "kept").unwrap();
-        assert!(start_ipc_server(socket(&folder), methods()).await.is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
-    }
-
-    /// A method that counts up to its argument for those who subscribe, and what tells that one of
-    /// them has gone.
-    fn counting() -> (Methods, mpsc::UnboundedReceiver<()>) {
-        let (sender, gone) = mpsc::unbounded_channel::<()>();
-        let mut module = RpcModule::new(sender);
-        let [count, counted, stop] = ["test_count", "test_counted", "test_stop"];
-        let registered = module.register_subscription(
-            count,
-            counted,
-            stop,
-            |params, pending, gone, _| async move {
-                let to = params.one::<u64>().unwrap();
-                let sink = pending.accept().await?;
-                for number in 1..=to {
-                    sink.send(to_json_raw_value(&number)?).await?;
-                }
-                sink.closed().await;
-                gone.send(())?;
-                Ok::<_, SubscriptionError>(())
-            },
-        );
-        registered.unwrap();
-        (module.into(), gone)
-    }
-
-    async fn say(stream: &mut BufReader<UnixStream>, method: &str, argument: Value) {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [argument] });
-        stream.write_all(call.to_string().as_bytes()).await.unwrap();
-    }
-
-    async fn heard(stream: &mut BufReader<UnixStream>) -> Value {
-        let mut line = String::new();
-        stream.read_line(&mut line).await.unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_subscription_is_answered_then_notifies_and_ends_when_it_is_told_to() {
-        let (folder, (methods, mut gone)) = (tempfile::tempdir().unwrap(), counting());
-        let server = start_ipc_server(socket(&folder), methods).await.unwrap();
-        let mut stream = BufReader::new(UnixStream::connect(server.path()).await.unwrap());
-        say(&mut stream, "test_count", json!(3)).await;
-        let id = heard(&mut stream).await["result"].take();
-        assert!(id.as_str().is_some_and(|id| id.starts_with("0x")), "{id}");
-        for number in 1..=3 {
-            let told = heard(&mut stream).await;
-            assert_eq!(told["method"], "test_counted");
-            assert_eq!(told["params"], json!({ "subscription": id, "result": number }));
-        }
-        say(&mut stream, "test_stop", id.clone()).await;
-        assert_eq!(heard(&mut stream).await["result"], true);
-        gone.recv().await.unwrap();
-        say(&mut stream, "test_stop", id).await;
-        assert_eq!(heard(&mut stream).await["result"], false);
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn subscriptions_are_of_their_connection_and_end_with_it_or_the_server() {
-        let (folder, (methods, mut gone)) = (tempfile::tempdir().unwrap(), counting());
-        let server = start_ipc_server(socket(&folder), methods).await.unwrap();
-        let connect =
-            || async { BufReader::new(UnixStream::connect(server.path()).await.unwrap()) };
-        let (mut one, mut other) = (connect().await, connect().await);
-        say(&mut one, "test_count", json!(0)).await;
-        let id = heard(&mut one).await["result"].take();
-        say(&mut other, "test_stop", id).await;
-        assert_eq!(heard(&mut other).await["result"], false);
-        drop(one);
-        gone.recv().await.unwrap();
-        say(&mut other, "test_count", json!(0)).await;
-        heard(&mut other).await;
-        server.stop().await;
-        gone.recv().await.unwrap();
-    }
-}
+mod tests;

@@ -33,10 +33,7 @@ pub use auth::{JwtSecret, SecretError};
 pub use dev::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 pub use engine::ClientVersion;
 pub use explained::{explanation_of, named as named_field};
-pub use ipc::{
-    IPC_BATCH_BYTES_MAX, IPC_BATCH_MAX, IPC_CONNECTIONS_MAX, IPC_MESSAGE_BYTES_MAX, ListenSocket,
-    RunningIpc, start_ipc_server,
-};
+pub use ipc::{IPC_LIMITS, IpcLimits, ListenSocket, RunningIpc, start_ipc_server};
 pub use jsonrpsee::RpcModule;
 pub use module::{ModuleError, PublicApi, engine_module, public_module};
 pub use public::Limits as EthLimits;

@@ -144,11 +144,61 @@ pub struct Limits {
     /// Addresses and topics of all filters of logs that are open or subscribed to, 300 bytes each;
     /// filters with more are refused.
     pub terms_max: usize,
+    /// Moves of the head that are kept for those who follow them: what a subscriber may fall
+    /// behind.
+    pub kept_moves_max: usize,
+    /// Bytes of their blocks, about.
+    pub kept_move_bytes_max: usize,
+    /// Transactions that are kept for those who follow them, filters among them.
+    pub kept_txs_max: usize,
+    /// Bytes of these.
+    pub kept_tx_bytes_max: usize,
     /// Calls that wait for a block with their transaction (`eth_sendRawTransactionSync`); more are
     /// refused.
     pub sync_waits_max: usize,
     /// How long such a call waits, if it does not ask for less.
     pub sync_wait_max: Duration,
+    /// Addresses, and values of one topic, of a filter of logs; addresses of one side of a filter
+    /// of traces.
+    pub filter_values_max: usize,
+    /// Hashes of transactions of a subscription to receipts.
+    pub receipt_hashes_max: usize,
+    /// Percentiles of `eth_feeHistory`.
+    pub percentiles_max: usize,
+    /// Storage keys of `eth_getProof`, and of `eth_getStorageValues`, of all accounts together.
+    pub storage_keys_max: usize,
+    /// Accounts of which a question may assume something; each is read before anything is run.
+    pub overridden_accounts_max: usize,
+    /// Slots of all of them together.
+    pub overridden_slots_max: usize,
+    /// Messages of `eth_callMany`, `debug_traceCallMany` and `trace_callMany`.
+    pub messages_max: usize,
+    /// Blocks of `eth_simulateV1`, those between the given ones included.
+    pub simulated_blocks_max: u64,
+    /// Messages of all of them together, and withdrawals.
+    pub simulated_calls_max: usize,
+    /// Bytes that all messages of `eth_callMany` or `eth_simulateV1` give back and log: in JSON
+    /// they take twice as many, and for a while as many again.
+    pub output_bytes_max: usize,
+    /// Accounts of a page of `debug_accountRange`; more are cut down.
+    pub page_accounts_max: u64,
+    /// Slots of a page of `debug_storageRangeAt`.
+    pub page_slots_max: u64,
+    /// Blocks whose changed accounts are put together by `debug_getModifiedAccountsByNumber` and
+    /// its like: one row of the database each.
+    pub modified_blocks_max: u64,
+    /// Accounts that these may have changed: held in memory, and each read in two states.
+    pub modified_accounts_max: usize,
+    /// Transactions of a page of `ots_getBlockTransactions`.
+    pub page_txs_max: u64,
+    /// Transactions that a page of `ots_searchTransactionsBefore` and its like may be asked for.
+    pub searched_txs_max: u64,
+    /// Blocks that such a search looks at for a page; most are run again.
+    pub searched_blocks_max: usize,
+    /// Transactions of a block of `testing_buildBlockV1` and its like.
+    pub testing_txs_max: usize,
+    /// Threads of the parallel run of `fugue_explainBlock`, at least one; no more than cores.
+    pub explain_threads_max: usize,
     /// Transactions that are sent here are local: they give way last, and survive a restart.
     pub are_sent_local: bool,
 }
@@ -188,9 +238,37 @@ impl Default for Limits {
             filter_idle_max: Duration::from_secs(300),
             subscriptions_max: 16_384,
             terms_max: 131_072,
+            // With a block in 12 s it is the bytes that bound this, to some minutes.
+            kept_moves_max: 256,
+            kept_move_bytes_max: 64 * 1024 * 1024,
+            // More than one head makes executable at a time, unless they are huge.
+            kept_txs_max: 16_384,
+            kept_tx_bytes_max: 16 * 1024 * 1024,
             sync_waits_max: 256,
             // Two slots and a half: long enough for a block to come.
             sync_wait_max: Duration::from_secs(30),
+            // The next four are those of go-ethereum.
+            filter_values_max: 1_000,
+            receipt_hashes_max: 200,
+            percentiles_max: 100,
+            storage_keys_max: 1_024,
+            overridden_accounts_max: 1_024,
+            overridden_slots_max: 16_384,
+            messages_max: 1_024,
+            // As the leading clients have it.
+            simulated_blocks_max: 256,
+            simulated_calls_max: 10_000,
+            output_bytes_max: 32 * 1024 * 1024,
+            // Source: go-ethereum, `eth/api_debug.go`, `AccountRangeMaxResults`.
+            page_accounts_max: 256,
+            page_slots_max: 1_024,
+            modified_blocks_max: 1_024,
+            modified_accounts_max: 100_000,
+            page_txs_max: 1_000,
+            searched_txs_max: 100,
+            searched_blocks_max: 256,
+            testing_txs_max: 20_000,
+            explain_threads_max: 4,
             are_sent_local: true,
         }
     }
@@ -304,8 +382,10 @@ pub(crate) fn module(context: Context) -> Result<RpcModule<Context>, RegisterMet
         module.remove_method(admin::DATADIR);
     }
     if is_dev {
-        // There it is another one, which forgets what came after the block.
-        module.remove_method(debug::SET_HEAD);
+        // There they are others: they have keys, and forget what came after a block.
+        for &(name, ..) in dev::METHODS {
+            module.remove_method(name);
+        }
     }
     module.register_async_method("eth_sendRawTransactionSync", |params, context, _| {
         eth::send_raw_sync(params, context)

@@ -8,10 +8,9 @@ use super::{
 use crate::{UsageError, datadir::usage};
 use fugue_chain::Engine;
 use fugue_rpc::{
-    ClientVersion, DevChain, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits,
-    IPC_CONNECTIONS_MAX, Listen, ListenSocket, PublicApi, PublicServerOptions, RpcModule,
-    RunningIpc, RunningServer, Transport, start_engine_server, start_ipc_server,
-    start_public_server,
+    ClientVersion, DevChain, ENGINE_SOCKETS_MAX, EngineServerOptions, EthLimits, Listen,
+    ListenSocket, PublicApi, PublicServerOptions, RpcModule, RunningIpc, RunningServer, Transport,
+    start_engine_server, start_ipc_server, start_public_server,
 };
 use std::{path::Path, sync::Arc};
 use tokio::task::JoinSet;
@@ -97,7 +96,7 @@ impl Servers {
         if let Some(path) = options.socket_path(datadir) {
             let methods = methods(shared, Api::ALL, !options.txpool.no_locals)?;
             let socket = ListenSocket { path, flag: "--ipcpath" };
-            let started = start_ipc_server(socket, methods);
+            let started = start_ipc_server(socket, options.rpc.ipc(), methods);
             let server = runtimes.rpc.block_on(started).map_err(usage)?;
             info!(path = %server.path().display(), "IPC");
             self.ipc = Some(server);
@@ -125,7 +124,7 @@ impl Servers {
 /// Sockets of all servers together, that of metrics among them, at most.
 pub(super) fn sockets_max(options: &Options) -> usize {
     let public = public(options).into_iter().map(|(server, ..)| server.limits.sockets_max);
-    let ipc = if options.ipc.is_off { 0 } else { IPC_CONNECTIONS_MAX };
+    let ipc = if options.ipc.is_off { 0 } else { options.rpc.ipc().connections_max };
     let metrics = options.metrics.map_or(0, |_| observe::CONNECTIONS_MAX);
     ENGINE_SOCKETS_MAX + public.sum::<usize>() + ipc + metrics
 }

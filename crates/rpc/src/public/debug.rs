@@ -18,9 +18,6 @@ use crate::public::{
 /// `admin_clearTxpool` is the same.
 pub(super) use chain::clear_txpool;
 
-/// Another method where the chain is for development.
-pub(super) const SET_HEAD: &str = "debug_setHead";
-
 /// The methods of this namespace.
 pub(super) const METHODS: Table = &[
     ("debug_accountAt", Class::Executing, accounts::at),
@@ -29,6 +26,7 @@ pub(super) const METHODS: Table = &[
     ("debug_chainConfig", Class::Immediate, chain::config),
     ("debug_clearTxpool", Class::Reading, chain::clear_txpool),
     ("debug_codeByHash", Class::Reading, chain::code_by_hash),
+    ("debug_dbGet", Class::Reading, chain::db_get),
     ("debug_executionWitness", Class::Executing, witness::execution_witness),
     ("debug_executionWitnessByBlockHash", Class::Executing, witness::execution_witness_by_hash),
     ("debug_getBadBlocks", Class::Reading, chain::bad_blocks),
@@ -42,6 +40,6 @@ pub(super) const METHODS: Table = &[
     ("debug_getRawTransactions", Class::Reading, raw::transactions),
     ("debug_intermediateRoots", Class::Tracing, roots::intermediate),
     ("debug_preimage", Class::Reading, accounts::preimage),
-    (SET_HEAD, Class::Executing, head::set),
+    ("debug_setHead", Class::Executing, head::set),
     ("debug_storageRangeAt", Class::Tracing, storage::range_at),
 ];

@@ -11,7 +11,7 @@ mod next;
 mod node;
 mod signing;
 mod transact;
-mod typed_data;
+pub(crate) mod typed_data;
 
 pub(crate) use next::{next_block, next_header};
 pub(crate) use transact::submit;
@@ -39,7 +39,8 @@ impl Dev {
     }
 }
 
-/// The methods that a chain for development has beside all others.
+/// The methods that a chain for development has beside all others, or in place of those with the
+/// same name.
 pub(super) const METHODS: Table = &[
     ("anvil_autoImpersonateAccount", Class::Reading, |c, a| null(node::impersonate_all(c, a))),
     ("anvil_dropAllTransactions", Class::Reading, |c, a| null(node::drop_all(c, a))),

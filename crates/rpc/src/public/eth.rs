@@ -10,6 +10,7 @@ mod fees;
 mod fill;
 pub(super) mod filters;
 pub(super) mod headers;
+mod keyless;
 pub(super) mod logs;
 mod node;
 mod pending;
@@ -94,6 +95,12 @@ pub(super) const METHODS: Table = &[
     ("eth_newPendingTransactionFilter", Class::Immediate, filters::new_pending_filter),
     ("eth_pendingTransactions", Class::Reading, transactions::pending),
     ("eth_sendRawTransaction", Class::Reading, transactions::send_raw),
+    ("eth_sendTransaction", Class::Reading, keyless::transaction),
+    ("eth_sign", Class::Reading, keyless::message),
+    ("eth_signTransaction", Class::Reading, keyless::transaction),
+    ("eth_signTypedData", Class::Reading, keyless::typed),
+    ("eth_signTypedData_v3", Class::Reading, keyless::typed),
+    ("eth_signTypedData_v4", Class::Reading, keyless::typed),
     ("eth_simulateV1", Class::Executing, simulate::simulate),
     ("eth_syncing", Class::Immediate, node::syncing),
     ("eth_uninstallFilter", Class::Immediate, filters::uninstall),
@@ -104,5 +111,6 @@ pub(super) const METHODS: Table = &[
 pub(super) fn fuzz(value: &serde_json::Value) {
     calls::fuzz(value);
     fees::fuzz(value);
+    let _ = crate::public::dev::typed_data::read(value);
     logs::fuzz(value);
 }

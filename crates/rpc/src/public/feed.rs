@@ -166,6 +166,11 @@ impl<T> Listener<T> {
         self.next >= end
     }
 
+    /// What the feed keeps.
+    pub(crate) fn bounds(&self) -> FeedBounds {
+        self.feed.bounds
+    }
+
     /// Goes on from the oldest item that is still there.
     pub(crate) fn catch_up(&mut self) {
         self.next = self.next.max(self.feed.ring().first);

@@ -33,9 +33,6 @@ pub(super) const METHODS: Table = &[
     ("fugue_profileContract", Class::Executing, profile_contract),
 ];
 
-/// Threads of the parallel run of a block that is explained, at most. They are started for the call
-/// alone, with the priority of its thread.
-const OCC_THREADS_MAX: usize = 4;
 /// Locations that are told of a contract, at most: those that cost most. How many there are is told
 /// as well.
 const PROFILE_LOCATIONS_MAX: usize = 64;
@@ -47,7 +44,8 @@ fn explain_block(context: &Context, mut args: Args) -> Answer {
     let view = context.view();
     let number = block.number_with_state(&view)?;
     let told = run_again(context, &view, number, |accesses, rules, state| {
-        let executor = Executor::new(cores().min(OCC_THREADS_MAX))?;
+        // Its threads are started for the call alone, with the priority of its thread.
+        let executor = Executor::new(cores().min(context.limits.explain_threads_max.max(1)))?;
         let run = executor.execute(Mode::Occ, accesses.block(), rules, state, Scope::Block)?;
         Ok(explained(accesses, &accesses.explain(), &run.report))
     })?;

@@ -19,13 +19,6 @@ use fugue_types::{Address, Transaction};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
-/// Moves of the head that are kept for those who follow them: with a block in 12 s, what a
-/// subscriber may fall behind is bounded by the bytes, some minutes.
-const HEADS: FeedBounds = FeedBounds { items_max: 256, bytes_max: 64 * 1024 * 1024 };
-/// Transactions that are kept for those who follow them: more than one head makes executable at a
-/// time, unless they are huge.
-const PENDING: FeedBounds = FeedBounds { items_max: 16_384, bytes_max: 16 * 1024 * 1024 };
-
 /// A transaction that became executable, as a block carries it.
 #[derive(Debug)]
 pub(crate) struct PendingTx {
@@ -63,7 +56,9 @@ impl PendingTx {
 
 impl Live {
     pub(crate) fn new(engine: &Engine, limits: &Limits) -> Self {
-        let (heads, pending) = (Feed::new(HEADS), Feed::new(PENDING));
+        let feed = |items_max, bytes_max| FeedBounds { items_max, bytes_max };
+        let heads = Feed::new(feed(limits.kept_moves_max, limits.kept_move_bytes_max));
+        let pending = Feed::new(feed(limits.kept_txs_max, limits.kept_tx_bytes_max));
         let syncing = watch::Sender::new(());
         let chain: Arc<ChainListener> = {
             let (heads, syncing) = (Arc::clone(&heads), syncing.clone());

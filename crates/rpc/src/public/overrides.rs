@@ -2,8 +2,9 @@
 //!
 //! A field that is not known is refused: to act as if it were not there would be a wrong answer.
 
-use crate::public::args::{
-    address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot,
+use crate::public::{
+    Limits,
+    args::{address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot},
 };
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::Assumed;
@@ -11,12 +12,6 @@ use fugue_state::{AssumedAccount, AssumedStorage};
 use fugue_types::{Address, B256, Header, U256};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-
-/// Accounts of which a question may assume something. A body is bounded in bytes; this bounds how
-/// many accounts are read before anything is run.
-const ACCOUNTS_MAX: usize = 1_024;
-/// Slots of all of them together.
-const SLOTS_MAX: usize = 16_384;
 
 /// What is assumed of the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,13 +80,15 @@ pub(crate) fn assumed(state: &StateOverrides, block: &BlockOverrides) -> Assumed
 }
 
 /// Source: geth, "eth_call", state override set.
-pub(crate) fn state_overrides(value: &Value) -> Result<StateOverrides, String> {
+pub(crate) fn state_overrides(value: &Value, limits: &Limits) -> Result<StateOverrides, String> {
+    let Limits { overridden_accounts_max, overridden_slots_max, .. } = *limits;
     let accounts = object(value)?;
-    if accounts.len() > ACCOUNTS_MAX {
-        return Err(format!("{} accounts, want at most {ACCOUNTS_MAX}", accounts.len()));
+    if accounts.len() > overridden_accounts_max {
+        let count = accounts.len();
+        return Err(format!("{count} accounts, want at most {overridden_accounts_max}"));
     }
     let mut overrides = StateOverrides::default();
-    let mut slots = 0;
+    let mut slots = Slots { count: 0, max: overridden_slots_max };
     for (key, value) in accounts {
         let address = address(&Value::from(key.as_str()))
             .map_err(|reason| format!("account {key:?}: {reason}"))?;
@@ -103,7 +100,13 @@ pub(crate) fn state_overrides(value: &Value) -> Result<StateOverrides, String> {
     Ok(overrides)
 }
 
-fn account(value: &Value, slots: &mut usize) -> Result<(AssumedAccount, Option<Address>), String> {
+/// Slots of all accounts together.
+struct Slots {
+    count: usize,
+    max: usize,
+}
+
+fn account(value: &Value, slots: &mut Slots) -> Result<(AssumedAccount, Option<Address>), String> {
     let fields = object(value)?;
     only(fields, &["balance", "nonce", "code", "state", "stateDiff", "movePrecompileToAddress"])?;
     let mut map = |name| field(fields, name, |value| slot_map(value, slots));
@@ -121,11 +124,11 @@ fn account(value: &Value, slots: &mut usize) -> Result<(AssumedAccount, Option<A
     Ok((account, field(fields, "movePrecompileToAddress", address)?))
 }
 
-fn slot_map(value: &Value, count: &mut usize) -> Result<BTreeMap<U256, U256>, String> {
+fn slot_map(value: &Value, all: &mut Slots) -> Result<BTreeMap<U256, U256>, String> {
     let fields = object(value)?;
-    *count = count.saturating_add(fields.len());
-    if *count > SLOTS_MAX {
-        return Err(format!("more than {SLOTS_MAX} slots in all"));
+    all.count = all.count.saturating_add(fields.len());
+    if all.count > all.max {
+        return Err(format!("more than {} slots in all", all.max));
     }
     let mut slots = BTreeMap::new();
     for (key, value) in fields {
@@ -204,12 +207,39 @@ mod tests {
 
     const HERE: Address = Address::repeat_byte(1);
 
+    fn read(value: &Value) -> Result<StateOverrides, String> {
+        let limits =
+            Limits { overridden_accounts_max: 2, overridden_slots_max: 3, ..Limits::default() };
+        state_overrides(value, &limits)
+    }
+
+    #[test]
+    fn accounts_and_slots_have_bounds() {
+        let [one, two, three] = [1, 2, 3].map(|byte| Address::repeat_byte(byte).to_string());
+        let (two_slots, one_slot) =
+            (json!({ "0x1": "0x2", "0x2": "0x2" }), json!({ "0x7": "0x2" }));
+        let most = json!({
+            one.as_str(): { "state": two_slots.clone() }, two.as_str(): { "stateDiff": one_slot },
+        });
+        assert!(read(&most).is_ok());
+        let slots = json!({
+            one.as_str(): { "state": two_slots.clone() }, two.as_str(): { "state": two_slots },
+        });
+        let accounts = json!({ one.as_str(): {}, two.as_str(): {}, three.as_str(): {} });
+        for (wrong, told) in
+            [(slots, "state: more than 3 slots in all"), (accounts, "3 accounts, want at most 2")]
+        {
+            let found = read(&wrong).expect_err("refused");
+            assert!(found.ends_with(told), "{found}");
+        }
+    }
+
     #[test]
     fn an_account_is_assumed_field_by_field() {
         let value = json!({ HERE.to_string(): {
             "balance": "0x5", "nonce": "0x1", "code": "0x60", "stateDiff": { "0x1": "0x2" },
         }});
-        let overrides = state_overrides(&value).expect("well formed");
+        let overrides = read(&value).expect("well formed");
         let account = &overrides.accounts[&HERE];
         assert_eq!((account.balance, account.nonce), (Some(U256::from(5)), Some(1)));
         let slots = BTreeMap::from([(U256::from(1), U256::from(2))]);
@@ -221,7 +251,7 @@ mod tests {
     fn a_precompiled_contract_moves() {
         let identity = Address::with_last_byte(4);
         let moves = json!({ identity.to_string(): { "movePrecompileToAddress": HERE } });
-        let overrides = state_overrides(&moves).expect("well formed");
+        let overrides = read(&moves).expect("well formed");
         assert_eq!(overrides.precompiles(), [(identity, Some(HERE))]);
     }
 
@@ -233,7 +263,7 @@ mod tests {
             (json!({ HERE.to_string(): { "bal": "0x1" } }), "bal: not supported"),
             (json!({ HERE.to_string(): { "state": { "0x1": "zz" } } }), "slot \"0x1\""),
         ] {
-            let found = state_overrides(&wrong).expect_err("refused");
+            let found = read(&wrong).expect_err("refused");
             assert!(found.contains(reason), "{found}");
         }
     }

@@ -12,10 +12,6 @@ use fugue_state::{HashesFrom, Stack, StateError, StateView, assumed_diff};
 use fugue_types::{B256, Header};
 use jsonrpsee::types::ErrorObjectOwned;
 
-/// Bytes that all messages of a request give back and log, where that is more than one message: in
-/// JSON they take twice as many, and for a while as many again.
-pub(crate) const OUTPUT_BYTES_MAX: usize = 32 * 1024 * 1024;
-
 /// Calls with what is needed to run a message in the block with this header, on this state, as the
 /// question assumes them to be.
 ///

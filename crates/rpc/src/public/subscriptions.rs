@@ -25,7 +25,7 @@ use crate::{
         args::{Args, boolean, field, hash, list, object},
         error,
         eth::changes::{Change, Followed, Wanted},
-        feed::{Lagged, Listener},
+        feed::{FeedBounds, Lagged, Listener},
         live::PendingTx,
         wire,
     },
@@ -53,8 +53,6 @@ const NOTIFICATION: &str = "eth_subscription";
 const DEBUG: [&str; 3] = ["debug_subscribe", "debug_unsubscribe", "debug_subscription"];
 /// What may be subscribed to.
 const KINDS: &str = "newHeads, logs, newPendingTransactions, syncing, transactionReceipts";
-/// Hashes of transactions that a subscription to receipts names. As geth has it.
-const RECEIPT_HASHES_MAX: usize = 200;
 /// Bytes of a notification beside what it tells and its id, at least. Not more than are sent: what
 /// is owed and never paid would add up.
 const FRAME_BYTES: usize = 84;
@@ -160,7 +158,7 @@ fn admit(
     let topic = match kind.as_str() {
         "newHeads" => Topic::Heads(live.heads.listen()),
         "logs" => {
-            let followed = args.optional("filter", Followed::decode)?;
+            let followed = args.optional("filter", |value| Followed::decode(value, limits))?;
             let followed = followed.unwrap_or_else(Followed::anything);
             Topic::Logs(live.heads.listen(), Arc::new(followed.keep(live, limits)?))
         }
@@ -171,7 +169,8 @@ fn admit(
         }
         "syncing" => Topic::Syncing(live.syncing.subscribe()),
         "transactionReceipts" => {
-            let hashes = args.optional("filter", receipt_hashes)?.flatten();
+            let max = limits.receipt_hashes_max;
+            let hashes = args.optional("filter", |value| receipt_hashes(value, max))?.flatten();
             Topic::Receipts(live.heads.listen(), hashes.map(Arc::new))
         }
         other => {
@@ -196,9 +195,10 @@ fn room(context: &Context) -> Result<OwnedSemaphorePermit, ErrorObjectOwned> {
     room.map_err(|_| error::refused(format!("there are {max} subscriptions, the most")))
 }
 
-/// The transactions of a filter of receipts; `None` for all, which an empty list also means.
-fn receipt_hashes(value: &Value) -> Result<Option<HashSet<B256>>, String> {
-    let hashes = |value: &Value| list(value, RECEIPT_HASHES_MAX, hash);
+/// The transactions of a filter of receipts, `max` at most; `None` for all, which an empty list
+/// also means.
+fn receipt_hashes(value: &Value, max: usize) -> Result<Option<HashSet<B256>>, String> {
+    let hashes = |value: &Value| list(value, max, hash);
     let hashes = field(object(value)?, "transactionHashes", hashes)?;
     Ok(hashes.filter(|hashes| !hashes.is_empty()).map(|hashes| hashes.into_iter().collect()))
 }
@@ -354,8 +354,10 @@ impl Subscriber {
                 Ok(Some(item)) => return Ok((item, turn)),
                 Ok(None) => {}
                 Err(Lagged { missed }) => {
+                    let FeedBounds { items_max, bytes_max } = listener.bounds();
                     return Err(Ended::With(error::refused(format!(
-                        "the subscription was too slow, and ends: {missed} events were not told"
+                        "the subscription was too slow, and ends: {missed} events were not told; \
+                         {items_max} are kept at most, of {bytes_max} bytes"
                     ))));
                 }
             }
@@ -468,13 +470,16 @@ mod tests {
     #[test]
     fn receipts_are_of_all_transactions_or_of_those_that_are_named() {
         let hash = B256::repeat_byte(7);
-        assert_eq!(receipt_hashes(&json!({})), Ok(None));
-        assert_eq!(receipt_hashes(&json!({ "transactionHashes": [] })), Ok(None));
+        let read = |value: &Value| receipt_hashes(value, 2);
+        assert_eq!(read(&json!({})), Ok(None));
+        assert_eq!(read(&json!({ "transactionHashes": [] })), Ok(None));
         let one = json!({ "transactionHashes": [hash, hash] });
-        assert_eq!(receipt_hashes(&one), Ok(Some([hash].into_iter().collect())));
-        let many = vec![hash; RECEIPT_HASHES_MAX + 1];
-        for wrong in [json!([]), json!({ "transactionHashes": many }), json!("0x7")] {
-            assert!(receipt_hashes(&wrong).is_err(), "{wrong}");
+        assert_eq!(read(&one), Ok(Some([hash].into_iter().collect())));
+        let many = json!({ "transactionHashes": [hash, hash, hash] });
+        let told = "transactionHashes: 3 values, want at most 2";
+        assert_eq!(read(&many), Err(told.to_owned()));
+        for wrong in [json!([]), json!("0x7")] {
+            assert!(read(&wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -29,8 +29,6 @@ pub(super) const METHODS: Table = &[
     ("testing_commitBlockV1", Class::Executing, commit_block),
 ];
 
-/// Transactions of one block.
-const TXS_MAX: usize = 20_000;
 /// Bytes of the extra data of a header. Source: Yellow Paper, "Block Header Validity".
 const EXTRA_BYTES_MAX: usize = 32;
 /// Between two looks whether somebody still waits for the engine's answer.
@@ -79,7 +77,8 @@ fn order(context: &Context, mut args: Args, parent: Head) -> Result<BuildOrder, 
     let number = parent.number.saturating_add(1);
     let decode = |value: &Value| testing::attributes(value, spec, number);
     let attributes: BuildAttributes = args.required("payload attributes", decode)?;
-    let txs = args.optional("transactions", |value| list(value, TXS_MAX, transaction))?;
+    let txs_max = context.limits.testing_txs_max;
+    let txs = args.optional("transactions", |value| list(value, txs_max, transaction))?;
     let extra_data = args.optional("extra data", extra_data)?;
     args.end()?;
     let contents = txs.map_or(Contents::Pool, Contents::Exactly);

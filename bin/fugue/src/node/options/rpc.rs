@@ -2,10 +2,13 @@
 //!
 //! Where geth or reth have such a bound, it has their name. To add one: a field with its range, its
 //! place in [`Rpc::limits`] or [`Rpc::servers`], and in [`Rpc::faults`] what it must not be beside
-//! others.
+//! others. Those of single requests are in [`requests`].
+
+mod requests;
 
 use clap::value_parser;
-use fugue_rpc::{EthLimits, PublicLimits};
+use fugue_rpc::{EthLimits, IpcLimits, PublicLimits};
+use requests::Requests;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -121,6 +124,22 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-subscriptions", long, value_name = "COUNT", default_value_t = 16_384,
           value_parser = value_parser!(u32).range(1..=10_000_000))]
     all_subscriptions: u32,
+    /// Moves of the head that are kept for subscriptions that are behind; further behind they end
+    #[arg(id = "rpc.max-kept-heads", long, value_name = "COUNT", default_value_t = 256,
+          value_parser = value_parser!(u32).range(1..=1_000_000))]
+    kept_moves: u32,
+    /// MiB of their blocks
+    #[arg(id = "rpc.max-kept-heads-size", long, value_name = "MIB", default_value_t = 64,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    kept_move_mib: u32,
+    /// Pending transactions that are kept for subscriptions and filters that are behind
+    #[arg(id = "rpc.max-kept-transactions", long, value_name = "COUNT", default_value_t = 16_384,
+          value_parser = value_parser!(u32).range(1..=10_000_000))]
+    kept_txs: u32,
+    /// MiB of them
+    #[arg(id = "rpc.max-kept-transactions-size", long, value_name = "MIB", default_value_t = 16,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    kept_tx_mib: u32,
     /// Calls of eth_sendRawTransactionSync that wait; more are refused
     #[arg(id = "rpc.max-sync-waits", long, value_name = "COUNT", default_value_t = 256,
           value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -129,6 +148,8 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.txsync.maxtimeout", long, value_name = "SECONDS", default_value_t = 30,
           value_parser = value_parser!(u64).range(1..=3_600))]
     sync_seconds: u64,
+    #[command(flatten)]
+    requests: Requests,
     /// Calls at a time that read the database or run code; more wait
     /// [default: 4 for each core, at least 16, at most 64]
     #[arg(id = "rpc.max-reading-calls", long, value_name = "COUNT",
@@ -142,24 +163,28 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-waiting-calls", long, value_name = "COUNT", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=1_000_000))]
     waiting_calls: u32,
-    /// MiB of a request
+    /// MiB of a request over HTTP or WebSocket
     #[arg(id = "rpc.max-request-size", long, value_name = "MIB", default_value_t = 5,
           value_parser = value_parser!(u32).range(1..=1_024))]
     request_mib: u32,
-    /// MiB of an answer
+    /// MiB of an answer, also over IPC
     #[arg(id = "rpc.max-response-size", long, value_name = "MIB", default_value_t = 150,
           value_parser = value_parser!(u32).range(1..=2_048))]
     response_mib: u32,
-    /// Calls in a batch
+    /// MiB of a request over IPC
+    #[arg(id = "rpc.max-ipc-request-size", long, value_name = "MIB", default_value_t = 128,
+          value_parser = value_parser!(u32).range(1..=1_024))]
+    ipc_request_mib: u32,
+    /// Calls in a batch, also over IPC
     #[arg(id = "rpc.batch-request-limit", long, value_name = "COUNT", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..=100_000))]
     batch_calls: u32,
-    /// Bytes of all answers to a batch together
+    /// Bytes of all answers to a batch together, also over IPC
     #[arg(id = "rpc.batch-response-max-size", long, value_name = "BYTES",
           default_value_t = 25_000_000,
           value_parser = value_parser!(u32).range(1_000..=0x7fff_ffff))]
     batch_bytes: u32,
-    /// Seconds in which calls of a batch are begun; the others are given up
+    /// Seconds in which calls of a batch are begun, also over IPC; the others are given up
     #[arg(id = "rpc.batch-timeout", long, value_name = "SECONDS", default_value_t = 10,
           value_parser = value_parser!(u64).range(1..=3_600))]
     batch_seconds: u64,
@@ -171,7 +196,11 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-sockets", long, value_name = "COUNT", default_value_t = 256,
           value_parser = value_parser!(u32).range(1..=65_536))]
     sockets: u32,
-    /// Subscriptions of one WebSocket
+    /// IPC connections at a time; more are refused
+    #[arg(id = "rpc.max-ipc-connections", long, value_name = "COUNT", default_value_t = 64,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    ipc_connections: u32,
+    /// Subscriptions of one WebSocket or IPC connection
     #[arg(id = "rpc.max-subscriptions-per-connection", long, value_name = "COUNT",
           default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=65_536))]
     subscriptions: u32,
@@ -179,7 +208,8 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-calls-per-connection", long, value_name = "COUNT", default_value_t = 32,
           value_parser = value_parser!(u32).range(1..=4_096))]
     connection_calls: u32,
-    /// MiB of answers of one WebSocket that are not sent; above that no more is read from it
+    /// MiB of answers of one WebSocket or IPC connection that are not sent; above that no more is
+    /// read from it
     #[arg(id = "rpc.max-unsent-size", long, value_name = "MIB", default_value_t = 32,
           value_parser = value_parser!(u64).range(1..=65_536))]
     unsent_mib: u64,
@@ -206,6 +236,7 @@ impl Rpc {
     /// What callers may ask for.
     pub(in crate::node) fn limits(&self, are_sent_local: bool) -> EthLimits {
         let default = EthLimits::default();
+        let requests = &self.requests;
         let count = |count: Option<u32>| count.map(|count| count as usize);
         let reading_calls_max = count(self.reading_calls).unwrap_or(default.reading_calls_max);
         let executing_calls_max = count(self.executing_calls)
@@ -240,8 +271,31 @@ impl Rpc {
             filter_idle_max: Duration::from_secs(self.filter_seconds),
             subscriptions_max: self.all_subscriptions as usize,
             terms_max: self.terms as usize,
+            kept_moves_max: self.kept_moves as usize,
+            kept_move_bytes_max: bytes(self.kept_move_mib),
+            kept_txs_max: self.kept_txs as usize,
+            kept_tx_bytes_max: bytes(self.kept_tx_mib),
             sync_waits_max: self.sync_waits as usize,
             sync_wait_max: Duration::from_secs(self.sync_seconds),
+            filter_values_max: requests.filter_values as usize,
+            receipt_hashes_max: requests.receipt_hashes as usize,
+            percentiles_max: requests.percentiles as usize,
+            storage_keys_max: requests.storage_keys as usize,
+            overridden_accounts_max: requests.overridden_accounts as usize,
+            overridden_slots_max: requests.overridden_slots as usize,
+            messages_max: requests.messages as usize,
+            simulated_blocks_max: requests.simulated_blocks,
+            simulated_calls_max: requests.simulated_calls as usize,
+            output_bytes_max: bytes(requests.output_mib),
+            page_accounts_max: requests.page_accounts,
+            page_slots_max: requests.page_slots,
+            modified_blocks_max: requests.modified_blocks,
+            modified_accounts_max: requests.modified_accounts as usize,
+            page_txs_max: requests.page_txs,
+            searched_txs_max: requests.searched_txs,
+            searched_blocks_max: requests.searched_blocks as usize,
+            testing_txs_max: requests.testing_txs as usize,
+            explain_threads_max: requests.explain_threads as usize,
             are_sent_local,
         }
     }
@@ -262,6 +316,20 @@ impl Rpc {
             all_unsent_bytes_max: self.all_unsent_mib << 20,
             idle_max: Duration::from_secs(self.idle_seconds),
             compresses,
+        }
+    }
+
+    /// What the IPC server takes on.
+    pub(in crate::node) fn ipc(&self) -> IpcLimits {
+        IpcLimits {
+            message_bytes_max: bytes(self.ipc_request_mib),
+            response_bytes_max: bytes(self.response_mib),
+            batch_max: self.batch_calls as usize,
+            batch_bytes_max: self.batch_bytes as usize,
+            batch_time_max: Duration::from_secs(self.batch_seconds),
+            connections_max: self.ipc_connections as usize,
+            subscriptions_max: self.subscriptions,
+            unsent_bytes_max: self.unsent_mib << 20,
         }
     }
 
@@ -316,7 +384,7 @@ impl Rpc {
 mod tests {
     use super::*;
     use clap::Parser;
-    use fugue_rpc::PUBLIC_LIMITS;
+    use fugue_rpc::{IPC_LIMITS, PUBLIC_LIMITS};
 
     #[derive(Parser)]
     struct Cli {
@@ -332,6 +400,7 @@ mod tests {
     fn bounds_are_as_the_servers_have_them_where_nothing_is_said() {
         assert_eq!(rpc(&[]).limits(true), EthLimits::default());
         assert_eq!(rpc(&[]).servers(true), PUBLIC_LIMITS);
+        assert_eq!(rpc(&[]).ipc(), IPC_LIMITS);
         assert!(rpc(&[]).faults().is_empty());
     }
 
@@ -381,6 +450,31 @@ mod tests {
             "--rpc.max-unsent-size=22",
             "--rpc.max-total-unsent-size=23",
             "--rpc.idle-timeout=240",
+            "--rpc.max-ipc-request-size=9",
+            "--rpc.max-ipc-connections=43",
+            "--rpc.max-kept-heads=62",
+            "--rpc.max-kept-heads-size=63",
+            "--rpc.max-kept-transactions=64",
+            "--rpc.max-kept-transactions-size=65",
+            "--rpc.logquerylimit=44",
+            "--rpc.max-receipt-hashes=45",
+            "--rpc.max-fee-history-percentiles=46",
+            "--rpc.max-storage-keys=47",
+            "--rpc.max-overridden-accounts=48",
+            "--rpc.max-overridden-slots=49",
+            "--rpc.max-messages=50",
+            "--rpc.max-simulate-blocks=51",
+            "--rpc.max-simulate-calls=52",
+            "--rpc.max-output-size=10",
+            "--rpc.max-account-range=53",
+            "--rpc.max-storage-range=54",
+            "--rpc.max-modified-blocks=55",
+            "--rpc.max-modified-accounts=56",
+            "--rpc.max-ots-page-size=57",
+            "--rpc.max-ots-search-size=58",
+            "--rpc.max-ots-search-blocks=59",
+            "--rpc.max-testing-transactions=60",
+            "--rpc.explain-threads=61",
         ]);
         let mib = 1 << 20;
         let limits = EthLimits {
@@ -415,6 +509,29 @@ mod tests {
             trace_folder_bytes_max: 42 << 20,
             profile_blocks_max: 39,
             pool_bytes_max: 4 * mib,
+            kept_moves_max: 62,
+            kept_move_bytes_max: 63 * mib,
+            kept_txs_max: 64,
+            kept_tx_bytes_max: 65 * mib,
+            filter_values_max: 44,
+            receipt_hashes_max: 45,
+            percentiles_max: 46,
+            storage_keys_max: 47,
+            overridden_accounts_max: 48,
+            overridden_slots_max: 49,
+            messages_max: 50,
+            simulated_blocks_max: 51,
+            simulated_calls_max: 52,
+            output_bytes_max: 10 * mib,
+            page_accounts_max: 53,
+            page_slots_max: 54,
+            modified_blocks_max: 55,
+            modified_accounts_max: 56,
+            page_txs_max: 57,
+            searched_txs_max: 58,
+            searched_blocks_max: 59,
+            testing_txs_max: 60,
+            explain_threads_max: 61,
             are_sent_local: false,
         };
         assert_eq!(set.limits(false), limits);
@@ -434,6 +551,17 @@ mod tests {
             compresses: false,
         };
         assert_eq!(set.servers(false), servers);
+        let ipc = IpcLimits {
+            message_bytes_max: 9 << 20,
+            response_bytes_max: 8 << 20,
+            batch_max: 15,
+            batch_bytes_max: 16_000,
+            batch_time_max: Duration::from_secs(17),
+            connections_max: 43,
+            subscriptions_max: 20,
+            unsent_bytes_max: 22 << 20,
+        };
+        assert_eq!(set.ipc(), ipc);
         assert!(set.faults().is_empty(), "{:?}", set.faults());
     }
 

@@ -18,14 +18,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Accounts of a page; more are cut down. Source: go-ethereum, `eth/api_debug.go`,
-/// `AccountRangeMaxResults`.
-const ACCOUNTS_MAX: u64 = 256;
-/// Blocks whose changed accounts are put together: one row of the database each.
-const MODIFIED_BLOCKS_MAX: u64 = 1_024;
-/// Accounts that these may have changed: held in memory, and each read in two states.
-const MODIFIED_ACCOUNTS_MAX: usize = 100_000;
-
 /// Source: go-ethereum, `core/state/dump.go`, `Dump`.
 #[derive(Debug, Serialize)]
 struct WireDump {
@@ -59,7 +51,8 @@ struct WireAccount {
 pub(super) fn range(context: &Context, mut args: Args) -> Answer {
     let block = args.required("block", block_ref)?;
     let start = args.optional("start", bytes)?.unwrap_or_default();
-    let wanted = args.optional("max results", count)?.unwrap_or(ACCOUNTS_MAX);
+    let accounts_max = context.limits.page_accounts_max;
+    let wanted = args.optional("max results", count)?.unwrap_or(accounts_max);
     let is_without_code = args.optional("nocode", boolean)?.unwrap_or(false);
     let is_without_storage = args.optional("nostorage", boolean)?.unwrap_or(true);
     // There are none whose address is not known.
@@ -71,7 +64,7 @@ pub(super) fn range(context: &Context, mut args: Args) -> Answer {
              keys, debug_storageRangeAt lists them",
         ));
     }
-    let wanted = if wanted == 0 { ACCOUNTS_MAX } else { wanted.min(ACCOUNTS_MAX) };
+    let wanted = if wanted == 0 { accounts_max } else { wanted.min(accounts_max) };
     let page = (first(&start), usize::try_from(wanted).unwrap_or(usize::MAX));
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
@@ -165,11 +158,12 @@ fn modified(context: &Context, start: BlockRef, end: Option<BlockRef>) -> Answer
         Some(end) => (start, end),
     };
     let blocks = end.saturating_sub(start);
-    if !(1..=MODIFIED_BLOCKS_MAX).contains(&blocks) {
-        let last = start.saturating_add(MODIFIED_BLOCKS_MAX);
+    let blocks_max = context.limits.modified_blocks_max;
+    if !(1..=blocks_max).contains(&blocks) {
+        let last = start.saturating_add(blocks_max);
         return Err(invalid_params(format!(
-            "invalid argument 1 (end block): block {end}, want one of the {MODIFIED_BLOCKS_MAX} \
-             after block {start}, up to {last}"
+            "invalid argument 1 (end block): block {end}, want one of the {blocks_max} after \
+             block {start}, up to {last}"
         )));
     }
     if start < view.oldest_state() {
@@ -198,16 +192,17 @@ fn touched(
     start: u64,
     end: u64,
 ) -> Result<BTreeMap<B256, Address>, ErrorObjectOwned> {
+    let accounts_max = context.limits.modified_accounts_max;
     let mut touched = BTreeMap::new();
     for number in start.saturating_add(1)..=end {
         context.patience.check()?;
         let changed = view.changed_accounts(number).map_err(error::of_chain)?;
         let changed = changed.ok_or_else(error::block_not_found)?;
         touched.extend(changed.into_iter().map(|address| (keccak256(address), address)));
-        if touched.len() > MODIFIED_ACCOUNTS_MAX {
+        if touched.len() > accounts_max {
             return Err(refused(format!(
-                "blocks {} to {number} changed more than {MODIFIED_ACCOUNTS_MAX} accounts: ask \
-                 for fewer blocks",
+                "blocks {} to {number} changed more than {accounts_max} accounts: ask for fewer \
+                 blocks",
                 start.saturating_add(1)
             )));
         }

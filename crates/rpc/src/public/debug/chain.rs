@@ -2,7 +2,7 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, hash},
+    args::{Args, bytes, hash},
     block_ref::BlockRef,
     error, json,
     wire::{self, Detail, WireTransaction},
@@ -13,6 +13,12 @@ use fugue_chainspec::ChainSpec;
 use fugue_state::StateError;
 use fugue_types::{B256, Bytes, KECCAK256_EMPTY};
 use serde::Serialize;
+use serde_json::Value;
+
+/// First byte of the keys under which go-ethereum keeps codes.
+const CODE_PREFIX: u8 = b'c';
+/// Bytes of such a key: the hash of the code follows.
+const CODE_KEY_BYTES: usize = 33;
 
 /// Source: execution-apis, "BadBlock".
 #[derive(Debug, Serialize)]
@@ -38,6 +44,35 @@ pub(in crate::public) fn clear_txpool(context: &Context, args: Args) -> Answer {
 pub(super) fn code_by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("code hash", hash)?;
     args.end()?;
+    code(context, hash)
+}
+
+/// `debug_dbGet`: what lies under a key of go-ethereum's database, as far as that is a code; null
+/// if no account has or had it.
+pub(super) fn db_get(context: &Context, mut args: Args) -> Answer {
+    let hash = args.required("key", code_key)?;
+    args.end()?;
+    code(context, hash)
+}
+
+/// The hash in the key of a code: in hex, or as the bytes of a text. Source: go-ethereum,
+/// `core/rawdb/schema.go`, `CodePrefix`, and `common.ParseHexOrString`.
+fn code_key(value: &Value) -> Result<B256, String> {
+    let text = value.as_str().ok_or("a string is expected")?;
+    let key = if text.starts_with("0x") { bytes(value)? } else { text.as_bytes().to_vec().into() };
+    if key.len() != CODE_KEY_BYTES {
+        return Err(format!(
+            "a key has {CODE_KEY_BYTES} bytes, 0x63 and the hash of a code; this has {}",
+            key.len()
+        ));
+    }
+    match key.split_first() {
+        Some((&CODE_PREFIX, hash)) => Ok(B256::from_slice(hash)),
+        _ => Err("a key of another kind than 0x63 and the hash of a code".to_owned()),
+    }
+}
+
+fn code(context: &Context, hash: B256) -> Answer {
     if hash == KECCAK256_EMPTY {
         return json(&Bytes::new());
     }
@@ -69,5 +104,31 @@ fn bad_block(spec: &ChainSpec, bad: &BadBlock) -> WireBadBlock {
         block: wire::block(viewed, &spec.rules(&block.header), Detail::Hashes),
         hash: *hash,
         rlp: alloy_rlp::encode(block).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json as object;
+
+    #[test]
+    fn a_key_is_hex_or_text_and_names_a_code() {
+        let hash = "a".repeat(32);
+        let expected = Ok(B256::repeat_byte(b'a'));
+        assert_eq!(code_key(&object!(format!("0x63{}", "61".repeat(32)))), expected);
+        assert_eq!(code_key(&object!(format!("c{hash}"))), expected);
+        for (wrong, reason) in [
+            (object!(7), "a string is expected"),
+            (object!("0x6"), "hex string of odd length"),
+            (object!("0x63"), "a key has 33 bytes, 0x63 and the hash of a code; this has 1"),
+            (object!(""), "a key has 33 bytes, 0x63 and the hash of a code; this has 0"),
+            (object!(format!("0x{}", "61".repeat(32))), "a key has 33 bytes, "),
+            (object!(format!("0x61{}", "61".repeat(32))), "a key of another kind"),
+            (object!(format!("h{hash}")), "a key of another kind"),
+        ] {
+            let found = code_key(&wrong).expect_err("refused");
+            assert!(found.starts_with(reason), "{wrong}: {found}");
+        }
     }
 }

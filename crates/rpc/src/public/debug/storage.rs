@@ -12,9 +12,6 @@ use fugue_types::{B256, Bytes};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Slots of a page.
-const SLOTS_MAX: u64 = 1_024;
-
 /// Source: go-ethereum, `eth/api_debug.go`, `StorageRangeResult`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,9 +37,10 @@ pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
     let start = args.required("key", bytes)?;
     let wanted = args.required("limit", count)?;
     args.end()?;
-    if wanted > SLOTS_MAX {
+    let slots_max = context.limits.page_slots_max;
+    if wanted > slots_max {
         return Err(invalid_params(format!(
-            "invalid argument 4 (limit): {wanted}, want at most {SLOTS_MAX}"
+            "invalid argument 4 (limit): {wanted}, want at most {slots_max}"
         )));
     }
     let view = context.view();

@@ -157,7 +157,8 @@ fn call(context: &Context, mut args: Args) -> Answer {
     let chain_id = context.engine.spec().chain_id();
     let message = args.required("transaction", |value| calls::message(value, chain_id))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
-    let CallOptions { options, state, block: of_block, transactions } = last_of_call(args)?;
+    let CallOptions { options, state, block: of_block, transactions } =
+        last_of_call(context, args)?;
     let context = &options.patient(context);
     let start = Start { block, transactions };
     // Where it is run in the block is said by an index that must be there.
@@ -187,9 +188,9 @@ fn check_index(context: &Context, block: &BlockRef, index: usize) -> Result<(), 
 /// `debug_traceCallMany`: each message on what those before it have left behind. Source: the
 /// documentation of Erigon and of Reth.
 fn call_many(context: &Context, mut args: Args) -> Answer {
-    let chain_id = context.engine.spec().chain_id();
-    let (bundles, start) = bundles(&mut args, chain_id)?;
-    let CallOptions { options, state, block: of_block, transactions } = last_of_call(args)?;
+    let (bundles, start) = bundles(context, &mut args)?;
+    let CallOptions { options, state, block: of_block, transactions } =
+        last_of_call(context, args)?;
     if transactions.is_some() || of_block != BlockOverrides::default() {
         return Err(invalid_params(
             "invalid argument 2 (options): txIndex and blockOverrides belong into the other \
@@ -268,8 +269,9 @@ pub(super) fn check_options(args: Args) -> Result<(), ErrorObjectOwned> {
 }
 
 /// The same, where it may also assume something.
-fn last_of_call(mut args: Args) -> Result<CallOptions, ErrorObjectOwned> {
-    let found = args.optional("options", call_options)?;
+fn last_of_call(context: &Context, mut args: Args) -> Result<CallOptions, ErrorObjectOwned> {
+    let limits = &context.limits;
+    let found = args.optional("options", |value| call_options(value, limits))?;
     args.end()?;
     match found {
         Some(found) => Ok(found),
@@ -284,7 +286,10 @@ fn last_of_call(mut args: Args) -> Result<CallOptions, ErrorObjectOwned> {
 /// Reads any value as options, for fuzz targets.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(in crate::public) fn fuzz(value: &serde_json::Value) {
-    let _ = call_options(value);
+    use crate::public::Limits;
+    use std::sync::LazyLock;
+    static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
+    let _ = call_options(value, &LIMITS);
     if let Ok(found) = options::file_options(value) {
         assert!(found.tx.is_none_or(|hash| !hash.is_zero()), "{value}");
     }

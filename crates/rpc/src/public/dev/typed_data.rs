@@ -16,6 +16,14 @@ const DEPTH_MAX: usize = 64;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn hash(value: &Value) -> Result<B256, String> {
+    read(value)?.eip712_signing_hash().map_err(|error| error.to_string())
+}
+
+/// Typed data; whether they fit their types is not known yet.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read(value: &Value) -> Result<TypedData, String> {
     let parsed: Value;
     let value = match value.as_str() {
         Some(text) => {
@@ -25,9 +33,7 @@ pub(super) fn hash(value: &Value) -> Result<B256, String> {
         None => value,
     };
     check_size(value)?;
-    let data: TypedData =
-        serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
-    data.eip712_signing_hash().map_err(|error| error.to_string())
+    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
 }
 
 fn check_size(value: &Value) -> Result<(), String> {

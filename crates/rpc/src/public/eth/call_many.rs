@@ -1,14 +1,14 @@
 //! `eth_callMany`: messages one after the other, each on what those before it have left behind.
 
 use crate::public::{
-    Answer, Context,
+    Answer, Context, Limits,
     args::{Args, count, field, list, object},
     block_ref::{BlockRef, block_ref},
     error,
     eth::{blocks, calls},
     json,
     overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, only, state_overrides},
-    question::{OUTPUT_BYTES_MAX, any_number},
+    question::any_number,
     revert,
 };
 use fugue_evm::{CallOutcome, CallRequest, Checks, FeePayment, Kernel, ViewReader};
@@ -17,9 +17,6 @@ use fugue_state::{Overlay, StateView, assumed_diff};
 use fugue_types::{Header, TxStatus};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value};
-
-/// Messages of one request.
-pub(crate) const MESSAGES_MAX: usize = 1_024;
 
 /// Messages that are in one block.
 pub(crate) struct Bundle {
@@ -37,10 +34,11 @@ pub(crate) struct Start {
 
 /// `eth_callMany`. Source: Erigon's documentation, "eth_callMany".
 pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
-    let chain_id = context.engine.spec().chain_id();
-    let (bundles, start) = bundles(&mut args, chain_id)?;
-    let state = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    let (bundles, start) = bundles(context, &mut args)?;
+    let limits = &context.limits;
+    let state = args.optional("state overrides", |value| state_overrides(value, limits))?;
     args.end()?;
+    let state = state.unwrap_or_default();
     let answers =
         at_start(context, start, |header, view| run(context, header, view, &bundles, &state))??;
     json(&answers)
@@ -48,14 +46,16 @@ pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
 
 /// What is to be run, and where that begins: the first two arguments.
 pub(crate) fn bundles(
+    context: &Context,
     args: &mut Args,
-    chain_id: u64,
 ) -> Result<(Vec<Bundle>, Start), ErrorObjectOwned> {
+    let chain_id = context.engine.spec().chain_id();
+    let max = context.limits.messages_max;
     let bundles = args.required("bundles", |value| {
-        let bundles = list(value, MESSAGES_MAX, |value| bundle(value, chain_id))?;
+        let bundles = list(value, max, |value| bundle(value, chain_id, max))?;
         let messages: usize = bundles.iter().map(|bundle| bundle.messages.len()).sum();
-        if messages > MESSAGES_MAX {
-            return Err(format!("{messages} messages, want at most {MESSAGES_MAX}"));
+        if messages > max {
+            return Err(format!("{messages} messages, want at most {max}"));
         }
         Ok(bundles)
     })?;
@@ -74,7 +74,7 @@ fn run(
     let diff = assumed_diff(view, &state.accounts).map_err(error::of_state)?;
     overlay.push(&diff).map_err(error::internal)?;
     let mut answers = Vec::with_capacity(bundles.len());
-    let mut gas_left = context.limits.call_gas_max;
+    let Limits { call_gas_max: mut gas_left, output_bytes_max, .. } = context.limits;
     let mut output_bytes = 0_usize;
     for Bundle { messages, overrides } in bundles {
         let (header, rules) = overrides.applied(context.engine.spec(), header);
@@ -93,9 +93,9 @@ fn run(
                 gas_left = gas_left.saturating_sub(*gas_used);
                 output_bytes = output_bytes.saturating_add(output.len());
             }
-            if output_bytes > OUTPUT_BYTES_MAX {
+            if output_bytes > output_bytes_max {
                 return Err(error::refused(format!(
-                    "the messages return more than {OUTPUT_BYTES_MAX} bytes, the most: send fewer \
+                    "the messages return more than {output_bytes_max} bytes, the most: send fewer \
                      of them"
                 )));
             }
@@ -160,11 +160,11 @@ pub(crate) fn at_start<T>(
     done.map_err(error::of_replay)
 }
 
-fn bundle(value: &Value, chain_id: u64) -> Result<Bundle, String> {
+fn bundle(value: &Value, chain_id: u64, messages_max: usize) -> Result<Bundle, String> {
     let fields = object(value)?;
     only(fields, &["transactions", "blockOverride"])?;
     let messages = field(fields, "transactions", |value| {
-        list(value, MESSAGES_MAX, |value| calls::message(value, chain_id))
+        list(value, messages_max, |value| calls::message(value, chain_id))
     })?;
     let overrides = field(fields, "blockOverride", block_overrides)?.unwrap_or_default();
     Ok(Bundle { messages: messages.unwrap_or_default(), overrides })
@@ -201,7 +201,9 @@ mod tests {
     #[test]
     fn a_bundle_has_messages() {
         let given = value!({ "transactions": [{}, {}], "blockOverride": { "time": "0x5" } });
-        let bundle = bundle(&given, 1).expect("well formed");
+        let told = "transactions: 2 values, want at most 1";
+        assert_eq!(bundle(&given, 1, 1).err().as_deref(), Some(told));
+        let bundle = bundle(&given, 1, 2).expect("well formed");
         assert_eq!((bundle.messages.len(), bundle.overrides.time), (2, Some(5)));
     }
 }

@@ -90,7 +90,9 @@ fn question(context: &Context, mut args: Args, tag: Tag) -> Result<Question, Err
     let chain_id = context.engine.spec().chain_id();
     let message = args.required("transaction", |value| message(value, chain_id))?;
     let block = args.optional("block", block_ref)?.unwrap_or(BlockRef::Tag(tag));
-    let state_overrides = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    let state_overrides =
+        args.optional("state overrides", |value| state_overrides(value, &context.limits))?;
+    let state_overrides = state_overrides.unwrap_or_default();
     let block_overrides = args.optional("block overrides", block_overrides)?.unwrap_or_default();
     args.end()?;
     Ok(Question { message, block, state_overrides, block_overrides })

@@ -55,9 +55,9 @@ impl Followed {
     /// is followed is what comes.
     ///
     /// # Errors
-    /// If it is about no block that could come.
-    pub(crate) fn decode(value: &Value) -> Result<Self, String> {
-        let (place, filter) = filter(value)?;
+    /// If it is about no block that could come, or has too many addresses or values of a topic.
+    pub(crate) fn decode(value: &Value, limits: &Limits) -> Result<Self, String> {
+        let (place, filter) = filter(value, limits.filter_values_max)?;
         let Where::Range { from, to } = place else {
             return Err("blockHash: logs of one block cannot be followed".to_owned());
         };
@@ -132,9 +132,10 @@ mod tests {
 
     #[test]
     fn numbers_bound_the_blocks_and_tags_do_not() {
-        let numbers = |value: Value| Followed::decode(&value).map(|followed| followed.numbers);
+        let decode = |value: &Value| Followed::decode(value, &Limits::default());
+        let numbers = |value: Value| decode(&value).map(|followed| followed.numbers);
         assert_eq!(numbers(json!({})), Ok(0..=u64::MAX));
-        assert_eq!(Followed::decode(&json!({})), Ok(Followed::anything()));
+        assert_eq!(decode(&json!({})), Ok(Followed::anything()));
         let tags = json!({ "fromBlock": "latest", "toBlock": "pending" });
         assert_eq!(numbers(tags), Ok(0..=u64::MAX));
         assert_eq!(numbers(json!({ "fromBlock": "0x7", "toBlock": "0x9" })), Ok(7..=9));

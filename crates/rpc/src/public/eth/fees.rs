@@ -16,8 +16,6 @@ use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 use std::sync::PoisonError;
 
-/// Percentiles of one request.
-const PERCENTILES_MAX: usize = 100;
 /// Blocks that a suggestion looks at, its samples of each, and the percentile that it takes: as the
 /// leading clients do.
 const SUGGESTION_BLOCKS: u64 = 20;
@@ -62,7 +60,8 @@ pub(crate) fn blob_base_fee(context: &Context, args: Args) -> Answer {
 pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
     let blocks = args.required("block count", count)?.min(context.limits.fee_blocks_max);
     let newest = args.required("newest block", number_or_tag)?;
-    let percentiles = args.optional("reward percentiles", percentiles)?;
+    let max = context.limits.percentiles_max;
+    let percentiles = args.optional("reward percentiles", |value| percentiles(value, max))?;
     args.end()?;
     let view = context.view();
     let newest = newest.number(&view)?.ok_or_else(|| {
@@ -133,9 +132,9 @@ fn ratio(used: u64, max: u64) -> f64 {
     if max == 0 { 0.0 } else { used as f64 / max as f64 }
 }
 
-/// Rising, from 0 to 100.
-fn percentiles(value: &Value) -> Result<Vec<f64>, String> {
-    let percentiles = list(value, PERCENTILES_MAX, |value| {
+/// Rising, from 0 to 100; `max` of them at most.
+fn percentiles(value: &Value, max: usize) -> Result<Vec<f64>, String> {
+    let percentiles = list(value, max, |value| {
         let found = value.as_f64().filter(|percentile| (0.0..=100.0).contains(percentile));
         found.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
     })?;
@@ -231,8 +230,8 @@ fn suggestion(mut samples: Vec<u128>) -> u128 {
 /// Reads any value as percentiles, for fuzz targets.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn fuzz(value: &Value) {
-    if let Ok(percentiles) = percentiles(value) {
-        assert!(percentiles.len() <= PERCENTILES_MAX && percentiles.is_sorted());
+    if let Ok(percentiles) = percentiles(value, 3) {
+        assert!(percentiles.len() <= 3 && percentiles.is_sorted());
     }
 }
 
@@ -250,10 +249,13 @@ mod tests {
 
     #[test]
     fn percentiles_rise_from_0_to_100() {
-        assert_eq!(percentiles(&object!([0, 12.5, 100])), Ok(vec![0.0, 12.5, 100.0]));
+        let read = |value: &Value| percentiles(value, 3);
+        assert_eq!(read(&object!([0, 12.5, 100])), Ok(vec![0.0, 12.5, 100.0]));
         for wrong in [object!([2, 1]), object!([101]), object!([-1]), object!(["1"]), object!(1)] {
-            assert!(percentiles(&wrong).is_err(), "{wrong}");
+            assert!(read(&wrong).is_err(), "{wrong}");
         }
+        let told = "4 values, want at most 3";
+        assert_eq!(read(&object!([0, 1, 2, 3])), Err(told.to_owned()));
     }
 
     #[test]

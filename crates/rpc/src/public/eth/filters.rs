@@ -117,12 +117,13 @@ pub(crate) fn new_block_filter(context: &Context, args: Args) -> Answer {
 
 /// `eth_newFilter`.
 pub(crate) fn new_filter(context: &Context, mut args: Args) -> Answer {
-    let followed = args.required("filter", Followed::decode)?;
+    let limits = &context.limits;
+    let followed = args.required("filter", |value| Followed::decode(value, limits))?;
     args.end()?;
     let place = followed.place.clone();
-    let wanted = Box::new(followed.keep(&context.live, &context.limits)?);
+    let wanted = Box::new(followed.keep(&context.live, limits)?);
     let position = Position::at_head(&context.view())?;
-    context.live.filters.add(&context.limits, Filter::Logs { wanted, place, position })
+    context.live.filters.add(limits, Filter::Logs { wanted, place, position })
 }
 
 /// `eth_newPendingTransactionFilter`.

@@ -24,8 +24,6 @@ use std::ops::RangeInclusive;
 
 /// Topics of a log. Source: Yellow Paper, LOG0 to LOG4.
 const TOPICS_MAX: usize = 4;
-/// Addresses, and values of one topic, of a filter.
-const TERMS_MAX: usize = 1_000;
 
 /// Bytes of a log in memory and in an answer beside its data, about: address, topics, and place.
 const LOG_BYTES: usize = 300;
@@ -59,7 +57,8 @@ pub(super) struct Found<'r> {
 
 /// `eth_getLogs`.
 pub(crate) fn logs(context: &Context, mut args: Args) -> Answer {
-    let (place, filter) = args.required("filter", filter)?;
+    let values_max = context.limits.filter_values_max;
+    let (place, filter) = args.required("filter", |value| filter(value, values_max))?;
     args.end()?;
     json(&find(context, &place, &filter)?)
 }
@@ -262,8 +261,8 @@ impl Filter {
     }
 }
 
-/// Source: execution-apis, "Filter".
-pub(crate) fn filter(value: &Value) -> Result<(Where, Filter), String> {
+/// With `values_max` addresses, and values of one topic, at most. Source: execution-apis, "Filter".
+pub(crate) fn filter(value: &Value, values_max: usize) -> Result<(Where, Filter), String> {
     let fields = object(value)?;
     let from = field(fields, "fromBlock", number_or_tag)?;
     let to = field(fields, "toBlock", number_or_tag)?;
@@ -274,10 +273,10 @@ pub(crate) fn filter(value: &Value) -> Result<(Where, Filter), String> {
         Some(hash) => Where::Block(hash),
         None => Where::Range { from: from.unwrap_or_default(), to: to.unwrap_or_default() },
     };
-    let addresses = field(fields, "address", |value| one_or_more(value, address))?;
+    let addresses = field(fields, "address", |value| one_or_more(value, values_max, address))?;
     // A null is met by any topic, also where it is one of several values.
     let topic = |value: &Value| -> Result<Vec<B256>, String> {
-        let values = one_or_more(value, |value| match value {
+        let values = one_or_more(value, values_max, |value| match value {
             Value::Null => Ok(None),
             some => hash(some).map(Some),
         })?;
@@ -289,17 +288,20 @@ pub(crate) fn filter(value: &Value) -> Result<(Where, Filter), String> {
 
 fn one_or_more<T>(
     value: &Value,
+    max: usize,
     decode: impl Fn(&Value) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
-    if value.is_array() { list(value, TERMS_MAX, decode) } else { Ok(vec![decode(value)?]) }
+    if value.is_array() { list(value, max, decode) } else { Ok(vec![decode(value)?]) }
 }
 
 /// Reads any value as a filter, for fuzz targets.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn fuzz(value: &Value) {
-    if let Ok((_, filter)) = filter(value) {
-        assert!(filter.addresses.len() <= TERMS_MAX && filter.topics.len() <= TOPICS_MAX);
-        assert!(filter.topics.iter().all(|values| values.len() <= TERMS_MAX));
+    /// Of addresses, and values of one topic.
+    const MAX: usize = 3;
+    if let Ok((_, filter)) = filter(value, MAX) {
+        assert!(filter.addresses.len() <= MAX && filter.topics.len() <= TOPICS_MAX);
+        assert!(filter.topics.iter().all(|values| values.len() <= MAX));
         let looks_for_nothing = filter.topics.iter().all(Vec::is_empty);
         let is_open = filter.addresses.is_empty() && looks_for_nothing;
         assert_eq!(filter.may_match(&Bloom::default()), is_open, "of a block without logs");
@@ -316,6 +318,11 @@ mod tests {
 
     const HERE: Address = Address::repeat_byte(1);
     const THERE: Address = Address::repeat_byte(2);
+    const VALUES_MAX: usize = 3;
+
+    fn read(value: &Value) -> Result<(Where, Filter), String> {
+        filter(value, VALUES_MAX)
+    }
 
     fn topic(byte: u8) -> B256 {
         B256::repeat_byte(byte)
@@ -338,7 +345,7 @@ mod tests {
             receipt(vec![]),
             receipt(vec![log(HERE, &[]), log(HERE, &[9, 8])]),
         ];
-        let (_, filter) = filter(&value).expect("a filter");
+        let (_, filter) = read(&value).expect("a filter");
         filter.search(&receipts).iter().map(|one| (one.tx_index, one.log_index)).collect()
     }
 
@@ -363,7 +370,7 @@ mod tests {
     #[test]
     fn a_filter_is_of_a_block_or_of_a_range() {
         let (latest, one) = (BlockRef::Tag(Tag::Latest), BlockRef::Number(1));
-        let place = |value: Value| filter(&value).map(|(place, _)| place);
+        let place = |value: Value| read(&value).map(|(place, _)| place);
         assert_eq!(place(object!({})), Ok(Where::Range { from: latest, to: latest }));
         assert_eq!(
             place(object!({ "fromBlock": "0x1" })),
@@ -420,7 +427,7 @@ mod tests {
     #[test]
     fn the_index_is_asked_for_addresses_and_topics() {
         let is_empty = |value: Value| {
-            let (_, filter) = filter(&value).expect("a filter");
+            let (_, filter) = read(&value).expect("a filter");
             filter.terms().is_empty()
         };
         assert!(is_empty(object!({})));
@@ -431,8 +438,15 @@ mod tests {
 
     #[test]
     fn a_filter_has_bounds() {
-        assert!(filter(&object!({ "topics": [null, null, null, null, null] })).is_err());
-        let many = vec![HERE; TERMS_MAX + 1];
-        assert!(filter(&object!({ "address": many })).is_err());
+        assert!(read(&object!({ "topics": [null, null, null, null, null] })).is_err());
+        assert!(read(&object!({ "address": [HERE, HERE, HERE], "topics": [[topic(1)]] })).is_ok());
+        let topics = vec![topic(1); VALUES_MAX + 1];
+        for (name, wrong) in [
+            ("address", object!({ "address": vec![HERE; VALUES_MAX + 1] })),
+            ("topics: value 1", object!({ "topics": [null, topics] })),
+        ] {
+            let found = read(&wrong).expect_err("refused");
+            assert_eq!(found, format!("{name}: 4 values, want at most 3"));
+        }
     }
 }

@@ -14,8 +14,6 @@ use fugue_chain::{AccountProof, SlotProof};
 use fugue_types::{B256, U256};
 use serde_json::Value;
 
-/// Keys of slots in a request, as geth has it.
-const KEYS_MAX: usize = 1_024;
 /// Characters of a key from which on it has 32 bytes: it is told in as many.
 const WHOLE_KEY_CHARACTERS_MIN: usize = "0x".len() + 63;
 
@@ -36,7 +34,8 @@ fn key(value: &Value) -> Result<Key, String> {
 /// `eth_getProof`.
 pub(crate) fn proof(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
-    let keys = args.required("storage keys", |value| list(value, KEYS_MAX, key))?;
+    let keys_max = context.limits.storage_keys_max;
+    let keys = args.required("storage keys", |value| list(value, keys_max, key))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
     let view = context.view();

@@ -1,20 +1,18 @@
 //! `eth_simulateV1`: blocks of messages that nobody has signed or made, one after the other.
 
 use crate::public::{
-    Answer, Context,
+    Answer, Context, Limits,
     args::{Args, address, boolean, field, list, object, quantity_u64},
     block_ref::block_ref,
     error::{self, invalid_params, with_code},
     eth::calls,
     json,
     overrides::{BLOCK_FIELDS, assumed, of_block, only, state_overrides},
-    question::OUTPUT_BYTES_MAX,
     revert,
     wire::{self, Detail, Place},
 };
 use fugue_chain::{
-    SIMULATED_BLOCKS_MAX, SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall,
-    ViewedBlock,
+    SimulateError, SimulateOptions, Simulated, SimulatedBlock, SimulatedCall, ViewedBlock,
 };
 use fugue_chainspec::ChainSpec;
 use fugue_evm::{CallError, CallOutcome};
@@ -22,9 +20,6 @@ use fugue_executor::BlockError;
 use fugue_types::{Bytes, TxStatus, U256, Withdrawal, Withdrawals};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value};
-
-/// Messages of one request, and withdrawals.
-const CALLS_MAX: usize = 10_000;
 
 /// Source: execution-apis, `eth_simulateV1`, "errors".
 mod codes {
@@ -55,13 +50,15 @@ struct Request {
 /// `eth_simulateV1`.
 pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
     let chain_id = context.engine.spec().chain_id();
-    let given = args.required("simulation", |value| request(value, chain_id))?;
+    let limits = &context.limits;
+    let given = args.required("simulation", |value| request(value, chain_id, limits))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
+    let blocks_max = limits.simulated_blocks_max;
     match given.blocks.len() {
         0 => return Err(invalid_params("invalid argument 0 (simulation): no blockStateCalls")),
-        count if count as u64 > SIMULATED_BLOCKS_MAX => {
-            return Err(of_simulation(SimulateError::TooManyBlocks));
+        count if count as u64 > blocks_max => {
+            return Err(of_simulation(SimulateError::TooManyBlocks(blocks_max)));
         }
         _ => {}
     }
@@ -70,8 +67,9 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
     let number = block.number(&view)?.ok_or_else(unknown)?;
     let (hash, header) = view.header(number).map_err(error::of_chain)?.ok_or_else(unknown)?;
     let options = SimulateOptions {
-        gas_max: context.limits.call_gas_max,
-        output_bytes_max: OUTPUT_BYTES_MAX,
+        blocks_max,
+        gas_max: limits.call_gas_max,
+        output_bytes_max: limits.output_bytes_max,
         validates: given.validates,
         traces_transfers: given.traces_transfers,
     };
@@ -143,7 +141,7 @@ fn of_simulation(error: SimulateError) -> ErrorObjectOwned {
     match error {
         SimulateError::Number { .. } => with_code(codes::BLOCK_NUMBER, message),
         SimulateError::Time { .. } => with_code(codes::BLOCK_TIME, message),
-        SimulateError::TooManyBlocks => with_code(codes::TOO_MANY, message),
+        SimulateError::TooManyBlocks(_) => with_code(codes::TOO_MANY, message),
         SimulateError::Nonce { nonce: u64::MAX, expected: u64::MAX, .. } => {
             with_code(error::INTERNAL, message)
         }
@@ -180,16 +178,17 @@ fn code_of(names: &[&str]) -> i32 {
 }
 
 /// Source: execution-apis, "SimulatePayload".
-fn request(given: &Value, chain_id: u64) -> Result<Request, String> {
+fn request(given: &Value, chain_id: u64, limits: &Limits) -> Result<Request, String> {
     let fields = object(given)?;
     only(fields, &["blockStateCalls", "traceTransfers", "validation", "returnFullTransactions"])?;
     let flag = |name| field(fields, name, boolean).map(Option::unwrap_or_default);
     // One more than may be, so that the error is that of the specification.
-    let most = usize::try_from(SIMULATED_BLOCKS_MAX).unwrap_or(usize::MAX).saturating_add(1);
+    let most = usize::try_from(limits.simulated_blocks_max).unwrap_or(usize::MAX);
+    let most = most.saturating_add(1);
     let blocks = field(fields, "blockStateCalls", |given| {
         let all = given.as_array().ok_or("a list is expected")?;
         let named = |(index, one)| {
-            block(one, chain_id).map_err(|reason| format!("value {index}: {reason}"))
+            block(one, chain_id, limits).map_err(|reason| format!("value {index}: {reason}"))
         };
         all.iter().take(most).enumerate().map(named).collect::<Result<Vec<_>, String>>()
     })?;
@@ -197,9 +196,10 @@ fn request(given: &Value, chain_id: u64) -> Result<Request, String> {
     let calls: usize = blocks.iter().map(|block| block.calls.len()).sum();
     let withdrawals = blocks.iter().filter_map(|block| block.withdrawals.as_deref());
     let withdrawals: usize = withdrawals.map(Vec::len).sum();
+    let max = limits.simulated_calls_max;
     for (count, name) in [(calls, "calls"), (withdrawals, "withdrawals")] {
-        if count > CALLS_MAX {
-            return Err(format!("{count} {name}, want at most {CALLS_MAX}"));
+        if count > max {
+            return Err(format!("{count} {name}, want at most {max}"));
         }
     }
     Ok(Request {
@@ -210,19 +210,21 @@ fn request(given: &Value, chain_id: u64) -> Result<Request, String> {
     })
 }
 
-fn block(given: &Value, chain_id: u64) -> Result<SimulatedBlock, String> {
+fn block(given: &Value, chain_id: u64, limits: &Limits) -> Result<SimulatedBlock, String> {
+    let calls_max = limits.simulated_calls_max;
     let fields = object(given)?;
     only(fields, &["blockOverrides", "stateOverrides", "calls"])?;
-    let state = field(fields, "stateOverrides", state_overrides)?.unwrap_or_default();
+    let state = field(fields, "stateOverrides", |given| state_overrides(given, limits))?;
+    let state = state.unwrap_or_default();
     let of_header = field(fields, "blockOverrides", |given| {
         let fields = object(given)?;
         only(fields, &[&BLOCK_FIELDS[..], &["withdrawals"]].concat())?;
-        let withdrawals = field(fields, "withdrawals", |given| list(given, CALLS_MAX, withdrawal))?;
+        let withdrawals = field(fields, "withdrawals", |given| list(given, calls_max, withdrawal))?;
         Ok((of_block(fields)?, withdrawals))
     })?;
     let (of_header, withdrawals) = of_header.unwrap_or_default();
     let calls = field(fields, "calls", |given| {
-        list(given, CALLS_MAX, |given| {
+        list(given, calls_max, |given| {
             let calls::Message { request, gas, nonce } = calls::message(given, chain_id)?;
             Ok(SimulatedCall { request, gas, nonce })
         })
@@ -271,7 +273,7 @@ mod tests {
             ],
             "validation": true,
         });
-        let request = request(&given, CHAIN_ID).expect("well formed");
+        let request = request(&given, CHAIN_ID, &Limits::default()).expect("well formed");
         assert!(request.validates && !request.traces_transfers && !request.shows_transactions);
         let [first, second] = &request.blocks[..] else { panic!("two blocks") };
         assert_eq!((first.calls[0].gas, first.calls[0].nonce), (Some(5), Some(2)));
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_its_place() {
         let given = value!({ "blockStateCalls": [{}, { "blockOverrides": { "foo": 1 } }] });
-        let reason = request(&given, CHAIN_ID).expect_err("refused");
+        let reason = request(&given, CHAIN_ID, &Limits::default()).expect_err("refused");
         assert_eq!(reason, "blockStateCalls: value 1: blockOverrides: foo: not supported");
     }
 

@@ -11,9 +11,6 @@ use fugue_types::{Address, B256, Bytes, U256};
 use serde_json::{Value, json as value_of};
 use std::collections::BTreeMap;
 
-/// Slots of one request, of all accounts together: as go-ethereum.
-const SLOTS_MAX: usize = 1_024;
-
 /// `eth_getBalance`.
 pub(crate) fn balance(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
@@ -61,7 +58,8 @@ pub(crate) fn storage_at(context: &Context, mut args: Args) -> Answer {
 
 /// `eth_getStorageValues`: slots of several accounts.
 pub(crate) fn storage_values(context: &Context, mut args: Args) -> Answer {
-    let wanted = args.required("storage keys", wanted_slots)?;
+    let max = context.limits.storage_keys_max;
+    let wanted = args.required("storage keys", |value| wanted_slots(value, max))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
     let values = context.with_state(&block, |state| {
@@ -75,18 +73,18 @@ pub(crate) fn storage_values(context: &Context, mut args: Args) -> Answer {
     json(&values)
 }
 
-/// Slots by account: one at least, and [`SLOTS_MAX`] at most.
-fn wanted_slots(value: &Value) -> Result<BTreeMap<Address, Vec<U256>>, String> {
+/// Slots by account: one at least, and `max` at most, of all accounts together.
+fn wanted_slots(value: &Value, max: usize) -> Result<BTreeMap<Address, Vec<U256>>, String> {
     let mut wanted = BTreeMap::new();
     let mut count = 0_usize;
     let fields = object(value)?;
-    if fields.len() > SLOTS_MAX {
-        return Err(format!("{} accounts, want at most {SLOTS_MAX}", fields.len()));
+    if fields.len() > max {
+        return Err(format!("{} accounts, want at most {max}", fields.len()));
     }
     for (name, slots) in fields {
         let named = |reason: String| format!("{name}: {reason}");
         let address = address(&Value::from(name.as_str())).map_err(named)?;
-        let slots = list(slots, SLOTS_MAX, slot).map_err(named)?;
+        let slots = list(slots, max, slot).map_err(named)?;
         count = count.saturating_add(slots.len());
         if wanted.insert(address, slots).is_some() {
             return Err(named("the account is given twice".to_owned()));
@@ -94,8 +92,8 @@ fn wanted_slots(value: &Value) -> Result<BTreeMap<Address, Vec<U256>>, String> {
     }
     match count {
         0 => Err("no storage key is given".to_owned()),
-        1..=SLOTS_MAX => Ok(wanted),
-        _ => Err(format!("{count} storage keys, want at most {SLOTS_MAX}")),
+        count if count <= max => Ok(wanted),
+        _ => Err(format!("{count} storage keys, want at most {max}")),
     }
 }
 
@@ -139,7 +137,7 @@ mod tests {
     fn slots_are_read_by_account() {
         let (one, two) = (Address::repeat_byte(1), Address::repeat_byte(0xab));
         let value = value_of!({ one.to_string(): ["0x0", "0x5"], two.to_string(): [] });
-        let found = wanted_slots(&value).expect("well formed");
+        let found = wanted_slots(&value, 2).expect("well formed");
         assert_eq!(found.get(&one), Some(&vec![U256::ZERO, U256::from(5)]));
         assert_eq!(found.get(&two), Some(&Vec::new()));
     }
@@ -148,22 +146,22 @@ mod tests {
     fn slots_have_a_bound_over_all_accounts() {
         let slots = |count: usize| vec!["0x1"; count];
         let (one, two) = (Address::repeat_byte(1).to_string(), Address::repeat_byte(2).to_string());
-        let half = SLOTS_MAX / 2;
+        let (max, half) = (6, 3);
         let full = value_of!({ one.clone(): slots(half), two.clone(): slots(half) });
-        assert!(wanted_slots(&full).is_ok());
+        assert!(wanted_slots(&full, max).is_ok());
         for (wrong, reason) in [
             (value_of!({}), "no storage key"),
             (value_of!({ one.clone(): [] }), "no storage key"),
-            (value_of!({ one.clone(): slots(half + 1), two.clone(): slots(half) }), "1025 "),
-            (value_of!({ one.clone(): slots(SLOTS_MAX + 1) }), one.as_str()),
+            (value_of!({ one.clone(): slots(half + 1), two.clone(): slots(half) }), "7 "),
+            (value_of!({ one.clone(): slots(max + 1) }), one.as_str()),
             (value_of!({ "0x12": ["0x0"] }), "0x12: an address"),
             (value_of!([]), "an object"),
         ] {
-            let found = wanted_slots(&wrong).expect_err("refused");
+            let found = wanted_slots(&wrong, max).expect_err("refused");
             assert!(found.starts_with(reason), "{found}");
         }
         let upper = format!("0x{}", "AB".repeat(20));
         let twice = value_of!({ upper.to_lowercase(): ["0x0"], upper: ["0x1"] });
-        assert!(wanted_slots(&twice).expect_err("refused").ends_with("given twice"));
+        assert!(wanted_slots(&twice, max).expect_err("refused").ends_with("given twice"));
     }
 }

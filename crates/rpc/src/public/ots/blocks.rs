@@ -22,9 +22,6 @@ use fugue_chainspec::Rules;
 use fugue_types::U256;
 use jsonrpsee::types::ErrorObjectOwned;
 
-/// Transactions on a page.
-const PAGE_MAX: u64 = 1_000;
-
 /// `ots_getHeaderByNumber`. Null if it is not known.
 pub(crate) fn header(context: &Context, mut args: Args) -> Answer {
     let named = args.required("block number", number_or_tag)?;
@@ -95,9 +92,10 @@ pub(crate) fn transactions(context: &Context, mut args: Args) -> Answer {
     let page = args.required("page", count)?;
     let size = args.required("page size", count)?;
     args.end()?;
-    if size > PAGE_MAX {
+    let size_max = context.limits.page_txs_max;
+    if size > size_max {
         return Err(invalid_params(format!(
-            "invalid argument 2 (page size): {size}, want at most {PAGE_MAX}"
+            "invalid argument 2 (page size): {size}, want at most {size_max}"
         )));
     }
     let view = context.view();

@@ -2,10 +2,10 @@
 //! the calls that they made.
 //!
 //! A page is filled block by block, always with all that a block has, and shown with the newest
-//! transaction first. It ends early where it has taken [`BLOCKS_MAX`] blocks to run again.
+//! transaction first. It ends early where it has taken so many blocks as may be looked at.
 
 use crate::public::{
-    Answer, Context,
+    Answer, Context, Limits,
     args::{Args, address, count},
     error::{self, invalid_params, refused},
     json,
@@ -22,11 +22,6 @@ use fugue_types::{Address, TransactionTrait};
 use jsonrpsee::types::ErrorObjectOwned;
 use std::ops::RangeInclusive;
 
-/// Transactions that may be asked for: as many are found at least, if there are.
-const PAGE_MAX: u64 = 100;
-/// Blocks that are looked at for a page, whose transactions are run again unless each names the
-/// address itself.
-const BLOCKS_MAX: usize = 256;
 /// Blocks that are looked up between two looks at the clock: a row of the index for each section.
 const PART_BLOCKS: u64 = 64 * LOG_SECTION_BLOCKS;
 
@@ -35,22 +30,27 @@ struct Asked {
     address: Address,
     /// Not with this block itself; 0 for all.
     block: u64,
+    /// As many transactions are found at least, if there are.
     wanted: usize,
+    /// Blocks that are looked at for them, whose transactions are run again unless each names the
+    /// address itself.
+    blocks_max: usize,
 }
 
 impl Asked {
-    fn new(mut args: Args) -> Result<Self, ErrorObjectOwned> {
+    fn new(context: &Context, mut args: Args) -> Result<Self, ErrorObjectOwned> {
+        let Limits { searched_txs_max, searched_blocks_max: blocks_max, .. } = context.limits;
         let address = args.required("address", address)?;
         let block = args.required("block number", count)?;
         let wanted = args.required("page size", count)?;
         args.end()?;
-        if !(1..=PAGE_MAX).contains(&wanted) {
+        if !(1..=searched_txs_max).contains(&wanted) {
             return Err(invalid_params(format!(
-                "invalid argument 2 (page size): {wanted}, want 1 to {PAGE_MAX}"
+                "invalid argument 2 (page size): {wanted}, want 1 to {searched_txs_max}"
             )));
         }
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        Ok(Self { address, block, wanted })
+        Ok(Self { address, block, wanted, blocks_max })
     }
 }
 
@@ -63,7 +63,7 @@ enum Order {
 
 /// `ots_searchTransactionsBefore`: the newest transactions of an address before a block, or of all.
 pub(crate) fn before(context: &Context, args: Args) -> Answer {
-    let asked = Asked::new(args)?;
+    let asked = Asked::new(context, args)?;
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
     let (oldest, head) = (view.oldest_named(), view.head().number);
@@ -80,7 +80,7 @@ pub(crate) fn before(context: &Context, args: Args) -> Answer {
 
 /// `ots_searchTransactionsAfter`: the oldest transactions of an address after a block, or of all.
 pub(crate) fn after(context: &Context, args: Args) -> Answer {
-    let asked = Asked::new(args)?;
+    let asked = Asked::new(context, args)?;
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
     let (oldest, head) = (view.oldest_named(), view.head().number);
@@ -128,7 +128,7 @@ impl Page {
             view.address_blocks(part, asked.address).map_err(error::of_chain)
         };
         let is_last = walk(range, order, parts, |number| {
-            if found.len() >= asked.wanted || looked_at >= BLOCKS_MAX {
+            if found.len() >= asked.wanted || looked_at >= asked.blocks_max {
                 return Ok(false);
             }
             looked_at += 1;
@@ -142,8 +142,9 @@ impl Page {
         })?;
         if found.is_empty() && !is_last {
             return Err(refused(format!(
-                "none of the {BLOCKS_MAX} blocks that were looked at has a transaction of the \
-                 address: go on with block {last}"
+                "none of the {} blocks that were looked at has a transaction of the address: go \
+                 on with block {last}",
+                asked.blocks_max
             )));
         }
         if order == Order::OldestFirst {

@@ -15,9 +15,6 @@ use fugue_chain::ChainView;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 
-/// Addresses of one side of a filter.
-const ADDRESSES_MAX: usize = 1_000;
-
 /// What to look for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filter {
@@ -31,7 +28,8 @@ struct Filter {
 
 /// `trace_filter`.
 pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
-    let filter = args.required("filter", read)?;
+    let addresses_max = context.limits.filter_values_max;
+    let filter = args.required("filter", |value| read(value, addresses_max))?;
     args.end()?;
     let view = context.view();
     let (from, to) = range(&view, &filter, context.limits.trace_blocks_max)?;
@@ -92,12 +90,12 @@ fn range(
 }
 
 /// Source: OpenEthereum, "The trace module", `trace_filter`; the mode is Erigon's.
-fn read(value: &Value) -> Result<Filter, String> {
+fn read(value: &Value, addresses_max: usize) -> Result<Filter, String> {
     let fields = object(value)?;
     only(fields, &["fromBlock", "toBlock", "fromAddress", "toAddress", "after", "count", "mode"])?;
     let addresses = |value: &Value| match value {
         Value::String(_) => address(value).map(|one| vec![one]),
-        _ => list(value, ADDRESSES_MAX, address),
+        _ => list(value, addresses_max, address),
     };
     let mode = |value: &Value| match value.as_str() {
         Some("union") => Ok(TraceFilterMode::Union),
@@ -141,12 +139,12 @@ mod tests {
             "fromBlock": "0x1", "toBlock": "latest", "fromAddress": [HERE], "toAddress": THERE,
             "after": 5, "count": "0x7",
         });
-        let filter = read(&given).expect("well formed");
+        let filter = read(&given, 1).expect("well formed");
         assert_eq!(filter.from, BlockRef::Number(1));
         assert_eq!((filter.after, filter.count), (5, Some(7)));
         assert!(filter.matcher.matches(&call(HERE, THERE)));
         assert!(!filter.matcher.matches(&call(HERE, HERE)));
-        let all = read(&object!({})).expect("all is optional");
+        let all = read(&object!({}), 1).expect("all is optional");
         assert!(all.matcher.matches(&call(THERE, HERE)));
         assert_eq!((all.from, all.to), (BlockRef::default(), BlockRef::default()));
     }
@@ -154,9 +152,9 @@ mod tests {
     #[test]
     fn both_sides_are_asked_for_or_one_of_them() {
         let union = object!({ "fromAddress": [HERE], "toAddress": [HERE], "mode": "union" });
-        assert!(read(&union).expect("well formed").matcher.matches(&call(HERE, THERE)));
+        assert!(read(&union, 1).expect("well formed").matcher.matches(&call(HERE, THERE)));
         let both = object!({ "fromAddress": [HERE], "toAddress": [HERE] });
-        assert!(!read(&both).expect("well formed").matcher.matches(&call(HERE, THERE)));
+        assert!(!read(&both, 1).expect("well formed").matcher.matches(&call(HERE, THERE)));
     }
 
     #[test]
@@ -167,7 +165,9 @@ mod tests {
             object!({ "count": "five" }),
             object!({ "fromAddress": ["0x12"] }),
         ] {
-            assert!(read(&wrong).is_err(), "{wrong}");
+            assert!(read(&wrong, 1).is_err(), "{wrong}");
         }
+        let told = read(&object!({ "toAddress": [HERE, THERE] }), 1).expect_err("too many");
+        assert_eq!(told, "toAddress: 2 values, want at most 1");
     }
 }

@@ -5,10 +5,7 @@ use crate::public::{
     args::{Args, bytes, list},
     block_ref::{BlockRef, block_ref},
     error::{self, invalid_params},
-    eth::{
-        call_many::{MESSAGES_MAX, Start},
-        calls,
-    },
+    eth::{call_many::Start, calls},
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
     question::with_gas,
     trace::types,
@@ -39,7 +36,9 @@ pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
     let message = args.required("transaction", |value| calls::message(value, chain_id))?;
     let types = args.required("trace types", types)?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
-    let state = args.optional("state overrides", state_overrides)?.unwrap_or_default();
+    let limits = &context.limits;
+    let state = args.optional("state overrides", |value| state_overrides(value, limits))?;
+    let state = state.unwrap_or_default();
     let of_block = args.optional("block overrides", block_overrides)?.unwrap_or_default();
     args.end()?;
     let traces = Traces::new(context);
@@ -53,8 +52,8 @@ pub(crate) fn call(context: &Context, mut args: Args) -> Answer {
 /// `trace_callMany`: each message on what those before it have left behind.
 pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
     let chain_id = context.engine.spec().chain_id();
-    let wishes =
-        args.required("calls", |value| list(value, MESSAGES_MAX, |value| wish(value, chain_id)))?;
+    let max = context.limits.messages_max;
+    let wishes = args.required("calls", |value| list(value, max, |value| wish(value, chain_id)))?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
     let traces = Traces::new(context);

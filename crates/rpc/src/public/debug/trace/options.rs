@@ -1,7 +1,7 @@
 //! What a request says of the tracer, and of the time that it may take.
 
 use crate::public::{
-    Context,
+    Context, Limits,
     args::{count, field, hash, object},
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
 };
@@ -52,12 +52,13 @@ pub(super) fn options(value: &Value) -> Result<Options, String> {
 }
 
 /// Source: geth's documentation, "debug_traceCall", `TraceCallConfig`.
-pub(super) fn call_options(value: &Value) -> Result<CallOptions, String> {
+pub(super) fn call_options(value: &Value, limits: &Limits) -> Result<CallOptions, String> {
     let fields = object(value)?;
     let transactions = field(fields, "txIndex", count)?;
     Ok(CallOptions {
         options: options(value)?,
-        state: field(fields, "stateOverrides", state_overrides)?.unwrap_or_default(),
+        state: field(fields, "stateOverrides", |value| state_overrides(value, limits))?
+            .unwrap_or_default(),
         block: field(fields, "blockOverrides", block_overrides)?.unwrap_or_default(),
         // Larger than any index is an index that no block has.
         transactions: transactions.map(|index| usize::try_from(index).unwrap_or(usize::MAX)),
@@ -153,10 +154,11 @@ mod tests {
             "txIndex": "0x2", "blockOverrides": { "time": "0x5" },
             "stateOverrides": { "0x0101010101010101010101010101010101010101": { "nonce": "0x1" } },
         });
-        let found = call_options(&given).expect("well formed");
+        let read = |value: &Value| call_options(value, &Limits::default());
+        let found = read(&given).expect("well formed");
         assert_eq!((found.transactions, found.block.time), (Some(2), Some(5)));
         assert_eq!(found.state.accounts.len(), 1);
-        assert!(call_options(&json!({ "stateOverrides": { "0x1": {} } })).is_err());
+        assert!(read(&json!({ "stateOverrides": { "0x1": {} } })).is_err());
     }
 
     #[test]
