@@ -1,7 +1,7 @@
 //! `fugue bench` as its users see it: what it says, and that it leaves nothing behind. No time is
-//! compared with another.
+//! compared with another. `rpc` and `simulate` have files of their own.
 
-use crate::support::{Done, finish, generated, program, recorded, root};
+use crate::support::{Done, finish, generated, program, recorded};
 use fugue_archive::write_rlp;
 use fugue_chainspec::Fork;
 use fugue_state::{MemoryAccount, MemoryState};
@@ -13,14 +13,14 @@ use std::{path::Path, process::Command};
 const RATED: [&str; 4] = ["P", "P+R", "P+R+D", "total"];
 
 /// `fugue bench` with two threads, which works in a folder within `folder`.
-fn bench(folder: &Path, arguments: &[&str]) -> Done {
+pub(crate) fn bench(folder: &Path, arguments: &[&str]) -> Done {
     let mut command = Command::new(program());
     command.current_dir(folder).arg("bench").args(arguments);
     finish(command.args(["--threads", "2", "--dir", "within"]))
 }
 
 /// The object that a good run prints, and nothing is left of what it worked on.
-fn object(folder: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn object(folder: &Path, arguments: &[&str]) -> Value {
     let done = bench(folder, &[arguments, &["--json", "-"]].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(done.stdout.lines().count(), 1, "{done:?}");
@@ -28,12 +28,12 @@ fn object(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }
 
-fn is_empty(folder: &Path) {
+pub(crate) fn is_empty(folder: &Path) {
     let left: Vec<_> = folder.read_dir().expect("a folder").collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
-fn number(value: &Value, pointer: &str) -> f64 {
+pub(crate) fn number(value: &Value, pointer: &str) -> f64 {
     let found = value.pointer(pointer).and_then(Value::as_f64);
     found.unwrap_or_else(|| panic!("no number at {pointer}: {value}"))
 }
@@ -261,67 +261,6 @@ fn times_of_payloads_are_a_text_without_an_option() {
     is_empty(&folder.path().join("within"));
 }
 
-/// Requests of which each must be answered.
-const REQUESTS: [&str; 5] = [
-    "eth_getBalance",
-    "eth_call balanceOf",
-    "eth_call quote",
-    "eth_getLogs",
-    "eth_getBlockByNumber",
-];
-
-#[test]
-fn requests_are_timed_alone_and_beside_imports_on_a_node_of_its_own() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let size = ["rpc", "--accounts", "100", "--blocks", "5", "--txs", "40", "--connections", "2"];
-    let object =
-        object(folder.path(), &[&size[..], &["--payloads", "2", "--interval", "50"]].concat());
-    assert_eq!(object["type"], "bench-rpc");
-    assert_eq!((&object["threads"], &object["connections"]), (&json!(2), &json!(2)));
-    assert_eq!((&object["history"], &object["payloads"]), (&json!(5), &json!(2)));
-    assert_eq!(object["isAtHead"], true, "{object}");
-    let is_spread = |pointer: &str| {
-        let at = |name: &str| number(&object, &format!("{pointer}/{name}"));
-        let spread = [at("p50Ms"), at("p95Ms"), at("p99Ms"), at("maxMs")];
-        assert!(spread[0] > 0.0 && spread.is_sorted(), "{pointer}: {object}");
-    };
-    is_spread("/idle/newPayload");
-    let runs = object["runs"].as_array().expect("runs");
-    let measured: Vec<&str> = runs.iter().filter_map(|run| run["requests"].as_str()).collect();
-    assert_eq!(measured[..REQUESTS.len()], REQUESTS);
-    // What a node does not have is not measured, and that is said.
-    let skipped = object["skipped"].as_array().expect("a list");
-    assert_eq!(measured.len() + skipped.len(), REQUESTS.len() + 1, "{object}");
-    for index in 0..runs.len() {
-        for run in ["alone", "beside"] {
-            is_spread(&format!("/runs/{index}/{run}"));
-            assert!(number(&object, &format!("/runs/{index}/{run}/perSecond")) > 0.0);
-            assert!(number(&object, &format!("/runs/{index}/{run}/answered")) >= 1.0);
-        }
-        is_spread(&format!("/runs/{index}/newPayload"));
-        for part in ["beside", "newPayload"] {
-            assert!(number(&object, &format!("/runs/{index}/{part}/ratio")) > 0.0);
-        }
-    }
-}
-
-#[test]
-fn times_of_requests_are_a_text_without_an_option() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let size = ["rpc", "--accounts", "100", "--blocks", "3", "--txs", "40", "--connections", "1"];
-    let done =
-        bench(folder.path(), &[&size[..], &["--payloads", "1", "--interval", "20"]].concat());
-    assert_eq!(done.code, Some(0), "{done:?}");
-    for needle in ["1 connections on the cores of the node", "head: the last block", "p99 ms"] {
-        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
-    }
-    for name in REQUESTS {
-        let rows = done.stdout.lines().filter(|line| line.starts_with(&format!("{name} ")));
-        assert!(rows.count() >= 2, "{name}: {done:?}");
-    }
-    is_empty(&folder.path().join("within"));
-}
-
 #[test]
 fn files_and_their_chain_go_together() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -543,116 +482,5 @@ fn a_comparison_of_what_is_not_there_is_refused() {
         assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
         assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
         assert_eq!(done.stdout, "", "{arguments:?}");
-    }
-}
-
-/// Rules by which blocks are scheduled.
-const RULES: [&str; 3] = ["blockOrder", "lazyBalances", "heaviestFirst"];
-
-/// `fugue bench simulate` in a folder.
-fn simulate(folder: &Path, arguments: &[&str]) -> Done {
-    let mut command = Command::new(program());
-    command.current_dir(folder).args(["bench", "simulate", "--rounds", "3"]).args(arguments);
-    finish(&mut command)
-}
-
-/// What must hold of every prediction, for so many cores and for as many as help.
-fn check_simulation(object: &Value, cores: &[u64]) {
-    assert_eq!(object["type"], "bench-simulate");
-    assert_eq!((&object["rounds"], &object["fallbacks"]), (&json!(3), &json!(0)));
-    assert_eq!(object["outcomesEqual"], true, "{object}");
-    for pointer in ["/transactionsMs", "/seqMs", "/occ1Ms", "/occ2Ms"] {
-        assert!(number(object, &format!("/measured{pointer}")) > 0.0, "{pointer}: {object}");
-    }
-    for mode in ["seq", "occ"] {
-        assert!(number(object, &format!("/overhead/{mode}/perBlockMicros")) >= 0.0);
-        number(object, &format!("/overhead/{mode}/perTxMicros"));
-    }
-    let predictions = object["predictions"].as_array().expect("predictions");
-    let keys: Vec<_> = predictions
-        .iter()
-        .map(|prediction| (prediction["cores"].as_u64(), prediction["rule"].as_str()))
-        .collect();
-    let counts = cores.iter().copied().map(Some).chain([None]);
-    let expected: Vec<_> = counts.flat_map(|count| RULES.map(|rule| (count, Some(rule)))).collect();
-    assert_eq!(keys, expected);
-    let alone = number(object, "/measured/transactionsMs");
-    for prediction in predictions {
-        let at = |name: &str| number(prediction, &format!("/{name}"));
-        // As long as all one after the other, at most, and no faster than by as many as there are.
-        assert!(at("idealMs") <= alone * 1.001 && at("ms") > 0.0, "{prediction}");
-        let most = prediction["cores"].as_u64().map_or(f64::INFINITY, |cores| cores as f64);
-        assert!((0.999..=most * 1.001).contains(&at("idealSpeedUp")), "{prediction}");
-        assert!(at("speedUp") > 0.0, "{prediction}");
-    }
-    let checks = object["checks"].as_array().expect("checks");
-    let keys: Vec<_> = checks
-        .iter()
-        .map(|check| (check["cores"].as_u64(), check["mode"].as_str(), check["rule"].as_str()))
-        .collect();
-    type Key = (Option<u64>, Option<&'static str>, Option<&'static str>);
-    let mut expected: Vec<Key> = vec![(Some(1), Some("seq"), None), (Some(1), Some("occ"), None)];
-    expected.extend(RULES.map(|rule| (Some(2), Some("occ"), Some(rule))));
-    assert_eq!(keys, expected);
-    for check in checks {
-        let at = |name: &str| number(check, &format!("/{name}"));
-        assert!(at("predictedMs") > 0.0 && at("measuredMs") > 0.0, "{check}");
-        let error = (at("predictedMs") / at("measuredMs") - 1.0) * 100.0;
-        assert!((at("errorPercent") - error).abs() < 0.01, "{check}");
-        assert!(at("blockErrorPercent") >= 0.0, "{check}");
-    }
-}
-
-#[test]
-fn generated_blocks_are_predicted_for_other_numbers_of_cores() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let size = ["--accounts", "1000", "--blocks", "4", "--txs", "40", "--dir", "within"];
-    let told = ["--cores", "8,2,1,2", "--json", "-"];
-    let done = simulate(folder.path(), &[&size[..], &told].concat());
-    assert_eq!(done.code, Some(0), "{done:?}");
-    is_empty(&folder.path().join("within"));
-    let object: Value = serde_json::from_str(&done.stdout).expect("an object");
-    check_simulation(&object, &[1, 2, 8]);
-    assert_eq!(object["workload"]["kind"], "generated");
-    assert_eq!(
-        (&object["workload"]["blocks"], &object["workload"]["txs"]),
-        (&json!(4), &json!(160))
-    );
-}
-
-#[test]
-fn recorded_blocks_are_predicted_as_a_text_and_as_an_object() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let bundles = root().join("testdata/bundles/blocks/defi-*-london-*.json.zst");
-    let bundles = ["--bundles", bundles.to_str().expect("UTF-8")];
-    let done = simulate(folder.path(), &[&bundles[..], &["--json", "found.json"]].concat());
-    assert_eq!(done.code, Some(0), "{done:?}");
-    let object = std::fs::read(folder.path().join("found.json")).expect("an object");
-    let object: Value = serde_json::from_slice(&object).expect("an object");
-    check_simulation(&object, &[1, 2, 4, 8, 16, 32, 64]);
-    assert_eq!(object["workload"]["kind"], "bundles");
-    assert_eq!(object["workload"]["partial"], 0);
-    for needle in ["2 threads on ", "bundles: ", "heaviest first", "check      2 of occ", "equal"] {
-        assert!(done.stdout.contains(needle), "{needle}: {done:?}");
-    }
-    let rows = done.stdout.lines().filter(|line| line.contains(" ms  "));
-    assert!(rows.count() >= 8, "{done:?}");
-}
-
-#[test]
-fn a_simulation_says_what_it_cannot_do() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let cases: [(&[&str], &str); 4] = [
-        (&["--bundles", "nothing.json"], "nothing.json: no such file"),
-        (&["--cores", "0"], "--cores"),
-        (&["--rounds", "0"], "--rounds"),
-        (&["--bundles", "nothing.json", "--txs", "9"], "--txs"),
-    ];
-    for (arguments, needle) in cases {
-        let mut command = Command::new(program());
-        command.current_dir(folder.path()).args(["bench", "simulate"]).args(arguments);
-        let done = finish(&mut command);
-        assert_eq!(done.code, Some(2), "{arguments:?}: {done:?}");
-        assert!(done.stderr.contains(needle), "{arguments:?}: {done:?}");
     }
 }

@@ -10,6 +10,8 @@ mod licences;
 mod tidy;
 
 mod bench_cli;
+mod bench_rpc;
+mod bench_simulate;
 mod capture_cli;
 mod damaged;
 mod dev_methods;

@@ -11,6 +11,7 @@
 //! what it found. Everything that is written lies in one folder, which is removed at the end.
 
 mod alone;
+mod contracts;
 mod execution;
 mod folder;
 mod import;

@@ -218,6 +218,13 @@ impl<'t> ConflictGraph<'t> {
         Self { txs, fee_recipient, dependencies, reads_fees }
     }
 
+    /// Of transactions none of which waits for another one, whatever they read and wrote: each has
+    /// the state before it at hand, as by the access list of the block (EIP-7928).
+    pub fn independent(txs: &'t [TxAccess], fee_recipient: Address) -> Self {
+        let dependencies = vec![Vec::new(); txs.len()];
+        Self { txs, fee_recipient, dependencies, reads_fees: vec![false; txs.len()] }
+    }
+
     /// The path of most weight; of equals the one of the lower indices.
     fn critical_path(&self, weight: impl Fn(&TxAccess) -> u64) -> CriticalPath {
         let mut ends: Vec<u64> = Vec::with_capacity(self.txs.len());

@@ -17,13 +17,11 @@ mod piece;
 mod places;
 mod uniswap;
 
-use crate::{Market, Rng, Scenario, Script, contracts, market::Ledger};
+use crate::{Market, Rng, Scenario, Script, UniswapCodes, contracts, market::Ledger};
 use fugue_chainspec::Fork;
 use fugue_types::{Address, U256};
 use piece::{Piece, Visits};
 use std::{fmt, str::FromStr};
-
-pub use uniswap::UniswapCodes;
 
 /// Transactions that a block has at least.
 const TXS_MIN: u64 = 20;

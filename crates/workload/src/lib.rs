@@ -34,6 +34,8 @@ mod reduce;
 
 mod build;
 mod forge;
+mod uniswap;
+
 mod market;
 
 mod contended;
@@ -41,7 +43,7 @@ mod contended;
 pub use build::{BuildCause, BuildError, BuiltChain, build, build_chain};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::{FORKS, catalog};
-pub use contended::{BlockKind, Exchange, Pools, UniswapCodes, contended};
+pub use contended::{BlockKind, Exchange, Pools, contended};
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
 pub use desk::{Desk, DeskSize, OpenChannel, Pool};
 pub use desk_actions::DeskAction;
@@ -55,4 +57,5 @@ pub use scenario::{BLOCK_GAS_LIMIT, BlockPlan, CHAIN_ID, Scenario, TX_GAS_LIMIT_
 pub use script::{Grant, Script};
 pub use system::place_system_contracts;
 pub use tiny::Tiny;
+pub use uniswap::UniswapCodes;
 pub use wallet::Wallet;

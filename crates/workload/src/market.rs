@@ -2,22 +2,26 @@
 //!
 //! Its transactions are transfers of ether, transfers of tokens, and swaps. Senders are few enough
 //! to have keys, receivers are any of the accounts, so that most of what a block changes was not
-//! touched for long. Tokens and pools stand in the genesis, with balances and allowances: nothing
-//! is set up by transactions. All transactions are valid in their order:
+//! touched for long. Tokens and pools stand in the genesis, with balances and allowances. Where the
+//! contracts of Uniswap are given, swaps go to pools of its V2 and V3 instead, and the first block
+//! deploys them; nothing else is set up by transactions. All transactions are valid in their order:
 //! * nonces are handed out in that order, and nobody else counts them up;
-//! * a sender holds a million ether, and offers a fee that no base fee reaches in practice for at
-//!   most [`SWAP_GAS`] gas;
+//! * a sender holds a million ether, and offers a fee that no base fee reaches in practice for what
+//!   a swap may use;
 //! * the gas limit of a block is that of its transactions, if all of them were swaps.
 
+mod exchanges;
+
 use crate::{
-    BlockPlan, CHAIN_ID, Call, Pool, Rng, Wallet, contracts,
+    BlockPlan, CHAIN_ID, Call, Exchange, Pool, Rng, UniswapCodes, Wallet, contracts,
     desk::{allowance_slot, balance_slot, units},
     ether,
     forge::GENESIS_TIME,
-    gwei, place_system_contracts, word,
+    gwei, place_system_contracts, uniswap, word,
 };
 use alloy_consensus::TxEip1559;
 use alloy_genesis::ChainConfig;
+use exchanges::Uniswap;
 use fugue_chainspec::{BlobParams, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::{Address, Bytes, HashMap, Transaction, U256, keccak256};
@@ -102,6 +106,10 @@ pub struct Market {
     nonces: Vec<u64>,
     tokens: Vec<Address>,
     pools: Vec<Pool>,
+    /// Where swaps go in place of these pools.
+    uniswap: Option<Uniswap>,
+    /// What the first block has, until it is made; nothing where Uniswap is not there.
+    setup: Vec<Transaction>,
     beneficiary: Address,
 }
 
@@ -151,8 +159,23 @@ impl Market {
             nonces: vec![0; size.senders],
             tokens,
             pools,
+            uniswap: None,
+            setup: Vec::new(),
             beneficiary: places.address(),
         }
+    }
+
+    /// The market of a seed, whose swaps go to Uniswap V2 and V3, half of them to either. It has a
+    /// first block of its own, [`Market::setup_blocks`], that deploys the contracts and fills the
+    /// pools, one of each version for every two tokens.
+    pub fn with_uniswap(seed: u64, size: &MarketSize, codes: &UniswapCodes) -> Self {
+        let mut market = Self::new(seed, size);
+        let owner = Wallet::derive(Rng::new(seed).fork("market").fork("owner").draw(), 0);
+        let (uniswap, calls) = Uniswap::new(owner.address(), codes, &market.tokens);
+        let signed = |(nonce, call)| sign(&owner, nonce, gwei(1), call);
+        market.setup = (0..).zip(calls).map(signed).collect();
+        market.uniswap = Some(uniswap);
+        market
     }
 
     /// How large it is.
@@ -160,9 +183,21 @@ impl Market {
         &self.size
     }
 
+    /// Where all that is random comes from.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How many of the next blocks have something else than [`MarketSize::txs`] transactions of
+    /// the mix: one before the first block of a market with Uniswap.
+    pub fn setup_blocks(&self) -> usize {
+        usize::from(!self.setup.is_empty())
+    }
+
     /// Gas limit of every block, the genesis included.
     pub fn gas_limit(&self) -> u64 {
-        (self.size.txs as u64).saturating_mul(SWAP_GAS).max(BLOCK_GAS_MIN)
+        let swap_gas = if self.uniswap.is_some() { uniswap::SWAP_GAS } else { SWAP_GAS };
+        (self.size.txs as u64).saturating_mul(swap_gas).max(BLOCK_GAS_MIN)
     }
 
     /// The configuration of the chain.
@@ -212,6 +247,12 @@ impl Market {
                 ledgers[token].approve(sender.address(), pool.address);
             }
         }
+        if let Some(uniswap) = &self.uniswap {
+            let account = Account { balance: ether(SENDER_ETHER), ..Account::default() };
+            let account = MemoryAccount { account, ..MemoryAccount::default() };
+            state.accounts.insert(uniswap.owner(), account);
+            uniswap.lend(&mut ledgers, &self.senders);
+        }
         for pool in &self.pools {
             for token in pool.tokens {
                 ledgers[token].credit(pool.address, units(POOL_UNITS));
@@ -230,9 +271,32 @@ impl Market {
         pool_slots(pool.tokens.map(|token| self.tokens[token]), units(POOL_UNITS))
     }
 
+    /// So many quotes that an exchange gives for different amounts, each as the contract that is
+    /// called and the call data; none if it is not part of the market.
+    pub fn quotes(&self, exchange: Exchange, count: usize) -> Vec<(Address, Bytes)> {
+        let amount = |nth: usize| units(1 + nth as u64 % 50) + U256::from(nth);
+        let own = |nth: usize| {
+            let (pool, side) = (nth % self.pools.len(), nth / self.pools.len() % 2);
+            let words = [U256::from(side), amount(nth)];
+            let input = contracts::call("Exchange", "quote(bool,uint256)", &words);
+            (self.pools[pool].address, input)
+        };
+        match (exchange, &self.uniswap) {
+            (Exchange::Own, _) => (0..count).map(own).collect(),
+            (_, None) => Vec::new(),
+            (_, Some(uniswap)) => {
+                (0..count).map(|nth| uniswap.quote(exchange, nth, amount(nth))).collect()
+            }
+        }
+    }
+
     /// What the next block shall hold.
     pub fn next_block(&mut self) -> BlockPlan {
-        let transactions = (0..self.size.txs).map(|_| self.next_tx()).collect();
+        let transactions: Vec<Transaction> = if self.setup.is_empty() {
+            (0..self.size.txs).map(|_| self.next_tx()).collect()
+        } else {
+            std::mem::take(&mut self.setup)
+        };
         BlockPlan {
             transactions,
             beneficiary: self.beneficiary,
@@ -275,26 +339,22 @@ impl Market {
     /// A trade of the sender at its pool.
     fn swap(&mut self, sender: usize) -> Call {
         let pool = self.pool_of(sender).address;
-        let side = U256::from(self.rng.below(2));
-        let words = [side, units(1 + self.rng.below(50)), U256::ZERO];
+        let side = self.rng.index(2);
+        let amount = units(1 + self.rng.below(50));
+        if let Some(uniswap) = &self.uniswap {
+            let exchange = self.rng.pick(&[Exchange::UniswapV2, Exchange::UniswapV3]);
+            let trader = self.senders[sender].address();
+            return uniswap.swap(exchange, sender, side, amount, trader);
+        }
+        let words = [U256::from(side), amount, U256::ZERO];
         Call::function(pool, "Exchange", "swap(bool,uint256,uint256)", &words).gas(SWAP_GAS)
     }
 
     fn sign(&mut self, sender: usize, call: Call) -> Transaction {
         let nonce = self.nonces[sender];
         self.nonces[sender] += 1;
-        let Call { to, value, input, gas, access, .. } = call;
-        self.senders[sender].eip1559(TxEip1559 {
-            chain_id: CHAIN_ID,
-            nonce,
-            gas_limit: gas,
-            max_fee_per_gas: gwei(MAX_FEE_GWEI),
-            max_priority_fee_per_gas: gwei(1 + self.rng.below(3)),
-            to,
-            value,
-            access_list: access.unwrap_or_default(),
-            input,
-        })
+        let tip = gwei(1 + self.rng.below(3));
+        sign(&self.senders[sender], nonce, tip, call)
     }
 
     fn account(&self, index: usize) -> Address {
@@ -307,6 +367,22 @@ impl Market {
     fn pool_of(&self, sender: usize) -> Pool {
         self.pools[sender % self.pools.len()]
     }
+}
+
+/// A transaction that pays this tip per unit of gas.
+fn sign(wallet: &Wallet, nonce: u64, tip: u128, call: Call) -> Transaction {
+    let Call { to, value, input, gas, access, .. } = call;
+    wallet.eip1559(TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce,
+        gas_limit: gas,
+        max_fee_per_gas: gwei(MAX_FEE_GWEI),
+        max_priority_fee_per_gas: tip,
+        to,
+        value,
+        access_list: access.unwrap_or_default(),
+        input,
+    })
 }
 
 /// Storage of an `Exchange` that has been traded at, and holds so much of either token: both

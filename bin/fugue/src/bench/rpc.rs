@@ -11,6 +11,9 @@
 //! | each kind of request, alone | none, for as long as the others take | requests |
 //! | the same, beside imports | at a steady rate | both |
 //!
+//! Where the contracts of Uniswap are there, the chain deploys them, swaps go to their pools, and
+//! quotes are theirs; else both are those of our own exchange.
+//!
 //! Each connection asks again as soon as it is answered. Those who ask are threads of this process
 //! with the lowest priority: they stand for other machines, whose processors are not the node's.
 
@@ -19,7 +22,7 @@ mod node;
 mod report;
 mod requests;
 
-use super::{folder::Folder, show, spread::Spread, workload::Workload};
+use super::{contracts, folder::Folder, show, spread::Spread, workload::Workload};
 use crate::{
     UsageError, Verdict,
     cli::Threads,
@@ -34,7 +37,7 @@ use fugue_chainspec::ChainSpec;
 use fugue_executor::Mode;
 use fugue_rpc::JwtSecret;
 use fugue_types::{B256, Requests, SealedBlock};
-use fugue_workload::MarketSize;
+use fugue_workload::{Market, MarketSize};
 use load::{Asked, Loader};
 use node::{NodeProcess, NodeSettings};
 use report::Report;
@@ -85,6 +88,10 @@ pub(super) struct Options {
     /// The same seed generates the same chain
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Folder with the compiled contracts of Uniswap [default: ../shared/data/contracts/npm, if it
+    /// is there]
+    #[arg(long, value_name = "DIR")]
+    contracts: Option<PathBuf>,
     /// How the node executes: seq, occ, bal, lanes or auto
     #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
     mode: Mode,
@@ -125,9 +132,16 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let threads = options.threads.count();
     let folder = Folder::create(options.dir.as_deref())?;
     let size = MarketSize::new(options.accounts as usize, options.txs as usize);
+    let market = match contracts::uniswap(options.contracts.as_deref())? {
+        Some(codes) => Market::with_uniswap(options.seed, &size, &codes),
+        None => Market::new(options.seed, &size),
+    };
+    let targets = Targets::new(&market);
+    let kinds = targets.kinds();
     let (history, payloads) = (options.blocks as usize, options.payloads as usize);
-    let blocks = history + payloads * (1 + Kind::ALL.len());
-    let workload = Workload::generate(options.seed, &size, blocks, threads, &folder)?;
+    let history = market.setup_blocks() + history;
+    let blocks = history + payloads * (1 + kinds.len());
+    let workload = Workload::of_market(market, blocks, threads, &folder)?;
     let datadir = Datadir { datadir: folder.path().join("node") };
     let spec = begin(&workload, &datadir)?;
     let path = folder.path().join("jwt.hex");
@@ -142,9 +156,10 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
         interval: Duration::from_millis(options.interval),
         sender: Sender { spec, client, blocks: Box::new(workload.blocks()), head: B256::ZERO },
     };
-    let measured = bench.measure(history)?;
+    let measured = bench.measure(targets, &kinds, history)?;
     node.stop()?;
-    let report = Report { options, workload: &workload, threads, folder: folder.path(), measured };
+    let folder = folder.path();
+    let report = Report { options, workload: &workload, threads, folder, kinds: &kinds, measured };
     show(options.json.as_deref(), &report.to_json(), &report)?;
     Ok(if report.is_good() { Verdict::Good } else { Verdict::Differs })
 }
@@ -166,8 +181,12 @@ struct Bench<'w> {
 }
 
 impl Bench<'_> {
-    fn measure(mut self, history: usize) -> Result<Measured, UsageError> {
-        let mut targets = Targets::default();
+    fn measure(
+        mut self,
+        mut targets: Targets,
+        kinds: &[Kind],
+        history: usize,
+    ) -> Result<Measured, UsageError> {
         let progress = Progress::new("blocks sent", history);
         for _ in 0..history {
             let call = self.sender.next_call()?;
@@ -181,7 +200,7 @@ impl Bench<'_> {
         eprintln!("engine_newPayload without requests");
         let idle = self.sender.send_steadily(self.payloads, self.interval)?;
         let (mut runs, mut skipped) = (Vec::new(), Vec::new());
-        for kind in Kind::ALL {
+        for kind in kinds.iter().copied() {
             if let Some(reason) = self.loader.probe(kind, &targets)? {
                 skipped.push((kind, reason));
                 continue;

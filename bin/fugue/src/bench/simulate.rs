@@ -1,12 +1,15 @@
 //! `fugue bench simulate`: how long blocks would take on machines of other numbers of cores, by
 //! list scheduling of their transactions with times that are measured here.
 //!
-//! 1. Each block runs several times: one transaction after the other with a clock around each, and
-//!    as a whole sequentially, in parallel on one thread, and in parallel on two. Medians count.
-//! 2. What its transactions read and write says who waits for whom (`fugue_executor`).
+//! 1. Each block runs several times: one transaction after the other in the tight loop with a clock
+//!    around each, and as a whole sequentially, in the mode that is asked for on one thread, and in
+//!    it on two. Medians count.
+//! 2. What its transactions read and write says who waits for whom (`fugue_executor`); by an access
+//!    list nobody does.
 //! 3. The *ideal* prediction schedules the bare times of transactions. The *calibrated* one adds
-//!    what the parallel mode costs per block and per transaction ([`model`]), as its runs on one
-//!    thread tell.
+//!    what the mode costs per block and per transaction ([`model`]), as its runs on one thread
+//!    tell. Where `auto` is asked for, each block is that of the way that was taken on two threads,
+//!    which runs on one thread as well, by the mode that always takes it.
 //! 4. For one and two cores the calibrated prediction is compared with what was measured.
 
 mod model;
@@ -29,7 +32,7 @@ use fugue_archive::{BundleReader, Record};
 use fugue_chain::Genesis;
 use fugue_chainspec::Rules;
 use fugue_executor::{
-    BlockError, Executor, Mode, PreparedBlock, Scope, TxAccess, first_divergence,
+    BlockError, Executor, Mode, PreparedBlock, Scope, TxAccess, Way, first_divergence,
 };
 use fugue_state::StateView;
 use fugue_types::Address;
@@ -39,6 +42,7 @@ use model::Model;
 use report::{Report, Source};
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -63,6 +67,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = CORES,
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     cores: Vec<u16>,
+    /// How blocks are executed: occ, lanes, auto, or bal with an access list that is made before
+    #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
+    mode: Mode,
     /// Times that each block is run in each way; the median counts
     #[arg(long, value_name = "R", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
@@ -95,14 +102,20 @@ struct Measured {
     fee_recipient: Address,
     /// Each with the median of its times.
     txs: Vec<TxAccess>,
-    /// Medians of the whole block: sequentially, in parallel on one thread, and on two.
+    /// How it runs on several threads: the mode that was asked for, or the one that this stands for
+    /// on this block.
+    way: Mode,
+    /// Medians of the whole block: sequentially; on one thread in that way; in the mode that was
+    /// asked for on one thread, and on two.
     seq: Duration,
+    base: Duration,
     one: Duration,
     two: Duration,
 }
 
 /// Runs blocks.
 struct Bench {
+    mode: Mode,
     rounds: usize,
     /// With one thread and with two.
     one: Executor,
@@ -118,7 +131,10 @@ struct Bench {
 
 /// Runs the command.
 pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
-    let mut bench = Bench::new(options.rounds as usize)?;
+    if options.mode == Mode::Seq {
+        return Err(usage("--mode seq: takes as long on any number of cores"));
+    }
+    let mut bench = Bench::new(options.mode, options.rounds as usize)?;
     let source = if options.bundles.is_empty() {
         let folder = Folder::create(options.dir.as_deref())?;
         let size = MarketSize::new(options.accounts as usize, options.txs as usize);
@@ -133,15 +149,16 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let mut counts: Vec<usize> = options.cores.iter().copied().map(usize::from).collect();
     counts.sort_unstable();
     counts.dedup();
-    let model = Model::new(&bench.blocks);
+    let model = Model::new(bench.mode, &bench.blocks);
     let report = Report::new(&bench, source, &model, &counts);
     show(options.json.as_deref(), &report.to_json(), &report)?;
     Ok(if bench.differed == 0 { Verdict::Good } else { Verdict::Differs })
 }
 
 impl Bench {
-    fn new(rounds: usize) -> Result<Self, UsageError> {
+    fn new(mode: Mode, rounds: usize) -> Result<Self, UsageError> {
         Ok(Self {
+            mode,
             rounds,
             one: Executor::new(1).map_err(usage)?,
             two: Executor::new(2).map_err(usage)?,
@@ -225,20 +242,35 @@ impl Bench {
         view: &dyn StateView,
         scope: Scope,
     ) -> Result<(), BlockError> {
-        let ways = [(Mode::Seq, &self.one), (Mode::Occ, &self.one), (Mode::Occ, &self.two)];
+        let mut listed = None;
+        if self.mode == Mode::Bal && block.access_list().is_none() {
+            let (_, list) = self.one.list_accesses(block, rules, view, scope)?;
+            let block = block.clone().with_access_list(Arc::new(list));
+            block.index_access_list(rules);
+            listed = Some(block);
+        }
+        let block = listed.as_ref().unwrap_or(block);
         let run =
             |(mode, executor): (Mode, &Executor)| executor.execute(mode, block, rules, view, scope);
         // The first runs find everything cold. They are compared, and not timed.
         let mut txs = self.one.accesses(block, rules, view)?;
-        let expected = run(ways[0])?.outcome;
-        let (mut differs, mut ended_early) = (false, false);
-        for way in &ways[1..] {
-            let found = run(*way)?;
-            differs |= first_divergence(&expected, &found.outcome).is_some();
-            ended_early |= found.report.fallback.is_some();
+        let expected = run((Mode::Seq, &self.one))?.outcome;
+        let on_two = run((self.mode, &self.two))?;
+        let way = mode_of(on_two.report.way);
+        let mut ways = vec![(Mode::Seq, &self.one), (self.mode, &self.two), (self.mode, &self.one)];
+        if way != self.mode && way != Mode::Seq {
+            ways.push((way, &self.one));
         }
+        let mut found = vec![on_two];
+        for way in &ways[2..] {
+            found.push(run(*way)?);
+        }
+        let differs =
+            found.iter().any(|found| first_divergence(&expected, &found.outcome).is_some());
+        let ended_early = found.iter().any(|found| found.report.fallback.is_some());
+        drop((expected, found));
 
-        let mut wholes: [Vec<Duration>; 3] = Default::default();
+        let mut wholes: Vec<Vec<Duration>> = vec![Vec::with_capacity(self.rounds); ways.len()];
         let mut singles: Vec<Vec<Duration>> = vec![Vec::with_capacity(self.rounds); txs.len()];
         for round in 0..self.rounds {
             // They take turns at being first, whoever that helps or hinders.
@@ -263,12 +295,25 @@ impl Bench {
         for (tx, times) in txs.iter_mut().zip(&singles) {
             tx.nanos = nanos(Spread::of(times).p50);
         }
-        let [seq, one, two] = wholes.map(|times| Spread::of(&times).p50);
+        let medians: Vec<Duration> = wholes.iter().map(|times| Spread::of(times).p50).collect();
+        let (seq, two, one) = (medians[0], medians[1], medians[2]);
+        let same = if way == Mode::Seq { seq } else { one };
+        let base = medians.get(3).copied().unwrap_or(same);
         let fee_recipient = block.block().block().header.beneficiary;
-        self.blocks.push(Measured { fee_recipient, txs, seq, one, two });
+        self.blocks.push(Measured { fee_recipient, txs, way, seq, base, one, two });
         self.differed += usize::from(differs);
         self.fallbacks += usize::from(ended_early);
         Ok(())
+    }
+}
+
+/// The mode that always takes a way.
+const fn mode_of(way: Way) -> Mode {
+    match way {
+        Way::Sequential(_) => Mode::Seq,
+        Way::Optimistic => Mode::Occ,
+        Way::Lanes => Mode::Lanes,
+        Way::List => Mode::Bal,
     }
 }
 

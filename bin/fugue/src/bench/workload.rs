@@ -90,7 +90,7 @@ impl Amount {
 /// Where the chain comes from.
 #[derive(Debug)]
 enum Source {
-    Market { seed: u64, market: Box<Market> },
+    Market(Box<Market>),
     Chain(String),
 }
 
@@ -111,8 +111,17 @@ impl Workload {
         threads: usize,
         folder: &Folder,
     ) -> Result<Self, UsageError> {
-        eprintln!("making a state of {} accounts", size.accounts);
-        let mut market = Market::new(seed, size);
+        Self::of_market(Market::new(seed, size), blocks, threads, folder)
+    }
+
+    /// Generates the next blocks of a market into a file of the folder.
+    pub(super) fn of_market(
+        mut market: Market,
+        blocks: usize,
+        threads: usize,
+        folder: &Folder,
+    ) -> Result<Self, UsageError> {
+        eprintln!("making a state of {} accounts", market.size().accounts);
         let genesis = genesis_of(&market)?;
         let head = genesis.header(B256::ZERO);
         let forged = Forge::new(genesis.chain, genesis.state, head, threads);
@@ -130,7 +139,7 @@ impl Workload {
         }
         progress.finish();
         out.flush().map_err(at)?;
-        let source = Source::Market { seed, market: Box::new(market) };
+        let source = Source::Market(Box::new(market));
         Ok(Self { source, files: vec![path], amount })
     }
 
@@ -162,7 +171,7 @@ impl Workload {
     /// Where the chain begins, with its state.
     pub(super) fn genesis(&self) -> Result<Genesis, UsageError> {
         match &self.source {
-            Source::Market { market, .. } => genesis_of(market),
+            Source::Market(market) => genesis_of(market),
             Source::Chain(chain) => datadir::genesis(chain),
         }
     }
@@ -180,7 +189,8 @@ impl Workload {
     pub(super) fn to_json(&self) -> Value {
         let Amount { blocks, txs, gas, bytes } = self.amount;
         let mut object = match &self.source {
-            Source::Market { seed, market } => {
+            Source::Market(market) => {
+                let seed = market.seed();
                 let MarketSize { accounts, senders, txs, mix } = market.size();
                 let MarketMix { ether, tokens, swaps } = mix;
                 json!({
@@ -210,7 +220,8 @@ impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Amount { blocks, txs, gas, bytes } = self.amount;
         match &self.source {
-            Source::Market { seed, market } => {
+            Source::Market(market) => {
+                let seed = market.seed();
                 let MarketSize { accounts, senders, txs, mix } = market.size();
                 let MarketMix { ether, tokens, swaps } = mix;
                 writeln!(

@@ -367,3 +367,24 @@ fn a_nonce_is_a_conflict_for_who_counts_it_up() {
     assert_eq!(lists, [0, 0, 1]);
     assert_eq!(graph.dependencies[2][0].on, 0);
 }
+
+#[test]
+fn with_the_state_at_hand_nobody_waits() {
+    let hot = [slot(HERE, 1)];
+    // A row by the slot, by the sender, and by the fees.
+    let txs = [
+        tx(1, 100).changing(&hot),
+        tx(2, 100).changing(&hot),
+        tx(2, 100),
+        tx(3, 300).changing(&hot).looking(),
+    ];
+    let weights = [100, 100, 100, 300];
+    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Exact);
+    assert_eq!(graph.schedule(2, Order::Heaviest, &weights).length, 600);
+    let graph = ConflictGraph::independent(&txs, AUTHOR);
+    let length = |cores, order| graph.schedule(cores, order, &weights).length;
+    assert_eq!(length(2, Order::Heaviest), 300);
+    // In block order the heaviest begins when two of the others have ended.
+    assert_eq!(length(2, Order::Block), 400);
+    assert_eq!([1, 3, 4].map(|cores| length(cores, Order::Heaviest)), [600, 300, 300]);
+}

@@ -1,21 +1,19 @@
 //! What is executed: recorded blocks from files, and generated ones.
 
 use super::case::{Case, Found};
-use crate::{UsageError, datadir::usage, replay};
-use fugue_archive::{BundleReader, read_file};
-use fugue_executor::Executor;
-use fugue_types::Bytes;
-use fugue_workload::{BlockKind, UniswapCodes, build, contended};
-use serde_json::Value;
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
+use crate::{
+    UsageError,
+    bench::contracts::{self, CONTRACTS},
+    datadir::usage,
+    replay,
 };
+use fugue_archive::BundleReader;
+use fugue_executor::Executor;
+use fugue_workload::{BlockKind, UniswapCodes, build, contended};
+use std::{path::Path, str::FromStr};
 
 /// Where recorded blocks are looked for, where nothing is said.
 const BUNDLES: [&str; 2] = ["testdata/bundles", "../shared/data/mainnet-blocks/blocks"];
-/// Where the contracts of Uniswap are looked for, where nothing is said.
-const CONTRACTS: &str = "../shared/data/contracts/npm";
 /// The name of recorded blocks among the workloads.
 const RECORDED: &str = "bundles";
 
@@ -87,7 +85,11 @@ impl Wanted<'_> {
         }
         let is_wanted = |kind: &BlockKind| all || self.sources.contains(&Source::Kind(*kind));
         let kinds: Vec<BlockKind> = BlockKind::ALL.into_iter().filter(is_wanted).collect();
-        let codes = if kinds.iter().any(|kind| kind.needs_codes()) { self.codes()? } else { None };
+        let codes = if kinds.iter().any(|kind| kind.needs_codes()) {
+            contracts::uniswap(self.contracts)?
+        } else {
+            None
+        };
         for kind in kinds {
             if kind.needs_codes() && codes.is_none() {
                 let reason = format!("{kind}: its contracts are not in {CONTRACTS}");
@@ -110,27 +112,6 @@ impl Wanted<'_> {
         }
         let there = BUNDLES.into_iter().filter(|path| Path::new(path).is_dir());
         there.map(str::to_owned).collect()
-    }
-
-    /// The codes of Uniswap; `None` if nobody said where, and they are not at the usual place.
-    fn codes(&self) -> Result<Option<UniswapCodes>, UsageError> {
-        let folder = match self.contracts {
-            Some(folder) => folder,
-            None if Path::new(CONTRACTS).is_dir() => Path::new(CONTRACTS),
-            None => return Ok(None),
-        };
-        let package = |name: &str| Package::read(folder.join(format!("{name}.json.zst")));
-        let v2_core = package("uniswap-v2-core")?;
-        let v2_periphery = package("uniswap-v2-periphery")?;
-        let v3_core = package("uniswap-v3-core")?;
-        let v3_periphery = package("uniswap-v3-periphery")?;
-        Ok(Some(UniswapCodes {
-            v2_factory: v2_core.creation("UniswapV2Factory")?,
-            v2_router: v2_periphery.creation("UniswapV2Router02")?,
-            v3_factory: v3_core.creation("UniswapV3Factory")?,
-            v3_router: v3_periphery.creation("SwapRouter")?,
-            v3_positions: v3_periphery.creation("NonfungiblePositionManager")?,
-        }))
     }
 
     /// Reads or generates blocks, and recovers their senders on the threads of the last executor.
@@ -190,29 +171,6 @@ fn recorded(
         }
     }
     Ok(Workload { name: path.to_owned(), share: None, is_recorded: true, cases })
-}
-
-/// A file of compiled contracts.
-struct Package {
-    path: PathBuf,
-    contracts: Value,
-}
-
-impl Package {
-    fn read(path: PathBuf) -> Result<Self, UsageError> {
-        let bytes = read_file(&path).map_err(|error| UsageError::at(&path, error))?;
-        let file: Value =
-            serde_json::from_slice(&bytes).map_err(|error| UsageError::at(&path, error))?;
-        let contracts = file.get("contracts").cloned().unwrap_or_default();
-        Ok(Self { path, contracts })
-    }
-
-    /// The creation code of a contract, without arguments.
-    fn creation(&self, name: &str) -> Result<Bytes, UsageError> {
-        let code = self.contracts.get(name).and_then(|found| found.get("bytecode"));
-        let code = code.and_then(Value::as_str).and_then(|code| code.parse().ok());
-        code.ok_or_else(|| UsageError::at(&self.path, format!("no creation code of {name}")))
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! What `fugue bench rpc` shows: a text for people, an object for machines.
 
-use super::{Asked, Measured, Options, Run};
+use super::{Asked, Kind, Measured, Options, Run};
 use crate::{
     bench::{
-        cell, machine, ratio,
+        cell,
+        contracts::CONTRACTS,
+        machine, ratio,
         spread::{Spread, ms},
         workload::Workload,
     },
     cli::cores,
 };
+use fugue_workload::Exchange;
 use serde_json::{Value, json};
 use std::{fmt, path::Path};
 
@@ -18,6 +21,8 @@ pub(super) struct Report<'r> {
     pub(super) workload: &'r Workload,
     pub(super) threads: usize,
     pub(super) folder: &'r Path,
+    /// What was asked for, measured or not.
+    pub(super) kinds: &'r [Kind],
     pub(super) measured: Measured,
 }
 
@@ -35,6 +40,11 @@ impl Report<'_> {
     /// Where the folder of the bench was.
     fn parent(&self) -> &Path {
         self.folder.parent().unwrap_or(self.folder)
+    }
+
+    /// Whose quotes were asked for, each with the function that gives them.
+    fn quoted(&self) -> Vec<[&'static str; 2]> {
+        self.kinds.iter().copied().filter_map(Kind::quoted).collect()
     }
 
     /// How many times as long as without requests, of the payload in the middle.
@@ -60,6 +70,7 @@ impl Report<'_> {
             json!({
                 "requests": kind.name(),
                 "method": kind.method(),
+                "quoted": kind.quoted().map(|[_, function]| function),
                 "alone": asked(alone),
                 "beside": beside_object,
                 "newPayload": payload,
@@ -74,6 +85,7 @@ impl Report<'_> {
             "mode": self.options.mode.to_string(),
             "folder": self.parent().display().to_string(),
             "workload": self.workload.to_json(),
+            "exchanges": self.quoted().iter().map(|[exchange, _]| *exchange).collect::<Vec<_>>(),
             "history": self.options.blocks,
             "payloads": self.options.payloads,
             "intervalMs": self.options.interval,
@@ -125,9 +137,16 @@ impl fmt::Display for Report<'_> {
             f,
             "node       a process of its own ({mode}), with {blocks} blocks before what is measured"
         )?;
+        let quoted = self.quoted();
+        let quoted: Vec<String> =
+            quoted.iter().map(|[exchange, function]| format!("{exchange} ({function})")).collect();
+        write!(f, "quotes     of {}", quoted.join(", "))?;
+        if self.kinds.contains(&Kind::Quote(Exchange::Own)) {
+            write!(f, "; the contracts of Uniswap are not in {CONTRACTS}")?;
+        }
         writeln!(
             f,
-            "load       {connections} connections on the cores of the node, with the lowest \
+            "\nload       {connections} connections on the cores of the node, with the lowest \
              priority"
         )?;
         writeln!(

@@ -2,13 +2,14 @@
 
 use super::{
     Bench,
-    model::{Check, Model, Overhead, Prediction, RULES},
+    model::{Check, Model, Overhead, Prediction},
 };
 use crate::{
     bench::{cell, machine, ratio, spread::ms},
     cli::cores,
 };
-use serde_json::{Value, json};
+use fugue_executor::Mode;
+use serde_json::{Map, Value, json};
 use std::{fmt, time::Duration};
 
 /// Where the blocks are from.
@@ -24,7 +25,7 @@ pub(super) struct Report<'r> {
     source: Source,
     model: &'r Model<'r>,
     /// By number of cores; `None` stands for as many as help.
-    predictions: Vec<(Option<usize>, [Prediction; 3])>,
+    predictions: Vec<(Option<usize>, Vec<Prediction>)>,
     checks: Vec<Check>,
 }
 
@@ -41,7 +42,7 @@ impl<'r> Report<'r> {
         Self { bench, source, model, predictions, checks: model.checks() }
     }
 
-    /// What all blocks took: sequentially, in parallel on one thread, and on two.
+    /// What all blocks took: sequentially, in the mode on one thread, and on two.
     fn measured(&self) -> [Duration; 3] {
         let Self { model, .. } = self;
         [
@@ -68,12 +69,20 @@ impl<'r> Report<'r> {
             }),
         };
         let [seq, one, two] = self.measured();
-        let overhead = |overhead: Overhead| {
-            let Overhead { per_block, per_tx } = overhead;
-            json!({ "perBlockMicros": per_block / 1e3, "perTxMicros": per_tx / 1e3 })
+        let overhead = |(way, overhead): (Mode, Overhead)| {
+            let Overhead { per_block, per_tx, settling } = overhead;
+            let object = json!({
+                "perBlockMicros": per_block / 1e3,
+                "perTxMicros": per_tx / 1e3,
+                "settlingPerTxMicros": settling / 1e3,
+            });
+            (way.to_string(), object)
         };
+        let overheads: Map<String, Value> = self.overheads().into_iter().map(overhead).collect();
+        let ways = self.ways().into_iter().map(|(way, count)| (way.to_string(), json!(count)));
+        let ways: Map<String, Value> = ways.collect();
         let predictions = self.predictions.iter().flat_map(|(count, predictions)| {
-            let rules = RULES.iter().zip(predictions);
+            let rules = self.model.rules().iter().zip(predictions);
             rules.map(move |(rule, prediction)| {
                 let [ideal, calibrated] = self.speed_ups(prediction);
                 json!({
@@ -100,17 +109,17 @@ impl<'r> Report<'r> {
         json!({
             "type": "bench-simulate",
             "cores": cores(),
+            "mode": self.model.mode().to_string(),
             "workload": workload,
             "rounds": rounds,
+            "ways": ways,
             "measured": {
                 "transactionsMs": ms(self.model.alone()),
                 "seqMs": ms(seq),
-                "occ1Ms": ms(one),
-                "occ2Ms": ms(two),
+                "oneMs": ms(one),
+                "twoMs": ms(two),
             },
-            "overhead": {
-                "seq": overhead(self.model.seq.all), "occ": overhead(self.model.occ.all),
-            },
+            "overhead": overheads,
             "predictions": predictions.collect::<Vec<_>>(),
             "checks": checks.collect::<Vec<_>>(),
             "fallbacks": fallbacks,
@@ -137,21 +146,26 @@ impl fmt::Display for Report<'_> {
             amount.txs,
             amount.gas as f64 / 1e6
         )?;
+        let mode = self.model.mode();
         let [seq, one, two] = self.measured().map(ms);
         writeln!(
             f,
-            "measured   seq {seq:.3} ms, of which transactions {:.3}; occ {one:.3} ms on one \
+            "measured   seq {seq:.3} ms, of which transactions {:.3}; {mode} {one:.3} ms on one \
              thread, {two:.3} on two (medians of {rounds})",
             ms(self.model.alone()),
         )?;
-        for (mode, overhead) in [("seq", self.model.seq.all), ("occ", self.model.occ.all)] {
-            let Overhead { per_block, per_tx } = overhead;
-            writeln!(
-                f,
-                "overhead   {mode} {:.1} us a block, {:.2} us a transaction",
-                per_block / 1e3,
-                per_tx / 1e3,
-            )?;
+        if mode == Mode::Auto {
+            let ways = self.ways().into_iter().map(|(way, count)| format!("{count} in {way}"));
+            writeln!(f, "ways       {}", ways.collect::<Vec<_>>().join(", "))?;
+        }
+        for (way, overhead) in self.overheads() {
+            let Overhead { per_block, per_tx, settling } = overhead;
+            let [per_block, per_tx, settling] = [per_block, per_tx, settling].map(|it| it / 1e3);
+            write!(f, "overhead   {way} {per_block:.1} us a block, {per_tx:.2} us a transaction")?;
+            if way == Mode::Lanes {
+                write!(f, ", of which {settling:.2} us when all have run")?;
+            }
+            writeln!(f)?;
         }
         self.table(f)?;
         for check in &self.checks {
@@ -178,13 +192,29 @@ impl fmt::Display for Report<'_> {
 }
 
 impl Report<'_> {
+    /// How blocks ran on two threads, and how many of them.
+    fn ways(&self) -> Vec<(Mode, usize)> {
+        let parallel: Vec<(Mode, usize)> =
+            self.model.ways.iter().map(|(way, count, _)| (*way, *count)).collect();
+        let rest = self.bench.blocks.len() - parallel.iter().map(|(_, count)| count).sum::<usize>();
+        let rest = (rest > 0).then_some((Mode::Seq, rest));
+        parallel.into_iter().chain(rest).collect()
+    }
+
+    /// Of `seq`, and of each way on several threads.
+    fn overheads(&self) -> Vec<(Mode, Overhead)> {
+        let parallel = self.model.ways.iter().map(|(way, _, fitted)| (*way, fitted.all));
+        std::iter::once((Mode::Seq, self.model.seq.all)).chain(parallel).collect()
+    }
+
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = self.model.rules();
         write!(f, "\n{:>5}", "")?;
-        for rule in &RULES {
+        for rule in rules {
             write!(f, "  {:<28}", rule.words)?;
         }
         write!(f, "\n{:>5}", "cores")?;
-        for _ in &RULES {
+        for _ in rules {
             write!(f, "  {:>7} {:>12} {:>7}", "ideal", "calibrated", "")?;
         }
         writeln!(f)?;
@@ -203,12 +233,20 @@ impl Report<'_> {
             }
             writeln!(f)?;
         }
+        let rules = if self.model.mode() == Mode::Bal {
+            "all at once: nobody waits, and the longest comes first"
+        } else {
+            "block order: the first that waits for nobody, every conflict; lazy balances: balances \
+             and fees are sums and no conflicts; heaviest first: the same, and the longest first"
+        };
+        let costs = match self.model.mode() {
+            Mode::Auto => "the way of each block costs".to_owned(),
+            mode => format!("{mode} costs"),
+        };
         writeln!(
             f,
-            "block order: the first that waits for nobody, every conflict; lazy balances: balances \
-             and fees are sums and no conflicts; heaviest first: the same, and the longest first. \
-             ideal: transactions alone; calibrated: with what occ costs on one thread, against \
-             seq\n"
+            "{rules}. ideal: transactions alone; calibrated: with what {costs} on one thread, \
+             against seq\n"
         )
     }
 }
