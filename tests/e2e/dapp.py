@@ -18,9 +18,27 @@ ROOT = HERE.parent.parent.parent
 START_S = 30
 STOP_S = 20
 SCRIPT_S = 110
+UNPACK_S = 60
+ETHER = 10**18
 # The first of the ten accounts of a dev chain.
 OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+# Contracts that tools outside Node deploy, and whose ABIs they want, with the packages they are of.
+PUBLISHED = {
+    "WETH9": "@uniswap/v2-periphery",
+    "UniswapV2Factory": "@uniswap/v2-core",
+    "UniswapV2Pair": "@uniswap/v2-core",
+    "UniswapV2Router02": "@uniswap/v2-periphery",
+    "UniswapV3Factory": "@uniswap/v3-core",
+    "UniswapV3Pool": "@uniswap/v3-core",
+    "SwapRouter": "@uniswap/v3-periphery",
+    "NonfungiblePositionManager": "@uniswap/v3-periphery",
+    "QuoterV2": "@uniswap/v3-periphery",
+    "EntryPoint": "@account-abstraction/contracts",
+    "SimpleAccount": "@account-abstraction/contracts",
+    "SimpleAccountFactory": "@account-abstraction/contracts",
+}
+OWN = {name: "tokens.sol" for name in ("Coin", "Collection", "Kinds", "Faults")}
 
 
 class Chain:
@@ -41,11 +59,11 @@ class Chain:
 class DevNode(Chain):
     """`fugue node --dev`, with every group of methods that it has."""
 
-    def __init__(self, stage, program):
+    def __init__(self, stage, program, *words):
         engine, http, ws = (stage.port() for _ in range(3))
         super().__init__(f"http://127.0.0.1:{http}", f"ws://127.0.0.1:{ws}")
         apis = ",".join(api_groups(program))
-        command = [program, "node", "--dev", "--ipcdisable"]
+        command = [program, "node", "--dev", "--ipcdisable", *words]
         command += ["--authrpc.port", engine, "--authrpc.jwtsecret", stage.jwt]
         command += ["--http", "--http.port", http, "--http.api", apis]
         command += ["--ws", "--ws.port", ws, "--ws.api", apis]
@@ -106,9 +124,16 @@ def plan_file(stage, chain):
     return path
 
 
-def open_chain(stage, setup):
-    """The chain at `--url`, or a node of its own."""
-    return Chain(setup.url, setup.ws_url) if setup.url else DevNode(stage, setup.fugue)
+def unpacked(stage, chain, packages):
+    """Writes ABI and creation code of the contracts to NAME.json in the stage's folder."""
+    names = [f"{source}:{name}" for name, source in (PUBLISHED | OWN).items()]
+    command = ["node", packages / "unpack.mjs", stage.folder, *names]
+    stage.finish("unpack", command, UNPACK_S, E2E_PLAN=plan_file(stage, chain))
+
+
+def open_chain(stage, setup, *words):
+    """The chain at `--url`, or a node of its own with these flags besides."""
+    return Chain(setup.url, setup.ws_url) if setup.url else DevNode(stage, setup.fugue, *words)
 
 
 def dapp(stage, setup, packages, scenario):
@@ -128,16 +153,17 @@ def script(name):
     """A scenario that is a script of Node."""
 
     def scenario(stage, chain, home):
-        stage.finish(name, ["node", home / f"{name}.mjs"], SCRIPT_S, E2E_PLAN=plan_file(stage, chain))
+        plan = plan_file(stage, chain)
+        stage.finish(name, ["node", home / f"{name}.mjs"], SCRIPT_S, E2E_PLAN=plan)
 
     return scenario
 
 
 def ethers(stage, setup):
-    """ethers on a dev chain: tokens and Uniswap V2, across a reorg, failing, simulated, traced."""
+    """ethers on a dev chain: tokens, Uniswap, ERC-4337; reorgs, failures, simulations, traces."""
     dapp(stage, setup, "dapp", script("ethers"))
 
 
 def viem(stage, setup):
-    """viem on a dev chain: Uniswap V3 and ERC-4337, the same, and all that the chain can be told."""
+    """viem on a dev chain: the same, and all that the chain can be told."""
     dapp(stage, setup, "dapp", script("viem"))

@@ -1,4 +1,4 @@
-"""Scenario `foundry`: Uniswap V2 and OpenZeppelin's tokens through cast and forge."""
+"""Scenario `foundry`: OpenZeppelin's tokens, Uniswap and ERC-4337 through cast and forge."""
 
 import json
 import os
@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 
-from dapp import HERE, KEY, OWNER, dapp, plan_file, tool
-from stage import Failure
+from dapp import ETHER, HERE, KEY, OWNER, dapp, tool, unpacked
+from foundry_protocols import entry_point, uniswap_v3
+from stage import Failure, expect
 
 COMMAND_S = 60
-ETHER = 10**18
 SUPPLY = 1_000_000 * ETHER
 DEADLINE = 2**63
 NOBODY = "0x000000000000000000000000000000000000beef"
@@ -21,11 +21,6 @@ SWAP = "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)"
 INSUFFICIENT_BALANCE = "0xe450d38c"
 # An estimate knows nothing of the time that will have passed.
 ROOM = ("--gas-limit", 500_000)
-PUBLISHED = {
-    "WETH9": "@uniswap/v2-periphery",
-    "UniswapV2Factory": "@uniswap/v2-core",
-    "UniswapV2Router02": "@uniswap/v2-periphery",
-}
 
 
 class Foundry:
@@ -74,10 +69,11 @@ class Foundry:
         return self.out("cast", *words)
 
     def fails(self, reason, *words):
-        """A cast command ends badly, and says why."""
+        """A cast command ends badly, and says why; gives what it said."""
         done = self.run("cast", *words)
         if not done.returncode or reason not in done.stderr:
             raise Failure(f"cast {words[0]}: no {reason!r} in: {done.stdout}{done.stderr}")
+        return done.stderr
 
     def forge(self, *words, **settings):
         return self.out("forge", *words, **settings)
@@ -88,7 +84,7 @@ class Foundry:
 
     def create(self, name, signature=None, *arguments):
         """Deploys a published contract; gives its address."""
-        code = (self.stage.folder / f"{name}.hex").read_text()
+        code = json.loads((self.stage.folder / f"{name}.json").read_text())["bytecode"]
         more = [signature, *arguments] if signature else []
         return self.send("--create", code, *more)["contractAddress"]
 
@@ -97,10 +93,24 @@ class Foundry:
         lines = self.cast("call", address, signature, *arguments).splitlines()
         return [line.split(" [")[0] for line in lines]
 
+    def simulate(self, *calls):
+        """What comes of calls one after the other, in a block that will not be."""
+        block = [
+            {"from": OWNER, "to": to, "data": self.cast("calldata", signature, *arguments)}
+            for to, signature, *arguments in calls
+        ]
+        blocks = json.dumps({"blockStateCalls": [{"calls": block}]})
+        return json.loads(self.cast("rpc", "eth_simulateV1", blocks, "latest"))[0]["calls"]
 
-def expect(what, found, wanted):
-    if found != wanted:
-        raise Failure(f"{what}: {found}, not {wanted}")
+    def frames(self, receipt):
+        """All calls of a transaction, outermost first, as `callTracer` gives them."""
+
+        def within(call):
+            return [call] + [inner for part in call.get("calls", []) for inner in within(part)]
+
+        tracer = json.dumps({"tracer": "callTracer", "tracerConfig": {"withLog": True}})
+        trace = self.cast("rpc", "debug_traceTransaction", receipt["transactionHash"], tracer)
+        return within(json.loads(trace))
 
 
 def number(receipt, name="blockNumber"):
@@ -108,7 +118,7 @@ def number(receipt, name="blockNumber"):
 
 
 def foundry(stage, setup):
-    """Foundry's cast and forge on a dev chain: tokens, Uniswap V2, a fork of it."""
+    """cast and forge on a dev chain: tokens, Uniswap, ERC-4337; a reorg, and a fork of it."""
     dapp(stage, setup, "dapp", scenario)
 
 
@@ -129,13 +139,16 @@ def scenario(stage, chain, packages):
     told = tools.forge(*script, "--rpc-url", chain.http, "--json")
     returns = json.loads(told.splitlines()[0])["returns"]
     green, collection, faults = (returns[name]["value"] for name in ("coin", "collection", "faults"))
-    expect("balance", tools.call(green, "balanceOf(address)(uint256)", NOBODY), [str(5 * ETHER)])
-    expect("owner", tools.call(collection, "ownerOf(uint256)(address)", 1)[0].lower(), OWNER)
+    held = tools.call(green, "balanceOf(address)(uint256)", NOBODY)
+    expect("balance", held, [str(5 * ETHER)])
+    owner = tools.call(collection, "ownerOf(uint256)(address)", 1)[0]
+    expect("owner", owner.lower(), OWNER)
     stage.say("forge compiled, deployed by `create` and by a script of five transactions")
 
-    unpack = ["node", packages / "unpack.mjs", stage.folder]
-    unpack += [f"{package}:{name}" for name, package in PUBLISHED.items()]
-    stage.finish("unpack", unpack, COMMAND_S, E2E_PLAN=plan_file(stage, chain))
+    unpacked(stage, chain, packages)
+    kinds = tools.create("Kinds", "constructor(uint256[],uint256[])", "[1,2]", "[10,20]")
+    held = tools.call(kinds, "balanceOf(address,uint256)(uint256)", OWNER, 2)
+    expect("balance of an ERC-1155", held, ["20"])
     weth = tools.create("WETH9")
     factory = tools.create("UniswapV2Factory", "constructor(address)", OWNER)
     router = tools.create("UniswapV2Router02", "constructor(address,address)", factory, weth)
@@ -167,6 +180,8 @@ def scenario(stage, chain, packages):
     reorg(stage, tools, pair, path, back, router)
     failing(stage, tools, swap, faults, coins)
     tracing(stage, tools, swapped, swap, pair, coins)
+    market = uniswap_v3(stage, tools, coins)
+    entry = entry_point(stage, tools, coins[0], faults)
 
     words = ["--unlocked", "--from", OTHER, NOBODY, "--value", 5]
     sent = json.loads(tools.cast("send", "--json", *words))
@@ -181,8 +196,11 @@ def scenario(stage, chain, packages):
         E2E_RED=coins[0],
         E2E_BLUE=coins[1],
         E2E_ROUTER=router,
+        E2E_QUOTER_V3=market.quoter,
+        E2E_ROUTER_V3=market.router,
+        E2E_ENTRY_POINT=entry,
     )
-    if "2 tests passed" not in tested:
+    if "4 tests passed" not in tested:
         raise Failure(f"forge test: {tested}")
     stage.say("a transaction of the node's own account; forge tested on a fork, and on its past")
 
@@ -190,7 +208,7 @@ def scenario(stage, chain, packages):
 def reorg(stage, tools, pair, path, back, router):
     """What filters and a subscription tell of a swap that a reorg takes back."""
     words = ["logs", "--subscribe", "--json", "--address", pair, "--rpc-url", tools.chain.ws]
-    told = stage.start("subscription", [tools.program("cast"), *words], HOME=stage.folder)
+    told = stage.start("subscription", [tool(tools.packages, "cast"), *words], HOME=stage.folder)
     # It says nothing before the first log.
     stage.wait("the subscription", 30, lambda: subscribed(stage, tools, told, pair))
     created = json.loads(tools.cast("rpc", "eth_newFilter", json.dumps({"address": pair})))
@@ -278,28 +296,23 @@ def tracing(stage, tools, swapped, swap, pair, coins):
     for address in (pair, *coins):
         if address.lower() not in replayed.lower():
             raise Failure(f"{address} is not in the trace: {replayed}")
-    tracer = json.dumps({"tracer": "callTracer", "tracerConfig": {"withLog": True}})
-    trace = json.loads(tools.cast("rpc", "debug_traceTransaction", transaction, tracer))
-    expect("gas of the trace", trace["gasUsed"], swapped["gasUsed"])
-    expect("logs of the trace", count_logs(trace), len(swapped["logs"]))
-    data = tools.cast("calldata", *swap[1:3], 0, *swap[4:])
-    call = {"from": OWNER, "to": swap[0], "data": data}
-    blocks = {"blockStateCalls": [{"calls": [call, {"from": OWNER, "to": NOBODY, "value": "0x1"}]}]}
-    simulated = json.loads(tools.cast("rpc", "eth_simulateV1", json.dumps(blocks), "latest"))
-    expect("simulated", [result["status"] for result in simulated[0]["calls"]], ["0x1", "0x1"])
-    if not simulated[0]["calls"][0]["logs"]:
+    calls = tools.frames(swapped)
+    expect("gas of the trace", calls[0]["gasUsed"], swapped["gasUsed"])
+    logs = sum(len(call.get("logs", [])) for call in calls)
+    expect("logs of the trace", logs, len(swapped["logs"]))
+    cheap = [*swap[:3], 0, *swap[4:]]
+    simulated = tools.simulate(cheap, cheap)
+    expect("simulated", [result["status"] for result in simulated], ["0x1", "0x1"])
+    if not simulated[0]["logs"]:
         raise Failure("a simulated swap has no logs")
-    listed = tools.cast("access-list", "--from", OWNER, *swap[:3], 0, *swap[4:])
+    listed = tools.cast("access-list", "--from", OWNER, *cheap)
     if pair.lower() not in listed.lower():
         raise Failure(f"the pair is not in the access list: {listed}")
     slot = tools.cast("index", "address", OWNER, 0)
     proof = json.loads(tools.cast("proof", coins[0], slot))
     stored = int(tools.cast("storage", coins[0], slot), 16)
     expect("proof", int(proof["storageProof"][0]["value"], 16), stored)
-    expect("balance", tools.call(coins[0], "balanceOf(address)(uint256)", OWNER), [str(stored)])
+    held = tools.call(coins[0], "balanceOf(address)(uint256)", OWNER)
+    expect("balance", held, [str(stored)])
     expect("type", json.loads(tools.cast("tx", transaction, "--json"))["type"], "0x2")
     stage.say("traced the swap, and again by replaying it; simulated; access list, proof, storage")
-
-
-def count_logs(frame):
-    return len(frame.get("logs", [])) + sum(map(count_logs, frame.get("calls", [])))

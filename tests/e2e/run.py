@@ -27,7 +27,7 @@ from records import NotRun, records  # noqa: E402
 from single import single  # noqa: E402
 from stage import Failure, Stage  # noqa: E402
 from virtual import virtual, virtual_pair  # noqa: E402
-from web3py import web3py  # noqa: E402
+from web3py import web3py, web3py_dapp  # noqa: E402
 
 SCENARIOS = {
     "virtual": virtual,
@@ -38,7 +38,14 @@ SCENARIOS = {
     "capture": capture,
 }
 # Those that can be run against another chain.
-DAPPS = {"ethers": ethers, "viem": viem, "web3py": web3py, "foundry": foundry, "hardhat": hardhat}
+DAPPS = {
+    "ethers": ethers,
+    "viem": viem,
+    "web3py-dapp": web3py_dapp,
+    "web3py": web3py,
+    "foundry": foundry,
+    "hardhat": hardhat,
+}
 SCENARIOS |= DAPPS
 DEFAULT_HOME = Path(__file__).resolve().parent.parent.parent / "target" / "e2e"
 

@@ -17,6 +17,12 @@ class Failure(Exception):
     """The scenario found something wrong; the message says what."""
 
 
+def expect(what, found, wanted):
+    """Fails where something is not as it should be."""
+    if found != wanted:
+        raise Failure(f"{what}: {found}, not {wanted}")
+
+
 class Stage:
     """Starts programs, each in its own process group with its own log, and ends them all."""
 

@@ -1,4 +1,5 @@
-"""Scenario `web3py`: the tests that web3.py ships for nodes, against a dev chain.
+"""Scenarios `web3py` and `web3py-dapp`: the tests that web3.py ships for nodes, on a dev chain; and
+what dApps do with it there.
 
 The tests are run by `test_el.py` of the tools beside the recorded data. Those that cannot pass
 stand in etc/expected-failures.toml as `web3py/<class>::<test>`; they have to fail.
@@ -8,7 +9,7 @@ import shutil
 import tomllib
 import xml.etree.ElementTree as xml
 
-from dapp import HERE, KEY, ROOT, data, open_chain
+from dapp import HERE, KEY, ROOT, SCRIPT_S, dapp, data, open_chain, plan_file, unpacked
 from records import NotRun
 from stage import Failure
 
@@ -18,6 +19,8 @@ LEFT_OUT = ("sign", "modify", "chain_id", "block_identifier", "peer_count")
 TESTS = 177
 PASSES_MIN = 169
 PREFIX = "web3py/"
+# The tests sign a transaction for the chain with this id.
+CHAIN_ID = 131_277_322_940_537
 
 
 def web3py(stage, setup):
@@ -26,7 +29,7 @@ def web3py(stage, setup):
     if not tests.is_file():
         raise NotRun(f"{tests} is not there")
     home = setup.packages("web3py")
-    chain = open_chain(stage, setup)
+    chain = open_chain(stage, setup, "--dev.chain-id", CHAIN_ID)
     for path in (tests, HERE / "conftest.py"):
         shutil.copy(path, stage.folder)
     report = stage.folder / "report.xml"
@@ -48,6 +51,19 @@ def web3py(stage, setup):
         raise Failure("no report: see web3py.log")
     judge(stage, outcomes(report), expected_failures())
     chain.stop()
+
+
+def web3py_dapp(stage, setup):
+    """web3.py on a dev chain: tokens, Uniswap, ERC-4337; reorgs, failures, simulations, traces."""
+    python = setup.packages("web3py") / "bin" / "python"
+
+    def scenario(stage, chain, packages):
+        unpacked(stage, chain, packages)
+        command = [python, "-B", HERE / "web3py_dapp.py"]
+        plan = plan_file(stage, chain)
+        stage.finish("web3py-dapp", command, SCRIPT_S, E2E_PLAN=plan, E2E_KEY=KEY)
+
+    dapp(stage, setup, "dapp", scenario)
 
 
 def outcomes(report):

@@ -1,11 +1,14 @@
-// Writes the creation code of published contracts to files, by the name of the contract.
-// usage: E2E_PLAN=plan.json node unpack.mjs FOLDER PACKAGE:CONTRACT ...
+// Writes ABI and creation code of contracts to files NAME.json, for those who are not of Node.
+// usage: E2E_PLAN=plan.json node unpack.mjs FOLDER PACKAGE:CONTRACT ... FILE.sol:CONTRACT ...
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { published } from "./common.mjs";
+import { compiled, published } from "./common.mjs";
 
 const [folder, ...names] = process.argv.slice(2);
+const sources = new Map();
+const own = (file) => sources.get(file) ?? sources.set(file, compiled(file)).get(file);
 for (const name of names) {
   const [from, contract] = name.split(":");
-  writeFileSync(path.join(folder, `${contract}.hex`), published(from, contract).bytecode);
+  const found = from.endsWith(".sol") ? own(from)[contract] : published(from, contract);
+  writeFileSync(path.join(folder, `${contract}.json`), JSON.stringify(found));
 }

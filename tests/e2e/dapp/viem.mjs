@@ -1,5 +1,5 @@
-// Uniswap V3 and the EntryPoint of ERC-4337 through viem 2: deployed, used, watched across a reorg,
-// failing, estimated, simulated and traced; and what a dev chain can be told to do.
+// Tokens, Uniswap and ERC-4337 through viem 2: deployed, used, watched across a reorg, failing,
+// estimated, simulated and traced; and what a dev chain can be told to do.
 import assert from "node:assert/strict";
 import {
   concat,
@@ -7,44 +7,19 @@ import {
   createTestClient,
   createWalletClient,
   defineChain,
-  encodeDeployData,
   encodeFunctionData,
   encodePacked,
-  erc20Abi,
   getAddress,
-  getContract,
   http,
   keccak256,
   numberToHex,
-  pad,
-  parseAbi,
-  parseEventLogs,
-  toHex,
-  webSocket,
-  zeroAddress,
 } from "viem";
 import { generatePrivateKey, mnemonicToAccount, privateKeyToAccount } from "viem/accounts";
-import {
-  ETHER,
-  MNEMONIC,
-  compiled,
-  did,
-  frames,
-  isAnvil,
-  plan,
-  published,
-  until,
-} from "./common.mjs";
+import { ETHER, MNEMONIC, did, isAnvil, plan, published } from "./common.mjs";
+import { SUPPLY, entryPoint, swapped, tokens, uniswapV2, uniswapV3 } from "./protocols.mjs";
+import { viemHands, watched } from "./viem-hands.mjs";
 
-const SUPPLY = 1_000_000n * ETHER;
-const DEADLINE = 2n ** 63n;
-const FEE = 3000;
-const TICKS = 887_220;
-const ONE_TO_ONE = 2n ** 96n;
 const MINUTE = 60n;
-// A pool works more where time has passed since its last block; an estimate knows the next block,
-// and so gas is given with room.
-const ROOM = { gas: 1_000_000n };
 
 const probe = createPublicClient({ transport: http(plan.url) });
 const id = await probe.getChainId();
@@ -57,7 +32,6 @@ const chain = defineChain({
 });
 const options = { chain, cacheTime: 0, pollingInterval: 100 };
 const client = createPublicClient({ ...options, transport: http(plan.url) });
-const socket = createPublicClient({ ...options, transport: webSocket(plan.ws) });
 const account = mnemonicToAccount(MNEMONIC);
 const wallet = createWalletClient({ ...options, account, transport: http(plan.url) });
 const test = createTestClient({ ...options, mode: "anvil", transport: http(plan.url) });
@@ -71,167 +45,18 @@ async function mined(hash, status = "success") {
   return receipt;
 }
 
-async function deploy({ abi, bytecode }, ...args) {
-  const { contractAddress } = await mined(await wallet.deployContract({ abi, bytecode, args }));
-  return getContract({
-    abi,
-    address: getAddress(contractAddress),
-    client: { public: client, wallet },
-  });
-}
+// --- tokens, Uniswap, ERC-4337 ---
 
-// --- Uniswap V3 ---
-
-const tokens = compiled("tokens.sol");
-const pool = (name) => published("@uniswap/v3-core", name);
-const periphery = (name) => published("@uniswap/v3-periphery", name);
-const made = [await deploy(tokens.Coin, "RED", SUPPLY), await deploy(tokens.Coin, "BLUE", SUPPLY)];
-const coins = made.sort((one, other) =>
-  one.address.toLowerCase() < other.address.toLowerCase() ? -1 : 1,
-);
-const [low, high] = coins;
-const weth = await deploy(published("canonical-weth", "WETH9"));
-const factory = await deploy(pool("UniswapV3Factory"));
-const router = await deploy(periphery("SwapRouter"), factory.address, weth.address);
-const positions = await deploy(
-  periphery("NonfungiblePositionManager"),
-  factory.address,
-  weth.address,
-  zeroAddress,
-);
-const quoter = await deploy(periphery("QuoterV2"), factory.address, weth.address);
-for (const coin of coins) {
-  for (const { address } of [router, positions])
-    await mined(await coin.write.approve([address, SUPPLY]));
-}
-await mined(
-  await positions.write.createAndInitializePoolIfNecessary([
-    low.address,
-    high.address,
-    FEE,
-    ONE_TO_ONE,
-  ]),
-);
-const pair = getContract({
-  abi: pool("UniswapV3Pool").abi,
-  address: await factory.read.getPool([low.address, high.address, FEE]),
-  client,
-});
-await mined(
-  await positions.write.mint(
-    [
-      {
-        token0: low.address,
-        token1: high.address,
-        fee: FEE,
-        tickLower: -TICKS,
-        tickUpper: TICKS,
-        amount0Desired: 1000n * ETHER,
-        amount1Desired: 1000n * ETHER,
-        amount0Min: 0n,
-        amount1Min: 0n,
-        recipient: me,
-        deadline: DEADLINE,
-      },
-    ],
-    ROOM,
-  ),
-);
-assert.equal(await positions.read.ownerOf([1n]), me);
-assert((await pair.read.liquidity()) > 0n);
-did("deployed Uniswap V3 with router, positions and quoter; made a pool, and a position in it");
-
-const exact = (amountIn, [tokenIn, tokenOut] = coins, amountOutMinimum = 0n) => [
-  {
-    tokenIn: tokenIn.address,
-    tokenOut: tokenOut.address,
-    fee: FEE,
-    recipient: me,
-    deadline: DEADLINE,
-    amountIn,
-    amountOutMinimum,
-    sqrtPriceLimitX96: 0n,
-  },
-];
-const {
-  result: [quoted],
-} = await quoter.simulate.quoteExactInputSingle([
-  {
-    tokenIn: low.address,
-    tokenOut: high.address,
-    amountIn: ETHER,
-    fee: FEE,
-    sqrtPriceLimitX96: 0n,
-  },
-]);
-const bySocket = [];
-const byFilter = [];
-const heads = [];
-const watched = { address: pair.address, abi: pair.abi, eventName: "Swap" };
-socket.watchContractEvent({ ...watched, onLogs: (logs) => bySocket.push(...logs) });
-client.watchContractEvent({ ...watched, onLogs: (logs) => byFilter.push(...logs) });
-await socket.transport.subscribe({
-  params: ["newHeads"],
-  onData: ({ result }) => heads.push(result),
-  onError: assert.fail,
-});
-const filter = await client.createContractEventFilter(watched);
-await socket.getBlockNumber();
-await new Promise((done) => setTimeout(done, 500));
-
-await test.increaseTime({ seconds: 5 });
-await test.mine({ blocks: 1 });
-const { request, result: promised } = await router.simulate.exactInputSingle(
-  exact(ETHER, coins, quoted),
-  { account, ...ROOM },
-);
-assert.equal(promised, quoted);
-const estimate = await router.estimateGas.exactInputSingle(exact(ETHER, coins, quoted), {
-  account,
-});
-const before = await high.read.balanceOf([me]);
-const first = await mined(await wallet.writeContract(request));
-assert.equal((await high.read.balanceOf([me])) - before, quoted);
-assert(
-  first.gasUsed <= estimate && estimate < 2n * first.gasUsed,
-  `${first.gasUsed} of ${estimate}`,
-);
-const has = (logs, { transactionHash }, removed = false) =>
-  logs.find((log) => log.transactionHash === transactionHash && log.removed === removed);
-await until("the subscription tells the swap", () => has(bySocket, first));
-await until("the filter tells the swap", () => has(byFilter, first));
-await until("newHeads tells the block", () => heads.find((head) => head.hash === first.blockHash));
-assert(has(await client.getFilterChanges({ filter }), first));
-const logs = await client.getContractEvents({ ...watched, blockHash: first.blockHash });
-assert.equal(logs[0].args.amount0, ETHER);
-assert.equal(logs[0].args.amount1, -quoted);
-assert.equal(logs[0].blockHash, first.blockHash);
-did(
-  `swapped what was quoted; ${first.gasUsed} gas, ${estimate} were estimated; told by filter and subscription`,
-);
-
-const snapshot = await test.snapshot();
-const lost = await mined(await router.write.exactInputSingle(exact(2n * ETHER), ROOM));
-await until("the subscription tells what will be lost", () => has(bySocket, lost));
-await client.getFilterChanges({ filter });
-await test.revert({ id: snapshot });
-const kept = await mined(await router.write.exactInputSingle(exact(3n * ETHER, [high, low]), ROOM));
-assert.equal(kept.blockNumber, lost.blockNumber);
-assert.notEqual(kept.blockHash, lost.blockHash);
-await until("the subscription tells the new swap", () => has(bySocket, kept));
-await assert.rejects(client.getTransactionReceipt({ hash: lost.transactionHash }), {
-  name: "TransactionReceiptNotFoundError",
-});
-if (!isAnvil(version)) {
-  await until("the subscription tells what was lost", () => has(bySocket, lost, true));
-  const told = await client.getFilterChanges({ filter });
-  assert(has(told, lost, true) && has(told, kept));
-  await until("newHeads tells both blocks", () =>
-    [lost, kept].every(({ blockHash }) => heads.some((head) => head.hash === blockHash)),
-  );
-}
-did(`a reorg: the new swap was told${isAnvil(version) ? "" : ", and the lost one as removed"}`);
-assert.equal(await client.uninstallFilter({ filter }), true);
+const hands = viemHands(client, wallet);
+const { coins, faults } = await tokens(hands);
+const [red] = coins;
+const v2 = await uniswapV2(hands, coins);
+await swapped(hands, v2);
+const v3 = await uniswapV3(hands, coins);
+const { router, pool, args: exact } = v3;
+await swapped(hands, v3);
+await watched(client, hands, v3);
+await entryPoint(hands, red, faults);
 
 // --- failing ---
 
@@ -240,14 +65,9 @@ const rejects = (work, part) =>
     assert(`${error.details} ${error.message}`.includes(part), `no ${part} in ${error.message}`);
     return true;
   });
-await rejects(
-  router.simulate.exactInputSingle(exact(ETHER, coins, SUPPLY), { account }),
-  "Too little received",
-);
-await rejects(router.write.exactInputSingle(exact(ETHER, coins, SUPPLY)), "Too little received");
+await rejects(router.write.exactInputSingle(exact(ETHER, SUPPLY)), "Too little received");
 const stranger = privateKeyToAccount(generatePrivateKey());
-await rejects(low.simulate.transfer([me, 1n], { account: stranger }), "ERC20InsufficientBalance");
-const faults = await deploy(tokens.Faults);
+await rejects(red.simulate.transfer([me, 1n], { account: stranger }), "ERC20InsufficientBalance");
 await rejects(faults.simulate.own(), "Refused");
 await rejects(faults.read.divide([0n]), "Division or modulo by zero");
 const failed = await mined(await faults.write.reason({ gas: 100_000n }), "reverted");
@@ -260,71 +80,11 @@ const poor = { account: stranger, to: me, value: ETHER, gas: 21_000n };
 await rejects(wallet.sendTransaction(poor), "exceeds the balance of the account");
 did("failed as it should: reasons, an own error, a panic, a failed transaction, no funds");
 
-// --- ERC-4337 ---
+// --- an account with code ---
 
-const aa = (name) => published("@account-abstraction/contracts", name);
-const entryPoint = await deploy(aa("EntryPoint"));
-const accounts = await deploy(aa("SimpleAccountFactory"), entryPoint.address);
+const simple = published("@account-abstraction/contracts", "Simple7702Account");
+const delegate = await hands.deploy(simple);
 const ownerKey = privateKeyToAccount(generatePrivateKey());
-const sender = await accounts.read.getAddress([ownerKey.address, 0n]);
-await mined(await entryPoint.write.depositTo([sender], { value: ETHER }));
-await mined(await low.write.transfer([sender, 10n * ETHER]));
-const half = (one, other) =>
-  concat([pad(toHex(one), { size: 16 }), pad(toHex(other), { size: 16 })]);
-async function operation(target, data, signs = ownerKey) {
-  const init = { abi: accounts.abi, functionName: "createAccount", args: [ownerKey.address, 0n] };
-  const isThere = await client.getCode({ address: sender });
-  const op = {
-    sender,
-    nonce: await entryPoint.read.getNonce([sender, 0n]),
-    initCode: isThere ? "0x" : concat([accounts.address, encodeFunctionData(init)]),
-    callData: encodeFunctionData({
-      abi: aa("SimpleAccount").abi,
-      functionName: "execute",
-      args: [target, 0n, data],
-    }),
-    accountGasLimits: half(500_000, 200_000),
-    preVerificationGas: 50_000n,
-    gasFees: half(10n ** 9n, 10n ** 10n),
-    paymasterAndData: "0x",
-    signature: "0x",
-  };
-  return {
-    ...op,
-    signature: await signs.sign({ hash: await entryPoint.read.getUserOpHash([op]) }),
-  };
-}
-const transfer = encodeFunctionData({
-  abi: erc20Abi,
-  functionName: "transfer",
-  args: [stranger.address, ETHER],
-});
-const op = await operation(low.address, transfer);
-const handled = await mined(await entryPoint.write.handleOps([[op], me]));
-const events = (receipt, eventName) =>
-  parseEventLogs({ abi: entryPoint.abi, logs: receipt.logs, eventName });
-assert.equal(events(handled, "AccountDeployed")[0].args.sender, sender);
-assert.equal(events(handled, "UserOperationEvent")[0].args.success, true);
-assert.equal(await low.read.balanceOf([stranger.address]), ETHER);
-const forged = await operation(low.address, transfer, stranger);
-await rejects(entryPoint.simulate.handleOps([[forged], me], { account }), "AA24 signature error");
-await rejects(entryPoint.simulate.handleOps([[op], me], { account }), "AA");
-const failingOp = await operation(
-  faults.address,
-  encodeFunctionData({ abi: faults.abi, functionName: "reason" }),
-);
-const reverted = await mined(await entryPoint.write.handleOps([[failingOp], me]));
-assert.equal(events(reverted, "UserOperationEvent")[0].args.success, false);
-assert(
-  events(reverted, "UserOperationRevertReason")[0].args.revertReason.includes(
-    toHex("not today").slice(2),
-  ),
-);
-did(
-  "ERC-4337: made an account and had it pay by an operation; a forged, a repeated and a failing one",
-);
-
-const delegate = await deploy(aa("Simple7702Account"));
 await mined(await wallet.sendTransaction({ to: ownerKey.address, value: ETHER }));
 const authorization = await wallet.signAuthorization({
   account: ownerKey,
@@ -332,7 +92,7 @@ const authorization = await wallet.signAuthorization({
   executor: "self",
 });
 const batch = encodeFunctionData({
-  abi: aa("Simple7702Account").abi,
+  abi: simple.abi,
   functionName: "execute",
   args: [stranger.address, 7n, "0x"],
 });
@@ -352,7 +112,7 @@ assert.equal(
 assert.equal((await client.getBalance({ address: stranger.address })) - seen, 7n);
 did("EIP-7702: an account delegated itself, and called itself through the code");
 
-// --- simulating and tracing ---
+// --- simulating, and what wallets ask ---
 
 const head = await client.getBlockNumber();
 const blocks = await client.simulateBlocks({
@@ -384,27 +144,16 @@ assert.equal(blocks[1].calls[0].status, "success");
 assert.equal(blocks[1].number, head + (isAnvil(version) ? 1n : 2n));
 const allowed = keccak256(encodePacked(["uint256", "uint256"], [BigInt(stranger.address), 0n]));
 const balance = await client.readContract({
-  address: low.address,
-  abi: low.abi,
+  address: red.address,
+  abi: red.abi,
   functionName: "balanceOf",
   args: [stranger.address],
   stateOverride: [
-    { address: low.address, stateDiff: [{ slot: allowed, value: numberToHex(9, { size: 32 }) }] },
+    { address: red.address, stateDiff: [{ slot: allowed, value: numberToHex(9, { size: 32 }) }] },
   ],
 });
 assert.equal(balance, 9n);
-const trace = await client.request({
-  method: "debug_traceTransaction",
-  params: [handled.transactionHash, { tracer: "callTracer", tracerConfig: { withLog: true } }],
-});
-const calls = frames(trace);
-assert.equal(BigInt(trace.gasUsed), handled.gasUsed);
-assert(calls.some((frame) => frame.type === "CREATE2" && getAddress(frame.to) === sender));
-assert(calls.some((frame) => frame.type === "DELEGATECALL"));
-assert.equal(calls.flatMap((frame) => frame.logs ?? []).length, handled.logs.length);
-did(
-  `simulated two blocks, called with a changed slot, traced an operation of ${calls.length} calls`,
-);
+did("simulated two blocks, called with a changed slot");
 
 const { accessList } = await client.createAccessList({
   account: me,
@@ -415,8 +164,9 @@ const { accessList } = await client.createAccessList({
     args: exact(ETHER),
   }),
 });
-assert(accessList.some((entry) => getAddress(entry.address) === pair.address));
-const proof = await client.getProof({ address: low.address, storageKeys: [allowed] });
+assert(accessList.some((entry) => getAddress(entry.address) === pool.address));
+await mined(await red.write.transfer([stranger.address, ETHER]));
+const proof = await client.getProof({ address: red.address, storageKeys: [allowed] });
 assert.equal(proof.storageProof[0].value, ETHER);
 const history = await client.getFeeHistory({ blockCount: 4, rewardPercentiles: [50] });
 assert.equal(history.reward.length, 4);

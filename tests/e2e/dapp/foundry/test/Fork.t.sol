@@ -24,6 +24,39 @@ interface Router {
     ) external returns (uint256[] memory);
 }
 
+struct ExactInput {
+    address tokenIn;
+    address tokenOut;
+    uint24 fee;
+    address recipient;
+    uint256 deadline;
+    uint256 amountIn;
+    uint256 amountOutMinimum;
+    uint160 sqrtPriceLimitX96;
+}
+
+struct Quoted {
+    address tokenIn;
+    address tokenOut;
+    uint256 amountIn;
+    uint24 fee;
+    uint160 sqrtPriceLimitX96;
+}
+
+interface RouterV3 {
+    function exactInputSingle(ExactInput calldata input) external returns (uint256);
+}
+
+interface QuoterV3 {
+    function quoteExactInputSingle(Quoted calldata input) external returns (uint256, uint160, uint32, uint256);
+}
+
+interface EntryPoint {
+    function balanceOf(address account) external view returns (uint256);
+    function depositTo(address account) external payable;
+    function withdrawTo(address payable to, uint256 amount) external;
+}
+
 /// Tests on a fork of the chain, at its head and before.
 contract ForkTest {
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
@@ -49,6 +82,28 @@ contract ForkTest {
         vm.prank(owner);
         router.swapExactTokensForTokens(1 ether, named, path, owner, type(uint256).max);
         require(blue.balanceOf(owner) - before == named, "another amount");
+    }
+
+    function test_a_swap_at_v3_gives_what_was_quoted() public {
+        Quoted memory asked = Quoted(address(red), address(blue), 1 ether, 3000, 0);
+        (uint256 quoted,,,) = QuoterV3(vm.envAddress("E2E_QUOTER_V3")).quoteExactInputSingle(asked);
+        ExactInput memory input =
+            ExactInput(address(red), address(blue), 3000, owner, type(uint256).max, 1 ether, quoted, 0);
+        uint256 before = blue.balanceOf(owner);
+        vm.prank(owner);
+        RouterV3(vm.envAddress("E2E_ROUTER_V3")).exactInputSingle(input);
+        require(blue.balanceOf(owner) - before == quoted, "another amount");
+    }
+
+    function test_the_entry_point_keeps_a_deposit() public {
+        EntryPoint entry = EntryPoint(vm.envAddress("E2E_ENTRY_POINT"));
+        vm.deal(owner, 2 ether);
+        vm.prank(owner);
+        entry.depositTo{value: 1 ether}(owner);
+        require(entry.balanceOf(owner) == 1 ether, "no deposit");
+        vm.prank(owner);
+        entry.withdrawTo(payable(address(0xbeef)), 1 ether);
+        require(entry.balanceOf(owner) == 0, "not withdrawn");
     }
 
     function test_old_blocks_have_old_state() public {

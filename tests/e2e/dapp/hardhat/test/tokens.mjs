@@ -1,16 +1,24 @@
-// OpenZeppelin's tokens and Uniswap V2 in a Hardhat project, with the accounts of the node.
+// Tokens, Uniswap and ERC-4337 in a Hardhat project, with the accounts of the node.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import hre from "hardhat";
 import { getAddress, parseEther } from "viem";
-import { did, frames, plan, published } from "../../common.mjs";
+import { did, plan } from "../../common.mjs";
+import {
+  SUPPLY,
+  entryPoint,
+  swapped,
+  tokens,
+  uniswapV2,
+  uniswapV3,
+} from "../../protocols.mjs";
+import { viemHands, watched } from "../../viem-hands.mjs";
 
 const { viem, provider } = await hre.network.create();
 const client = await viem.getPublicClient();
 const [wallet, other] = await viem.getWalletClients();
 const me = wallet.account.address;
-const SUPPLY = parseEther("1000000");
-const DEADLINE = 2n ** 63n;
+const hands = viemHands(client, wallet);
 
 // What a test does is taken back after it.
 function isolated(name, body) {
@@ -25,12 +33,6 @@ function isolated(name, body) {
   });
 }
 
-async function deployed({ abi, bytecode }, args = []) {
-  const hash = await wallet.deployContract({ abi, bytecode, args });
-  const { contractAddress } = await client.waitForTransactionReceipt({ hash });
-  return viem.getContractAt("Coin", contractAddress).then(({ address }) => ({ abi, address }));
-}
-
 const coin = await viem.deployContract("Coin", ["RED", SUPPLY]);
 const faults = await viem.deployContract("Faults");
 did(`hardhat compiled, and deployed with the node's accounts at ${plan.url}`);
@@ -43,6 +45,8 @@ isolated("a transfer changes balances, and emits an event", async () => {
     [getAddress(me), getAddress(other.account.address), 5n],
   );
   assert.equal(await coin.read.balanceOf([other.account.address]), 5n);
+  const events = await client.getContractEvents({ ...coin, eventName: "Transfer" });
+  assert.equal(events.at(-1).args.value, 5n);
   await viem.assertions.balancesHaveChanged(
     wallet.sendTransaction({ to: other.account.address, value: 7n }),
     [{ address: other.account.address, amount: 7n }],
@@ -66,51 +70,27 @@ isolated("each test begins with the same state", async () => {
   assert.equal(await coin.read.balanceOf([other.account.address]), 0n);
 });
 
-isolated("Uniswap V2 swaps, is estimated, simulated and traced", async () => {
-  const blue = await viem.deployContract("Coin", ["BLUE", SUPPLY]);
-  const weth = await deployed(published("@uniswap/v2-periphery", "WETH9"));
-  const factory = await deployed(published("@uniswap/v2-core", "UniswapV2Factory"), [me]);
-  const router = await deployed(published("@uniswap/v2-periphery", "UniswapV2Router02"), [
-    factory.address,
-    weth.address,
-  ]);
-  for (const token of [coin, blue]) await token.write.approve([router.address, SUPPLY]);
-  const path = [coin.address, blue.address];
-  const write = async (functionName, args) => {
-    const hash = await wallet.writeContract({ ...router, functionName, args, gas: 5_000_000n });
-    return client.waitForTransactionReceipt({ hash });
-  };
-  await write("addLiquidity", [...path, parseEther("10"), parseEther("10"), 0n, 0n, me, DEADLINE]);
-  const swap = {
-    ...router,
-    functionName: "swapExactTokensForTokens",
-    args: [1000n, 0n, path, me, DEADLINE],
-    account: me,
-  };
-  // The pair works more where time has passed since its last block.
-  await provider.request({ method: "evm_increaseTime", params: [5] });
-  await provider.request({ method: "evm_mine" });
-  const { result } = await client.simulateContract(swap);
-  const estimate = await client.estimateContractGas(swap);
-  const receipt = await write(swap.functionName, swap.args);
-  assert(receipt.gasUsed <= estimate);
-  assert.equal(await blue.read.balanceOf([me]), SUPPLY - parseEther("10") + result[1]);
-  const trace = await provider.request({
-    method: "debug_traceTransaction",
-    params: [receipt.transactionHash, { tracer: "callTracer" }],
-  });
-  assert(frames(trace).some((frame) => getAddress(frame.to) === getAddress(blue.address)));
-  const { results } = await client.simulateCalls({
-    account: me,
-    calls: [
-      { to: router.address, abi: router.abi, functionName: swap.functionName, args: swap.args },
-    ],
-  });
+isolated("Uniswap V2 and V3: swaps, and what is told of them across a reorg", async () => {
+  const { coins } = await tokens(hands);
+  const v2 = await uniswapV2(hands, coins);
+  const { hash } = await swapped(hands, v2);
+  const v3 = await uniswapV3(hands, coins);
+  await swapped(hands, v3);
+  await watched(client, hands, v3);
+  const { address, abi } = v2.router;
+  const call = { abi, functionName: v2.method, args: v2.args(1000n) };
+  const calls = [{ ...call, to: address }];
+  const { results } = await client.simulateCalls({ account: me, calls });
   assert.equal(results[0].status, "success");
   await viem.assertions.revertWith(
-    client.simulateContract({ ...swap, args: [1000n, SUPPLY, path, me, DEADLINE] }),
-    "UniswapV2Router: INSUFFICIENT_OUTPUT_AMOUNT",
+    wallet.writeContract({ ...call, address, args: v2.args(1000n, SUPPLY) }),
+    v2.refusal,
   );
+  assert.equal((await client.getTransaction({ hash })).type, "eip1559");
+});
+
+isolated("the EntryPoint of ERC-4337 handles operations", async () => {
+  await entryPoint(hands, coin, faults);
 });
 
 isolated("the chain is told balances, codes, time, and whose transactions to take", async () => {
