@@ -1,1 +1,3 @@
-//! Nothing: a package of tests needs a target that is none. The tests are in `it/`.
+//! What the whole-program tests and the fuzz targets share. The tests are in `it/`.
+
+pub mod methods;

@@ -48,7 +48,8 @@ pub(crate) const UNKNOWN: B256 = B256::repeat_byte(0x99);
 /// What node and callers share.
 pub(crate) const SECRET: [u8; 32] = [0x5e; 32];
 /// All groups of public methods.
-const APIS: [&str; 8] = ["eth", "net", "web3", "txpool", "debug", "admin", "testing", "fugue"];
+const APIS: [&str; 10] =
+    ["eth", "net", "web3", "txpool", "debug", "trace", "ots", "admin", "testing", "fugue"];
 /// Batches so large that nothing becomes durable before the end.
 const LARGE: usize = 1_000;
 /// Longest that an answer may take; what is answered at all is answered in a fraction of it.

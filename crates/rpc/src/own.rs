@@ -1,8 +1,10 @@
 //! Methods of Fugue's own that go through the queue of the engine, for whoever runs the node.
 
-use crate::public::error;
+use crate::public::{
+    args::{Args, hash},
+    error,
+};
 use fugue_chain::{Engine, EngineError};
-use fugue_types::B256;
 use jsonrpsee::{RpcModule, core::RegisterMethodError, types::ErrorObjectOwned};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
@@ -22,7 +24,9 @@ pub(crate) fn module(engine: Engine) -> Result<RpcModule<()>, RegisterMethodErro
     // the day on which the verdict was ours to regret. Says whether it was known to be invalid.
     module.register_async_method("fugue_reconsiderBlock", |params, context, _| async move {
         let (engine, turn) = &*context;
-        let hash: B256 = params.one()?;
+        let mut args = Args::new(&params)?;
+        let hash = args.required("block hash", hash)?;
+        args.end()?;
         let permit = Arc::clone(turn).try_acquire_owned();
         let permit = permit.map_err(|_| error::refused("another block is being reconsidered"))?;
         let (sender, receiver) = oneshot::channel();

@@ -17,7 +17,7 @@
 //! What goes on between calls is in [`live`]: filters, subscriptions, calls that wait for a block.
 
 mod admin;
-mod args;
+pub(crate) mod args;
 mod block_ref;
 mod debug;
 mod dev;

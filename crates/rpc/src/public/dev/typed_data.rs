@@ -1,5 +1,6 @@
 //! Typed data, and the hash of it that is signed. Source: EIP-712.
 
+use crate::public::args::object;
 use alloy_dyn_abi::TypedData;
 use fugue_types::B256;
 use serde_json::{Map, Value};
@@ -10,6 +11,8 @@ use std::collections::HashMap;
 const MEMBERS_MAX: usize = 10_000;
 /// How deep types may lie within one another.
 const DEPTH_MAX: usize = 64;
+/// How deep lists may lie within one another where a type names them, as `A[2][]` does.
+const LISTS_MAX: usize = 16;
 
 /// The hash of typed data, which comes as an object or as its text.
 ///
@@ -40,7 +43,32 @@ fn check_size(value: &Value) -> Result<(), String> {
     let types = value.get("types").and_then(Value::as_object).ok_or("types are expected")?;
     let primary = value.get("primaryType").and_then(Value::as_str);
     let primary = primary.ok_or("a primary type is expected")?;
+    check_name(primary)?;
+    for (name, fields) in types {
+        check_name(name)?;
+        for field in fields.as_array().into_iter().flatten() {
+            // A list of the two would be read as well.
+            let field = object(field)?;
+            check_name(field.get("type").and_then(Value::as_str).unwrap_or_default())?;
+        }
+    }
     members(types, primary, DEPTH_MAX, &mut HashMap::new()).map(|_| ())
+}
+
+/// A type is a name, and brackets where it is a list. Source: EIP-712, "Definition of typed
+/// structured data". The library that hashes reads tuples, too: these may be as deep as the text is
+/// long, and what they hold is not seen by who looks for circles.
+fn check_name(kind: &str) -> Result<(), String> {
+    let (name, brackets) = kind.find('[').map_or((kind, ""), |at| kind.split_at(at));
+    let may_be_in_it = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | ':' | '.');
+    if !name.chars().all(may_be_in_it) {
+        return Err("a type is a name, with brackets where it is a list".to_owned());
+    }
+    let lists = brackets.matches('[').count();
+    if lists > LISTS_MAX {
+        return Err(format!("{lists} lists within one another, want at most {LISTS_MAX}"));
+    }
+    Ok(())
 }
 
 /// How many members a type has in all; each type is counted once.
@@ -130,6 +158,32 @@ mod tests {
         for wrong in [object!(1), object!("{"), object!({ "types": {} })] {
             assert!(hash(&wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn types_that_are_no_names_are_refused() {
+        let typed = |field: Value| {
+            object!({
+                "types": { "A": [field] }, "primaryType": "A", "domain": {},
+                "message": { "a": [] },
+            })
+        };
+        let list = |depth: usize| format!("uint8{}", "[]".repeat(depth));
+        let deep = 100_000;
+        // The first one would lead back to itself.
+        let (tuples, lists) = ("(".repeat(deep), list(deep));
+        for kind in ["(A)", "tuple(A,A)", "A ", "\u{c4}", tuples.as_str(), lists.as_str()] {
+            let told: String = kind.chars().take(20).collect();
+            let named = object!({ "types": { kind: [] }, "primaryType": "A" });
+            let primary = object!({ "types": { "A": [] }, "primaryType": kind });
+            let fields = [object!({ "name": "a", "type": kind }), object!([kind, "a"])];
+            for wrong in fields.map(typed).into_iter().chain([named, primary]) {
+                assert!(hash(&wrong).is_err(), "{told}");
+            }
+        }
+        let field = |depth| object!({ "name": "a", "type": list(depth) });
+        assert!(hash(&typed(field(LISTS_MAX))).is_ok());
+        assert!(hash(&typed(field(LISTS_MAX + 1))).is_err());
     }
 
     #[test]
