@@ -257,7 +257,7 @@ fn chain(wallet: Wallet) -> (Genesis, Vec<SealedBlock>, Bytes) {
 /// Of which the examples are. The account is the one whose key there is.
 fn place(wallet: &Wallet, last: &SealedBlock, next: Bytes) -> Place {
     let txs = &last.block().body.transactions;
-    let tx = txs.iter().find(|tx| !tx.input().is_empty()).expect("a call");
+    let tx = txs.iter().find(|tx| !(**tx).input().is_empty()).expect("a call");
     Place {
         own: wallet.address(),
         sender: tx.recover_signer().expect("a good signature"),
