@@ -6,7 +6,7 @@ use crate::{
     build::{self, Job},
     footprint,
     hints::Hints,
-    lanes::{self, LaneFault, LaneRoom, LaneRun, Plan},
+    lanes::{self, LaneFault, LaneRoom, LaneRun},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     sequential,
@@ -331,7 +331,6 @@ impl Executor {
             Mode::Lanes => Way::Optimistic,
             Mode::Auto => self.choose(block, rules, has_list),
         };
-        let (way, plan) = self.plan(way, mode, block);
         let resources = self.resources();
         let report = |stats| self.report(mode, way, stats);
         let in_order = || -> Result<Execution, BlockError> {
@@ -346,12 +345,11 @@ impl Executor {
                     Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } }
                 })
                 .map_err(Into::into),
-            Way::Lanes => plan
-                .ok_or_else(|| BlockError::Internal("lanes without a plan".to_owned()).into())
-                .and_then(|plan| {
-                    lanes::run(block, rules, view, scope, &resources, plan, &self.hints)
-                })
-                .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) }),
+            Way::Lanes => {
+                let declines = mode == Mode::Auto;
+                lanes::run(block, rules, view, scope, &resources, &self.hints, declines)
+                    .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) })
+            }
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
                     .map(|(outcome, stats)| Execution { outcome, report: report(stats) }),
@@ -363,6 +361,11 @@ impl Executor {
         // about the block.
         let mut execution = match ran {
             Ok(execution) => execution,
+            Err(FallbackCause::Lanes(LaneFault::OneChain)) => {
+                let mut execution = in_order()?;
+                execution.report.way = Way::Sequential(Some(WhySequential::OneChain));
+                execution
+            }
             Err(cause) => {
                 let mut execution = in_order()?;
                 execution.report.fallback = Some(Fallback { cause });
@@ -407,21 +410,6 @@ impl Executor {
         } else {
             Way::Sequential(Some(WhySequential::ManySteps))
         }
-    }
-
-    /// The plan of a block that is to run in lanes, if [`Mode::Auto`] does not learn from it that
-    /// they are of no use.
-    fn plan(&self, way: Way, mode: Mode, block: &PreparedBlock) -> (Way, Option<Plan>) {
-        if way != Way::Lanes {
-            return (way, None);
-        }
-        let mut hints = self.hints.lock();
-        let plan = Plan::new(block, &hints, self.threads);
-        if mode == Mode::Auto && plan.is_one_chain() {
-            plan.doubt(&mut hints);
-            return (Way::Sequential(Some(WhySequential::OneChain)), None);
-        }
-        (way, Some(plan))
     }
 
     /// Executes a block sequentially and gives its access list beside its outcome, on every fork:

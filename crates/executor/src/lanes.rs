@@ -54,10 +54,13 @@ use parking_lot::Mutex;
 use settle::{Job, Settled, settle};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-pub(crate) use plan::Plan;
+use plan::Plan;
 
 #[cfg(doc)]
 use fugue_evm::AccountTouch;
@@ -71,6 +74,9 @@ pub enum LaneFault {
     /// An account that is there and empty, as before EIP-161, was come upon in more than one lane.
     #[error("the account {0} is there, and empty")]
     Empty(Address),
+    /// As footprints and earlier blocks tell, nearly all of its transactions are one chain.
+    #[error("nearly every transaction waits for another one")]
+    OneChain,
 }
 
 /// A block that was executed in lanes.
@@ -156,7 +162,8 @@ struct Shared<'l> {
     header: &'l Header,
     codes: &'l CodeCache,
     view: &'l dyn StateView,
-    claims: Claims,
+    /// Set when it is known who runs what.
+    claims: OnceLock<Claims>,
     marks: Marks,
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,
@@ -182,8 +189,9 @@ pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
     others >= CALLS_MIN && gas >= CALLS_GAS_MIN
 }
 
-/// Runs the block by its plan, on the caller's thread and those of the pool. However that ends, the
-/// hints learn what it came upon.
+/// Runs the block on the caller's thread and those of the pool. However that ends, the hints learn
+/// what it came upon. If it `declines`, a block that is one chain is not begun
+/// ([`LaneFault::OneChain`]).
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -193,8 +201,8 @@ pub(crate) fn run(
     view: &dyn StateView,
     scope: Scope,
     resources: &Resources<'_>,
-    plan: Plan,
     hints: &Mutex<Hints>,
+    declines: bool,
 ) -> Result<LaneRun, FallbackCause> {
     let Resources { codes, pool, threads, lane_room, .. } = *resources;
     let block = prepared.block.block();
@@ -211,7 +219,7 @@ pub(crate) fn run(
         header: &block.header,
         codes,
         view: &opened,
-        claims: Claims::new(plan, workers),
+        claims: OnceLock::new(),
         marks,
         rooms: Mutex::new(touched),
         lanes: Mutex::new(Vec::with_capacity(workers)),
@@ -219,12 +227,16 @@ pub(crate) fn run(
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
+    // It takes as long to wake a thread as to make the plan: that goes on side by side.
     pool.in_place_scope(|scope| {
         for worker in 1..workers {
             let shared = &shared;
-            scope.spawn(move |_| work(shared, worker));
+            scope.spawn(move |_| shared.guard(|| run_lanes(shared, worker)));
         }
-        work(&shared, 0);
+        shared.guard(|| {
+            shared.plan(workers, hints, declines);
+            run_lanes(&shared, 0);
+        });
     });
     let Shared { claims, marks, rooms, lanes, log, failure, .. } = shared;
     let (mut lanes, mut log) = (lanes.into_inner(), log.into_inner());
@@ -234,7 +246,9 @@ pub(crate) fn run(
         None => settle(&job, &mut lanes, &mut log),
     };
     *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), lanes, marks));
-    if workers > 1 {
+    if workers > 1
+        && let Some(claims) = claims.into_inner()
+    {
         log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
     }
     let Settled { diff, tally, stats } = settled?;
@@ -268,14 +282,42 @@ fn close(
     Ok(BlockOutcome { requests, diff, ..tally.into_outcome() })
 }
 
-/// What one worker does. A panic ends the run, and not the program.
-fn work(shared: &Shared<'_>, worker: usize) {
-    if catch_unwind(AssertUnwindSafe(|| run_lanes(shared, worker))).is_err() {
-        shared.fail(BlockError::Internal("a lane panicked".to_owned()).into());
-    }
-}
-
 impl Shared<'_> {
+    /// Lets a worker work. A panic ends the run, and not the program.
+    fn guard(&self, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.fail(BlockError::Internal("a lane panicked".to_owned()).into());
+        }
+    }
+
+    /// Finds out who runs what.
+    fn plan(&self, workers: usize, hints: &Mutex<Hints>, declines: bool) {
+        let plan = {
+            let mut hints = hints.lock();
+            let plan = Plan::new(self.prepared, &hints, workers);
+            if declines && plan.is_one_chain() {
+                plan.doubt(&mut hints);
+                return self.fail(LaneFault::OneChain.into());
+            }
+            plan
+        };
+        self.claims.get_or_init(|| Claims::new(plan, workers));
+    }
+
+    /// Who runs what, as soon as it is known; `None` if nothing is run. A sleep would take longer
+    /// than it takes.
+    fn claims(&self) -> Option<&Claims> {
+        loop {
+            if self.is_over.load(Ordering::Acquire) {
+                return None;
+            }
+            if let Some(claims) = self.claims.get() {
+                return Some(claims);
+            }
+            std::thread::yield_now();
+        }
+    }
+
     fn fail(&self, cause: FallbackCause) {
         self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
@@ -283,11 +325,12 @@ impl Shared<'_> {
 }
 
 fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
+    let Some(claims) = shared.claims() else { return };
     let mut lane = Running::new(shared, worker);
     let mut batch = Vec::new();
     loop {
         let last = lane.txs.last().map(|tx| tx.index);
-        if !shared.claims.claim(worker, last, &mut batch) {
+        if !claims.claim(worker, last, &mut batch) {
             break;
         }
         if last.zip(batch.first()).is_some_and(|(last, first)| last > *first) {
@@ -296,7 +339,9 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
         }
         for index in &batch {
             let is_over = shared.is_over.load(Ordering::Relaxed);
-            if is_over || lane.run(shared, *index).map_err(|error| shared.fail(error)).is_err() {
+            if is_over
+                || lane.run(shared, claims, *index).map_err(|error| shared.fail(error)).is_err()
+            {
                 shared.log.lock().append(&mut lane.log);
                 return;
             }
@@ -321,7 +366,12 @@ impl<'l> Running<'l> {
     }
 
     /// Runs one transaction, above those before it in the lane.
-    fn run(&mut self, shared: &Shared<'l>, index: usize) -> Result<(), FallbackCause> {
+    fn run(
+        &mut self,
+        shared: &Shared<'l>,
+        claims: &Claims,
+        index: usize,
+    ) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
         let (is_assumed, executed) = self.kernel.transact_assuming(tx);
         if is_assumed {
@@ -340,7 +390,7 @@ impl<'l> Running<'l> {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
             self.log.add(index, &dependence);
-            if shared.claims.note(self.worker, index, dependence) {
+            if claims.note(self.worker, index, dependence) {
                 return Err(LaneFault::Entangled.into());
             }
         }

@@ -68,6 +68,9 @@ impl StateDiff {
         });
         // Mostly it is in order but for a few.
         self.accounts.sort_by_key(|account| account.address);
+        if self.codes.is_empty() {
+            return self;
+        }
         let named: HashSet<B256> = self
             .accounts
             .iter()

@@ -10,7 +10,7 @@ use fugue_chainspec::Rules;
 use fugue_evm::{AccountTouch, SlotTouch, StateReader, Touched, tag};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, Header, U256};
-use std::{collections::hash_map::Entry, sync::OnceLock};
+use std::{collections::hash_map::Entry, sync::OnceLock, vec::IntoIter};
 
 /// What a transaction touched.
 #[derive(Debug, Clone, Copy, Default)]
@@ -339,38 +339,51 @@ impl End {
         // To be paid nothing ends an account that is there and empty.
         let is_paid = lanes.iter().any(|lane| !lane.txs.is_empty())
             && !self.accounts.contains_key(&header.beneficiary);
-        let mut diff = StateDiff::default();
-        diff.codes.extend(self.codes);
+        let mut codes: Vec<(B256, Bytes)> = self.codes.into_iter().collect();
+        let mut sources: Vec<IntoIter<AccountDiff>> = Vec::with_capacity(lanes.len() + 1);
         for lane in lanes {
-            diff.codes.extend(lane.history.touched.codes().iter().cloned());
-            let StateDiff { accounts, codes } = std::mem::take(&mut lane.history.diff);
-            diff.codes.extend(codes);
-            let cold = accounts.into_iter();
-            diff.accounts.extend(cold.filter(|it| !self.accounts.contains_key(&it.address)));
+            codes.extend(lane.history.touched.codes().iter().cloned());
+            let diff = std::mem::take(&mut lane.history.diff);
+            codes.extend(diff.codes);
+            sources.push(diff.accounts.into_iter());
         }
-        // Each lane's are in order.
-        diff.accounts.sort_by_key(|change| change.address);
-        diff.accounts.dedup_by(|later, first| {
-            let is_same = later.address == first.address;
-            if is_same {
-                add(first, later);
-            }
-            is_same
-        });
+        let hot = self.accounts.into_iter();
+        let mut settled: Vec<_> = hot.map(|(address, it)| it.into_change(address)).collect();
         if is_paid {
-            let change = crate::occ::fee_change(header, rules, self.fees, view)?;
-            diff.accounts.extend(change);
+            settled.extend(crate::occ::fee_change(header, rules, self.fees, view)?);
         }
-        diff.accounts.extend(self.accounts.into_iter().map(|(address, account)| {
-            let HotAccount { before, now: after, wiped, slots, began_anew: _, changed_by: _ } =
-                account;
-            let slots = slots.into_iter();
-            let slots = slots.map(|(slot, (before, after))| SlotDiff { slot, before, after });
-            let wiped = wiped && before.is_some();
-            AccountDiff { address, before, after, wiped, slots: slots.collect() }
-        }));
-        Ok(diff.canonical())
+        settled.sort_unstable_by_key(|change| change.address);
+        let accounts = merged(sources, settled);
+        Ok(StateDiff { accounts, codes }.canonical())
     }
+}
+
+/// Puts together what lanes have changed, and what was settled in place of that; each is in the
+/// order of addresses.
+fn merged(mut lanes: Vec<IntoIter<AccountDiff>>, settled: Vec<AccountDiff>) -> Vec<AccountDiff> {
+    let count = lanes.iter().map(IntoIter::len).sum::<usize>() + settled.len();
+    let mut all: Vec<AccountDiff> = Vec::with_capacity(count);
+    let mut settled = settled.into_iter().peekable();
+    // Lanes are few.
+    let next_of = |lanes: &[IntoIter<AccountDiff>]| {
+        let heads = lanes.iter().enumerate();
+        heads.filter_map(|(lane, rest)| Some((rest.as_slice().first()?.address, lane))).min()
+    };
+    while let Some((address, lane)) = next_of(&lanes) {
+        let Some(mut change) = lanes[lane].next() else { break };
+        while let Some(before) = settled.next_if(|settled| settled.address < address) {
+            all.push(before);
+        }
+        if settled.peek().is_some_and(|settled| settled.address == address) {
+            continue;
+        }
+        match all.last_mut() {
+            Some(last) if last.address == address => add(last, &mut change),
+            _ => all.push(change),
+        }
+    }
+    all.extend(settled);
+    all
 }
 
 /// Adds another lane's changes of an account that is not hot: other slots, and amounts.
@@ -404,6 +417,15 @@ impl HotAccount {
             self.slots.clear();
         }
         self.now = touch.rebased(self.now);
+    }
+
+    /// All that was done to it.
+    fn into_change(self, address: Address) -> AccountDiff {
+        let Self { before, now: after, wiped, slots, began_anew: _, changed_by: _ } = self;
+        let slots = slots.into_iter();
+        let slots = slots.map(|(slot, (before, after))| SlotDiff { slot, before, after });
+        let wiped = wiped && before.is_some();
+        AccountDiff { address, before, after, wiped, slots: slots.collect() }
     }
 
     fn apply_slot(&mut self, touch: &SlotTouch, index: usize) {

@@ -147,17 +147,19 @@ pub(super) fn settle(
 
 /// The run of each transaction, in block order.
 fn take_runs(count: usize, lanes: &mut [Lane]) -> Result<Vec<Run>, BlockError> {
-    let mut runs: Vec<Option<Run>> = (0..count).map(|_| None).collect();
+    let missing = || Run { lane: usize::MAX, noted: None, executed: None };
+    let mut runs: Vec<Run> = (0..count).map(|_| missing()).collect();
     for (number, lane) in lanes.iter_mut().enumerate() {
         for LaneTx { index, executed, touches } in &mut lane.txs {
             if let Some(run) = runs.get_mut(*index) {
-                *run = Some(Run { lane: number, noted: *touches, executed: executed.take() });
+                *run = Run { lane: number, noted: *touches, executed: executed.take() };
             }
         }
     }
-    let missing = |index| BlockError::Internal(format!("transaction {index} was not run"));
-    let runs = runs.into_iter().enumerate();
-    runs.map(|(index, run)| run.ok_or_else(|| missing(index))).collect()
+    match runs.iter().position(|run| run.lane == usize::MAX) {
+        Some(index) => Err(BlockError::Internal(format!("transaction {index} was not run"))),
+        None => Ok(runs),
+    }
 }
 
 /// What was run again.

@@ -211,7 +211,7 @@ impl Ground {
             header,
             codes: &codes,
             view: &opened,
-            claims: Claims::new(Plan::cold(&prepared.txs, workers), workers),
+            claims: OnceLock::from(Claims::new(Plan::cold(&prepared.txs, workers), workers)),
             marks: Marks::default(),
             rooms: Mutex::new(Vec::new()),
             lanes: Mutex::new(Vec::new()),
@@ -219,10 +219,11 @@ impl Ground {
             is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
+        let claims = shared.claims.get().expect("it was set");
         let mut running: Vec<_> =
             (0..workers).map(|worker| Running::new(&shared, worker)).collect();
         for (index, number) in numbers.iter().enumerate() {
-            running[*number].run(&shared, index)?;
+            running[*number].run(&shared, claims, index)?;
         }
         for lane in running {
             lane.end(&shared);
