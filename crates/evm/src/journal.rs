@@ -10,8 +10,10 @@
 //!
 //! Values need no notes: the journal itself keeps, of each account and slot, what it was when the
 //! transaction came upon it.
+//!
+//! A journal that lasts beside others notes what each transaction changed ([`Changed`]).
 
-use crate::{StateReader, database::LoggedDatabase, touched::Touched};
+use crate::{StateReader, database::LoggedDatabase, lasting::Changed, touched::Touched};
 use fugue_types::{Address, AddressMap, B256, HashSet, Log, U256};
 use revm::{
     bytecode::Bytecode,
@@ -38,6 +40,8 @@ pub(crate) struct Journal<'c, R> {
     pub(crate) inner: JournalInner<JournalEntry>,
     /// Set where it is noted.
     pub(crate) touched: Option<Box<Touched>>,
+    /// Set where the journal lasts beside others.
+    pub(crate) changed: Option<Box<Changed>>,
 }
 
 type Fault<'c, R> = <LoggedDatabase<'c, R> as Database>::Error;
@@ -90,7 +94,7 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
         Self: 'a;
 
     fn new(database: Self::Database) -> Self {
-        Self { database, inner: JournalInner::new(), touched: None }
+        Self { database, inner: JournalInner::new(), touched: None, changed: None }
     }
 
     fn db_and_state(&self) -> (&Self::Database, &EvmState) {
@@ -281,6 +285,10 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
         if let Some(touched) = &mut self.touched {
             touched.keep_reverted(&self.inner.journal, checkpoint.journal_i);
         }
+        if let Some(changed) = &mut self.changed {
+            let entries = self.inner.journal.get(checkpoint.journal_i..);
+            changed.see_reverted(entries.unwrap_or_default());
+        }
         self.inner.checkpoint_revert(checkpoint);
     }
 
@@ -302,13 +310,24 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
         if let Some(touched) = &mut self.touched {
             touched.end_tx(&mut self.inner, &self.database.log);
         }
-        self.forget_vacant();
+        match &mut self.changed {
+            Some(changed) => {
+                changed.end_tx(&mut self.inner, self.database.codes);
+                // Nobody asks for it, and it would grow with the block.
+                self.database.log.accounts.clear();
+                self.database.log.slots.clear();
+            }
+            None => self.forget_vacant(),
+        }
         self.inner.commit_tx();
     }
 
     fn discard_tx(&mut self) {
         if let Some(touched) = &mut self.touched {
             touched.drop_tx();
+        }
+        if let Some(changed) = &mut self.changed {
+            changed.drop_tx();
         }
         self.inner.discard_tx();
     }

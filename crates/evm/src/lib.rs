@@ -4,7 +4,8 @@
 //! A [`Kernel`] is one EVM for one block: set up once, then fed transaction after transaction.
 //! It reads through a [`StateReader`], logs the value of every read, keeps changes in its journal,
 //! and gives them out as a [`fugue_state::StateDiff`]. The sequential mode lets the changes of a
-//! whole block gather in one journal; the parallel modes take them after each transaction.
+//! whole block gather in one journal; the parallel modes take them after each transaction, or are
+//! told what it changed ([`Changed`]) and what transactions elsewhere have left.
 //!
 //! Beside it, [`call()`] runs a message on a view, and the functions named for traces run one, or a
 //! transaction, with an inspector that looks on.
@@ -17,6 +18,7 @@ mod env;
 mod invalid;
 mod journal;
 mod kernel;
+mod lasting;
 mod machine;
 mod message;
 mod precompiled;
@@ -33,6 +35,7 @@ pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, esti
 pub use code::CodeCache;
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, History, Kernel, SystemCallFault};
+pub use lasting::{Changed, FieldValue};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};

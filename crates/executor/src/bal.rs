@@ -7,6 +7,12 @@
 //! list ([`fragment`]). The caller's thread runs opening and closing, and puts the outcome together
 //! in block order: admission and gas ([`Tally`]), results, requests, and the diff ([`whole`]).
 //!
+//! From Byzantium on a thread keeps what it has read in one journal, as sequential execution does.
+//! That journal is always the state before some step, for all that it has: after a step whose
+//! fragment fits, the step has brought it to the next one; where others ran steps in between, what
+//! the list says that they changed is put into it ([`Run::bring`]). So it does not matter whether a
+//! step finds a value there or asks for it, and what the journal has is in the list.
+//!
 //! Why the outcome is the one of sequential execution, whatever the list:
 //! 1. Call the list right below `i` if, before each step up to `i`, the state that it has is the
 //!    one that sequential execution has there, for all accounts and slots that it names. Below 0 it
@@ -50,23 +56,32 @@ use crate::{
 use alloy_consensus::Transaction as _;
 use fragment::End;
 use fugue_chainspec::{Fork, Rules};
-use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog};
+use fugue_evm::{CodeCache, Executed, Fault, FeePayment, FieldValue, Kernel, ReadLog};
 use fugue_scheduler::Stats;
-use fugue_state::{StateDiff, StateView};
-use fugue_types::{Block, TxResult};
+use fugue_state::{StateDiff, StateError, StateView};
+use fugue_types::{Block, KECCAK256_EMPTY, TxResult};
 use parking_lot::Mutex;
 use plan::Plan;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use values::{ListReader, Values};
 
 pub use fault::ListFault;
 pub(crate) use index::{ListIndex, ListLimits};
+
+/// Gas of a block for which other threads are woken: running it takes half a millisecond, and until
+/// a thread is awake up to as much may pass.
+const WAKE_GAS_MIN: u64 = 1_000_000;
+/// Or accounts and slots in its list: a state that is slow has them read by many at a time.
+const WAKE_ITEMS_MIN: usize = 256;
+/// Times that the caller's thread looks whether the others have ended before it sleeps until they
+/// have: some ten to a hundred microseconds, which is what it takes to be woken.
+const LINGER_MAX: usize = 4_000;
 
 /// A step of a block, by its index in the list.
 type Step = usize;
@@ -88,29 +103,24 @@ pub(crate) fn run(
     scope: Scope,
     resources: &Resources<'_>,
 ) -> Result<(BlockOutcome, Stats), FallbackCause> {
-    let count = prepared.txs.len();
-    let block = prepared.block.block();
-    let run = Run {
-        block,
-        prepared,
-        rules,
-        codes: resources.codes,
-        values: Values::new(index, view, !rules.has(Fork::Cancun)),
-        plan: Plan::new(&likely_gas(prepared), resources.threads),
-        done: (0..count).map(|_| OnceLock::new()).collect(),
-        stop: Stop::new(),
-        active: AtomicUsize::new(0),
-    };
+    let run = Run::new(prepared, index, rules, view, resources);
     let mut opening = Fragment::default();
     resources.pool.in_place_scope(|threads| {
-        for _ in 1..resources.threads.min(count) {
-            threads.spawn(|_| run.work());
+        for _ in 1..run.threads {
+            threads.spawn(|_| {
+                run.guard(|| run.work(run.kernel(0)));
+                run.busy.fetch_sub(1, Ordering::Release);
+            });
         }
-        run.guard(|| match run.open() {
-            Ok(fragment) => opening = fragment,
-            Err(cause) => run.stop.at(0, cause),
+        run.guard(|| {
+            let mut kernel = run.kernel(0);
+            match run.open(&mut kernel) {
+                Ok(fragment) => opening = fragment,
+                Err(cause) => run.stop.at(0, cause),
+            }
+            run.work(kernel);
         });
-        run.work();
+        run.linger();
     });
     run.finish(opening, scope)
 }
@@ -123,6 +133,18 @@ fn likely_gas(prepared: &PreparedBlock) -> Vec<u64> {
         foreseen.unwrap_or(u64::MAX).min(tx.gas_limit())
     });
     likely.collect()
+}
+
+/// Threads that a block is worth, of so many: by its list, and by the gas that its transactions are
+/// likely to use and no more than its header says, if it does.
+fn worth(block: &Block, index: &ListIndex, gas: &[u64], threads: usize) -> usize {
+    let mut total = gas.iter().fold(0_u64, |sum, gas| sum.saturating_add(*gas));
+    if block.header.gas_used > 0 {
+        total = total.min(block.header.gas_used);
+    }
+    let items = index.list().len() + index.slot_count();
+    let is_little = total < WAKE_GAS_MIN && items < WAKE_ITEMS_MIN;
+    if is_little { 1 } else { threads.min(gas.len()).max(1) }
 }
 
 /// What a step that fits has left to be kept.
@@ -162,6 +184,11 @@ impl Stop {
         }
     }
 
+    /// Whether the run ends early.
+    fn is_set(&self) -> bool {
+        self.from.load(Ordering::Relaxed) != usize::MAX
+    }
+
     /// Whether a step is worth running.
     fn lets(&self, step: Step) -> bool {
         step < self.from.load(Ordering::Relaxed)
@@ -176,13 +203,67 @@ struct Run<'b> {
     codes: &'b CodeCache,
     values: Values<'b>,
     plan: Plan,
+    /// Threads that take part.
+    threads: usize,
+    /// Whether journals last from step to step.
+    lasts: bool,
     done: Vec<OnceLock<TxDone>>,
     stop: Stop,
     /// Threads that ran a transaction.
     active: AtomicUsize,
+    /// Threads that have not ended, but for the caller's.
+    busy: AtomicUsize,
+    /// The diff of the block if no account comes to an end, made by the first thread that has
+    /// nothing else to do.
+    diff: OnceLock<Result<StateDiff, StateError>>,
+    is_diff_begun: AtomicBool,
+}
+
+/// What one thread runs transactions with.
+struct Worker<'p, 'b> {
+    kernel: Kernel<'p, ListReader<'p, 'b>>,
+    /// The step before which all is as the journal has it; `None` if it is empty.
+    position: Option<Step>,
+}
+
+impl Worker<'_, '_> {
+    fn forget(&mut self) {
+        self.kernel.forget();
+        self.kernel.reader_mut().forget();
+        self.position = None;
+    }
 }
 
 impl<'b> Run<'b> {
+    fn new(
+        prepared: &'b PreparedBlock,
+        index: &'b ListIndex,
+        rules: &'b Rules,
+        view: &'b dyn StateView,
+        resources: &Resources<'b>,
+    ) -> Self {
+        let block = prepared.block.block();
+        let gas = likely_gas(prepared);
+        let threads = worth(block, index, &gas, resources.threads);
+        Self {
+            block,
+            prepared,
+            rules,
+            codes: resources.codes,
+            values: Values::new(index, view, !rules.has(Fork::Cancun), threads),
+            plan: Plan::new(&gas, threads),
+            threads,
+            // Before, all that a transaction changes is taken down.
+            lasts: rules.receipts_have_status(),
+            done: gas.iter().map(|_| OnceLock::new()).collect(),
+            stop: Stop::new(),
+            active: AtomicUsize::new(0),
+            busy: AtomicUsize::new(threads - 1),
+            diff: OnceLock::new(),
+            is_diff_begun: AtomicBool::new(false),
+        }
+    }
+
     /// A kernel for the steps of one thread. The fee recipient is paid by each transaction, as
     /// sequential execution does: its balance before each step is in the list like any other.
     fn kernel(&self, step: Step) -> Kernel<'_, ListReader<'_, 'b>> {
@@ -194,34 +275,63 @@ impl<'b> Run<'b> {
     }
 
     /// Before the first transaction.
-    fn open(&self) -> Result<Fragment, FallbackCause> {
+    fn open(&self, kernel: &mut Kernel<'_, ListReader<'_, 'b>>) -> Result<Fragment, FallbackCause> {
         if !frame::has_opening(self.rules) {
             return self.fragment(0, &ReadLog::default(), StateDiff::default());
         }
-        let mut kernel = self.kernel(0);
-        let opened = frame::open(&mut kernel, self.rules, &self.block.header);
-        self.declared(0, &mut kernel)?;
+        let opened = frame::open(kernel, self.rules, &self.block.header);
+        self.declared(0, kernel)?;
         opened?;
         let (diff, reads) = kernel.take();
         self.fragment(0, &reads, diff)
     }
 
     /// What every thread does until the block is done, or the run has ended.
-    fn work(&self) {
-        self.guard(|| {
-            self.values.fetch(|| self.stop.lets(0));
-            let mut kernel = self.kernel(0);
-            let mut is_active = false;
-            while let Some(batch) = self.plan.claim() {
-                for tx in batch {
-                    if self.stop.lets(step_of(*tx)) {
-                        is_active = true;
-                        self.run_tx(*tx, &mut kernel);
-                    }
+    fn work<'p>(&'p self, kernel: Kernel<'p, ListReader<'p, 'b>>) {
+        self.values.fetch(|| self.stop.lets(0));
+        let mut worker = self.worker(kernel);
+        let mut is_active = false;
+        while let Some(batch) = self.plan.claim() {
+            for tx in batch {
+                if self.stop.lets(step_of(*tx)) {
+                    is_active = true;
+                    self.run_tx(*tx, &mut worker);
                 }
             }
-            self.active.fetch_add(usize::from(is_active), Ordering::Relaxed);
-        });
+        }
+        self.active.fetch_add(usize::from(is_active), Ordering::Relaxed);
+        worker.kernel.reader_mut().settle();
+        if self.threads > 1
+            && !self.stop.is_set()
+            && !self.is_diff_begun.swap(true, Ordering::Relaxed)
+        {
+            // The list says what all steps leave, whether or not they have run.
+            let is_first = self.diff.set(whole::diff(&self.values, self.end(), &[])).is_ok();
+            debug_assert!(is_first, "the diff was begun twice");
+        }
+    }
+
+    /// The step after the closing of the block.
+    fn end(&self) -> Step {
+        step_of(self.prepared.txs.len()) + 1
+    }
+
+    /// Waits a little for the other threads.
+    fn linger(&self) {
+        for _ in 0..LINGER_MAX {
+            if self.busy.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// A kernel that has run nothing, or of which all was taken out, begins its transactions.
+    fn worker<'p>(&'p self, mut kernel: Kernel<'p, ListReader<'p, 'b>>) -> Worker<'p, 'b> {
+        if self.lasts {
+            kernel.note_changes(self.values.index().list().len());
+        }
+        Worker { kernel, position: None }
     }
 
     /// Ends the run for all if `work` panics.
@@ -233,27 +343,98 @@ impl<'b> Run<'b> {
         }
     }
 
-    fn run_tx(&self, tx: usize, kernel: &mut Kernel<'_, ListReader<'_, 'b>>) {
+    fn run_tx(&self, tx: usize, worker: &mut Worker<'_, 'b>) {
+        let ran = if self.lasts {
+            self.run_lasting(tx, worker)
+        } else {
+            self.run_alone(tx, &mut worker.kernel)
+        };
+        match ran {
+            Ok(done) => {
+                let is_first = self.done[tx].set(done).is_ok();
+                debug_assert!(is_first, "transaction {tx} was claimed twice");
+            }
+            Err(cause) => {
+                worker.forget();
+                self.stop.at(step_of(tx), cause);
+            }
+        }
+    }
+
+    /// Runs a transaction in a journal that has what those before it have read.
+    fn run_lasting(&self, tx: usize, worker: &mut Worker<'_, 'b>) -> Result<TxDone, FallbackCause> {
+        let step = step_of(tx);
+        self.bring(worker, step);
+        let Worker { kernel, position } = worker;
+        let executed = kernel.transact(&self.prepared.txs[tx]);
+        self.declared(step, kernel)?;
+        let result = self.result_of(tx, executed)?;
+        let Some((changed, reader)) = kernel.changed() else {
+            return Err(BlockError::Internal("changes were not noted".to_owned()).into());
+        };
+        let ends = fragment::check_changed(&self.values, step, changed)?;
+        for (address, slot) in changed.begun() {
+            reader.hold_slot(*address, *slot);
+        }
+        *position = Some(step + 1);
+        Ok(TxDone { result, fragment: Fragment { ends, diff: None } })
+    }
+
+    /// Makes the journal of a thread the state before a step. What it does not have it will ask
+    /// for, and is answered as of that step.
+    fn bring(&self, worker: &mut Worker<'_, 'b>, step: Step) {
+        if worker.position.is_some_and(|position| position > step) {
+            worker.forget();
+        }
+        let Worker { kernel, position } = worker;
+        kernel.reader_mut().turn_to(step);
+        let Some(position) = *position else { return };
+        let steps = self.values.index().changes(position..step);
+        // Ends first: where slots are gone, the list knows what is stored there since.
+        for change in steps.iter().flat_map(|changes| &changes.fields) {
+            if !kernel.reader_mut().holds(change.place) {
+                continue;
+            }
+            kernel.put_field(&change.address, change.value);
+            if self.values.has_ends() && change.value == FieldValue::CodeHash(KECCAK256_EMPTY) {
+                kernel.drop_slots(&change.address);
+                kernel.reader_mut().drop_slots(change.place);
+            }
+        }
+        for change in steps.iter().flat_map(|changes| &changes.slots) {
+            if kernel.reader_mut().holds_slot(change.slot_place) {
+                kernel.put_slot(&change.address, &change.key, change.value);
+            }
+        }
+    }
+
+    /// Runs a transaction in an empty journal.
+    fn run_alone(
+        &self,
+        tx: usize,
+        kernel: &mut Kernel<'_, ListReader<'_, 'b>>,
+    ) -> Result<TxDone, FallbackCause> {
         let step = step_of(tx);
         kernel.reader_mut().turn_to(step);
         let executed = kernel.transact(&self.prepared.txs[tx]);
         // Taken whatever happened: the next transaction begins with an empty journal.
         let (diff, reads) = kernel.take();
-        let done = self.declared(step, kernel).and_then(|()| {
-            let executed = executed.map_err(|fault| {
-                let hash = *self.block.body.transactions[tx].hash();
-                BlockError::of_transaction(tx, hash, fault)
-            })?;
-            let fragment = self.fragment(step, &reads, diff)?;
-            Ok(TxDone { result: executed.result, fragment })
-        });
-        match done {
-            Ok(done) => {
-                let is_first = self.done[tx].set(done).is_ok();
-                debug_assert!(is_first, "transaction {tx} was claimed twice");
-            }
-            Err(cause) => self.stop.at(step, cause),
-        }
+        self.declared(step, kernel)?;
+        let result = self.result_of(tx, executed)?;
+        let fragment = self.fragment(step, &reads, diff)?;
+        Ok(TxDone { result, fragment })
+    }
+
+    fn result_of(
+        &self,
+        tx: usize,
+        executed: Result<Executed, Fault<StateError>>,
+    ) -> Result<TxResult, BlockError> {
+        let executed = executed.map_err(|fault| {
+            let hash = *self.block.body.transactions[tx].hash();
+            BlockError::of_transaction(tx, hash, fault)
+        })?;
+        Ok(executed.result)
     }
 
     /// Whether all that the step has asked for is in the list.
@@ -295,6 +476,7 @@ impl<'b> Run<'b> {
         let Fragment { mut ends, diff } = opening;
         let mut steps: Vec<StateDiff> = diff.into_iter().collect();
         let done = std::mem::take(&mut self.done);
+        let known_diff = self.diff.take();
         for (index, (tx, done)) in transactions.iter().zip(done).enumerate() {
             let Some(TxDone { result, fragment }) = done.into_inner() else {
                 let lost = format!("transaction {index} has no result");
@@ -318,7 +500,11 @@ impl<'b> Run<'b> {
             return Err(ListFault::Untouched { address, slot }.into());
         }
 
-        let diff = whole::diff(&self.values, last + 1, &ends).map_err(BlockError::from)?;
+        let diff = match known_diff {
+            Some(diff) if ends.is_empty() => diff,
+            _ => whole::diff(&self.values, self.end(), &ends),
+        };
+        let diff = diff.map_err(BlockError::from)?;
         let is_listed = self.rules.has(Fork::Amsterdam);
         let access_list = is_listed.then(|| self.values.index().list().clone());
         let count = transactions.len();

@@ -2,11 +2,11 @@
 
 use super::{
     ListFault, Step,
-    index::{count_before, made_at},
+    index::{SlotChange, StepChanges, count_before, made_at},
     values::Values,
 };
 use crate::{Divergence, FallbackCause};
-use fugue_evm::ReadLog;
+use fugue_evm::{Changed, FieldValue, ReadLog, SlotTouch};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff};
 use fugue_types::{AccountChanges, Address, B256, CodeChange, U256};
 
@@ -50,6 +50,57 @@ pub(super) fn check(
     Ok(ends)
 }
 
+/// As [`check`] for a step that ran in a lasting journal, most of whose fragments are changes of
+/// fields and slots alone: those are as they should be if they are the list's, one by one.
+///
+/// What it asked for is in the list, and is noted by the reader, which has answered. What it came
+/// upon in the journal was asked for by a step before it.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_changed(
+    values: &Values<'_>,
+    step: Step,
+    changed: &Changed,
+) -> Result<Vec<End>, FallbackCause> {
+    if changed.is_plain()
+        && let [listed] = values.index().changes(step..step + 1)
+        && are_listed(changed, listed)
+    {
+        Check { values, step }.sees(changed.begun())?;
+        return Ok(Vec::new());
+    }
+    let reads = ReadLog { seen: changed.begun().to_vec(), ..ReadLog::default() };
+    check(values, step, &reads, &changed.to_diff())
+}
+
+/// Whether these changes are the listed ones; both are in the order of addresses and keys.
+fn are_listed(changed: &Changed, listed: &StepChanges) -> bool {
+    let StepChanges { fields, slots } = listed;
+    let mut fields = fields.iter();
+    for change in changed.accounts() {
+        let (before, after) = (change.before.unwrap_or_default(), change.after.unwrap_or_default());
+        let mut is_next = |made: FieldValue| {
+            let next = fields.next();
+            next.is_some_and(|next| next.address == change.address && next.value == made)
+        };
+        let is_listed = (before.balance == after.balance
+            || is_next(FieldValue::Balance(after.balance)))
+            && (before.nonce == after.nonce || is_next(FieldValue::Nonce(after.nonce)))
+            && (before.code_hash == after.code_hash
+                || is_next(FieldValue::CodeHash(after.code_hash)));
+        if !is_listed {
+            return false;
+        }
+    }
+    let is_slot = |(made, listed): (&SlotTouch, &SlotChange)| {
+        made.address == listed.address && made.slot == listed.key && made.after == listed.value
+    };
+    fields.next().is_none()
+        && changed.slots().len() == slots.len()
+        && changed.slots().iter().zip(slots).all(is_slot)
+}
+
 struct Check<'p, 'b> {
     values: &'p Values<'b>,
     step: Step,
@@ -66,6 +117,10 @@ impl Check<'_, '_> {
         for (address, _) in accounts {
             self.values.touch(self.place(*address)?);
         }
+        self.sees(seen)
+    }
+
+    fn sees(&self, seen: &[(Address, U256)]) -> Result<(), ListFault> {
         // The slots of an account stand together.
         let mut last = None;
         for (address, slot) in seen {

@@ -3,6 +3,7 @@
 use super::{ListFault, Step};
 use alloy_eips::eip7928::{ITEM_COST, total_bal_items, validate_block_access_list};
 use fugue_chainspec::{Fork, Rules};
+use fugue_evm::FieldValue;
 use fugue_types::{
     AccountChanges, Address, B256, BalanceChange, BlockAccessIndex, BlockAccessList, Bytes,
     CodeChange, DefaultHashBuilder, HashMap, Header, KECCAK256_EMPTY, NonceChange, StorageChange,
@@ -51,8 +52,36 @@ struct Slot {
     changed: Option<usize>,
 }
 
+/// What a step makes of a field of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FieldChange {
+    pub(super) address: Address,
+    /// Place of the account.
+    pub(super) place: usize,
+    pub(super) value: FieldValue,
+}
+
+/// What a step makes of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SlotChange {
+    pub(super) address: Address,
+    pub(super) key: U256,
+    /// Place of the slot.
+    pub(super) slot_place: usize,
+    pub(super) value: U256,
+}
+
+/// All changes that a step makes, in the order of accounts; fields of an account in the order of
+/// balance, nonce, code, slots in the order of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct StepChanges {
+    pub(super) fields: Vec<FieldChange>,
+    pub(super) slots: Vec<SlotChange>,
+}
+
 /// A list in canonical order, with all its indices in the block. The place of an account is its
 /// position in the list; slots are numbered across accounts, in the order of account and key.
+/// Changes are there twice, by account and by step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListIndex {
     list: Arc<BlockAccessList>,
@@ -61,8 +90,7 @@ pub(crate) struct ListIndex {
     slots: Vec<Slot>,
     code_hashes: Vec<B256>,
     by_code_hash: HashMap<B256, Bytes>,
-    /// How many changes each step makes.
-    counts: Vec<usize>,
+    steps: Vec<StepChanges>,
 }
 
 /// A change in a list: which step makes it.
@@ -121,7 +149,7 @@ impl ListIndex {
             slots: Vec::with_capacity((items as usize).saturating_sub(list.len())),
             code_hashes: Vec::new(),
             by_code_hash: HashMap::default(),
-            counts: vec![0; tx_count + 2],
+            steps: vec![StepChanges::default(); tx_count + 2],
             list: Arc::clone(&list),
         };
         for (place, account) in list.iter().enumerate() {
@@ -132,41 +160,57 @@ impl ListIndex {
     }
 
     fn add(&mut self, place: usize, account: &AccountChanges) -> Result<(), ListFault> {
+        let address = account.address;
         let first_slot = self.slots.len();
         let mut reads = account.storage_reads.iter().peekable();
         for (changed, slot) in account.storage_changes.iter().enumerate() {
             while let Some(key) = reads.next_if(|key| **key < slot.slot) {
                 self.slots.push(Slot { place, key: *key, changed: None });
             }
-            self.slots.push(Slot { place, key: slot.slot, changed: Some(changed) });
-            self.count(&slot.changes);
+            let (key, slot_place) = (slot.slot, self.slots.len());
+            self.slots.push(Slot { place, key, changed: Some(changed) });
+            for change in &slot.changes {
+                if let Some(step) = self.step_mut(change) {
+                    let value = change.new_value;
+                    step.slots.push(SlotChange { address, key, slot_place, value });
+                }
+            }
         }
         self.slots.extend(reads.map(|key| Slot { place, key: *key, changed: None }));
-        self.count(&account.balance_changes);
-        self.count(&account.nonce_changes);
-        self.count(&account.code_changes);
+        for change in &account.balance_changes {
+            if let Some(step) = self.step_mut(change) {
+                let value = FieldValue::Balance(change.post_balance);
+                step.fields.push(FieldChange { address, place, value });
+            }
+        }
+        for change in &account.nonce_changes {
+            if let Some(step) = self.step_mut(change) {
+                let value = FieldValue::Nonce(change.new_nonce);
+                step.fields.push(FieldChange { address, place, value });
+            }
+        }
         let codes = self.code_hashes.len();
         for change in &account.code_changes {
             let code = &change.new_code;
             if code.len() > CODE_BYTES_MAX {
-                let (address, bytes) = (account.address, code.len());
+                let bytes = code.len();
                 return Err(ListFault::CodeSize { address, bytes, max: CODE_BYTES_MAX });
             }
             let hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(code) };
             self.code_hashes.push(hash);
             self.by_code_hash.insert(hash, code.clone());
+            if let Some(step) = self.step_mut(change) {
+                let value = FieldValue::CodeHash(hash);
+                step.fields.push(FieldChange { address, place, value });
+            }
         }
         self.places.push(Places { slots: first_slot..self.slots.len(), codes });
         Ok(())
     }
 
-    fn count<C: Change>(&mut self, changes: &[C]) {
-        for change in changes {
-            // The form was checked: every index is in the block.
-            if let Some(count) = self.counts.get_mut(change.index().0 as usize) {
-                *count += 1;
-            }
-        }
+    /// Where a change belongs. The form was checked: every index is in the block.
+    fn step_mut(&mut self, change: &impl Change) -> Option<&mut StepChanges> {
+        self.steps.get_mut(change.index().0 as usize)
     }
 
     /// The list.
@@ -181,12 +225,17 @@ impl ListIndex {
 
     /// How many transactions the block has.
     pub(super) fn tx_count(&self) -> usize {
-        self.counts.len().saturating_sub(2)
+        self.steps.len().saturating_sub(2)
+    }
+
+    /// The changes that each of these steps makes.
+    pub(super) fn changes(&self, steps: Range<Step>) -> &[StepChanges] {
+        self.steps.get(steps).unwrap_or_default()
     }
 
     /// How many changes a step makes.
     pub(super) fn changes_at(&self, step: Step) -> usize {
-        self.counts.get(step).copied().unwrap_or_default()
+        self.steps.get(step).map_or(0, |changes| changes.fields.len() + changes.slots.len())
     }
 
     /// The place of an account.
@@ -286,6 +335,34 @@ mod tests {
         }
         assert_eq!(index.place(Address::repeat_byte(3)), None);
         assert_eq!([0, 1, 2, 3, 4].map(|step| index.changes_at(step)), [2, 0, 2, 2, 0]);
+        let slots = index.changes(2..4).iter().flat_map(|changes| &changes.slots);
+        let slots: Vec<_> =
+            slots.map(|change| (change.address, change.key, change.value)).collect();
+        let [one, two] = [1, 2].map(Address::repeat_byte);
+        let expected = [(one, 3_u64, 8_u64), (two, 3, 8), (one, 5, 9), (two, 5, 9)];
+        let of = |(address, key, value)| (address, U256::from(key), U256::from(value));
+        assert_eq!(slots, expected.map(of));
+    }
+
+    #[test]
+    fn fields_of_a_step_stand_in_the_order_of_accounts() {
+        let step = BlockAccessIndex::new(1);
+        let mut first = AccountChanges::new(Address::repeat_byte(1));
+        first.nonce_changes = vec![NonceChange::new(step, 4)];
+        first.balance_changes = vec![BalanceChange::new(step, U256::from(3))];
+        let mut second = AccountChanges::new(Address::repeat_byte(2));
+        second.code_changes = vec![CodeChange::new(step, Bytes::new())];
+        let limits = ListLimits { tx_count: 1, items_max: 2 };
+        let index = ListIndex::new(Arc::new(vec![first, second]), &limits).unwrap();
+        let fields = index.changes(1..2).iter().flat_map(|changes| &changes.fields);
+        let fields: Vec<_> = fields.map(|change| (change.place, change.value)).collect();
+        let expected = [
+            (0, FieldValue::Balance(U256::from(3))),
+            (0, FieldValue::Nonce(4)),
+            (1, FieldValue::CodeHash(KECCAK256_EMPTY)),
+        ];
+        assert_eq!(fields, expected);
+        assert!(index.changes(2..9).is_empty());
     }
 
     #[test]

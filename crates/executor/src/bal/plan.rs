@@ -1,19 +1,21 @@
-//! Who runs what, in which order: the longest first, light transactions in batches.
+//! Who runs what, in which order: the heavy transactions first, light ones in batches, each class
+//! in block order.
 //!
 //! No transaction waits for another, so the order is free. Whoever begins with what takes longest
-//! ends with what fills the gaps.
+//! ends with what fills the gaps. But a thread's journal only goes on in block order, and begins
+//! anew where it has to go back: so there are few classes, and not an order by size.
 
-use std::{
-    cmp::Reverse,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// A transaction is of a heavier class if it alone has more than such a part of a thread's share of
+/// the gas. One that is begun last leaves the other threads idle for half of that on average.
+const HEAVY_PARTS: [u64; 2] = [4, 16];
 /// Gas of a batch, at most, unless one transaction alone has more: a claim costs as much as a
 /// thousandth of it.
 const BATCH_GAS_MAX: u64 = 400_000;
 /// Batches for each thread, at least, if gas is spread evenly: the last ones are small enough for
 /// all to end together.
-const BATCHES_MIN: u64 = 8;
+const BATCHES_MIN: u64 = 16;
 
 /// The transactions of a block in the order in which they are run, shared by all threads.
 #[derive(Debug)]
@@ -28,9 +30,16 @@ impl Plan {
     /// A plan for transactions that are likely to use this much gas.
     pub(super) fn new(gas: &[u64], threads: usize) -> Self {
         let mut order: Vec<usize> = (0..gas.len()).collect();
-        order.sort_by_key(|tx| Reverse(gas[*tx]));
         let total = gas.iter().fold(0_u64, |sum, gas| sum.saturating_add(*gas));
-        let batch = BATCH_GAS_MAX.min(total / (threads as u64).max(1) / BATCHES_MIN);
+        let share = total / (threads as u64).max(1);
+        if threads > 1 {
+            let class = |tx: &usize| {
+                let lighter = HEAVY_PARTS.iter().take_while(|part| gas[*tx] <= share / **part);
+                lighter.count()
+            };
+            order.sort_by_key(class);
+        }
+        let batch = BATCH_GAS_MAX.min(share / BATCHES_MIN);
         let (mut ends, mut sum) = (Vec::new(), 0_u64);
         for (position, tx) in order.iter().enumerate() {
             sum = sum.saturating_add(gas[*tx]);
@@ -64,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_come_first_and_the_light_ones_together() {
+    fn the_heavy_come_first_and_the_light_ones_together() {
         let mut gas = vec![21_000; 400];
         gas[399] = 9_000_000;
         gas[200] = 600_000;
@@ -73,6 +82,13 @@ mod tests {
         assert_eq!(batches[2][..3], [0, 1, 2]);
         assert!(batches[2..].iter().all(|batch| batch.len() <= 20), "{batches:?}");
         assert!(batches.len() < 30, "{batches:?}");
+    }
+
+    #[test]
+    fn each_class_is_in_block_order_and_one_thread_has_one_class() {
+        let gas = [10, 600, 20, 5_000, 30, 700, 7_000];
+        assert_eq!(batches(&gas, 2).concat(), [3, 6, 1, 5, 0, 2, 4]);
+        assert_eq!(batches(&gas, 1).concat(), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Blocks by their lists, right and wrong.
 
+mod lasting;
+
 use super::*;
 use crate::{Divergence, Execution, Executor, InvalidBlock, ListUse, Mode};
 use alloy_consensus::{Signed, TxLegacy};
@@ -10,10 +12,7 @@ use fugue_types::{
     BlockBody, Bytes, CodeChange, Header, KECCAK256_EMPTY, SealedBlock, SenderCount, SlotChanges,
     StorageChange, Transaction, TxKind, U256, Withdrawal, Withdrawals, keccak256,
 };
-use std::{
-    convert::Infallible,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{convert::Infallible, sync::Arc};
 
 const ALICE: Address = Address::repeat_byte(0xa1);
 const BOB: Address = Address::repeat_byte(0xb0);
@@ -101,8 +100,11 @@ struct Ground {
 
 impl Ground {
     fn new(fork: Fork, txs: &[Sent]) -> Self {
+        Self::on(state(), fork, txs)
+    }
+
+    fn on(state: MemoryState, fork: Fork, txs: &[Sent]) -> Self {
         let (executor, block, rules) = prepared(fork, txs);
-        let state = state();
         let run = executor.execute(Mode::Seq, &block, &rules, &state, Scope::Recorded);
         let expected = run.expect("valid").outcome;
         let listed = executor.list_accesses(&block, &rules, &state, Scope::Recorded);

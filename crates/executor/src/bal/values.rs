@@ -26,9 +26,13 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// Accounts or slots that a thread fetches at a time: enough that neighbours in the state are read
-/// together, few enough that the threads end together.
-const FETCH_BATCH: usize = 8;
+/// Accounts or slots that a thread fetches at a time, at least and at most: enough that neighbours
+/// in the state are read together and that claiming them costs nothing, few enough that the threads
+/// end together.
+const FETCH_BATCH_MIN: usize = 4;
+const FETCH_BATCH_MAX: usize = 64;
+/// Batches of each thread, about.
+const FETCH_BATCHES: usize = 16;
 
 /// What the state before the block has, once it was asked, and whether the block looked at it.
 #[derive(Debug)]
@@ -75,19 +79,33 @@ pub(super) struct Values<'b> {
     slots: Vec<Cell<U256>>,
     /// Contracts can be destroyed: a code that becomes empty is an end.
     has_ends: bool,
+    fetch_batch: usize,
     fetched: AtomicUsize,
 }
 
 impl<'b> Values<'b> {
-    pub(super) fn new(index: &'b ListIndex, view: &'b dyn StateView, has_ends: bool) -> Self {
-        let accounts = index.list().iter().map(|_| Cell::default()).collect();
-        let slots = (0..index.slot_count()).map(|_| Cell::default()).collect();
-        Self { index, view, accounts, slots, has_ends, fetched: AtomicUsize::new(0) }
+    pub(super) fn new(
+        index: &'b ListIndex,
+        view: &'b dyn StateView,
+        has_ends: bool,
+        threads: usize,
+    ) -> Self {
+        let accounts: Vec<_> = index.list().iter().map(|_| Cell::default()).collect();
+        let slots: Vec<_> = (0..index.slot_count()).map(|_| Cell::default()).collect();
+        let each = (accounts.len() + slots.len()) / (threads.max(1) * FETCH_BATCHES);
+        let fetch_batch = each.clamp(FETCH_BATCH_MIN, FETCH_BATCH_MAX);
+        let fetched = AtomicUsize::new(0);
+        Self { index, view, accounts, slots, has_ends, fetch_batch, fetched }
     }
 
     /// The list.
     pub(super) const fn index(&self) -> &'b ListIndex {
         self.index
+    }
+
+    /// Whether a code that becomes empty is the end of its account.
+    pub(super) const fn has_ends(&self) -> bool {
+        self.has_ends
     }
 
     /// Reads what the list names from the state before the block, in the order of its keys; the
@@ -97,11 +115,11 @@ impl<'b> Values<'b> {
         let (accounts, slots) = (self.accounts.len(), self.slots.len());
         let count = accounts + slots;
         while goes_on() {
-            let first = self.fetched.fetch_add(FETCH_BATCH, Ordering::Relaxed);
+            let first = self.fetched.fetch_add(self.fetch_batch, Ordering::Relaxed);
             if first >= count {
                 return;
             }
-            for item in first..count.min(first + FETCH_BATCH) {
+            for item in first..count.min(first + self.fetch_batch) {
                 let is_read = match item.checked_sub(accounts) {
                     None => self.base(item).is_ok(),
                     Some(slot_place) => self.base_slot(slot_place).is_ok(),
@@ -208,6 +226,15 @@ impl<'b> Values<'b> {
         self.slots[slot_place].touch();
     }
 
+    /// Notes that the block looked at some of the slots from this place on.
+    fn touch_slots(&self, first: usize, are_seen: &[bool]) {
+        for (slot_place, is_seen) in (first..).zip(are_seen) {
+            if *is_seen {
+                self.touch_slot(slot_place);
+            }
+        }
+    }
+
     /// The first entry that nothing has looked at: an account, or a slot of it.
     pub(super) fn untouched(&self) -> Option<(Address, Option<U256>)> {
         for (place, account) in self.index.list().iter().enumerate() {
@@ -224,17 +251,27 @@ impl<'b> Values<'b> {
     }
 }
 
-/// Reads of one thread, for the step that it runs.
+/// Reads of one thread, for the step that it runs. It notes what was asked for: whatever a journal
+/// on top of it has of an account or a slot came from here, or is held by name. The notes of all
+/// threads come together at their ends ([`ListReader::settle`]).
 pub(super) struct ListReader<'p, 'b> {
     values: &'p Values<'b>,
     step: Step,
     /// What was asked for first and is not in the list.
     undeclared: Option<(Address, Option<U256>)>,
+    /// The account that was asked for last, and its place: slots are asked for in turn.
+    last: Option<(Address, usize)>,
+    /// By place: what the journal may have.
+    accounts: Vec<bool>,
+    /// By place of the slot.
+    slots: Vec<bool>,
 }
 
 impl<'p, 'b> ListReader<'p, 'b> {
-    pub(super) const fn new(values: &'p Values<'b>, step: Step) -> Self {
-        Self { values, step, undeclared: None }
+    pub(super) fn new(values: &'p Values<'b>, step: Step) -> Self {
+        let (accounts, slots) = (values.accounts.len(), values.slots.len());
+        let (accounts, slots) = (vec![false; accounts], vec![false; slots]);
+        Self { values, step, undeclared: None, last: None, accounts, slots }
     }
 
     /// Goes to another step.
@@ -248,6 +285,60 @@ impl<'p, 'b> ListReader<'p, 'b> {
         self.undeclared
     }
 
+    /// Whether the journal may have the account.
+    pub(super) fn holds(&self, place: usize) -> bool {
+        self.accounts[place]
+    }
+
+    /// Whether the journal may have the slot.
+    pub(super) fn holds_slot(&self, slot_place: usize) -> bool {
+        self.slots[slot_place]
+    }
+
+    /// The journal has a slot that it has not asked for.
+    pub(super) fn hold_slot(&mut self, address: Address, slot: U256) {
+        let place = self.values.index.place(address);
+        if let Some(slot_place) = place.and_then(|place| self.values.index.slot_place(place, slot))
+        {
+            self.slots[slot_place] = true;
+        }
+    }
+
+    /// The journal has no slot of the account any more.
+    pub(super) fn drop_slots(&mut self, place: usize) {
+        let slots = self.values.index.slots_of(place);
+        self.values.touch_slots(slots.start, &self.slots[slots.clone()]);
+        self.slots[slots].fill(false);
+    }
+
+    /// Notes for all that the block looked at what the journal has.
+    pub(super) fn settle(&self) {
+        for (place, is_held) in self.accounts.iter().enumerate() {
+            if *is_held {
+                self.values.touch(place);
+            }
+        }
+        self.values.touch_slots(0, &self.slots);
+    }
+
+    /// The journal has nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.settle();
+        self.accounts.fill(false);
+        self.slots.fill(false);
+    }
+
+    fn place(&mut self, address: Address) -> Option<usize> {
+        if let Some((last, place)) = self.last
+            && last == address
+        {
+            return Some(place);
+        }
+        let place = self.values.index.place(address)?;
+        self.last = Some((address, place));
+        Some(place)
+    }
+
     fn refuse(&mut self, address: Address, slot: Option<U256>) -> StateError {
         self.undeclared.get_or_insert((address, slot));
         StateError::Unavailable("not in the access list".to_owned())
@@ -258,20 +349,22 @@ impl StateReader for ListReader<'_, '_> {
     type Error = StateError;
 
     fn account(&mut self, address: Address) -> Result<Option<Account>, StateError> {
-        match self.values.index.place(address) {
-            Some(place) => self.values.account(place, self.step),
-            None => Err(self.refuse(address, None)),
-        }
+        let Some(place) = self.place(address) else {
+            return Err(self.refuse(address, None));
+        };
+        self.accounts[place] = true;
+        self.values.account(place, self.step)
     }
 
     fn slot(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let Some(place) = self.values.index.place(address) else {
+        let Some(place) = self.place(address) else {
             return Err(self.refuse(address, None));
         };
-        match self.values.index.slot_place(place, slot) {
-            Some(slot_place) => self.values.slot(slot_place, self.step),
-            None => Err(self.refuse(address, Some(slot))),
-        }
+        let Some(slot_place) = self.values.index.slot_place(place, slot) else {
+            return Err(self.refuse(address, Some(slot)));
+        };
+        self.slots[slot_place] = true;
+        self.values.slot(slot_place, self.step)
     }
 
     fn has_storage(&mut self, address: Address) -> Result<bool, StateError> {

@@ -1,0 +1,257 @@
+//! Journals that last, of two workers that take turns in every possible way.
+
+use super::*;
+use alloy_consensus::{TxEip7702, crypto::SECP256K1N_HALF};
+use alloy_eips::eip7702::{Authorization, SignedAuthorization};
+use fugue_types::{address, b256};
+
+/// Creates a contract from its input: CALLDATACOPY(0, 0, CALLDATASIZE),
+/// CREATE2(CALLVALUE, 0, CALLDATASIZE, 0), POP.
+const FACTORY_CODE: &[u8] =
+    &[0x36, 0x60, 0, 0x60, 0, 0x37, 0x60, 0, 0x36, 0x60, 0, 0x34, 0xf5, 0x50];
+const FACTORY: Address = Address::repeat_byte(0xc4);
+/// Adds one to slot 0, and deploys a contract that adds one to slot 1, or ends itself if it is
+/// paid.
+const CHILD_CODE: &[u8] = &[
+    0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, // slot 0
+    0x70, 0x34, 0x60, 14, 0x57, // PUSH17; CALLVALUE, PUSH1 14, JUMPI
+    0x60, 1, 0x54, 0x60, 1, 0x01, 0x60, 1, 0x55, 0x00, // slot 1, STOP
+    0x5b, 0x33, 0xff, // JUMPDEST, CALLER, SELFDESTRUCT
+    0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3, // MSTORE, RETURN
+];
+/// The address whose private key is 1.
+const AUTHORITY: Address = address!("7e5f4552091a69125d5dfcb7b8c2659029395bdf");
+/// The generator of secp256k1: its x; its y is even.
+const GENERATOR: B256 = b256!("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798");
+
+/// Runs the block by a list, its transactions in this order, each by the worker that is named.
+fn take_turns(
+    ground: &Ground,
+    list: &BlockAccessList,
+    turns: impl IntoIterator<Item = (usize, usize)>,
+) -> Result<BlockOutcome, FallbackCause> {
+    let block = ground.block.clone().with_access_list(Arc::new(list.clone()));
+    let index = block.list_index(&ground.rules).expect("a list").as_ref().expect("of good form");
+    let (codes, room) = (CodeCache::new(), Mutex::new(None));
+    let pool = ground.executor.pool().expect("there are two threads");
+    let resources = Resources { codes: &codes, pool, threads: 1, room: &room, observes: false };
+    let run = Run::new(&block, index, &ground.rules, &ground.state, &resources);
+    let opening = run.open(&mut run.kernel(0))?;
+    let mut workers = [run.worker(run.kernel(0)), run.worker(run.kernel(0))];
+    for (tx, worker) in turns {
+        if run.stop.lets(step_of(tx)) {
+            run.run_tx(tx, &mut workers[worker]);
+        }
+    }
+    for worker in &mut workers {
+        worker.kernel.reader_mut().settle();
+    }
+    drop(workers);
+    run.finish(opening, Scope::Recorded).map(|(outcome, _)| outcome)
+}
+
+/// The workers of the transactions in block order, in every possible way.
+fn every_way(count: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
+    (0..1_usize << count).map(move |way| (0..count).map(|tx| (tx, way >> tx & 1)).collect())
+}
+
+/// However two workers share the block, in block order, and in the opposite order, in which every
+/// journal begins anew: the outcome is the sequential one.
+fn check(ground: &Ground, what: &str) {
+    let count = ground.block.txs.len();
+    for turns in every_way(count) {
+        let found = take_turns(ground, &ground.list, turns.iter().copied());
+        assert_eq!(found.as_ref(), Ok(&ground.expected), "{what}: {turns:?}");
+    }
+    let back = (0..count).rev().map(|tx| (tx, 0));
+    assert_eq!(take_turns(ground, &ground.list, back).as_ref(), Ok(&ground.expected), "{what}");
+    // Some first, by either, then what is left.
+    let first = (0..count).filter(|tx| tx % 3 == 2).map(|tx| (tx, tx % 2));
+    let rest = (0..count).filter(|tx| tx % 3 != 2).map(|tx| (tx, tx / 2 % 2));
+    let turns = first.chain(rest);
+    assert_eq!(take_turns(ground, &ground.list, turns).as_ref(), Ok(&ground.expected), "{what}");
+}
+
+#[test]
+fn slots_balances_and_nonces_that_the_other_has_left_are_come_upon() {
+    for fork in FORKS {
+        let ground = Ground::new(fork, &some_txs());
+        check(&ground, &fork.to_string());
+    }
+}
+
+#[test]
+fn a_contract_that_is_destroyed_and_comes_back_is_the_same_to_both() {
+    let child = FACTORY.create2_from_code([0_u8; 32], CHILD_CODE);
+    let create = |sender, nonce| tx(sender, nonce, TxKind::Call(FACTORY), 0, CHILD_CODE);
+    let txs = [
+        create(ALICE, 0),
+        call(BOB, 0, child, 0),
+        call(ALICE, 1, child, 0),
+        call(BOB, 1, child, 5),
+        call(ALICE, 2, child, 0),
+        create(BOB, 2),
+        call(ALICE, 3, child, 0),
+        call(BOB, 3, child, 7),
+    ];
+    for fork in [Fork::Petersburg, Fork::Istanbul, Fork::Shanghai, Fork::Cancun, Fork::Amsterdam] {
+        let mut state = state();
+        let code = Bytes::from_static(FACTORY_CODE);
+        let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
+        state.codes.insert(account.code_hash, code);
+        state.accounts.insert(FACTORY, MemoryAccount { account, ..MemoryAccount::default() });
+        let ground = Ground::on(state, fork, &txs);
+        let listed = ground.list.iter().find(|account| account.address == child);
+        let codes = listed.expect("it was created").code_changes.len();
+        // Created, destroyed, created, destroyed.
+        assert_eq!(codes, if fork < Fork::Cancun { 4 } else { 1 }, "{fork}");
+        check(&ground, &fork.to_string());
+    }
+}
+
+/// Lets the account whose private key is 1 have the code of another. Its signature is the one whose
+/// nonce is 1.
+fn delegation(sender: Address, nonce: u64, target: Address, authority_nonce: u64) -> Sent {
+    let authorization =
+        Authorization { chain_id: U256::ZERO, address: target, nonce: authority_nonce };
+    let order = SECP256K1N_HALF * U256::from(2) + U256::from(1);
+    let r = U256::from_be_bytes(GENERATOR.0);
+    let hash = U256::from_be_bytes(authorization.signature_hash().0);
+    let s = hash.add_mod(r, order);
+    let (s, parity) = if s > SECP256K1N_HALF { (order - s, 1) } else { (s, 0) };
+    let signed = SignedAuthorization::new_unchecked(authorization, parity, r, s);
+    let tx = TxEip7702 {
+        chain_id: 1,
+        nonce,
+        gas_limit: 1_000_000,
+        max_fee_per_gas: 10,
+        max_priority_fee_per_gas: 1,
+        to: OTHER,
+        value: U256::from(1),
+        authorization_list: vec![signed],
+        ..TxEip7702::default()
+    };
+    let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+    (sender, Transaction::Eip7702(Signed::new_unhashed(tx, signature)))
+}
+
+#[test]
+fn a_delegation_that_the_other_has_set_changed_or_cleared_is_come_upon() {
+    let txs = [
+        call(BOB, 0, AUTHORITY, 0),
+        delegation(ALICE, 0, COUNTER, 0),
+        call(BOB, 1, AUTHORITY, 0),
+        call(ALICE, 1, AUTHORITY, 0),
+        delegation(BOB, 2, READER, 1),
+        call(ALICE, 2, AUTHORITY, 0),
+        delegation(BOB, 3, Address::ZERO, 2),
+        call(ALICE, 3, AUTHORITY, 3),
+    ];
+    for fork in [Fork::Prague, Fork::Amsterdam] {
+        let ground = Ground::new(fork, &txs);
+        let listed = ground.list.iter().find(|account| account.address == AUTHORITY);
+        let listed = listed.expect("it was called");
+        assert_eq!((listed.code_changes.len(), listed.nonce_changes.len()), (3, 3), "{fork}");
+        assert_eq!(listed.storage_changes[0].changes.len(), 2, "{fork}");
+        check(&ground, &fork.to_string());
+    }
+}
+
+/// A lie about what a worker's own journal knows better, or about what it takes from the list.
+#[test]
+fn a_lie_is_found_at_its_step_whoever_ran_what_before() {
+    type Lie = fn(&mut BlockAccessList);
+    fn counts(list: &mut BlockAccessList) -> &mut Vec<StorageChange> {
+        &mut of(list, COUNTER).storage_changes[0].changes
+    }
+    let cases: [(Lie, usize); 7] = [
+        // Steps 1 and 3 count from 7 to 8 and 9.
+        (|list| counts(list)[1].new_value = U256::from(11), 3),
+        (|list| counts(list)[0].new_value = U256::from(11), 1),
+        // As if the first had not counted: the third would be right for who has not run it.
+        (
+            |list| {
+                counts(list).remove(0);
+                counts(list)[0].new_value = U256::from(8);
+            },
+            1,
+        ),
+        // Somebody else is said to have changed it in between, to another value or the same.
+        (
+            |list| {
+                let change = StorageChange::new(BlockAccessIndex::new(2), U256::from(50));
+                counts(list).insert(1, change);
+            },
+            2,
+        ),
+        (
+            |list| {
+                let change = StorageChange::new(BlockAccessIndex::new(2), U256::from(8));
+                counts(list).insert(1, change);
+            },
+            2,
+        ),
+        (|list| of(list, ALICE).nonce_changes[1].new_nonce = 7, 3),
+        (
+            |list| {
+                let change = BalanceChange::new(BlockAccessIndex::new(2), U256::from(1));
+                of(list, ALICE).balance_changes.insert(1, change);
+            },
+            2,
+        ),
+    ];
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let ground = Ground::new(fork, &some_txs());
+        for (case, (lie, expected)) in cases.iter().enumerate() {
+            let mut list = ground.list.clone();
+            lie(&mut list);
+            for turns in every_way(ground.block.txs.len()) {
+                let found = take_turns(&ground, &list, turns.iter().copied());
+                let Err(FallbackCause::List(fault)) = found else {
+                    panic!("{fork}, case {case}: {turns:?}")
+                };
+                let ListFault::Step { step, .. } = *fault else { panic!("{fault}") };
+                assert_eq!(step, *expected, "{fork}, case {case}: {turns:?}");
+            }
+        }
+    }
+}
+
+/// An account or a slot that a journal has from a step before is in the list all the same.
+#[test]
+fn what_is_left_out_of_the_list_is_found_by_who_asks_first() {
+    let txs = [
+        call(ALICE, 0, READER, 0),
+        call(BOB, 0, READER, 0),
+        call(ALICE, 1, COUNTER, 0),
+        call(BOB, 1, READER, 0),
+    ];
+    let ground = Ground::new(Fork::Shanghai, &txs);
+    let mut list = ground.list.clone();
+    of(&mut list, READER).storage_reads.clear();
+    for turns in every_way(txs.len()) {
+        let found = take_turns(&ground, &list, turns.iter().copied());
+        let Err(FallbackCause::List(fault)) = found else { panic!("{turns:?}") };
+        assert!(matches!(*fault, ListFault::Step { step: 1, .. }), "{fault}");
+    }
+}
+
+#[test]
+fn other_threads_are_woken_for_what_is_worth_it() {
+    let ground = Ground::new(Fork::Shanghai, &some_txs());
+    let block = ground.block.clone().with_access_list(Arc::new(ground.list));
+    let index = block.list_index(&ground.rules).expect("a list").as_ref().expect("of good form");
+    let with = |gas_used: u64| {
+        let mut block = block.block().block().clone();
+        block.header.gas_used = gas_used;
+        block
+    };
+    let worth = |gas_used, gas: &[u64]| worth(&with(gas_used), index, gas, 4);
+    assert_eq!(worth(WAKE_GAS_MIN, &[WAKE_GAS_MIN; 6]), 4);
+    assert_eq!(worth(WAKE_GAS_MIN - 1, &[WAKE_GAS_MIN; 6]), 1);
+    assert_eq!(worth(WAKE_GAS_MIN, &[1; 6]), 1);
+    // The header does not say.
+    assert_eq!(worth(0, &[WAKE_GAS_MIN; 6]), 4);
+    assert_eq!(worth(0, &[WAKE_GAS_MIN; 2]), 2);
+    assert_eq!(worth(0, &[]), 1);
+}
