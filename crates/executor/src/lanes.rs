@@ -85,10 +85,11 @@ pub(crate) struct LaneRun {
     pub(crate) stats: Stats,
 }
 
-/// Calls and creations that a block has at least to be run in lanes, and gas that they use: a
-/// fraction of a millisecond, which is what it takes to wake other threads and to settle.
+/// Calls and creations that a block has at least to be run in lanes, and gas that they use beyond
+/// that of a payment: a fraction of a millisecond, which is what it takes to wake other threads and
+/// to settle.
 const CALLS_MIN: usize = 4;
-const CALLS_GAS_MIN: u64 = 2_000_000;
+const CALLS_GAS_MIN: u64 = 1_500_000;
 
 /// Lanes whose room is kept from one block to the next, and the accounts, as well as the slots,
 /// that each keeps room for: 3 MiB a lane at most, and enough for half a block of mainnet.
@@ -179,14 +180,14 @@ pub(crate) fn fits(rules: &Rules) -> bool {
     rules.receipts_have_status() && !rules.has(Fork::Amsterdam)
 }
 
-/// Whether a block has enough to do for more than one thread: calls and creations, since a plain
-/// payment takes no longer than it takes to settle it.
+/// Whether a block has enough to do for more than one thread. The gas of a plain payment does not
+/// count, since that takes no longer than it takes to settle it; nor does as much of any other
+/// transaction, which is a payment as well if its callee has no code.
 pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
-    let payments = prepared.txs.iter().filter(|tx| tx.target() == Target::Payment).count();
-    let others = prepared.txs.len().saturating_sub(payments);
+    let calls = prepared.txs.iter().filter(|tx| tx.target() != Target::Payment).count();
     let header = &prepared.block.block().header;
-    let gas = header.gas_used.saturating_sub(payments as u64 * PAYMENT_GAS);
-    others >= CALLS_MIN && gas >= CALLS_GAS_MIN
+    let gas = header.gas_used.saturating_sub(prepared.txs.len() as u64 * PAYMENT_GAS);
+    calls >= CALLS_MIN && gas >= CALLS_GAS_MIN
 }
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, the hints learn
