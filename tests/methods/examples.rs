@@ -309,6 +309,7 @@ fn state(place: &Place) -> Vec<Group> {
         of(&["debug_accountAt", "debug_accountInfoAt"], vec![json!(["latest", 0, callee])]),
         of(&["debug_accountRange"], vec![json!(["latest", "0x", 16, false, true, false])]),
         of(&["debug_codeByHash", "debug_preimage"], vec![json!([word])]),
+        of(&["debug_dbGet"], vec![json!([word.to_string().replacen("0x", "0x63", 1)])]),
         of(&["debug_getModifiedAccountsByHash"], vec![json!([head]), json!([head, head])]),
         of(&["debug_getModifiedAccountsByNumber"], vec![json!([0, "latest"])]),
         of(&["debug_storageRangeAt"], vec![json!([head, 0, callee, "0x00", 16])]),

@@ -13,7 +13,7 @@
 //!
 //! Only from Spurious Dragon on: an empty account that is touched is none (EIP-161).
 
-use crate::{CodeCache, Kernel, ReadLog, SlotTouch, StateReader, database::to_account};
+use crate::{CodeCache, Kernel, SlotTouch, StateReader, database::to_account};
 use fugue_state::{AccountDiff, SlotDiff, StateDiff};
 use fugue_types::{Address, B256, U256};
 use revm::{
@@ -296,16 +296,6 @@ impl<R: StateReader, I> Kernel<'_, R, I> {
         if let Some(account) = state.get_mut(address) {
             account.storage.clear();
         }
-    }
-
-    /// Empties the journal, whatever the last transaction has left in it.
-    pub fn forget(&mut self) {
-        let journal = &mut self.machine.inner.ctx.journaled_state;
-        journal.inner.state.clear();
-        let ReadLog { accounts, slots, seen } = &mut journal.database.log;
-        accounts.clear();
-        slots.clear();
-        seen.clear();
     }
 }
 

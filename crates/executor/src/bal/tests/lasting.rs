@@ -34,7 +34,15 @@ fn take_turns(
     let index = block.list_index(&ground.rules).expect("a list").as_ref().expect("of good form");
     let (codes, room) = (CodeCache::new(), Mutex::new(None));
     let pool = ground.executor.pool().expect("there are two threads");
-    let resources = Resources { codes: &codes, pool, threads: 1, room: &room, observes: false };
+    let lane_room = Mutex::new(None);
+    let resources = Resources {
+        codes: &codes,
+        pool,
+        threads: 1,
+        room: &room,
+        lane_room: &lane_room,
+        observes: false,
+    };
     let run = Run::new(&block, index, &ground.rules, &ground.state, &resources);
     let opening = run.open(&mut run.kernel(0))?;
     let mut workers = [run.worker(run.kernel(0)), run.worker(run.kernel(0))];
