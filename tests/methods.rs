@@ -268,6 +268,7 @@ fn place(wallet: &Wallet, last: &SealedBlock, next: Bytes) -> Place {
         number: last.block().header.number,
         timestamp: last.block().header.timestamp,
         head: last.hash(),
+        parent: last.block().header.parent_hash,
         block: alloy_rlp::encode(last.block()).into(),
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Place {
     pub(super) number: u64,
     pub(super) timestamp: u64,
     pub(super) head: B256,
+    pub(super) parent: B256,
     /// Its RLP.
     pub(super) block: Bytes,
 }
@@ -285,7 +286,7 @@ fn blocks(place: &Place) -> Vec<Group> {
 
 /// Accounts and what they store.
 fn state(place: &Place) -> Vec<Group> {
-    let Place { own, callee, head, .. } = place;
+    let Place { own, callee, head, parent, .. } = place;
     let by_hash = json!({ "blockHash": head, "requireCanonical": false });
     let word = B256::repeat_byte(1);
     vec![
@@ -310,7 +311,7 @@ fn state(place: &Place) -> Vec<Group> {
         of(&["debug_accountRange"], vec![json!(["latest", "0x", 16, false, true, false])]),
         of(&["debug_codeByHash", "debug_preimage"], vec![json!([word])]),
         of(&["debug_dbGet"], vec![json!([word.to_string().replacen("0x", "0x63", 1)])]),
-        of(&["debug_getModifiedAccountsByHash"], vec![json!([head]), json!([head, head])]),
+        of(&["debug_getModifiedAccountsByHash"], vec![json!([head]), json!([parent, head])]),
         of(&["debug_getModifiedAccountsByNumber"], vec![json!([0, "latest"])]),
         of(&["debug_storageRangeAt"], vec![json!([head, 0, callee, "0x00", 16])]),
         of(&["fugue_profileContract"], vec![json!([callee, "0x0", "latest"])]),
@@ -425,8 +426,8 @@ fn dev(place: &Place) -> Vec<Group> {
     let mut to_sign = message(place);
     to_sign["from"] = json!(own);
     let priced = json!({
-        "from": own, "to": callee, "gas": "0x5208", "gasPrice": "0x174876e800", "value": 1,
-        "nonce": 0, "chainId": hex(CHAIN_ID), "data": "0x",
+        "from": own, "to": callee, "gas": "0x5208", "gasPrice": "0x174876e800",
+        "value": "0x1", "nonce": "0x0", "chainId": hex(CHAIN_ID), "data": "0x",
     });
     let later = timestamp + 100;
     vec![
