@@ -4,6 +4,7 @@ use crate::{
     CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched,
     database::{LoggedDatabase, ReadFault, to_account},
     machine::{Machine, Phases},
+    touched::{TagFilter, tag},
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff};
@@ -51,17 +52,20 @@ pub struct History {
     /// back, so that the diff does not show it; in order.
     pub restored: Vec<(Address, Option<U256>)>,
     state: EvmState,
+    /// Tags of all accounts in the state.
+    loaded: TagFilter,
 }
 
 impl History {
     /// Whether any of them has loaded the account.
     pub fn has_loaded(&self, address: &Address) -> bool {
-        self.state.contains_key(address)
+        self.loaded.passes(tag(address)) && self.state.contains_key(address)
     }
 
     /// Whether any of them has loaded the slot.
     pub fn has_loaded_slot(&self, address: &Address, slot: &U256) -> bool {
-        self.state.get(address).is_some_and(|account| account.storage.contains_key(slot))
+        self.loaded.passes(tag(address))
+            && self.state.get(address).is_some_and(|account| account.storage.contains_key(slot))
     }
 
     /// Whether any of them has changed the account.
@@ -238,9 +242,13 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let journal = self.machine.inner.ctx.journaled_state;
         let log = &journal.database.log;
         let clears = self.clears_empty_accounts;
-        let diff = changes(&journal.inner.state, log, journal.database.codes, clears);
-        let restored = restored(&diff, &touched);
-        History { diff, touched, restored, state: journal.inner.state }
+        let mut same = Same::default();
+        let codes = journal.database.codes;
+        let diff = changes_noting(&journal.inner.state, log, codes, clears, Some(&mut same));
+        let restored = restored(&diff, &touched, &same);
+        let mut loaded = TagFilter::default();
+        log.accounts.iter().for_each(|(address, _)| loaded.add(tag(address)));
+        History { diff, touched, restored, state: journal.inner.state, loaded }
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not
@@ -357,6 +365,41 @@ pub(crate) fn changes(
     codes: &CodeCache,
     clears_empty_accounts: bool,
 ) -> StateDiff {
+    changes_noting(state, log, codes, clears_empty_accounts, None)
+}
+
+/// Accounts and slots that may be as they were when the log was begun, so that the diff does not
+/// show them: tags, which others may share.
+#[derive(Default)]
+struct Same {
+    accounts: TagFilter,
+    /// Accounts any of whose slots may be.
+    all_slots: TagFilter,
+    slots: TagFilter,
+}
+
+impl Same {
+    const fn slot_tag(address: &Address, slot: &U256) -> u32 {
+        tag(address) ^ (slot.as_limbs()[0] as u32).wrapping_mul(0x9e37_79b1)
+    }
+
+    fn may_have(&self, address: &Address) -> bool {
+        self.accounts.passes(tag(address))
+    }
+
+    fn may_have_slot(&self, address: &Address, slot: &U256) -> bool {
+        self.slots.passes(Self::slot_tag(address, slot)) || self.all_slots.passes(tag(address))
+    }
+}
+
+/// As [`changes`]; what it does not show is noted.
+fn changes_noting(
+    state: &EvmState,
+    log: &ReadLog,
+    codes: &CodeCache,
+    clears_empty_accounts: bool,
+    mut same: Option<&mut Same>,
+) -> StateDiff {
     let mut diff = StateDiff::default();
     let mut position = AddressMap::default();
     for (address, before) in &log.accounts {
@@ -381,6 +424,15 @@ pub(crate) fn changes(
                 after: value.present_value,
             }));
         }
+        if let Some(same) = &mut same {
+            let is_touched = account.is_touched();
+            if !is_touched || (after == *before && !wiped) {
+                same.accounts.add(tag(address));
+            }
+            if !is_touched || after.is_none() || began_anew {
+                same.all_slots.add(tag(address));
+            }
+        }
         if account.is_touched() {
             if after.is_some() && !began_anew {
                 position.insert(*address, diff.accounts.len());
@@ -402,6 +454,11 @@ pub(crate) fn changes(
         let Some(value) = state.get(address).and_then(|account| account.storage.get(slot)) else {
             continue;
         };
+        if let Some(same) = &mut same
+            && value.present_value == *before
+        {
+            same.slots.add(Same::slot_tag(address, slot));
+        }
         changed.slots.push(SlotDiff { slot: *slot, before: *before, after: value.present_value });
     }
     diff.canonical()
@@ -414,15 +471,17 @@ fn change_of<'d>(diff: &'d StateDiff, address: &Address) -> Option<&'d AccountDi
 }
 
 /// What some transaction changed, and the diff of all of them does not show.
-fn restored(diff: &StateDiff, touched: &Touched) -> Vec<(Address, Option<U256>)> {
+fn restored(diff: &StateDiff, touched: &Touched, same: &Same) -> Vec<(Address, Option<U256>)> {
     let (accounts, slots) = touched.all();
     let fields = accounts.iter().filter(|touch| {
         touch.is_change()
+            && same.may_have(&touch.address)
             && change_of(diff, &touch.address)
                 .is_none_or(|change| change.before == change.after && !change.wiped)
     });
     let slots = slots.iter().filter(|touch| {
         touch.before != touch.after
+            && same.may_have_slot(&touch.address, &touch.slot)
             && change_of(diff, &touch.address).is_none_or(|change| {
                 change.slots.binary_search_by_key(&touch.slot, |slot| slot.slot).is_err()
             })

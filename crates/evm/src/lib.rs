@@ -40,7 +40,7 @@ pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Check
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
 pub use revert::revert_reason;
-pub use touched::{AccountTouch, SlotTouch, Touched, tag};
+pub use touched::{AccountTouch, SlotTouch, TagFilter, Touched, tag};
 pub use trace::{
     FlatCall, FlatResult, GethOutput, GethTracer, LegacyAccount, LegacyCall, NamedSlots,
     StandardEnd, StandardLine, StandardStep, StateTrace, TraceBudget, TraceError, TraceOrigin,

@@ -344,6 +344,37 @@ pub const fn tag(address: &Address) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
+/// Words of a filter; a power of two.
+const FILTER_WORDS: usize = 256;
+
+/// One bit per tag: it passes the tags that were added, and few others.
+#[derive(Debug, Clone)]
+pub struct TagFilter(Box<[u64; FILTER_WORDS]>);
+
+impl Default for TagFilter {
+    fn default() -> Self {
+        Self(Box::new([0; FILTER_WORDS]))
+    }
+}
+
+impl TagFilter {
+    const fn place(tag: u32) -> (usize, u64) {
+        (tag as usize >> 6 & (FILTER_WORDS - 1), 1 << (tag & 63))
+    }
+
+    /// From now on lets a tag pass.
+    pub fn add(&mut self, tag: u32) {
+        let (word, bit) = Self::place(tag);
+        self.0[word] |= bit;
+    }
+
+    /// Whether a tag passes.
+    pub fn passes(&self, tag: u32) -> bool {
+        let (word, bit) = Self::place(tag);
+        self.0[word] & bit != 0
+    }
+}
+
 /// Where the touches of one transaction are.
 #[derive(Debug)]
 struct Places<K> {

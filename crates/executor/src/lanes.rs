@@ -374,7 +374,11 @@ impl<'l> Running<'l> {
         index: usize,
     ) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
-        let (is_assumed, executed) = self.kernel.transact_assuming(tx);
+        // Only whose sender has sent before in this block may miss something.
+        let (is_assumed, executed) = match shared.prepared.predecessors[index] {
+            Some(_) => self.kernel.transact_assuming(tx),
+            None => (false, self.kernel.transact(tx)),
+        };
         if is_assumed {
             self.assumed.push(tx.sender());
         }

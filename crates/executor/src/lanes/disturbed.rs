@@ -6,16 +6,9 @@
 //! amounts add up.
 
 use super::Lane;
-use fugue_evm::{AccountTouch, tag};
+use fugue_evm::{AccountTouch, TagFilter, tag};
 use fugue_state::{Account, AccountDiff};
 use fugue_types::{Address, AddressMap, U256};
-
-/// Words of a filter; a power of two.
-const FILTER_WORDS: usize = 256;
-
-/// One bit per tag of an address.
-#[derive(Clone)]
-pub(super) struct Filter(Box<[u64; FILTER_WORDS]>);
 
 /// All that the lanes did to an account that several of them have loaded.
 #[derive(Default)]
@@ -32,26 +25,6 @@ struct Shared {
     taken: U256,
 }
 
-impl Filter {
-    pub(super) fn new() -> Self {
-        Self(Box::new([0; FILTER_WORDS]))
-    }
-
-    const fn place(tag: u32) -> (usize, u64) {
-        (tag as usize >> 6 & (FILTER_WORDS - 1), 1 << (tag & 63))
-    }
-
-    pub(super) fn add(&mut self, tag: u32) {
-        let (word, bit) = Self::place(tag);
-        self.0[word] |= bit;
-    }
-
-    pub(super) fn passes(&self, tag: u32) -> bool {
-        let (word, bit) = Self::place(tag);
-        self.0[word] & bit != 0
-    }
-}
-
 /// Accounts that one lane has changed while another has looked at what was changed.
 pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
     let mut hot: Vec<Address> = lanes.iter().flat_map(|lane| lane.assumed.clone()).collect();
@@ -59,7 +32,7 @@ pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
         return hot;
     }
     let mut shared: AddressMap<Shared> = AddressMap::default();
-    let mut filter = Filter::new();
+    let mut filter = TagFilter::default();
     for (number, lane) in lanes.iter().enumerate() {
         for change in &lane.history.diff.accounts {
             let AccountDiff { address, before, after, slots, .. } = change;

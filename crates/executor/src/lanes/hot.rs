@@ -3,11 +3,11 @@
 
 use super::{
     Lane, ReadResult,
-    disturbed::{Filter, disturbed},
+    disturbed::disturbed,
     steps::{Step, Steps},
 };
 use fugue_chainspec::Rules;
-use fugue_evm::{AccountTouch, SlotTouch, StateReader, Touched, tag};
+use fugue_evm::{AccountTouch, SlotTouch, StateReader, TagFilter, Touched, tag};
 use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateView};
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, Header, U256};
 use std::{collections::hash_map::Entry, sync::OnceLock, vec::IntoIter};
@@ -38,7 +38,7 @@ pub(super) struct Hot<'h> {
     steps: &'h OnceLock<Steps>,
     beneficiary: Address,
     accounts: AddressMap<HotAccount>,
-    filter: Filter,
+    filter: TagFilter,
     codes: B256Map<Bytes>,
     /// The next transaction.
     index: usize,
@@ -87,7 +87,7 @@ impl<'h> Hot<'h> {
             steps,
             beneficiary,
             accounts: AddressMap::default(),
-            filter: Filter::new(),
+            filter: TagFilter::default(),
             codes: B256Map::default(),
             index: 0,
             has_rerun: false,
