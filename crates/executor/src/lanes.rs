@@ -105,8 +105,8 @@ pub(crate) struct LaneRoom {
 
 impl LaneRoom {
     /// The room of a block that is done: what none of its lanes has taken, and what they give back.
-    fn new(mut touched: Vec<Touched>, lanes: Vec<Lane>, mut marks: Marks) -> Self {
-        touched.extend(lanes.into_iter().map(|lane| lane.history.touched));
+    fn new(mut touched: Vec<Touched>, lanes: &mut [Lane], mut marks: Marks) -> Self {
+        touched.extend(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.history.touched)));
         touched.truncate(ROOM_LANES_MAX);
         for room in &mut touched {
             room.clear();
@@ -246,7 +246,9 @@ pub(crate) fn run(
         Some(cause) => Err(cause),
         None => settle(&job, &mut lanes, &mut log),
     };
-    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), lanes, marks));
+    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks));
+    // A journal has thousands of pieces of memory: whoever is idle gives them back.
+    pool.spawn(move || drop(lanes));
     if workers > 1
         && let Some(claims) = claims.into_inner()
     {
