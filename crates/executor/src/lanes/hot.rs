@@ -467,10 +467,10 @@ impl StateReader for HotReader<'_> {
     }
 
     fn slot(&mut self, address: Address, slot: U256) -> ReadResult<U256> {
-        if let Some(account) = self.0.find(address)? {
-            if let Some(now) = account.now_at(slot) {
-                return Ok(now);
-            }
+        if let Some(account) = self.0.find(address)?
+            && let Some(now) = account.now_at(slot)
+        {
+            return Ok(now);
         }
         self.0.view.slot(address, slot)
     }

@@ -466,7 +466,8 @@ mod tests {
     fn stretches_have_about_as_much_to_run_again() {
         let even = [(2, 10), (4, 10), (7, 10), (9, 10)];
         assert_eq!(stretches(&even, 2, 12), [2..7, 7..12]);
-        let cases: [(&[(usize, u64)], usize, &[usize]); 8] = [
+        type Again<'a> = &'a [(usize, u64)];
+        let cases: [(Again<'_>, usize, &[usize]); 8] = [
             (&even, 1, &[2]),
             (&even, 2, &[2, 7]),
             (&even, 16, &[2, 4, 7, 9]),
