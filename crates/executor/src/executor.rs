@@ -1,4 +1,4 @@
-//! The executor: its threads, its code cache, and the choice of the mode.
+//! The executor: its threads, its code cache, what it has learned, and the choice of the mode.
 
 use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,

@@ -5,14 +5,15 @@
 //! of the other lanes: what they write it does not see. The kernel notes what each transaction came
 //! upon and left behind ([`Touched`]).
 //!
-//! **Settling** goes through the block in order, on one thread. It follows the accounts that are
-//! *hot*: changed in one lane and loaded in another. An account that no two lanes share is, at each
-//! transaction, what its lane says, since the lane ran in block order. So a transaction whose
-//! touches of hot accounts hold ([`AccountTouch::holds`], slots by value) did what it would have
-//! done in the sequential run, and is settled with what it left behind. One whose touches do not
-//! hold runs again, on the state that is settled so far; what it changes, then or now, becomes hot.
-//! By induction over the block, every transaction that is settled is that of the sequential run.
-//! Where several do not hold, they run again on all threads before that, as guesses:
+//! **Settling** goes through the block in order, on the caller's thread. It follows the accounts
+//! that are *hot*: changed in one lane where another has looked ([`mod@disturbed`]). Any other
+//! account is, at each transaction, what its lane says, since the lane ran in block order; where
+//! several lanes have moved amounts alone, it has at least what was asked of it. So a transaction
+//! whose touches of hot accounts hold ([`AccountTouch::holds`], slots by value) did what it would
+//! have done in the sequential run, and is settled with what it left behind. One whose touches do
+//! not hold runs again, on the state that is settled so far; what it changes, then or now, becomes
+//! hot. By induction over the block, every transaction that is settled is that of the sequential
+//! run. Where several do not hold, they run again on all threads before that, as guesses:
 //! [`mod@settle`] has how, and why that is right.
 //!
 //! Of a balance it is only asked that it suffices, unless more of it was seen; so fees, plain

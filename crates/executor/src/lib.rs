@@ -9,6 +9,7 @@
 //! requests, rewards) and gives a [`BlockOutcome`]. [`Executor::build`] does the same with
 //! candidates, of which it takes into the block what fits. [`Executor::preexecute`] runs
 //! transactions before any block has them: their [`Footprint`]s tell whom each is to wait for.
+//! [`Hints`] are what blocks have taught for later ones.
 //!
 //! What only looks at blocks gives no verdict: [`Replay`] has the states between the transactions
 //! of a block, [`Accesses`] what each of them read and wrote, [`Explanation`] and [`ConflictGraph`]
