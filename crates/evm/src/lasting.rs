@@ -146,9 +146,11 @@ impl Changed {
             account.mark_warm_with_transaction_id(now);
             self.note(&PRECOMPILE3, account, now, codes);
         }
+        self.reverted.sort_unstable();
+        self.reverted.dedup();
         for address in &self.reverted {
             if let Some(account) = state.get(address) {
-                self.begun.extend(account.storage.keys().map(|slot| (*address, *slot)));
+                self.begun.extend(slots_of(address, account, now));
             }
         }
         self.drop_tx();
@@ -223,7 +225,7 @@ impl Changed {
             codes.insert(after.code_hash, code.clone());
         }
         if account.is_created() {
-            self.begun.extend(account.storage.keys().map(|slot| (*address, *slot)));
+            self.begun.extend(slots_of(address, account, now));
         }
         let keeps_code = after.is_some_and(|after| after.has_code() || after.code_hash == old_code);
         self.is_plain &= !is_destroyed && (before == after || keeps_code);
@@ -244,6 +246,19 @@ impl Changed {
                 | AccountStatus::SelfDestructedLocal;
         }
     }
+}
+
+/// Slots that this transaction came upon. Those of earlier ones were told at their ends: so often as
+/// a creation at this address fails, they are not told again.
+fn slots_of(
+    address: &Address,
+    account: &RevmAccount,
+    now: TransactionId,
+) -> impl Iterator<Item = (Address, U256)> {
+    let address = *address;
+    let slots = account.storage.iter();
+    let slots = slots.filter(move |(_, slot)| slot.transaction_id.get() == now.get());
+    slots.map(move |(key, _)| (address, *key))
 }
 
 impl<R: StateReader, I> Kernel<'_, R, I> {

@@ -27,7 +27,7 @@ use revm::{
         interpreter::EthInterpreter,
         interpreter_action::{FrameInit, FrameInput},
     },
-    primitives::hardfork::SpecId,
+    primitives::{constants::CALL_STACK_LIMIT, hardfork::SpecId},
 };
 
 pub(crate) type Ctx<'c, R> =
@@ -77,6 +77,13 @@ impl<'c, R: StateReader, I> Machine<'c, R, I> {
         let FrameInput::Create(inputs) = &frame.frame_input else { return Ok(None) };
         let journal = &mut self.inner.ctx.journaled_state;
         let Some(caller) = journal.inner.state.get(&inputs.caller()) else { return Ok(None) };
+        // What fails for another reason before the address is looked at leaves it cold (EIP-2929).
+        let is_tried = frame.depth <= CALL_STACK_LIMIT as usize
+            && caller.info.balance >= inputs.value()
+            && caller.info.nonce != u64::MAX;
+        if !is_tried {
+            return Ok(None);
+        }
         let target = inputs.created_address(caller.info.nonce);
         if !journal.database.reader.has_storage(target).map_err(ReadFault)? {
             return Ok(None);

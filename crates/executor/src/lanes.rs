@@ -245,11 +245,15 @@ pub(crate) fn run(
     let job = Job { prepared, rules, codes, view: &opened, pool, threads };
     let settled = match failure.into_inner() {
         Some(cause) => Err(cause),
-        None => settle(&job, &mut lanes, &mut log),
+        None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
+            .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
     };
     *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks));
-    // A journal has thousands of pieces of memory: whoever is idle gives them back.
-    pool.spawn(move || drop(lanes));
+    // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the pool
+    // has run the next block's lanes it has done so.
+    if workers > 1 {
+        pool.spawn(move || drop(lanes));
+    }
     if workers > 1
         && let Some(claims) = claims.into_inner()
     {

@@ -7,7 +7,8 @@ use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState, SlotDiff, StateDiff};
 use fugue_types::{
-    Address, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, TxType, U256, keccak256,
+    Address, B256, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, TxType, U256,
+    keccak256,
 };
 use revm::context_interface::{
     either::Either,
@@ -145,6 +146,36 @@ fn a_created_address_with_storage_collides() {
     assert_eq!(executed[0].result.status, TxStatus::Halt("CreateCollision".to_owned()));
     assert_eq!(executed[0].result.gas.used, 1_000_000);
     assert!(diff.accounts.iter().all(|account| account.address != created));
+}
+
+/// EIP-2929: an address is warm when a contract is created there, or fails to be for what is there;
+/// and not where the creator has too little ether for it to be looked at.
+#[test]
+fn an_address_at_which_nothing_can_be_created_stays_cold() {
+    // CREATE2(1, 0, 0, 0), which there is no ether for; BALANCE of its address
+    let target = CONTRACT.create2(B256::ZERO, KECCAK256_EMPTY);
+    let head = alloy_primitives::hex!("6000600060006001f55073");
+    let code = [&head[..], target.as_slice(), &[0x31, 0x50]].concat();
+    let used = |account: Option<Account>, slots: &[(u64, u64)]| {
+        let mut state = with_contract(&code, &[]);
+        if let Some(account) = account {
+            let slots = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value)));
+            let account = MemoryAccount { account, slots: slots.collect() };
+            state.accounts.insert(target, account);
+        }
+        let call = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+        let (executed, _) = run(Fork::Osaka, &state, FeePayment::Direct, &[call]);
+        assert_eq!(executed[0].result.status, TxStatus::Success);
+        executed[0].result.gas.used
+    };
+    let cold = used(None, &[]);
+    // 32000 and five pushes, POP and PUSH20, 2600 and POP. Source: EIP-2929, EIP-1014.
+    assert_eq!(cold, 21_000 + 12 + 32_000 + 5 + 2_600 + 2);
+    let contract = Account { nonce: 1, code_hash: keccak256([0]), ..Account::default() };
+    let only_stored = Account { balance: U256::ONE, ..Account::default() };
+    for account in [contract, only_stored] {
+        assert_eq!(used(Some(account), &[(0, 1)]), cold, "{account:?}");
+    }
 }
 
 /// A journal of many transactions must not take the value before the last one for the value before

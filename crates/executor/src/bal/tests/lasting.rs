@@ -263,3 +263,29 @@ fn other_threads_are_woken_for_what_is_worth_it() {
     assert_eq!(worth(0, &[WAKE_GAS_MIN; 2]), 2);
     assert_eq!(worth(0, &[]), 1);
 }
+
+/// What is stored at the address since the first transaction is no reason to look at it.
+#[test]
+fn an_address_at_which_nothing_can_be_created_stays_cold_in_every_mode() {
+    // SSTORE(1, 5), RETURN(0, 1)
+    let init = [0x60, 5, 0x60, 1, 0x55, 0x60, 1, 0x60, 0, 0xf3];
+    let created = CREATOR.create2(B256::ZERO, keccak256(init));
+    // CREATE2 of it with as many wei as there are bytes of data; BALANCE of its address.
+    let creates = [0x60, 0, 0x52, 0x60, 0, 0x60, 10, 0x60, 22, 0x36, 0xf5, 0x50, 0x73];
+    let looks = [0x31, 0x50];
+    let code = [&[0x69][..], &init, &creates, created.as_slice(), &looks].concat();
+    let mut before = state();
+    let code_hash = keccak256(&code);
+    before.codes.insert(code_hash, code.into());
+    before.accounts.get_mut(&CREATOR).expect("a contract").account.code_hash = code_hash;
+    let creator = TxKind::Call(CREATOR);
+    let txs = [tx(ALICE, 0, creator, 0, &[]), tx(BOB, 0, creator, 0, &[1])];
+    for fork in [Fork::Istanbul, Fork::Berlin, Fork::Shanghai, Fork::Osaka, Fork::Amsterdam] {
+        let ground = Ground::on(before.clone(), fork, &txs);
+        let there = ground.list.iter().any(|account| account.address == created);
+        assert!(there, "{fork}: it was created");
+        if let Err(cause) = ground.run(ground.list.clone()) {
+            panic!("{fork}: {cause}");
+        }
+    }
+}
