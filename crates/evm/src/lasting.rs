@@ -248,8 +248,8 @@ impl Changed {
     }
 }
 
-/// Slots that this transaction came upon. Those of earlier ones were told at their ends: so often as
-/// a creation at this address fails, they are not told again.
+/// Slots that this transaction came upon. Those of earlier ones were told at their ends, and are
+/// not told again however often a creation at this address fails.
 fn slots_of(
     address: &Address,
     account: &RevmAccount,

@@ -164,7 +164,7 @@ fn an_address_at_which_nothing_can_be_created_stays_cold() {
             state.accounts.insert(target, account);
         }
         let call = tx(0, TxKind::Call(CONTRACT), 0, &[]);
-        let (executed, _) = run(Fork::Osaka, &state, FeePayment::Direct, &[call]);
+        let (executed, _) = run(Fork::Berlin, &state, FeePayment::Direct, &[call]);
         assert_eq!(executed[0].result.status, TxStatus::Success);
         executed[0].result.gas.used
     };

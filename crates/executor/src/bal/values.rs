@@ -370,7 +370,7 @@ impl StateReader for ListReader<'_, '_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, StateError> {
         match self.values.index.place(address) {
             Some(place) => self.values.has_storage(place, self.step),
-            // Asked of an address before a contract is created there, which is looked at in any case.
+            // Asked of an address before a contract is created there; it is looked at in any case.
             // No step changes what is not listed, so the state before the block has the answer.
             None => self.values.view.has_storage(address),
         }
