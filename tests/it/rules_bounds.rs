@@ -2,8 +2,10 @@
 //! much that is. Bounds of servers and of logs are in `rules_limits`, those that need an index of
 //! addresses in `addresses`.
 
-use crate::rules_support::{Wire, quantity, request};
-use fugue_chainspec::Fork;
+use crate::{
+    rules_limits::wire,
+    rules_support::{Wire, quantity, request},
+};
 use fugue_rpc::{EthLimits, public_module};
 use fugue_types::{Address, B256};
 use serde_json::{Value, json};
@@ -15,13 +17,6 @@ const TWO: Address = Address::repeat_byte(0xa2);
 const GIVES_32_BYTES: &str = "0x60205ffd";
 const REFUSED: i64 = -32_000;
 const INVALID_PARAMS: i64 = -32_602;
-
-/// A node with three blocks.
-fn wire() -> Wire {
-    let wire = Wire::new(Fork::Prague);
-    wire.follow(1..=3);
-    wire
-}
 
 /// The answer where these limits hold.
 fn ask(wire: &Wire, limits: EthLimits, method: &str, params: &Value) -> Value {

@@ -46,7 +46,7 @@ impl Drop for Limited<'_> {
 }
 
 /// A node with three blocks.
-fn wire() -> Wire {
+pub(crate) fn wire() -> Wire {
     let wire = Wire::new(Fork::Prague);
     wire.follow(1..=3);
     wire

@@ -36,6 +36,7 @@ use report::Report;
 use serde_json::Value;
 use state_test::{StateTest, Variant};
 use std::{
+    fmt::Display,
     path::PathBuf,
     sync::{
         Arc,
@@ -454,5 +455,14 @@ fn kind(test: &Value) -> &'static str {
         Some(kind) => kind,
         None if by_fork().any(is_difficulty) => "difficulty_test",
         None => UNKNOWN,
+    }
+}
+
+/// Whether a case has what its fixture expects.
+fn equal<T: PartialEq + Display>(what: &str, expected: T, found: T) -> Result<(), String> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(format!("{what}: expected {expected}, found {found}"))
     }
 }

@@ -553,4 +553,4 @@ fn to_result(tx: &PreparedTx, result: ExecutionResult) -> TxResult {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

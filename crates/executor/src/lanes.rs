@@ -249,15 +249,13 @@ pub(crate) fn run(
             .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
     };
     *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks));
-    // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the pool
-    // has run the next block's lanes it has done so.
     if workers > 1 {
+        // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the
+        // pool has run the next block's lanes it has done so.
         pool.spawn(move || drop(lanes));
-    }
-    if workers > 1
-        && let Some(claims) = claims.into_inner()
-    {
-        log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
+        if let Some(claims) = claims.into_inner() {
+            log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
+        }
     }
     let Settled { diff, tally, stats } = settled?;
     let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;

@@ -15,6 +15,7 @@ mod verdict;
 
 use super::{
     compared::{Compared, Differed, Subject},
+    equal,
     state_test::schema::state_of,
     ways::Manned,
 };
@@ -271,14 +272,6 @@ fn verify(chain: &Chain) -> Result<(), String> {
     match verified.problems.first() {
         Some(problem) => Err(format!("the store does not fit together: {}", problem.what)),
         None => Ok(()),
-    }
-}
-
-fn equal<T: PartialEq + Display>(what: &str, expected: T, found: T) -> Result<(), String> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("{what}: expected {expected}, found {found}"))
     }
 }
 

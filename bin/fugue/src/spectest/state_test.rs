@@ -4,6 +4,7 @@ pub(super) mod schema;
 
 use super::{
     compared::{Compared, Differed, Subject},
+    equal,
     ways::Manned,
 };
 use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
@@ -140,9 +141,9 @@ fn run_one(
                 return Err(format!("expected {expected}, but the transaction ran"));
             }
             let logs: Vec<&Log> = outcome.results.iter().flat_map(|result| &result.logs).collect();
-            compare("logs hash", post.logs, keccak256(alloy_rlp::encode(&logs)))?;
+            equal("logs hash", post.logs, keccak256(alloy_rlp::encode(&logs)))?;
             state.apply(&outcome.diff).map_err(|error| error.to_string())?;
-            compare("state root", post.hash, state.root())
+            equal("state root", post.hash, state.root())
         }
         Err(Refused { message, names }) => {
             let Some(expected) = &post.expect_exception else { return Err(message) };
@@ -155,20 +156,12 @@ fn run_one(
             }
             let root = state.root();
             if root == post.hash || rules.has(Fork::SpuriousDragon) {
-                return compare("state root", post.hash, root);
+                return equal("state root", post.hash, root);
             }
             // Some fillers of these forks touch the fee recipient even so.
             state.accounts.entry(test.env.current_coinbase).or_default();
-            compare("state root", post.hash, state.root())
+            equal("state root", post.hash, state.root())
         }
-    }
-}
-
-fn compare(what: &str, expected: B256, found: B256) -> Result<(), String> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(format!("{what}: expected {expected}, found {found}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Transaction tests: the bytes of one transaction, and what each fork makes of them.
 
 use super::{
+    equal,
     plain::{EVERY_FORK, PlainCase, is_wanted, number},
     state_test,
 };
@@ -101,11 +102,7 @@ fn compare<T: PartialEq + std::fmt::Display>(
     expected: Option<T>,
     found: T,
 ) -> Result<(), String> {
-    match expected {
-        Some(expected) if expected == found => Ok(()),
-        Some(expected) => Err(format!("{what}: expected {expected}, found {found}")),
-        None => Err(format!("{what} is missing")),
-    }
+    equal(what, expected.ok_or_else(|| format!("{what} is missing"))?, found)
 }
 
 /// A refused transaction, and the official names of the reasons.

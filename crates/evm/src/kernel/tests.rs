@@ -15,9 +15,9 @@ use revm::context_interface::{
     transaction::{Authorization, RecoveredAuthority, RecoveredAuthorization},
 };
 
-const SENDER: Address = Address::repeat_byte(0xa1);
+pub(crate) const SENDER: Address = Address::repeat_byte(0xa1);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
-const AUTHOR: Address = Address::repeat_byte(0xfe);
+pub(crate) const AUTHOR: Address = Address::repeat_byte(0xfe);
 const GAS_PRICE: u64 = 10;
 
 fn state() -> MemoryState {
@@ -38,7 +38,7 @@ fn with_contract(code: &[u8], slots: &[(u64, u64)]) -> MemoryState {
     state
 }
 
-fn tx(nonce: u64, to: TxKind, value: u64, input: &[u8]) -> PreparedTx {
+pub(crate) fn tx(nonce: u64, to: TxKind, value: u64, input: &[u8]) -> PreparedTx {
     let tx = TxLegacy {
         chain_id: None,
         nonce,

@@ -1,14 +1,15 @@
 //! A lasting journal against one that is emptied after each transaction.
 
 use super::*;
-use crate::{Executed, FeePayment, PreparedTx, ViewReader};
-use alloy_consensus::{Signed, TxLegacy};
+use crate::{
+    Executed, FeePayment, PreparedTx, ViewReader,
+    kernel::tests::{AUTHOR, SENDER, tx},
+};
 use alloy_primitives::hex;
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState, Overlay};
-use fugue_types::{Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, keccak256};
+use fugue_types::{Bytes, Header, KECCAK256_EMPTY, TxKind, keccak256};
 
-const SENDER: Address = Address::repeat_byte(0xa1);
 const COUNTER: Address = Address::repeat_byte(0xc0);
 const RESTORER: Address = Address::repeat_byte(0xc1);
 const REVERTER: Address = Address::repeat_byte(0xc2);
@@ -16,7 +17,6 @@ const MORTAL: Address = Address::repeat_byte(0xc3);
 const CALLER: Address = Address::repeat_byte(0xc4);
 const VACANT: Address = Address::repeat_byte(0xd0);
 const OTHER: Address = Address::repeat_byte(0xd1);
-const AUTHOR: Address = Address::repeat_byte(0xfe);
 /// Adds one to slot 0.
 const COUNTS: &[u8] = &hex!("600054600101600055");
 /// Doubles slot 0.
@@ -54,22 +54,6 @@ fn state() -> MemoryState {
     add(CALLER, 1, 0, &hex!("60006000600060006000600361fffff160006000fd"), &[]);
     add(PRECOMPILE3, 0, 0, &[], &[]);
     state
-}
-
-fn tx(nonce: u64, to: TxKind, value: u64, input: &[u8]) -> PreparedTx {
-    let tx = TxLegacy {
-        chain_id: None,
-        nonce,
-        gas_price: 10,
-        gas_limit: 1_000_000,
-        to,
-        value: U256::from(value),
-        input: Bytes::copy_from_slice(input),
-    };
-    // The sender is given: nobody looks at the signature.
-    let void = alloy_primitives::Signature::new(U256::ONE, U256::ONE, false);
-    let tx = Transaction::Legacy(Signed::new_unhashed(tx, void));
-    PreparedTx::new(&tx, SENDER).expect("type 0 is known")
 }
 
 fn call(nonce: u64, to: Address, value: u64) -> PreparedTx {
