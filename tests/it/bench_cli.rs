@@ -436,10 +436,10 @@ fn real_contracts_are_traded_at_where_they_are_there() {
     let Some(contracts) = recorded("contracts/npm") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let contracts = contracts.to_str().expect("UTF-8");
-    let kinds = "uniswap-v2-1,uniswap-v2-10,uniswap-v3-1,uniswap-v3-10";
+    let kinds = "uniswap-v2-1,uniswap-v2-10,uniswap-v3-1,uniswap-v3-10,aave";
     let object = executed(folder.path(), &["--workloads", kinds, "--contracts", contracts]);
     assert_eq!(object["outcomesEqual"], true, "{object}");
-    assert_eq!(groups(&object).len(), 6);
+    assert_eq!(groups(&object).len(), 8);
     for group in groups(&object) {
         assert_eq!(group["failedTxs"], 0, "{group}");
     }
@@ -456,6 +456,7 @@ fn a_comparison_is_a_text_without_an_option_and_what_is_not_there_is_said() {
         "recovered  before, not in the times",
         "left out: bundles: none of testdata/bundles, ",
         "left out: uniswap-v3-each: its contracts are not in ",
+        "left out: aave: its contracts are not in ",
         "outcomes: equal",
     ] {
         assert!(done.stdout.contains(needle), "{needle}: {done:?}");
@@ -469,10 +470,11 @@ fn a_comparison_is_a_text_without_an_option_and_what_is_not_there_is_said() {
 #[test]
 fn a_comparison_of_what_is_not_there_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--workloads", "bundles"], "bundles: none of testdata/bundles"),
         (&["--workloads", "bundles", "--bundles", "no-such-file"], "no-such-file"),
         (&["--workloads", "uniswap-v2-1"], "uniswap-v2-1: its contracts are not in"),
+        (&["--workloads", "aave"], "aave: its contracts are not in"),
         (&["--workloads", "erc21"], "erc21"),
         (&["--modes", "sequential"], "sequential"),
         (&["--hints", "later"], "later"),

@@ -9,6 +9,7 @@ mod layers;
 mod licences;
 mod tidy;
 
+mod aave_blocks;
 mod bench_cli;
 mod bench_rpc;
 mod bench_simulate;

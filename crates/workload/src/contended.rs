@@ -13,11 +13,12 @@
 //! What stands at a place stands there from the genesis on, with balances, allowances, loans,
 //! shares and options. Only real contracts are set up by transactions.
 
+mod aave;
 mod piece;
 mod places;
 mod uniswap;
 
-use crate::{Market, Rng, Scenario, Script, UniswapCodes, contracts, market::Ledger};
+use crate::{AaveCodes, Market, Rng, Scenario, Script, UniswapCodes, contracts, market::Ledger};
 use fugue_chainspec::Fork;
 use fugue_types::{Address, U256};
 use piece::{Piece, Visits};
@@ -70,6 +71,8 @@ pub enum BlockKind {
     Swaps(Exchange, Pools),
     /// Collateral, loans and repayments, in turn.
     Lending,
+    /// The same at the reserves of Aave V3, with collateral that is there before.
+    Aave,
     /// Three deposits for each harvest of a vault in the manner of ERC-4626.
     Vault,
     /// Options that are settled in cash.
@@ -80,7 +83,7 @@ pub enum BlockKind {
 
 impl BlockKind {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Transfers,
         Self::Chain,
         Self::Tokens,
@@ -97,6 +100,7 @@ impl BlockKind {
         Self::Swaps(Exchange::UniswapV3, Pools::Few(100)),
         Self::Swaps(Exchange::UniswapV3, Pools::Each),
         Self::Lending,
+        Self::Aave,
         Self::Vault,
         Self::Options,
         Self::Mix,
@@ -112,7 +116,7 @@ impl BlockKind {
     }
 
     /// Whether it takes [`UniswapCodes`].
-    pub const fn needs_codes(self) -> bool {
+    pub const fn is_of_uniswap(self) -> bool {
         matches!(self, Self::Swaps(Exchange::UniswapV2 | Exchange::UniswapV3, _))
     }
 
@@ -125,6 +129,7 @@ impl BlockKind {
             Self::Swaps(Exchange::UniswapV2, _) => 105_000,
             Self::Swaps(Exchange::UniswapV3, _) => 115_000,
             Self::Lending | Self::Vault | Self::Options => 56_000,
+            Self::Aave => 170_000,
             Self::Mix => 45_000,
         }
     }
@@ -137,6 +142,7 @@ impl fmt::Display for BlockKind {
             Self::Chain => return f.write_str("chain"),
             Self::Tokens => return f.write_str("erc20"),
             Self::Lending => return f.write_str("lending"),
+            Self::Aave => return f.write_str("aave"),
             Self::Vault => return f.write_str("vault"),
             Self::Options => return f.write_str("options"),
             Self::Mix => return f.write_str("mix"),
@@ -163,17 +169,34 @@ impl FromStr for BlockKind {
     }
 }
 
+/// Compiled contracts of others, as far as they are there.
+#[derive(Debug, Clone, Default)]
+pub struct Codes {
+    /// Those of Uniswap V2 and V3.
+    pub uniswap: Option<UniswapCodes>,
+    /// Those of Aave V3.
+    pub aave: Option<AaveCodes>,
+}
+
+impl Codes {
+    /// Whether all are there that a kind takes.
+    pub fn suffice(&self, kind: BlockKind) -> bool {
+        (self.uniswap.is_some() || !kind.is_of_uniswap())
+            && (self.aave.is_some() || kind != BlockKind::Aave)
+    }
+}
+
 /// Writes a scenario with one block of about `gas` for each of the `shares`: how many transactions
 /// of a hundred aim at the hot place. A kind that has no share has one block.
 ///
 /// # Errors
-/// If the kind needs codes and there are none.
+/// If the codes do not [suffice](Codes::suffice), or are not those of one release.
 pub fn contended(
     seed: u64,
     kind: BlockKind,
     gas: u64,
     shares: &[u8],
-    codes: Option<&UniswapCodes>,
+    codes: &Codes,
 ) -> Result<Scenario, String> {
     let about = "transactions of which a known share aims at one place";
     let script = Script::new(&format!("contended-{kind}"), about, seed, BlockKind::FORK);
@@ -266,11 +289,11 @@ mod tests {
     const SHARES: [u8; 3] = [0, 30, 100];
 
     fn scenario(kind: BlockKind, gas: u64) -> Scenario {
-        contended(1, kind, gas, &SHARES, None).expect("a scenario")
+        contended(1, kind, gas, &SHARES, &Codes::default()).expect("a scenario")
     }
 
     fn own_kinds() -> impl Iterator<Item = BlockKind> {
-        BlockKind::ALL.into_iter().filter(|kind| !kind.needs_codes())
+        BlockKind::ALL.into_iter().filter(|kind| Codes::default().suffice(*kind))
     }
 
     #[test]
@@ -282,9 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn real_exchanges_need_their_codes() {
-        let kind = BlockKind::Swaps(Exchange::UniswapV3, Pools::Few(10));
-        assert!(contended(1, kind, 1_000_000, &SHARES, None).is_err());
+    fn real_contracts_need_their_codes() {
+        let codes = Codes::default();
+        for kind in [BlockKind::Swaps(Exchange::UniswapV3, Pools::Few(10)), BlockKind::Aave] {
+            assert!(!codes.suffice(kind), "{kind}");
+            assert!(contended(1, kind, 1_000_000, &SHARES, &codes).is_err(), "{kind}");
+        }
     }
 
     #[test]
@@ -339,7 +365,8 @@ mod tests {
     fn the_same_seed_gives_the_same_blocks() {
         let kind = BlockKind::Mix;
         let of = |seed| {
-            let scenario = contended(seed, kind, 1_000_000, &SHARES, None).expect("a scenario");
+            let codes = Codes::default();
+            let scenario = contended(seed, kind, 1_000_000, &SHARES, &codes).expect("a scenario");
             scenario.blocks.into_iter().map(|plan| plan.transactions).collect::<Vec<_>>()
         };
         assert_eq!(of(1), of(1));

@@ -3,7 +3,7 @@
 //! Names and signatures are written in this crate and not read from anywhere, so one that does not
 //! exist is a programming error and panics.
 
-use fugue_types::{Address, Bytes, U256};
+use fugue_types::{Address, Bytes, U256, keccak256};
 use std::{collections::BTreeMap, sync::OnceLock};
 
 const COMPILED: &str = include_str!("../../../testdata/contracts/compiled.json");
@@ -60,6 +60,15 @@ pub fn call(name: &str, signature: &str, words: &[U256]) -> Bytes {
         data.extend_from_slice(&argument.to_be_bytes::<WORD>());
     }
     data.into()
+}
+
+/// Call data for a function of any contract whose arguments are all static words.
+pub(crate) fn input(signature: &str, words: &[U256]) -> Bytes {
+    let mut input = keccak256(signature)[..4].to_vec();
+    for word in words {
+        input.extend_from_slice(&word.to_be_bytes::<WORD>());
+    }
+    input.into()
 }
 
 /// Call data for a function some of whose arguments are dynamic.
@@ -136,12 +145,19 @@ fn four_bytes(bytes: &[u8]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::keccak256;
 
     #[test]
     fn selectors_are_the_hashes_of_their_signatures() {
         let signature = "transfer(address,uint256)";
         assert_eq!(selector("Token", signature), keccak256(signature)[..4]);
+    }
+
+    #[test]
+    fn call_data_is_the_selector_and_the_words() {
+        let signature = "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)";
+        let data = input(signature, &[U256::from(7)]);
+        assert_eq!(data[..4], [0x38, 0xed, 0x17, 0x39]);
+        assert_eq!((data.len(), data[35]), (36, 7));
     }
 
     #[test]

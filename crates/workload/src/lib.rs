@@ -34,16 +34,20 @@ mod reduce;
 
 mod build;
 mod forge;
+
+mod aave;
 mod uniswap;
+mod unlinked;
 
 mod market;
 
 mod contended;
 
+pub use aave::AaveCodes;
 pub use build::{BuildCause, BuildError, BuiltChain, build, build_chain};
 pub use call::{Call, Fee, ether, gwei};
 pub use catalog::{FORKS, catalog};
-pub use contended::{BlockKind, Exchange, Pools, contended};
+pub use contended::{BlockKind, Codes, Exchange, Pools, contended};
 pub use contracts::{Arg, call, call_with, creation, runtime, selector, word};
 pub use desk::{Desk, DeskSize, OpenChannel, Pool};
 pub use desk_actions::DeskAction;
@@ -58,4 +62,5 @@ pub use script::{Grant, Script};
 pub use system::place_system_contracts;
 pub use tiny::Tiny;
 pub use uniswap::UniswapCodes;
+pub use unlinked::UnlinkedCode;
 pub use wallet::Wallet;

@@ -6,8 +6,8 @@
 //! v3-periphery of Uniswap: constructors, signatures, the tick spacing of 60 of the fee of 0.3 %,
 //! and the highest tick, 887272.
 
-use crate::{Call, desk::units, word};
-use fugue_types::{Address, Bytes, U256, keccak256};
+use crate::{Call, contracts::input, desk::units, word};
+use fugue_types::{Address, Bytes, U256};
 
 /// What each pool is filled with, of either token.
 pub(crate) const POOL_UNITS: u64 = 1_000_000;
@@ -160,26 +160,9 @@ fn fill_v3(positions: Address, pair: [Address; 2], owner: Address) -> Vec<Call> 
     vec![Call::to(positions, make).gas(V3_POOL_GAS), Call::to(positions, fill).gas(V3_FILL_GAS)]
 }
 
-/// Call data: the selector of a signature, and the words after it.
-fn input(signature: &str, words: &[U256]) -> Bytes {
-    let mut input = keccak256(signature)[..4].to_vec();
-    for word in words {
-        input.extend_from_slice(&word.to_be_bytes::<32>());
-    }
-    input.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn call_data_is_the_selector_and_the_words() {
-        let signature = "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)";
-        let data = input(signature, &[U256::from(7)]);
-        assert_eq!(data[..4], [0x38, 0xed, 0x17, 0x39]);
-        assert_eq!((data.len(), data[35]), (36, 7));
-    }
 
     fn words(input: &Bytes) -> Vec<U256> {
         input[4..].chunks(32).map(U256::from_be_slice).collect()

@@ -3,11 +3,11 @@
 use crate::UsageError;
 use fugue_archive::read_file;
 use fugue_types::Bytes;
-use fugue_workload::UniswapCodes;
+use fugue_workload::{AaveCodes, UniswapCodes, UnlinkedCode};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Where the contracts of Uniswap are looked for, where nothing is said.
+/// Where contracts are looked for, where nothing is said.
 pub(super) const CONTRACTS: &str = "../shared/data/contracts/npm";
 
 /// The codes of Uniswap in a folder; `None` if nobody said which, and they are not at the usual
@@ -36,6 +36,19 @@ pub(super) fn uniswap(folder: Option<&Path>) -> Result<Option<UniswapCodes>, Usa
     }))
 }
 
+/// The codes of Aave in a folder; `None` if their file is not there.
+///
+/// # Errors
+/// If the file has not all of them.
+pub(super) fn aave(folder: Option<&Path>) -> Result<Option<AaveCodes>, UsageError> {
+    let path = folder.unwrap_or(Path::new(CONTRACTS)).join("aave-core-v3.json.zst");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let package = Package::read(path)?;
+    AaveCodes::collect(|name| package.unlinked(name)).map(Some)
+}
+
 /// A file of compiled contracts.
 struct Package {
     path: PathBuf,
@@ -51,10 +64,39 @@ impl Package {
         Ok(Self { path, contracts })
     }
 
+    /// The creation code of a contract, without arguments and without its libraries.
+    fn unlinked(&self, name: &str) -> Result<UnlinkedCode, UsageError> {
+        let code = self.contracts.get(name).and_then(UnlinkedCode::from_json);
+        code.ok_or_else(|| self.nothing_of(name))
+    }
+
     /// The creation code of a contract, without arguments.
     fn creation(&self, name: &str) -> Result<Bytes, UsageError> {
         let code = self.contracts.get(name).and_then(|found| found.get("bytecode"));
         let code = code.and_then(Value::as_str).and_then(|code| code.parse().ok());
-        code.ok_or_else(|| UsageError::at(&self.path, format!("no creation code of {name}")))
+        code.ok_or_else(|| self.nothing_of(name))
+    }
+
+    fn nothing_of(&self, name: &str) -> UsageError {
+        UsageError::at(&self.path, format!("no creation code of {name}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_file_without_a_contract_is_refused_and_no_file_is_none() {
+        let package = |contracts| Package { path: "aave-core-v3.json.zst".into(), contracts };
+        let contracts = package(json!({"Pool": {"bytecode": "0x00"}, "AToken": {}}));
+        assert!(contracts.unlinked("Pool").is_ok());
+        for name in ["AToken", "SupplyLogic"] {
+            let error = contracts.unlinked(name).expect_err("no code").0;
+            assert!(error.contains(name) && error.contains("aave-core-v3"), "{error}");
+        }
+        let missing = aave(Some(Path::new("no such folder")));
+        assert!(missing.expect("nothing to be read").is_none());
     }
 }

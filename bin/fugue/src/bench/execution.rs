@@ -54,15 +54,15 @@ const LATENCY_US_MAX: i64 = 10_000;
 pub(super) struct Options {
     /// What to execute, separated by commas: bundles, or kinds of generated blocks: transfers,
     /// chain, erc20, swaps-1, swaps-10, swaps-100, swaps-each, the same with uniswap-v2 and
-    /// uniswap-v3 in place of swaps, lending, vault, options, mix [default: all]
+    /// uniswap-v3 in place of swaps, lending, aave, vault, options, mix [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     workloads: Vec<Source>,
     /// Bundles, directories of them, or glob patterns; each PATH is measured by itself [default:
     /// testdata/bundles and ../shared/data/mainnet-blocks/blocks, as far as they are there]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     bundles: Vec<String>,
-    /// Folder with the compiled contracts of Uniswap [default: ../shared/data/contracts/npm, if it
-    /// is there]
+    /// Folder with the compiled contracts of Uniswap and Aave [default:
+    /// ../shared/data/contracts/npm, if it is there]
     #[arg(long, value_name = "DIR")]
     contracts: Option<PathBuf>,
     /// Gas of a generated block, about [default: 30000000]

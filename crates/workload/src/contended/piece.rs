@@ -1,6 +1,6 @@
 //! Transactions of one kind: who sends them, and where each goes.
 
-use super::{BlockKind, Exchange, Floor, Pools, UniswapCodes, places, uniswap};
+use super::{BlockKind, Codes, Exchange, Floor, Pools, aave, places, uniswap};
 use crate::{Call, Script, Wallet, desk::units, ether, word};
 use fugue_types::{Address, Bytes, U256};
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ pub(super) const SENDER_UNITS: u64 = 1_000_000;
 /// How many transactions a block has, and which of them go to the hot place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Visits<'s> {
-    /// Transactions of a block; each has a sender of its own.
+    /// Transactions of a block; each has a sender of its own in it.
     pub(super) count: usize,
     /// For each block, how many transactions of a hundred are hot.
     pub(super) shares: &'s [u8],
@@ -32,7 +32,7 @@ impl Visits<'_> {
     }
 
     /// The same, where there are only so many.
-    fn place_of(self, pools: Pools, block: usize, index: usize) -> usize {
+    pub(super) fn place_of(self, pools: Pools, block: usize, index: usize) -> usize {
         match pools {
             Pools::Each => self.own_place(block, index),
             Pools::Few(_) if self.is_hot(block, index) => 0,
@@ -49,11 +49,10 @@ impl Visits<'_> {
 /// Transactions of one kind.
 #[derive(Debug)]
 pub(super) struct Piece {
-    users: Vec<Wallet>,
-    /// What each does, in each block.
+    /// Of each block, who sends each of its transactions.
+    senders: Vec<Vec<Wallet>>,
+    /// And what that does.
     calls: Vec<Vec<Call>>,
-    /// Of a chain, who is next: nobody but the first is in `users`.
-    links: Vec<Wallet>,
 }
 
 impl Piece {
@@ -62,10 +61,12 @@ impl Piece {
         kind: BlockKind,
         visits: Visits<'_>,
         floor: &mut Floor,
-        codes: Option<&UniswapCodes>,
+        codes: &Codes,
     ) -> Result<Self, String> {
-        if kind == BlockKind::Chain {
-            return Ok(Self::chain(visits.count, floor));
+        match kind {
+            BlockKind::Chain => return Ok(Self::chain(visits.count, floor)),
+            BlockKind::Aave => return Self::aave(visits, floor, codes),
+            _ => {}
         }
         let users = floor.script.users(visits.count);
         let calls = match kind {
@@ -111,6 +112,7 @@ impl Piece {
                         })
                     }
                     Exchange::UniswapV2 | Exchange::UniswapV3 => {
+                        let codes = codes.uniswap.as_ref();
                         let codes = codes.ok_or("the codes of Uniswap are not there")?;
                         let market =
                             uniswap::Market::set_up(floor, codes, exchange, count, &traders);
@@ -142,18 +144,32 @@ impl Piece {
                     places::settlement(desk, users[index].address(), block)
                 })
             }
-            BlockKind::Chain | BlockKind::Mix => {
+            BlockKind::Chain | BlockKind::Aave | BlockKind::Mix => {
                 return Err(format!("\"{kind}\" is no piece of a block"));
             }
         };
-        Ok(Self { users, calls, links: Vec::new() })
+        Ok(Self { senders: vec![users; visits.shares.len()], calls })
+    }
+
+    /// Each block has senders of its own: what somebody owes anywhere is looked at by whatever it
+    /// borrows later, so that who had been at the hot place would meet it again.
+    fn aave(visits: Visits<'_>, floor: &mut Floor, codes: &Codes) -> Result<Self, String> {
+        let codes = codes.aave.as_ref().ok_or("the codes of Aave are not there")?;
+        let senders: Vec<Vec<Wallet>> =
+            visits.shares.iter().map(|_| floor.script.users(visits.count)).collect();
+        let market = aave::Market::set_up(floor, codes, visits, &senders)?;
+        let calls = of_blocks(visits, |block, index| {
+            let place = visits.place_of(aave::RESERVES, block, index);
+            market.step(place, senders[block][index].address(), index)
+        });
+        Ok(Self { senders, calls })
     }
 
     /// Each transfer spends what the one before it brought.
     fn chain(count: usize, floor: &mut Floor) -> Self {
         let script = &mut floor.script;
         let cost = script.upfront(&Call::transfer(Address::ZERO, U256::ZERO));
-        let users = script.users(1);
+        let mut senders = script.users(1);
         let links: Vec<Wallet> = (0..count).map(|_| script.stranger()).collect();
         // A million ether are there: the cost of a transfer is a few thousandths.
         let mut value = cost * U256::from(count + 1);
@@ -163,16 +179,15 @@ impl Piece {
             Call::transfer(to.address(), value)
         };
         let calls = vec![links.iter().map(call).collect()];
-        Self { users, calls, links }
+        // The last one only receives.
+        senders.extend(links);
+        senders.truncate(count);
+        Self { senders: vec![senders], calls }
     }
 
     /// Adds a transaction of a block to the script.
     pub(super) fn send(&self, script: &mut Script, block: usize, index: usize) {
-        let from = match index.checked_sub(1).and_then(|before| self.links.get(before)) {
-            Some(link) => *link,
-            None => self.users[index],
-        };
-        script.send(from, self.calls[block][index].clone());
+        script.send(self.senders[block][index], self.calls[block][index].clone());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use fugue_archive::BundleReader;
 use fugue_executor::Executor;
-use fugue_workload::{BlockKind, UniswapCodes, build, contended};
+use fugue_workload::{BlockKind, Codes, build, contended};
 use std::{path::Path, str::FromStr};
 
 /// Where recorded blocks are looked for, where nothing is said.
@@ -49,7 +49,7 @@ pub(super) enum Item {
     /// All bundles of a path.
     Path(String),
     /// Blocks of a kind, one for each share.
-    Kind(BlockKind, Option<UniswapCodes>),
+    Kind(BlockKind, Box<Codes>),
 }
 
 /// What was asked for.
@@ -85,22 +85,24 @@ impl Wanted<'_> {
         }
         let is_wanted = |kind: &BlockKind| all || self.sources.contains(&Source::Kind(*kind));
         let kinds: Vec<BlockKind> = BlockKind::ALL.into_iter().filter(is_wanted).collect();
-        let codes = if kinds.iter().any(|kind| kind.needs_codes()) {
-            contracts::uniswap(self.contracts)?
-        } else {
-            None
-        };
+        let mut codes = Codes::default();
+        if kinds.iter().any(|kind| kind.is_of_uniswap()) {
+            codes.uniswap = contracts::uniswap(self.contracts)?;
+        }
+        if kinds.contains(&BlockKind::Aave) {
+            codes.aave = contracts::aave(self.contracts)?;
+        }
         for kind in kinds {
-            if kind.needs_codes() && codes.is_none() {
-                let reason = format!("{kind}: its contracts are not in {CONTRACTS}");
-                if !all {
-                    return Err(UsageError(reason));
-                }
-                left_out.push(reason);
+            if codes.suffice(kind) {
+                items.push(Item::Kind(kind, Box::new(codes.clone())));
                 continue;
             }
-            let codes = codes.clone().filter(|_| kind.needs_codes());
-            items.push(Item::Kind(kind, codes));
+            let folder = self.contracts.unwrap_or(Path::new(CONTRACTS)).display();
+            let reason = format!("{kind}: its contracts are not in {folder}");
+            if !all {
+                return Err(UsageError(reason));
+            }
+            left_out.push(reason);
         }
         Ok(items)
     }
@@ -127,14 +129,14 @@ impl Wanted<'_> {
         let Some(executor) = executors.last() else { return Ok(Vec::new()) };
         match item {
             Item::Path(path) => Ok(vec![recorded(path, executor, left_out)?]),
-            Item::Kind(kind, codes) => self.generated(*kind, codes.as_ref(), executor),
+            Item::Kind(kind, codes) => self.generated(*kind, codes, executor),
         }
     }
 
     fn generated(
         &self,
         kind: BlockKind,
-        codes: Option<&UniswapCodes>,
+        codes: &Codes,
         executor: &Executor,
     ) -> Result<Vec<Workload>, UsageError> {
         eprintln!("generating {kind}");
@@ -213,5 +215,8 @@ mod tests {
         let sources = [Source::Kind("uniswap-v2-1".parse().expect("a kind"))];
         let error = wanted(&sources, &[]).items(&mut Vec::new()).err().expect("no such folder");
         assert!(error.0.contains("no such folder"), "{error}");
+        let sources = [Source::Kind(BlockKind::Aave)];
+        let error = wanted(&sources, &[]).items(&mut Vec::new()).err().expect("no such folder");
+        assert_eq!(error.0, "aave: its contracts are not in no such folder");
     }
 }
