@@ -39,6 +39,9 @@ pub struct Executed {
     pub result: TxResult,
     /// The fee in wei if [`FeePayment::Deferred`] left it to the caller.
     pub fee_due: Option<U256>,
+    /// Gas that would take as long as its precompiled contracts took, beyond what they used: they
+    /// are slow for what they cost. It follows from what ran, and tells of time alone.
+    pub excess: u64,
 }
 
 /// What transactions of one journal have done to the state.
@@ -175,6 +178,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
     /// [`Fault`]; the journal is then as it was before, though the read log is longer.
     pub fn transact(&mut self, tx: &PreparedTx) -> Result<Executed, Fault<R::Error>> {
         self.phases.fee_due.set(None);
+        self.machine.inner.precompiles.excess = 0;
         let journal = &mut self.machine.inner.ctx.journaled_state;
         if let Some(touched) = &mut journal.touched {
             // What overflows is refused before the balance is looked at.
@@ -185,7 +189,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         self.machine.inner.ctx.set_tx(tx.env.clone());
         let result = self.phases.run(&mut self.machine).map_err(to_fault)?;
         let fee_due = self.phases.fee_due.get();
-        Ok(Executed { result: to_result(tx, result), fee_due })
+        let excess = self.machine.inner.precompiles.excess;
+        Ok(Executed { result: to_result(tx, result), fee_due, excess })
     }
 
     /// From now on notes what each transaction touches.

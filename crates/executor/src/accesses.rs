@@ -112,7 +112,7 @@ pub(crate) fn run(
         let begun = Instant::now();
         let executed = kernel.transact(prepared);
         let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let Executed { result, fee_due } =
+        let Executed { result, fee_due, .. } =
             executed.map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         let (mut diff, reads) = kernel.take();
         let (reads, writes) = (locations(&reads), fields(&diff));

@@ -50,10 +50,10 @@ mod whole;
 use crate::{
     BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
     frame::{self, Frame},
+    hints::{Calls, Hints, Likely},
     occ::Resources,
     tally::Tally,
 };
-use alloy_consensus::Transaction as _;
 use fragment::End;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, FieldValue, Kernel, ReadLog};
@@ -125,26 +125,28 @@ pub(crate) fn run(
     run.finish(opening, scope)
 }
 
-/// Gas that each transaction is likely to use: what it used when it was run before, or its limit.
-fn likely_gas(prepared: &PreparedBlock) -> Vec<u64> {
-    let txs = prepared.block.block().body.transactions.iter().enumerate();
+/// What each transaction is likely to cost.
+fn likely(prepared: &PreparedBlock, hints: &Hints) -> Vec<Likely> {
+    let mut calls = Calls::new(hints, prepared.txs.len());
+    let txs = prepared.txs.iter().enumerate();
     let likely = txs.map(|(index, tx)| {
         let foreseen = prepared.foreseen_gas.get(index).copied().flatten();
-        foreseen.unwrap_or(u64::MAX).min(tx.gas_limit())
+        calls.look_up(tx, foreseen).1
     });
     likely.collect()
 }
 
-/// Threads that a block is worth, of so many: by its list, and by the gas that its transactions are
-/// likely to use and no more than its header says, if it does.
-fn worth(block: &Block, index: &ListIndex, gas: &[u64], threads: usize) -> usize {
-    let mut total = gas.iter().fold(0_u64, |sum, gas| sum.saturating_add(*gas));
+/// Threads that a block is worth, of so many: by its list, and by what its transactions are likely
+/// to cost, of which the gas is no more than its header says, if it does.
+fn worth(block: &Block, index: &ListIndex, likely: &[Likely], threads: usize) -> usize {
+    let mut gas = likely.iter().fold(0_u64, |sum, likely| sum.saturating_add(likely.gas));
     if block.header.gas_used > 0 {
-        total = total.min(block.header.gas_used);
+        gas = gas.min(block.header.gas_used);
     }
+    let work = likely.iter().fold(gas, |sum, likely| sum.saturating_add(likely.excess));
     let items = index.list().len() + index.slot_count();
-    let is_little = total < WAKE_GAS_MIN && items < WAKE_ITEMS_MIN;
-    if is_little { 1 } else { threads.min(gas.len()).max(1) }
+    let is_little = work < WAKE_GAS_MIN && items < WAKE_ITEMS_MIN;
+    if is_little { 1 } else { threads.min(likely.len()).max(1) }
 }
 
 /// What a step that fits has left to be kept.
@@ -158,6 +160,7 @@ struct Fragment {
 #[derive(Debug)]
 struct TxDone {
     result: TxResult,
+    excess: u64,
     fragment: Fragment,
 }
 
@@ -243,19 +246,20 @@ impl<'b> Run<'b> {
         resources: &Resources<'b>,
     ) -> Self {
         let block = prepared.block.block();
-        let gas = likely_gas(prepared);
-        let threads = worth(block, index, &gas, resources.threads);
+        let likely = likely(prepared, &resources.hints.lock());
+        let threads = worth(block, index, &likely, resources.threads);
+        let work: Vec<u64> = likely.iter().map(Likely::work).collect();
         Self {
             block,
             prepared,
             rules,
             codes: resources.codes,
             values: Values::new(index, view, !rules.has(Fork::Cancun), threads),
-            plan: Plan::new(&gas, threads),
+            plan: Plan::new(&work, threads),
             threads,
             // Before, all that a transaction changes is taken down.
             lasts: rules.receipts_have_status(),
-            done: gas.iter().map(|_| OnceLock::new()).collect(),
+            done: likely.iter().map(|_| OnceLock::new()).collect(),
             stop: Stop::new(),
             active: AtomicUsize::new(0),
             busy: AtomicUsize::new(threads - 1),
@@ -368,7 +372,7 @@ impl<'b> Run<'b> {
         let Worker { kernel, position } = worker;
         let executed = kernel.transact(&self.prepared.txs[tx]);
         self.declared(step, kernel)?;
-        let result = self.result_of(tx, executed)?;
+        let Executed { result, excess, .. } = self.executed(tx, executed)?;
         let Some((changed, reader)) = kernel.changed() else {
             return Err(BlockError::Internal("changes were not noted".to_owned()).into());
         };
@@ -377,7 +381,7 @@ impl<'b> Run<'b> {
             reader.hold_slot(*address, *slot);
         }
         *position = Some(step + 1);
-        Ok(TxDone { result, fragment: Fragment { ends, diff: None } })
+        Ok(TxDone { result, excess, fragment: Fragment { ends, diff: None } })
     }
 
     /// Makes the journal of a thread the state before a step. What it does not have it will ask
@@ -420,21 +424,20 @@ impl<'b> Run<'b> {
         // Taken whatever happened: the next transaction begins with an empty journal.
         let (diff, reads) = kernel.take();
         self.declared(step, kernel)?;
-        let result = self.result_of(tx, executed)?;
+        let Executed { result, excess, .. } = self.executed(tx, executed)?;
         let fragment = self.fragment(step, &reads, diff)?;
-        Ok(TxDone { result, fragment })
+        Ok(TxDone { result, excess, fragment })
     }
 
-    fn result_of(
+    fn executed(
         &self,
         tx: usize,
         executed: Result<Executed, Fault<StateError>>,
-    ) -> Result<TxResult, BlockError> {
-        let executed = executed.map_err(|fault| {
+    ) -> Result<Executed, BlockError> {
+        executed.map_err(|fault| {
             let hash = *self.block.body.transactions[tx].hash();
             BlockError::of_transaction(tx, hash, fault)
-        })?;
-        Ok(executed.result)
+        })
     }
 
     /// Whether all that the step has asked for is in the list.
@@ -478,12 +481,12 @@ impl<'b> Run<'b> {
         let done = std::mem::take(&mut self.done);
         let known_diff = self.diff.take();
         for (index, (tx, done)) in transactions.iter().zip(done).enumerate() {
-            let Some(TxDone { result, fragment }) = done.into_inner() else {
+            let Some(TxDone { result, excess, fragment }) = done.into_inner() else {
                 let lost = format!("transaction {index} has no result");
                 return Err(BlockError::Internal(lost).into());
             };
             tally.admit(tx).map_err(BlockError::from)?;
-            tally.add(tx, result);
+            tally.add(tx, result, excess);
             ends.extend(fragment.ends);
             steps.extend(fragment.diff);
         }

@@ -69,6 +69,8 @@ pub fn first_divergence(expected: &BlockOutcome, found: &BlockOutcome) -> Option
         access_list,
         diff,
         steps,
+        // No part of what the block does.
+        excess: _,
     } = found;
     let both = expected.results.iter().zip(results).enumerate();
     for (index, (expected, found)) in both {

@@ -201,7 +201,7 @@ pub struct Execution {
     pub report: Report,
 }
 
-/// Executes blocks, keeping threads, analysed code, and hints for lanes from one to the next.
+/// Executes blocks, keeping threads, analysed code, and hints from one to the next.
 #[derive(Debug)]
 pub struct Executor {
     threads: usize,
@@ -279,8 +279,9 @@ impl Executor {
         PreparedBlock::new(block, pool)
     }
 
-    /// What blocks in [`Mode::Lanes`] and [`Mode::Auto`] have taught so far. It decides what runs
-    /// beside what, and never what comes out.
+    /// What blocks in [`Mode::Lanes`] and [`Mode::Auto`] have taught so far; in [`Mode::Bal`] they
+    /// teach how long calls take alone. It decides what runs beside what and when, and never what
+    /// comes out.
     pub fn hints(&self) -> Hints {
         self.hints.lock().clone()
     }
@@ -347,7 +348,7 @@ impl Executor {
                 .map_err(Into::into),
             Way::Lanes => {
                 let declines = mode == Mode::Auto;
-                lanes::run(block, rules, view, scope, &resources, &self.hints, declines)
+                lanes::run(block, rules, view, scope, &resources, declines)
                     .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) })
             }
             Way::List => match block.list_index(rules) {
@@ -372,8 +373,9 @@ impl Executor {
                 execution
             }
         };
-        if self.threads > 1 && matches!(mode, Mode::Lanes | Mode::Auto) {
-            self.hints.lock().learn_gas(&block.txs, &execution.outcome.results);
+        if self.threads > 1 && matches!(mode, Mode::Bal | Mode::Lanes | Mode::Auto) {
+            let BlockOutcome { results, excess, .. } = &execution.outcome;
+            self.hints.lock().learn_work(&block.txs, results, excess);
         }
         execution.report.list = match way {
             Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
@@ -525,7 +527,7 @@ impl Executor {
 
     /// What a parallel run borrows.
     const fn resources(&self) -> Resources<'_> {
-        let Self { threads, pool, codes, room, lane_room, observes, hints: _ } = self;
-        Resources { codes, pool, threads: *threads, room, lane_room, observes: *observes }
+        let Self { threads, pool, codes, room, lane_room, observes, hints } = self;
+        Resources { codes, pool, threads: *threads, room, lane_room, hints, observes: *observes }
     }
 }

@@ -1,5 +1,5 @@
-//! What earlier blocks have taught about calls: how much gas they use, and which of them come upon
-//! what others have written.
+//! What earlier blocks have taught about calls: how much gas they use, how much longer they take
+//! than that gas tells, and which of them come upon what others have written.
 //!
 //! Hints say what runs beside what, and in which order. No outcome depends on them: whatever they
 //! say, lanes are settled in block order.
@@ -10,12 +10,16 @@
 //! contracts somebody calls once. All counts fade, so that a contract that changes is known as it
 //! is after some blocks.
 
+mod calls;
+
 use fugue_evm::{PreparedTx, Target};
 use fugue_types::{Address, DefaultHashBuilder, TxResult};
 use std::{
     fmt,
     hash::{BuildHasher, Hash},
 };
+
+pub(crate) use calls::{Calls, Likely};
 
 /// Pairs of callee and selector whose gas is kept: some blocks of mainnet have as many, and they
 /// take 160 KB.
@@ -71,9 +75,14 @@ pub(crate) struct Lesson {
     pub(crate) on_strangers: u32,
 }
 
-/// Mean gas of a call.
+/// Means of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct MeanGas(u32);
+struct Mean {
+    /// Gas that it used.
+    gas: u32,
+    /// Its excess ([`crate::BlockOutcome::excess`]).
+    excess: u32,
+}
 
 /// A callee, and the first four bytes of the data.
 type Call = (Address, [u8; 4]);
@@ -85,7 +94,7 @@ pub struct Hints(Option<Box<Tables>>);
 #[derive(Clone)]
 struct Tables {
     seed: DefaultHashBuilder,
-    calls: Table<Call, MeanGas>,
+    calls: Table<Call, Mean>,
     callees: Table<Address, Habit>,
     /// Of a thousand gas that calls were given, how much they used.
     used_per_mille: u32,
@@ -288,17 +297,20 @@ impl Hints {
         self.0.get_or_insert_with(|| Box::new(Tables::new()))
     }
 
-    /// Gas that a transaction is likely to use: what such calls have used, else its share of its
-    /// limit; no more than that.
-    pub(crate) fn gas_of(&self, tx: &PreparedTx) -> u64 {
-        let limit = tx.gas_limit();
-        let (Some(tables), Target::Call(callee)) = (&self.0, tx.target()) else { return limit };
-        let call = (callee, selector(tx));
-        let likely = match tables.calls.find(tables.hash(&call), &call) {
-            Some(MeanGas(gas)) => u64::from(*gas),
-            None => (limit / u64::from(PER_MILLE)).saturating_mul(tables.used_per_mille.into()),
-        };
-        likely.min(limit)
+    /// What is known of a call.
+    fn mean(&self, call: &Call) -> Option<Mean> {
+        let tables = self.0.as_ref()?;
+        tables.calls.find(tables.hash(call), call).copied()
+    }
+
+    /// Gas that a call with this limit is likely to use where nothing is known of it.
+    fn share_of(&self, limit: u64) -> u64 {
+        match &self.0 {
+            Some(tables) => {
+                (limit / u64::from(PER_MILLE)).saturating_mul(tables.used_per_mille.into())
+            }
+            None => limit,
+        }
     }
 
     /// What is known of a callee.
@@ -307,19 +319,33 @@ impl Hints {
         tables.callees.find(tables.hash(callee), callee)
     }
 
-    /// Learns how much gas the transactions of a block have used.
-    pub(crate) fn learn_gas(&mut self, txs: &[PreparedTx], results: &[TxResult]) {
+    /// Learns how much gas the transactions of a block have used, and what their excess was
+    /// ([`crate::BlockOutcome::excess`]).
+    pub(crate) fn learn_work(
+        &mut self,
+        txs: &[PreparedTx],
+        results: &[TxResult],
+        excess: &[(usize, u64)],
+    ) {
         let tables = self.tables();
         let (mut used, mut given) = (0_u64, 0_u64);
-        for (tx, result) in txs.iter().zip(results) {
+        let mut all_excess = excess.iter().peekable();
+        for (index, (tx, result)) in txs.iter().zip(results).enumerate() {
+            let excess =
+                all_excess.next_if(|(of, _)| *of == index).map_or(0, |(_, excess)| *excess);
             let Target::Call(callee) = tx.target() else { continue };
             used = used.saturating_add(result.gas.used);
             given = given.saturating_add(tx.gas_limit());
-            let gas = u32::try_from(result.gas.used).unwrap_or(u32::MAX);
+            let found = [result.gas.used, excess];
+            let [gas, excess] = found.map(|found| u32::try_from(found).unwrap_or(u32::MAX));
             let call = (callee, selector(tx));
             let hash = tables.hash(&call);
             if let Some((mean, is_new)) = tables.calls.find_or_add(hash, call) {
-                mean.0 = if is_new { gas } else { moved(mean.0, gas) };
+                *mean = if is_new {
+                    Mean { gas, excess }
+                } else {
+                    Mean { gas: moved(mean.gas, gas), excess: moved(mean.excess, excess) }
+                };
             }
         }
         if given > 0 {
@@ -370,6 +396,11 @@ fn selector(tx: &PreparedTx) -> [u8; 4] {
 
 #[cfg(test)]
 impl Hints {
+    /// Gas that a transaction is likely to use.
+    pub(crate) fn gas_of(&self, tx: &PreparedTx) -> u64 {
+        Calls::new(self, 1).look_up(tx, None).1.gas
+    }
+
     /// Whatever comes, from a source of numbers.
     pub(crate) fn absurd(callees: &[Address], mut random: impl FnMut() -> u32) -> Self {
         let mut hints = Self::default();
@@ -391,7 +422,7 @@ impl Hints {
                 let call = (*callee, [byte, 0, 0, 0]);
                 let hash = tables.seed.hash_one(call);
                 if let Some((mean, _)) = tables.calls.find_or_add(hash, call) {
-                    mean.0 = number();
+                    *mean = Mean { gas: number(), excess: number() };
                 }
             }
         }

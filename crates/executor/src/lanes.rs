@@ -203,10 +203,9 @@ pub(crate) fn run(
     view: &dyn StateView,
     scope: Scope,
     resources: &Resources<'_>,
-    hints: &Mutex<Hints>,
     declines: bool,
 ) -> Result<LaneRun, FallbackCause> {
-    let Resources { codes, pool, threads, lane_room, .. } = *resources;
+    let Resources { codes, pool, threads, lane_room, hints, .. } = *resources;
     let block = prepared.block.block();
     let opening = match scope {
         Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?.0,

@@ -17,6 +17,7 @@ use crate::{
     BlockError, BlockOutcome, PreparedBlock, Scope, TxRuns,
     build::{Filled, Filling, Job},
     frame,
+    hints::Hints,
     lanes::LaneRoom,
     rerun::RunLog,
     sequential::{self, Notes, Progress},
@@ -55,6 +56,8 @@ pub(crate) struct Resources<'e> {
     pub(crate) room: &'e Mutex<Option<Room>>,
     /// Likewise, of lanes.
     pub(crate) lane_room: &'e Mutex<Option<LaneRoom>>,
+    /// What is known of calls.
+    pub(crate) hints: &'e Mutex<Hints>,
     /// Whether it is noted what each transaction takes.
     pub(crate) observes: bool,
 }

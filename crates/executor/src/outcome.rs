@@ -25,6 +25,10 @@ pub struct BlockOutcome {
     /// Before Byzantium only: the change by the opening of the block, then by each transaction.
     /// The receipts of that time hold the state root after their transaction.
     pub steps: Vec<StateDiff>,
+    /// Transactions whose precompiled contracts take longer than other instructions of as much
+    /// gas, by index and in block order: gas that would take as long as what they take more. It
+    /// follows from what they do, and tells of time alone.
+    pub excess: Vec<(usize, u64)>,
 }
 
 impl BlockOutcome {

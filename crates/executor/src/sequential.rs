@@ -185,7 +185,7 @@ fn run_some(
         let executed = kernel
             .transact(prepared)
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
-        tally.add(tx, executed.result);
+        tally.add(tx, executed.result, executed.excess);
         if notes.are_kept() {
             take_step(kernel, notes)?;
         }

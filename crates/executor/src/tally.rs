@@ -13,6 +13,7 @@ pub(crate) struct Tally {
     blob_gas_max: Option<u64>,
     has_two_dimensions: bool,
     results: Vec<TxResult>,
+    excess: Vec<(usize, u64)>,
     used: u64,
     regular: u64,
     state: u64,
@@ -26,6 +27,7 @@ impl Tally {
             blob_gas_max: rules.blob_params.map(|params| params.max_blob_gas_per_block()),
             has_two_dimensions: rules.has(Fork::Amsterdam),
             results: Vec::with_capacity(tx_count),
+            excess: Vec::new(),
             used: 0,
             regular: 0,
             state: 0,
@@ -68,8 +70,11 @@ impl Tally {
         Ok(())
     }
 
-    /// Counts an admitted transaction that ran.
-    pub(crate) fn add(&mut self, tx: &Transaction, result: TxResult) {
+    /// Counts an admitted transaction that ran, with its excess ([`BlockOutcome::excess`]).
+    pub(crate) fn add(&mut self, tx: &Transaction, result: TxResult, excess: u64) {
+        if excess > 0 {
+            self.excess.push((self.results.len(), excess));
+        }
         self.used += result.gas.used;
         self.regular += result.gas.regular;
         self.state += result.gas.state;
@@ -97,6 +102,7 @@ impl Tally {
         };
         BlockOutcome {
             results: self.results,
+            excess: self.excess,
             gas_used,
             gas_regular,
             gas_state,

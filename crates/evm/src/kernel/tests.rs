@@ -297,3 +297,30 @@ fn a_balance_that_may_overflow_is_seen() {
     let rich = AccountTouch { before: balance(240), ..touch };
     assert!(rich.holds(balance(240)), "the same");
 }
+
+#[test]
+fn what_precompiled_contracts_take_beyond_their_gas_is_counted_for_each_transaction() {
+    // CALL(GAS, 6, 0, 0, 0, 0, 0) is a sum of two points at infinity; then REVERT(0, 0).
+    let fails = alloy_primitives::hex!("6000600060006000600060065af15060006000fd");
+    let state = with_contract(&fails, &[]);
+    let sums = TxKind::Call(Address::with_last_byte(6));
+    // (1, 2) is on bn254, and (2, 2) is not.
+    let [mut good, mut bad] = [[0; 128]; 2];
+    for (input, x) in [(&mut good, 1), (&mut bad, 2)] {
+        (input[31], input[63]) = (x, 2);
+    }
+    let txs = [
+        tx(0, sums, 0, &good),
+        tx(1, sums, 0, &bad),
+        tx(2, TxKind::Call(CONTRACT), 0, &[]),
+        tx(3, TxKind::Call(AUTHOR), 1, &[]),
+        // As it is: 15 gas and 3 for each word.
+        tx(4, TxKind::Call(Address::with_last_byte(4)), 0, &good),
+    ];
+    let (executed, _) = run(Fork::Istanbul, &state, FeePayment::Deferred, &txs);
+    let statuses = executed.iter().map(|executed| executed.result.status.is_success());
+    assert_eq!(statuses.collect::<Vec<_>>(), [true, false, false, true, true]);
+    // Source of the gas: EIP-1108. One that fails is not counted, one that is reverted is.
+    let excess: Vec<u64> = executed.iter().map(|executed| executed.excess).collect();
+    assert_eq!(excess, [150 * 79, 0, 150 * 79, 0, 0]);
+}

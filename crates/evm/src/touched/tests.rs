@@ -201,7 +201,7 @@ fn run_paying(fork: Fork, state: &MemoryState, txs: &[PreparedTx]) -> (Vec<Execu
         let AccountTouch { before, after, .. } = account(&touched, tx, SENDER);
         before.unwrap_or_default().balance - after.unwrap_or_default().balance
     };
-    for (tx, Executed { result, fee_due }) in executed.iter().enumerate() {
+    for (tx, Executed { result, fee_due, .. }) in executed.iter().enumerate() {
         assert_eq!(result.status, TxStatus::Success, "{fork}, {tx}");
         let fee = U256::from(result.gas.used * GAS_PRICE);
         assert_eq!((paid(tx), *fee_due), (fee, Some(fee)), "{fork}, {tx}");

@@ -27,7 +27,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A plan for transactions that are likely to use this much gas.
+    /// A plan for transactions that are likely to take as long as this much gas.
     pub(super) fn new(gas: &[u64], threads: usize) -> Self {
         let mut order: Vec<usize> = (0..gas.len()).collect();
         let total = gas.iter().fold(0_u64, |sum, gas| sum.saturating_add(*gas));

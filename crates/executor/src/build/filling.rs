@@ -185,7 +185,7 @@ impl<'b> Filling<'b> {
         reads: &ReadLog,
         state: &mut Overlay<'_>,
     ) -> Result<(), BlockError> {
-        let Executed { result, fee_due } = executed;
+        let Executed { result, fee_due, excess } = executed;
         let (tx, _) = self.candidate(index);
         state.push(diff)?;
         if fee_due.is_some() {
@@ -198,7 +198,7 @@ impl<'b> Filling<'b> {
         let fee = U256::from(tip).saturating_mul(U256::from(result.gas.used));
         self.fees = self.fees.saturating_add(fee);
         self.taken.push(index);
-        self.tally.add(tx, result);
+        self.tally.add(tx, result, excess);
         Ok(())
     }
 

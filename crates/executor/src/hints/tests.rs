@@ -58,24 +58,68 @@ fn gas_is_the_mean_of_what_such_calls_used_and_never_more_than_the_limit() {
     let mut hints = Hints::default();
     let [transfer, approve] = [call(A, &[1, 2, 3, 4, 5]), call(A, &[9])];
     assert_eq!(hints.gas_of(&transfer), LIMIT, "nothing is known");
-    hints.learn_gas(std::slice::from_ref(&transfer), &[used(40_000)]);
+    hints.learn_work(std::slice::from_ref(&transfer), &[used(40_000)], &[]);
     assert_eq!(hints.gas_of(&transfer), 40_000);
     assert_eq!(hints.gas_of(&call(A, &[1, 2, 3, 4, 6])), 40_000, "the same selector");
-    hints.learn_gas(std::slice::from_ref(&transfer), &[used(80_000)]);
+    hints.learn_work(std::slice::from_ref(&transfer), &[used(80_000)], &[]);
     assert_eq!(hints.gas_of(&transfer), 50_000);
     for _ in 0..40 {
-        hints.learn_gas(std::slice::from_ref(&transfer), &[used(20_000)]);
+        hints.learn_work(std::slice::from_ref(&transfer), &[used(20_000)], &[]);
     }
     assert_eq!(hints.gas_of(&transfer), 20_000, "it fades");
     // Of others nothing is known but how much calls use of their limit.
     assert!((20_000..40_000).contains(&hints.gas_of(&approve)), "{}", hints.gas_of(&approve));
-    hints.learn_gas(std::slice::from_ref(&transfer), &[used(u64::MAX)]);
+    hints.learn_work(std::slice::from_ref(&transfer), &[used(u64::MAX)], &[]);
     for _ in 0..9 {
-        hints.learn_gas(std::slice::from_ref(&transfer), &[used(u64::MAX)]);
+        hints.learn_work(std::slice::from_ref(&transfer), &[used(u64::MAX)], &[]);
     }
     assert_eq!(hints.gas_of(&transfer), LIMIT);
     hints.clear();
     assert_eq!(hints.gas_of(&transfer), LIMIT);
+}
+
+#[test]
+fn what_calls_take_beyond_their_gas_is_known_and_fades() {
+    let mut hints = Hints::default();
+    let likely = |hints: &Hints, tx| Calls::new(hints, 1).look_up(tx, None).1;
+    let [verify, other] = [call(A, &[1]), call(A, &[2])];
+    assert_eq!(likely(&hints, &verify), Likely { gas: LIMIT, excess: 0, is_known: false });
+    let txs = [verify.clone(), other.clone(), verify.clone()];
+    let results = [used(50_000), used(30_000), used(50_000)];
+    hints.learn_work(&txs, &results, &[(0, 800_000), (2, 800_000)]);
+    let found = likely(&hints, &verify);
+    assert_eq!(found, Likely { gas: 50_000, excess: 800_000, is_known: true });
+    assert_eq!(found.work(), 850_000);
+    assert_eq!(likely(&hints, &other), Likely { gas: 30_000, excess: 0, is_known: true });
+    // What was run before tells its gas, and the hints the rest.
+    let (callee, found) = Calls::new(&hints, 1).look_up(&verify, Some(70_000));
+    assert_eq!((callee, found.gas, found.excess), (Some(0), 70_000, 800_000));
+    for _ in 0..60 {
+        hints.learn_work(&txs[..1], &results[..1], &[]);
+    }
+    assert_eq!(likely(&hints, &verify).excess, 0);
+    hints.learn_work(&txs[..1], &results[..1], &[(0, u64::MAX)]);
+    assert_eq!(likely(&hints, &verify).excess, LIMIT * calls::EXCESS_MAX);
+}
+
+#[test]
+fn each_callee_of_a_block_has_one_number_however_many_selectors_it_has() {
+    let inputs: [&'static [u8]; 12] =
+        [&[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8], &[9], &[10], &[11], &[12]];
+    let txs = inputs.map(|input| call(A, input));
+    let results: Vec<TxResult> = (0..12).map(|number| used(21_000 + 1_000 * number)).collect();
+    let mut hints = Hints::default();
+    hints.learn_work(&txs, &results, &[]);
+    let mut calls = Calls::new(&hints, 25);
+    for (tx, result) in txs.iter().zip(&results).chain(txs.iter().zip(&results)) {
+        let (callee, likely) = calls.look_up(tx, None);
+        assert_eq!((callee, likely.gas), (Some(0), result.gas.used));
+    }
+    assert_eq!(calls.look_up(&call(B, &[1]), None).0, Some(1));
+    let callees: Vec<_> = calls.callees().map(|(address, count)| (*address, count)).collect();
+    assert_eq!(callees, [(A, 24), (B, 1)]);
+    let numbers = calls.into_numbers();
+    assert_eq!((numbers.len(), numbers.get(&B)), (2, Some(&1)));
 }
 
 #[test]
@@ -157,7 +201,7 @@ fn tables_do_not_grow_and_what_is_met_often_stays() {
     for number in others.clone() {
         hints.learn_callee(&callee(number), lesson(10, 0, 0), &[], none);
         let gas = [used(30_000)];
-        hints.learn_gas(&[call(callee(number), &[1])], &gas);
+        hints.learn_work(&[call(callee(number), &[1])], &gas, &[]);
     }
     let of_often = often.iter().filter(|number| is_kept(&hints, **number)).count();
     assert!(of_often >= 95, "{of_often} of 100");
@@ -181,7 +225,7 @@ fn hints_are_laid_by_and_taken_up_again() {
     let mut hints = Hints::default();
     let told = hints.clone();
     hints.learn_callee(&A, lesson(10, 10, 0), &[], |_| false);
-    hints.learn_gas(&[call(A, &[1])], &[used(30_000)]);
+    hints.learn_work(&[call(A, &[1])], &[used(30_000)], &[]);
     let laid_by = hints.clone();
     let mut other = Hints::default();
     other.learn_callee(&B, lesson(10, 10, 0), &[], |_| false);

@@ -2,8 +2,9 @@
 //!
 //! Workers claim in block order, a batch at a time, so that each runs its own in block order.
 //! Transactions that most likely read what one another write are a *group* ([`Plan`]): the worker
-//! that claims the first of them has the others. At its end a worker takes over what is left to
-//! others, in a lane of its own, from the end of the block.
+//! that claims the first of them has the others. What is heavy is claimed first: groups, and single
+//! transactions that hardly depend on others, each in a lane of its own. At its end a worker takes
+//! over what is left to others, in a lane of its own, from the end of the block.
 
 use super::{marks::Dependence, plan::Plan};
 use parking_lot::Mutex;
@@ -43,9 +44,19 @@ pub(super) struct Claims {
     /// written.
     all: AtomicU32,
     all_disturbed: AtomicU32,
-    /// Groups that have much of the block's gas, the heaviest first, with their transactions.
-    heavy: Vec<(u32, Vec<usize>)>,
+    /// What has much of the block's gas, the heaviest first.
+    heavy: Vec<Heavy>,
     inner: Mutex<Inner>,
+}
+
+/// What is begun before the rest of the block.
+#[derive(Debug)]
+struct Heavy {
+    /// `None` if it is one transaction by itself.
+    group: Option<u32>,
+    gas: u64,
+    /// In block order.
+    txs: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -53,10 +64,12 @@ struct Inner {
     is_claimed: Vec<bool>,
     /// Of each group.
     owners: Vec<Option<usize>>,
-    /// Heavy groups that somebody has taken up.
+    /// Heavy ones that somebody has taken up.
     heavy_taken: usize,
-    /// Of each worker: the heavy group that it runs, and how many of it are claimed.
+    /// Of each worker: the heavy one that it runs, and how many of it are claimed.
     runs: Vec<Option<(usize, usize)>>,
+    /// Of each worker: whether what it has claimed last stands by itself.
+    is_alone: Vec<bool>,
     /// Of each worker: where it looks on.
     cursors: Vec<usize>,
     /// Of each worker: whether it has found nothing more to do.
@@ -65,26 +78,38 @@ struct Inner {
 
 impl Claims {
     pub(super) fn new(plan: Plan, workers: usize) -> Self {
-        let Plan { groups, gas, group_gas, .. } = &plan;
+        let Plan { groups, gas, group_gas, early, .. } = &plan;
         let total: u64 = gas.iter().fold(0, |sum, gas| sum.saturating_add(*gas));
         let batch_gas = (total / (workers as u64 * BATCHES)).clamp(BATCH_GAS_MIN, BATCH_GAS_MAX);
         let much = if workers > 1 { total / (workers as u64 * HEAVY) } else { u64::MAX };
-        let heavy = group_gas.iter().enumerate().filter(|(_, gas)| **gas > much);
-        let mut heavy: Vec<(u32, Vec<usize>)> =
-            heavy.map(|(group, _)| (group as u32, Vec::new())).collect();
-        for (index, group) in groups.iter().enumerate() {
-            if let Some(group) = group
-                && let Ok(place) = heavy.binary_search_by_key(group, |(group, _)| *group)
-            {
-                heavy[place].1.push(index);
+        // Groups without those of them that are begun by themselves.
+        let mut left = group_gas.clone();
+        for index in early {
+            if let Some(group) = groups[*index] {
+                let left = &mut left[group as usize];
+                *left = left.saturating_sub(gas[*index]);
             }
         }
-        heavy.sort_by_key(|(group, _)| Reverse(group_gas[*group as usize]));
+        let heavy = (0_u32..).zip(left).filter(|(_, gas)| *gas > much);
+        let mut heavy: Vec<Heavy> =
+            heavy.map(|(group, gas)| Heavy { group: Some(group), gas, txs: Vec::new() }).collect();
+        for (index, group) in groups.iter().enumerate() {
+            if group.is_some()
+                && let Ok(place) = heavy.binary_search_by_key(group, |heavy| heavy.group)
+                && !early.contains(&index)
+            {
+                heavy[place].txs.push(index);
+            }
+        }
+        let alone = |index: &usize| Heavy { group: None, gas: gas[*index], txs: vec![*index] };
+        heavy.extend(early.iter().map(alone));
+        heavy.sort_by_key(|heavy| Reverse(heavy.gas));
         let inner = Inner {
             is_claimed: vec![false; groups.len()],
             owners: vec![None; group_gas.len()],
             heavy_taken: 0,
             runs: vec![None; workers],
+            is_alone: vec![false; workers],
             cursors: vec![0; workers],
             is_done: vec![false; workers],
         };
@@ -167,21 +192,28 @@ impl Claims {
     pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Vec<usize>) -> bool {
         batch.clear();
         let mut inner = self.inner.lock();
-        let Inner { is_claimed, owners, heavy_taken, runs, cursors, is_done } = &mut *inner;
+        let Inner { is_claimed, owners, heavy_taken, runs, is_alone, cursors, is_done } =
+            &mut *inner;
+        // After one that stands by itself a worker begins at the start of the block. If it went on
+        // above, it would own groups of which it can run the earlier ones in a later lane only.
+        let last = if std::mem::take(&mut is_alone[worker]) { None } else { last };
         let mut gas = 0_u64;
         loop {
             if runs[worker].is_none() && *heavy_taken < self.heavy.len() {
                 let taken = *heavy_taken;
                 *heavy_taken += 1;
-                owners[self.heavy[taken].0 as usize] = Some(worker);
+                if let Some(group) = self.heavy[taken].group {
+                    owners[group as usize] = Some(worker);
+                }
                 runs[worker] = Some((taken, 0));
             }
             let Some((taken, mut from)) = runs[worker] else { break };
-            if owners[self.heavy[taken].0 as usize] != Some(worker) {
+            let Heavy { group, txs, .. } = &self.heavy[taken];
+            if group.is_some_and(|group| owners[group as usize] != Some(worker)) {
                 runs[worker] = None;
                 continue;
             }
-            for index in self.heavy[taken].1.iter().skip(from) {
+            for index in txs.iter().skip(from) {
                 if gas >= self.batch_gas {
                     break;
                 }
@@ -192,8 +224,9 @@ impl Claims {
                     gas = gas.saturating_add(self.plan.gas[*index]);
                 }
             }
-            runs[worker] = (from < self.heavy[taken].1.len()).then_some((taken, from));
+            runs[worker] = (from < txs.len()).then_some((taken, from));
             if !batch.is_empty() {
+                is_alone[worker] = group.is_none();
                 return true;
             }
         }

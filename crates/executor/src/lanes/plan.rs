@@ -8,10 +8,19 @@
 //!   by parties, they are as many groups as there are;
 //! * callees of which one disturbs the other are one group.
 //!
+//! A few of the heaviest are begun *early*, before all others: whoever came upon one last would
+//! have the other workers wait for it. They run without what precedes them in the block, so only
+//! those are taken whose callee is known to depend on hardly anything there.
+//!
 //! *Parties* are the sender, and what looks like an address among the first words of the data:
 //! whose balance a token changes.
 
-use crate::{PreparedBlock, footprint::Kin, hints::Hints, sets::Sets};
+use crate::{
+    PreparedBlock,
+    footprint::Kin,
+    hints::{Calls, Habit, Hints, Partner},
+    sets::Sets,
+};
 use fugue_evm::{PreparedTx, Target};
 use fugue_types::{Address, AddressMap, HashMap};
 use std::{cmp::Reverse, collections::hash_map::Entry};
@@ -30,6 +39,16 @@ const HEAVY_PARTNERS_PERCENT_MIN: u8 = 60;
 /// Of a hundred gas, how much is one chain for lanes not to pay: on two threads they would gain
 /// less than settling takes.
 const CHAIN_PERCENT_MIN: u128 = 80;
+/// One such part of the fair share of a worker is enough for a transaction to be begun early: one
+/// that is begun last leaves the other workers idle for half of that on average.
+const EARLY_PARTS: u64 = 8;
+/// Work of a transaction that is begun early, in gas, at least: some hundred microseconds. Beside
+/// that a lane of its own costs little.
+const EARLY_GAS_MIN: u64 = 500_000;
+/// Transactions for each worker that are begun early, at most.
+const EARLY_MAX: usize = 2;
+/// Of a hundred calls of a callee, how many may depend on others of it for one to be begun early.
+const EARLY_DEPENDED_PERCENT_MAX: u32 = 10;
 
 /// Groups and weights of the transactions of a block.
 #[derive(Debug)]
@@ -40,12 +59,15 @@ pub(crate) struct Plan {
     pub(super) callee_of: Vec<Option<u32>>,
     /// Group of each transaction, numbered by its first one; `None` if it belongs to nobody.
     pub(super) groups: Vec<Option<u32>>,
-    /// Gas that each transaction is likely to use.
+    /// Work that each transaction is likely to be: gas that it uses, and as much more as it takes
+    /// longer than that.
     pub(super) gas: Vec<u64>,
     /// Of each group.
     pub(super) group_gas: Vec<u64>,
     /// Groups whose transactions are known to depend on one another.
     pub(super) is_bound: Vec<bool>,
+    /// Transactions that are begun before all others, each by itself; the heaviest first.
+    pub(super) early: Vec<usize>,
     total_gas: u64,
     /// Most gas of transactions that are likely to run one after the other, however many threads
     /// there are.
@@ -63,9 +85,26 @@ enum Placing {
 
 /// A callee of the block.
 #[derive(Debug, Clone, Copy)]
-struct Callee {
+struct Callee<'h> {
+    /// What is known of it.
+    habit: Option<&'h Habit>,
+    /// Calls that the block has of it.
+    count: u32,
     placing: Placing,
     is_bound: bool,
+}
+
+impl Callee<'_> {
+    /// Whether it is known that its transactions depend on hardly any other one, of these callees.
+    fn is_free(&self, callees: &AddressMap<u32>) -> bool {
+        let Some(habit) = self.habit else { return false };
+        let is_met = |partner: &Partner| {
+            partner.percent >= PARTNERS_PERCENT_MIN && callees.contains_key(&partner.callee)
+        };
+        let depended = habit.depended_percent();
+        let rarely = depended.is_some_and(|percent| percent <= EARLY_DEPENDED_PERCENT_MAX);
+        (self.count == 1 || rarely) && !habit.partners().any(is_met)
+    }
 }
 
 impl Plan {
@@ -82,17 +121,25 @@ impl Plan {
         hints: &Hints,
         workers: usize,
     ) -> Self {
-        let gas_of = |(index, tx): (usize, &PreparedTx)| {
-            let foreseen = foreseen_gas.get(index).copied().flatten();
-            foreseen.map_or_else(|| hints.gas_of(tx), |gas| gas.min(tx.gas_limit()))
-        };
-        let gas: Vec<u64> = txs.iter().enumerate().map(gas_of).collect();
-        let mut placer = Placer::new(hints);
-        let sets: Vec<Option<u32>> =
-            txs.iter().enumerate().map(|(index, tx)| placer.place(index, tx, kin)).collect();
+        let mut calls = Calls::new(hints, txs.len());
+        let mut gas: Vec<u64> = Vec::with_capacity(txs.len());
+        let mut callee_of: Vec<Option<u32>> = Vec::with_capacity(txs.len());
+        let mut is_known: Vec<bool> = Vec::with_capacity(txs.len());
+        for (index, tx) in txs.iter().enumerate() {
+            let (callee, likely) = calls.look_up(tx, foreseen_gas.get(index).copied().flatten());
+            gas.push(likely.work());
+            callee_of.push(callee);
+            is_known.push(likely.is_known);
+        }
+        let mut placer = Placer::new(hints, &calls, txs.len());
+        let callees = calls.into_numbers();
+        let place =
+            |(index, tx): (usize, &PreparedTx)| placer.place(index, tx, callee_of[index], kin);
+        let sets: Vec<Option<u32>> = txs.iter().enumerate().map(place).collect();
         let total_gas = sum(gas.iter().copied());
-        placer.join_partners(&sets, &gas, total_gas / (workers as u64).max(1));
-        let Placer { callees, known, callee_of, mut joined, .. } = placer;
+        let fair = total_gas / (workers as u64).max(1);
+        placer.join_partners(&callees, &sets, &gas, fair);
+        let Placer { known, mut joined, .. } = placer;
         // Sets become groups, numbered by their first transaction.
         let mut numbers: Vec<Option<u32>> = vec![None; joined.len()];
         let (mut group_gas, mut bound_gas) = (Vec::<u64>::new(), Vec::<u64>::new());
@@ -122,7 +169,19 @@ impl Plan {
         let is_bound = bound.zip(&is_tied).map(|(is_bound, is_tied)| is_bound || *is_tied);
         let is_bound: Vec<bool> = is_bound.collect();
         let chain_gas = bound_gas.iter().copied().max().unwrap_or_default().max(kin.chain_gas);
-        Self { callees, callee_of, groups, gas, group_gas, is_bound, total_gas, chain_gas }
+        let is_heavy = |index: &usize| gas[*index] > EARLY_GAS_MIN.max(fair / EARLY_PARTS);
+        let is_free = |index: &usize| {
+            is_known[*index]
+                && callee_of[*index].is_some_and(|callee| known[callee as usize].is_free(&callees))
+                && groups[*index].is_some_and(|group| !is_bound[group as usize])
+        };
+        let mut early: Vec<usize> = Vec::new();
+        if workers > 1 {
+            early.extend((0..txs.len()).filter(|index| is_heavy(index) && is_free(index)));
+            early.sort_by_key(|index| Reverse(gas[*index]));
+            early.truncate(workers * EARLY_MAX);
+        }
+        Self { callees, callee_of, groups, gas, group_gas, is_bound, early, total_gas, chain_gas }
     }
 
     /// Whether nearly all of the block is likely to be one chain.
@@ -147,11 +206,8 @@ impl Plan {
 
 /// Puts transactions into sets.
 struct Placer<'h> {
-    hints: &'h Hints,
-    callees: AddressMap<u32>,
     /// Of each callee.
-    known: Vec<Callee>,
-    callee_of: Vec<Option<u32>>,
+    known: Vec<Callee<'h>>,
     joined: Sets,
     /// Sets of those that are tied by footprints, by the first of them.
     kin: HashMap<u32, u32>,
@@ -160,27 +216,39 @@ struct Placer<'h> {
 }
 
 impl<'h> Placer<'h> {
-    fn new(hints: &'h Hints) -> Self {
-        Self {
-            hints,
-            callees: AddressMap::default(),
-            known: Vec::new(),
-            callee_of: Vec::new(),
-            joined: Sets::new(0),
-            kin: HashMap::default(),
-            parties: HashMap::default(),
+    fn new(hints: &'h Hints, calls: &Calls<'_>, tx_count: usize) -> Self {
+        let mut known = Vec::with_capacity(calls.callees().count());
+        let mut joined = Sets::with_room(known.capacity() + tx_count);
+        let mut split_count = 0;
+        for (callee, count) in calls.callees() {
+            let habit = hints.habit(callee);
+            let strangers = habit.and_then(Habit::strangers_percent);
+            let depended = habit.and_then(Habit::depended_percent);
+            let placing = match strangers {
+                Some(..=STRANGERS_PERCENT_MAX) => Placing::Split,
+                _ => Placing::Whole(joined.add()),
+            };
+            if placing == Placing::Split && count > 1 {
+                split_count += count as usize;
+            }
+            let is_bound = depended.is_some_and(|percent| percent >= BOUND_PERCENT_MIN);
+            known.push(Callee { habit, count, placing, is_bound });
         }
+        let mut parties: HashMap<(u32, Address), u32> = HashMap::default();
+        // The sender and one more, mostly.
+        parties.reserve(2 * split_count);
+        Self { known, joined, kin: HashMap::default(), parties }
     }
 
     /// The set of the next transaction; `None` for one that belongs to nobody.
-    fn place(&mut self, index: usize, tx: &PreparedTx, kin: &Kin) -> Option<u32> {
-        let target = tx.target();
-        let callee = match target {
-            Target::Call(callee) => Some(self.callee(callee)),
-            Target::Creation | Target::Payment => None,
-        };
-        self.callee_of.push(callee);
-        if target == Target::Payment {
+    fn place(
+        &mut self,
+        index: usize,
+        tx: &PreparedTx,
+        callee: Option<u32>,
+        kin: &Kin,
+    ) -> Option<u32> {
+        if callee.is_none() && tx.target() == Target::Payment {
             return None;
         }
         if let Some(first) = kin.firsts.get(index).copied().flatten() {
@@ -188,8 +256,11 @@ impl<'h> Placer<'h> {
             return Some(*self.kin.entry(first).or_insert_with(|| joined.add()));
         }
         let Some(callee) = callee else { return Some(self.joined.add()) };
-        match self.known[callee as usize].placing {
+        let Callee { placing, count, .. } = self.known[callee as usize];
+        match placing {
             Placing::Whole(set) => Some(set),
+            // Nobody else could have a party in common.
+            Placing::Split if count == 1 => Some(self.joined.add()),
             Placing::Split => {
                 let set = self.joined.add();
                 for party in parties(tx) {
@@ -205,31 +276,20 @@ impl<'h> Placer<'h> {
         }
     }
 
-    /// The number of a callee.
-    fn callee(&mut self, callee: Address) -> u32 {
-        let Self { hints, callees, known, joined, .. } = self;
-        *callees.entry(callee).or_insert_with(|| {
-            let habit = hints.habit(&callee);
-            let strangers = habit.and_then(|habit| habit.strangers_percent());
-            let depended = habit.and_then(|habit| habit.depended_percent());
-            let placing = match strangers {
-                Some(..=STRANGERS_PERCENT_MAX) => Placing::Split,
-                _ => Placing::Whole(joined.add()),
-            };
-            let is_bound = depended.is_some_and(|percent| percent >= BOUND_PERCENT_MIN);
-            known.push(Callee { placing, is_bound });
-            known.len() as u32 - 1
-        })
-    }
-
     /// Joins the sets of callees that disturb one another, those first that do it most. `fair` is
     /// the gas that each worker has if all have as much.
-    fn join_partners(&mut self, sets: &[Option<u32>], gas: &[u64], fair: u64) {
-        let Self { hints, callees, known, joined, .. } = self;
+    fn join_partners(
+        &mut self,
+        callees: &AddressMap<u32>,
+        sets: &[Option<u32>],
+        gas: &[u64],
+        fair: u64,
+    ) {
+        let Self { known, joined, .. } = self;
         let mut pairs: Vec<(u8, u32, u32)> = Vec::new();
-        for (callee, number) in callees.iter() {
-            let Placing::Whole(one) = known[*number as usize].placing else { continue };
-            let Some(habit) = hints.habit(callee) else { continue };
+        for callee in known.iter() {
+            let Placing::Whole(one) = callee.placing else { continue };
+            let Some(habit) = callee.habit else { continue };
             for partner in habit.partners() {
                 if partner.percent >= PARTNERS_PERCENT_MIN
                     && let Some(other) = callees.get(&partner.callee)

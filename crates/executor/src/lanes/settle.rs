@@ -209,7 +209,7 @@ fn settle_all(
             {
                 hot.apply(touches);
                 hot.pay(executed.fee_due);
-                tally.add(tx, executed.result);
+                tally.add(tx, executed.result, executed.excess);
                 continue;
             }
             let meeting = hot.disturber().map(|writer| Meeting::new(index, writer));
@@ -227,7 +227,7 @@ fn settle_all(
             let touches = Touches::of(&guesses.touched[stretch], noted);
             if hot.guess_holds(touches)? {
                 hot.apply_rerun(touches, executed.fee_due)?;
-                tally.add(tx, executed.result);
+                tally.add(tx, executed.result, executed.excess);
                 continue;
             }
         }
@@ -238,7 +238,7 @@ fn settle_all(
         counts.head_reruns += 1;
         counts.unguessed += usize::from(!is_guessed);
         counts.rerun_gas = counts.rerun_gas.saturating_add(executed.result.gas.used);
-        tally.add(tx, executed.result);
+        tally.add(tx, executed.result, executed.excess);
         let settled = gas_limit.saturating_sub(tally.gas_left());
         if is_entangled(counts.rerun_gas, settled, gas_used) {
             return Err(LaneFault::Entangled.into());
@@ -383,7 +383,8 @@ fn forecast(
         match &run.executed {
             None => disturbed.push((index, job.prepared.txs[index].gas_limit())),
             Some(executed) if !hot.holds(touches)? => {
-                disturbed.push((index, executed.result.gas.used));
+                let work = executed.result.gas.used.saturating_add(executed.excess);
+                disturbed.push((index, work));
             }
             Some(_) => {}
         }

@@ -313,7 +313,7 @@ impl Commit for InOrder<'_> {
             }
             notes.push(&reads, &diff.canonical())?;
         }
-        tally.add(transaction, executed.result);
+        tally.add(transaction, executed.result, executed.excess);
         *progress = Some(Progress { overlay, tally, notes });
         Ok(())
     }

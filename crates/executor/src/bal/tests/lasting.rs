@@ -34,13 +34,14 @@ fn take_turns(
     let index = block.list_index(&ground.rules).expect("a list").as_ref().expect("of good form");
     let (codes, room) = (CodeCache::new(), Mutex::new(None));
     let pool = ground.executor.pool().expect("there are two threads");
-    let lane_room = Mutex::new(None);
+    let (lane_room, hints) = (Mutex::new(None), Mutex::default());
     let resources = Resources {
         codes: &codes,
         pool,
         threads: 1,
         room: &room,
         lane_room: &lane_room,
+        hints: &hints,
         observes: false,
     };
     let run = Run::new(&block, index, &ground.rules, &ground.state, &resources);
@@ -254,7 +255,11 @@ fn other_threads_are_woken_for_what_is_worth_it() {
         block.header.gas_used = gas_used;
         block
     };
-    let worth = |gas_used, gas: &[u64]| worth(&with(gas_used), index, gas, 4);
+    let likely = |gas: &u64| Likely { gas: *gas, excess: 0, is_known: true };
+    let worth = |gas_used, gas: &[u64]| {
+        let likely: Vec<_> = gas.iter().map(likely).collect();
+        worth(&with(gas_used), index, &likely, 4)
+    };
     assert_eq!(worth(WAKE_GAS_MIN, &[WAKE_GAS_MIN; 6]), 4);
     assert_eq!(worth(WAKE_GAS_MIN - 1, &[WAKE_GAS_MIN; 6]), 1);
     assert_eq!(worth(WAKE_GAS_MIN, &[1; 6]), 1);
@@ -262,6 +267,9 @@ fn other_threads_are_woken_for_what_is_worth_it() {
     assert_eq!(worth(0, &[WAKE_GAS_MIN; 6]), 4);
     assert_eq!(worth(0, &[WAKE_GAS_MIN; 2]), 2);
     assert_eq!(worth(0, &[]), 1);
+    // Little gas may take long.
+    let likely = [Likely { gas: 1, excess: WAKE_GAS_MIN / 2, is_known: true }; 2];
+    assert_eq!(super::worth(&with(2), index, &likely, 4), 2);
 }
 
 /// What is stored at the address since the first transaction is no reason to look at it.
@@ -288,4 +296,26 @@ fn an_address_at_which_nothing_can_be_created_stays_cold_in_every_mode() {
             panic!("{fork}: {cause}");
         }
     }
+}
+
+#[test]
+fn what_is_known_to_take_long_is_begun_first() {
+    let ground = Ground::new(Fork::Shanghai, &some_txs());
+    let (block, results) = (&ground.block, &ground.expected.results);
+    let first = |hints: &Hints| {
+        let work: Vec<u64> = likely(block, hints).iter().map(Likely::work).collect();
+        Plan::new(&work, 2).claim().map(<[usize]>::to_vec)
+    };
+    let mut hints = Hints::default();
+    assert_eq!(first(&hints), Some(vec![0]));
+    hints.learn_work(&block.txs[4..5], &results[4..5], &[]);
+    assert_eq!(first(&hints), Some(vec![0]));
+    hints.learn_work(&block.txs[4..5], &results[4..5], &[(0, 40_000_000)]);
+    assert_eq!(first(&hints), Some(vec![4]));
+    // A run by the list teaches it.
+    let found = ground.run(ground.list.clone());
+    assert_eq!(
+        (found, ground.executor.hints().gas_of(&block.txs[4])),
+        (Ok(()), results[4].gas.used)
+    );
 }

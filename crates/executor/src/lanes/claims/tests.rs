@@ -132,6 +132,43 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
     }
 }
 
+/// Claims of a block of which these transactions are begun early.
+fn claims_with_early(txs: &[PreparedTx], early: Vec<usize>, workers: usize) -> Claims {
+    let mut plan = Plan::cold(txs, workers);
+    plan.early = early;
+    Claims::new(plan, workers)
+}
+
+#[test]
+fn what_is_begun_early_is_alone_and_the_block_follows_from_its_start() {
+    let txs: Vec<_> = (0..40).map(|number| call(Address::repeat_byte(number))).collect();
+    let claims = claims_with_early(&txs, vec![39, 30], 2);
+    assert_eq!(claim(&claims, 0, None), [39]);
+    assert_eq!(claim(&claims, 1, None), [30]);
+    assert_eq!(claim(&claims, 0, Some(39)), [0]);
+    assert_eq!(claim(&claims, 1, Some(30)), [1]);
+    let rest: Vec<_> = (2..39).filter(|index| *index != 30).collect();
+    assert_eq!(claim_all(&claims, 0, Some(0)), rest);
+    assert!(claim(&claims, 1, Some(1)).is_empty());
+}
+
+#[test]
+fn a_heavier_group_goes_before_what_is_begun_early_and_has_the_rest_of_its_own() {
+    for (callee, early) in [(B, 8), (A, 7)] {
+        let mut txs: Vec<_> = (0..8).map(|_| call(A)).collect();
+        txs.push(call(callee));
+        let claims = claims_with_early(&txs, vec![early], 2);
+        assert_eq!(claim(&claims, 0, None), [0]);
+        assert_eq!(claim(&claims, 1, None), [early]);
+        assert!(!claims.note(0, 0, OWN));
+        let mut rest = claim_all(&claims, 0, Some(0));
+        rest.extend(claim_all(&claims, 1, Some(early)));
+        rest.sort_unstable();
+        let expected: Vec<_> = (1..9).filter(|index| *index != early).collect();
+        assert_eq!(rest, expected);
+    }
+}
+
 #[test]
 fn what_nobody_has_begun_is_anybodys() {
     // No group is heavy: each is one of many.
@@ -237,7 +274,8 @@ fn claimed_once(seed: u64) {
     let workers = 1 + random.below(16);
     let callees = 1 + random.below(20);
     let txs: Vec<_> = (0..random.below(120)).map(|_| random.tx(callees)).collect();
-    let claims = claims_of(&txs, workers);
+    let early: Vec<usize> = (0..txs.len()).filter(|_| random.below(12) == 0).collect();
+    let claims = claims_with_early(&txs, early, workers);
     let mut claimed: Vec<Option<usize>> = vec![None; txs.len()];
     let mut ran: Vec<usize> = Vec::new();
     let mut queues: Vec<VecDeque<usize>> = vec![VecDeque::new(); workers];

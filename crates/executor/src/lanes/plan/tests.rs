@@ -74,24 +74,109 @@ fn where_nothing_is_known_each_callee_is_a_group_and_limits_are_weights() {
     assert!(!Plan::cold(&[], 2).is_one_chain());
 }
 
-#[test]
-fn weights_are_what_calls_have_used() {
-    let used = |gas| TxResult {
+fn used(gas: u64) -> TxResult {
+    TxResult {
         tx_type: TxType::Legacy,
         status: TxStatus::Success,
         gas: TxGas { used: gas, regular: gas, state: 0 },
         logs: Vec::new(),
         output: Bytes::new(),
         created: None,
-    };
+    }
+}
+
+#[test]
+fn weights_are_what_calls_have_used() {
     let mut hints = Hints::default();
     let txs = [call(A, 1), call(B, 1), call(A, 2)];
-    hints.learn_gas(&txs[..2], &[used(30_000), used(70_000)]);
+    hints.learn_work(&txs[..2], &[used(30_000), used(70_000)], &[]);
     assert_eq!(plan(&txs, &hints).gas, [30_000, 70_000, 30_000]);
     // A footprint knows better.
     let foreseen = [None, Some(1_000_000), Some(50_000)];
     let plan = Plan::of(&txs, &foreseen, &Kin::default(), &hints, 2);
     assert_eq!(plan.gas, [30_000, GAS, 50_000]);
+    // What takes longer than its gas tells weighs more, whoever knows its gas.
+    hints.learn_work(&txs[..1], &[used(30_000)], &[(0, 4_000)]);
+    let plan = Plan::of(&txs, &foreseen, &Kin::default(), &hints, 2);
+    assert_eq!(plan.gas, [31_000, GAS, 51_000]);
+    assert_eq!(plan.group_gas, [82_000, GAS]);
+}
+
+/// Thirty calls of as many callees, with these put among them.
+fn among_others(calls: &[(usize, Address)]) -> Vec<PreparedTx> {
+    let mut txs: Vec<_> =
+        (0..30).map(|number| call(Address::repeat_byte(number), number)).collect();
+    for (index, callee) in calls {
+        txs.insert(*index, call(*callee, 0x40 + *index as u8));
+    }
+    txs
+}
+
+/// Calls of these are known to take as long as millions of gas.
+fn heavy(hints: &mut Hints, callees: &[Address]) {
+    for callee in callees {
+        let excess = (0, 3_000_000);
+        hints.learn_work(&[call(*callee, 1)], &[used(GAS)], &[excess]);
+    }
+}
+
+#[test]
+fn what_is_heavy_and_depends_on_nobody_is_begun_early() {
+    let txs = among_others(&[(20, B), (28, A)]);
+    let early = |hints: &Hints, workers| Plan::of(&txs, &[], &Kin::default(), hints, workers).early;
+    let mut hints = Hints::default();
+    hints.learn_callee(&A, Lesson::default(), &[], |_| true);
+    hints.learn_callee(&B, Lesson::default(), &[], |_| true);
+    assert!(early(&hints, 2).is_empty(), "nothing is heavy");
+    heavy(&mut hints, &[A, B]);
+    assert_eq!(early(&hints, 2), [20, 28]);
+    hints.learn_work(&[call(A, 1)], &[used(GAS)], &[(0, 4_000_000)]);
+    assert_eq!(early(&hints, 2), [28, 20], "the heaviest first");
+    assert!(early(&hints, 1).is_empty(), "nobody would wait");
+    // What disturbs it, or is disturbed, may be before it in the block.
+    let met = [Partner { callee: Address::repeat_byte(3), percent: 2 * PARTNERS_PERCENT_MIN }];
+    hints.learn_callee(&A, Lesson::default(), &met, |_| true);
+    assert_eq!(early(&hints, 2), [20]);
+    let met = [Partner { callee: C, percent: 100 }];
+    hints.learn_callee(&B, Lesson::default(), &met, |_| true);
+    assert_eq!(early(&hints, 2), [20], "that one is not there");
+    // Of what never ran in lanes, it is not known whom it meets.
+    let mut hints = Hints::default();
+    heavy(&mut hints, &[A, B]);
+    assert!(early(&hints, 2).is_empty());
+}
+
+#[test]
+fn of_several_calls_of_a_contract_those_are_begun_early_that_hardly_depend_on_one_another() {
+    let txs = among_others(&[(10, A), (20, A), (28, A)]);
+    let early = |lesson: [u32; 3]| {
+        let mut hints = taught(&[(A, lesson)]);
+        heavy(&mut hints, &[A]);
+        Plan::of(&txs, &[], &Kin::default(), &hints, 3).early
+    };
+    assert_eq!(early([100, 5, 0]), [10, 20, 28]);
+    assert!(early([100, 20, 0]).is_empty());
+    assert!(early([2, 0, 0]).is_empty(), "it is not known yet");
+    // No more than a few for each worker.
+    let many: Vec<_> = (0..9).map(|number| (number, A)).collect();
+    let txs = among_others(&many);
+    let mut hints = taught(&[(A, [100, 0, 0])]);
+    heavy(&mut hints, &[A]);
+    let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
+    assert_eq!(plan.early, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_tied_by_footprints_is_not_begun_early() {
+    let txs = among_others(&[(10, A), (20, B)]);
+    let mut hints = taught(&[(A, [100, 0, 0]), (B, [100, 0, 0])]);
+    heavy(&mut hints, &[A, B]);
+    let slots = [(C, Some(U256::ONE))];
+    let mut footprints = vec![None; txs.len()];
+    for index in [4, 10] {
+        footprints[index] = Some(Arc::new(Footprint::of(&slots, &slots, GAS)));
+    }
+    assert_eq!(Plan::of(&txs, &[], &Kin::new(&footprints), &hints, 2).early, [20]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Lanes that follow hints: what they learn, and that nothing but time depends on it.
 
 use super::*;
-use crate::{Footprint, Location, hints::Lesson};
+use crate::{
+    Footprint, Location,
+    hints::{Calls, Lesson},
+};
 
 fn execute(ground: &Ground, mode: Mode) -> Execution {
     ground.execute(mode, &ground.state).expect("valid")
@@ -36,6 +39,53 @@ fn the_gas_that_calls_have_used_is_known_afterwards() {
         let most = outcome.results.iter().map(|result| result.gas.used).max().expect("some");
         let likely = ground.executor.hints().gas_of(&ground.block.txs[0]);
         assert!((21_000..=most).contains(&likely), "{likely} of {most}");
+    }
+}
+
+#[test]
+fn what_calls_have_taken_beyond_their_gas_is_known_afterwards() {
+    // The sum of (1, 2) and the point at infinity, on bn254: 150 gas (EIP-1108).
+    let sums = Address::with_last_byte(6);
+    let mut input = [0; 64];
+    (input[31], input[63]) = (1, 2);
+    let mut txs = counting();
+    let at = txs.len();
+    txs.extend([tx(BOB, 0, sums, 0, &input), call(BOB, 1, KEEPER, 0)]);
+    for mode in [Mode::Occ, Mode::Lanes, Mode::Auto] {
+        let ground = Ground::new(Fork::Shanghai, &txs);
+        let expected = ground.sequential().expect("valid");
+        assert!(matches!(expected.excess[..], [(index, 1..)] if index == at));
+        let Execution { outcome, .. } = execute(&ground, mode);
+        assert_eq!(outcome.excess, expected.excess, "{mode}");
+        assert_eq!(outcome, expected, "{mode}");
+        let hints = ground.executor.hints();
+        let likely = Calls::new(&hints, 1).look_up(&ground.block.txs[at], None).1;
+        let known = if mode == Mode::Occ { 0 } else { expected.excess[0].1 };
+        assert_eq!(likely.excess, known, "{mode}");
+    }
+}
+
+#[test]
+fn what_is_begun_early_for_no_reason_costs_time_alone() {
+    let mut txs: Vec<_> = (0..8).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
+    txs.extend((0..4).map(|nonce| store(BOB, nonce, 5, nonce)));
+    let mut hints = Hints::default();
+    for callee in [COUNTER, KEEPER] {
+        let lesson = Lesson { trials: 100, depended: 0, on_strangers: 0 };
+        hints.learn_callee(&callee, lesson, &[], |_| false);
+    }
+    for threads in [2, 3] {
+        let ground = Ground::with_threads(Fork::Shanghai, &txs, threads);
+        let expected = ground.sequential().expect("valid");
+        let heavy: Vec<_> = (0..txs.len()).map(|index| (index, 5_000_000)).collect();
+        hints.learn_work(&ground.block.txs, &expected.results, &heavy);
+        let plan = Plan::new(&ground.block, &hints, threads);
+        assert_eq!(plan.early.len(), 2 * threads);
+        for _ in 0..20 {
+            ground.executor.remember(&hints);
+            let Execution { outcome, report } = execute(&ground, Mode::Lanes);
+            assert_eq!((outcome, report.way), (expected.clone(), Way::Lanes));
+        }
     }
 }
 
