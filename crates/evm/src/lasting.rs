@@ -295,7 +295,15 @@ impl<R: StateReader, I> Kernel<'_, R, I> {
         }
     }
 
-    /// A transaction elsewhere has left this value; who has not loaded the slot will read it.
+    /// The slot's value in the journal; `None` if no transaction has loaded it.
+    pub fn loaded_slot(&self, address: &Address, slot: &U256) -> Option<U256> {
+        let state = &self.machine.inner.ctx.journaled_state.inner.state;
+        Some(state.get(address)?.storage.get(slot)?.present_value)
+    }
+
+    /// A transaction elsewhere has left this value; who has not loaded the slot will read it. To
+    /// the next transaction it is what the slot was before it, in any journal that goes on from one
+    /// to the next; to be called between them.
     pub fn put_slot(&mut self, address: &Address, slot: &U256, value: U256) {
         let state = &mut self.machine.inner.ctx.journaled_state.inner.state;
         let account = state.get_mut(address);

@@ -1,13 +1,15 @@
 //! Execution in lanes: each worker runs its share of the block in the tight loop of sequential
 //! execution, in one journal and without versioned memory, and what they did is settled afterwards.
 //!
-//! A *lane* is a journal with some of the block's transactions, in block order. It knows nothing
-//! of the other lanes: what they write it does not see. The kernel notes what each transaction came
-//! upon and left behind ([`Touched`]).
+//! A *lane* is a journal with some of the block's transactions, in block order. Of other lanes it
+//! hears which slots they have changed so far, as a guess ([`mod@listening`]); anything else that
+//! they write it does not see. The kernel notes what each transaction came upon and left behind
+//! ([`Touched`]).
 //!
 //! **Settling** goes through the block in order, on the caller's thread. It follows the accounts
-//! that are *hot*: changed in one lane where another has looked ([`mod@disturbed`]). Any other
-//! account is, at each transaction, what its lane says, since the lane ran in block order; where
+//! that are *hot*: changed in one lane where another has looked ([`mod@disturbed`]), or with a slot
+//! of which a lane has heard. Any other account is, at each transaction, what its lane says, since
+//! the lane ran in block order, and has seen nothing of it that it had not done itself; where
 //! several lanes have moved amounts alone, it has at least what was asked of it. So a transaction
 //! whose touches of hot accounts hold ([`AccountTouch::holds`], slots by value) did what it would
 //! have done in the sequential run, and is settled with what it left behind. One whose touches do
@@ -15,6 +17,18 @@
 //! hot. By induction over the block, every transaction that is settled is that of the sequential
 //! run. Where several do not hold, they run again on all threads before that, as guesses:
 //! [`mod@settle`] has how, and why that is right.
+//!
+//! **What was heard** is compared as if the lane had guessed it, however it came about:
+//! * Its account is hot before the first transaction. So what earlier ones have left in its slots
+//!   is followed from the start, and no lane's diff of it is settled, which may tell of changes
+//!   that were another lane's and of values before them that never were.
+//! * A slot that no settled transaction has changed is taken to be what the lane came upon, as long
+//!   as none has run again: it came upon what was there before the block then, or upon what an
+//!   earlier one had left, in its lane or in one that it heard; and that one is settled with the
+//!   run that left it, so that it has changed the slot. From the first one on that runs again,
+//!   every slot of a hot account is compared ([`hot::Hot::holds`]).
+//! * What a lane has heard changes nothing else in it: other accounts follow from transactions that
+//!   hold, or are made hot by those that do not.
 //!
 //! Of a balance it is only asked that it suffices, unless more of it was seen; so fees, plain
 //! payments and payments of one sender in several lanes do not disturb one another. A sender whose
@@ -28,6 +42,7 @@ mod claims;
 mod disturbed;
 mod hot;
 mod lessons;
+mod listening;
 mod marks;
 mod plan;
 mod settle;
@@ -50,6 +65,7 @@ use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
 use lessons::Log;
+use listening::{Listener, ListeningReader, Published};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
 use settle::{Job, Settled, settle};
@@ -61,7 +77,7 @@ use std::{
     },
 };
 
-use plan::Plan;
+use plan::{Hearing, Plan};
 
 #[cfg(doc)]
 use fugue_evm::AccountTouch;
@@ -102,11 +118,17 @@ const ROOM_TOUCHES_MAX: usize = 1 << 13;
 pub(crate) struct LaneRoom {
     touched: Vec<Touched>,
     marks: Marks,
+    published: Published,
 }
 
 impl LaneRoom {
     /// The room of a block that is done: what none of its lanes has taken, and what they give back.
-    fn new(mut touched: Vec<Touched>, lanes: &mut [Lane], mut marks: Marks) -> Self {
+    fn new(
+        mut touched: Vec<Touched>,
+        lanes: &mut [Lane],
+        mut marks: Marks,
+        mut published: Published,
+    ) -> Self {
         touched.extend(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.history.touched)));
         touched.truncate(ROOM_LANES_MAX);
         for room in &mut touched {
@@ -114,12 +136,13 @@ impl LaneRoom {
             room.shrink_to(ROOM_TOUCHES_MAX);
         }
         marks.clear();
-        Self { touched, marks }
+        published.clear();
+        Self { touched, marks, published }
     }
 }
 
 /// A kernel that runs a lane.
-type LaneKernel<'l> = Kernel<'l, ViewReader<&'l dyn StateView>>;
+type LaneKernel<'l> = Kernel<'l, ListeningReader<'l>>;
 
 /// A lane that is run.
 struct Running<'l> {
@@ -129,6 +152,7 @@ struct Running<'l> {
     assumed: Vec<Address>,
     worker: usize,
     log: Log,
+    listener: Listener,
 }
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
@@ -139,6 +163,10 @@ struct Lane {
     noted: Vec<usize>,
     /// Senders that were taken to have sent what is in other lanes.
     assumed: Vec<Address>,
+    /// Accounts of which it has taken over a slot that another lane had written, each once.
+    heard: Vec<Address>,
+    /// How often it has.
+    heard_slots: usize,
     history: History,
 }
 
@@ -167,6 +195,8 @@ struct Shared<'l> {
     /// Set when it is known who runs what.
     claims: OnceLock<Claims>,
     marks: Marks,
+    /// What lanes tell one another.
+    published: &'l Published,
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,
     lanes: Mutex<Vec<Lane>>,
@@ -213,7 +243,11 @@ pub(crate) fn run(
     };
     let opened = Stack::new([&opening], view);
     let workers = threads.min(prepared.txs.len()).max(1);
-    let LaneRoom { touched, marks } = lane_room.lock().take().unwrap_or_default();
+    let room = lane_room.lock().take().unwrap_or_default();
+    let LaneRoom { touched, marks, mut published } = room;
+    if workers > 1 {
+        published.open();
+    }
     let shared = Shared {
         prepared,
         rules,
@@ -222,6 +256,7 @@ pub(crate) fn run(
         view: &opened,
         claims: OnceLock::new(),
         marks,
+        published: &published,
         rooms: Mutex::new(touched),
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
@@ -247,7 +282,7 @@ pub(crate) fn run(
         None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
             .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
     };
-    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks));
+    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks, published));
     if workers > 1 {
         // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the
         // pool has run the next block's lanes it has done so.
@@ -299,7 +334,8 @@ impl Shared<'_> {
     fn plan(&self, workers: usize, hints: &Mutex<Hints>, declines: bool) {
         let plan = {
             let mut hints = hints.lock();
-            let plan = Plan::new(self.prepared, &hints, workers);
+            let hearing = if self.published.is_open() { Hearing::Slots } else { Hearing::Nothing };
+            let plan = Plan::new(self.prepared, &hints, workers, hearing);
             if declines && plan.is_one_chain() {
                 plan.doubt(&mut hints);
                 return self.fail(LaneFault::OneChain.into());
@@ -357,8 +393,10 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
 
 impl<'l> Running<'l> {
     fn new(shared: &Shared<'l>, worker: usize) -> Self {
-        let Shared { rules, header, codes, view, .. } = *shared;
-        let mut kernel = Kernel::new(rules, header, codes, ViewReader(view), FeePayment::Deferred);
+        let Shared { rules, header, codes, view, published, .. } = *shared;
+        let lane = published.begin();
+        let reader = ListeningReader::new(view, published, lane);
+        let mut kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
         kernel.note_touches(shared.rooms.lock().pop().unwrap_or_default());
         Self {
             kernel,
@@ -367,6 +405,7 @@ impl<'l> Running<'l> {
             assumed: Vec::new(),
             worker,
             log: Log::default(),
+            listener: Listener::new(lane),
         }
     }
 
@@ -378,6 +417,7 @@ impl<'l> Running<'l> {
         index: usize,
     ) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
+        self.listener.listen(&mut self.kernel, index as u32);
         // Only whose sender has sent before in this block may miss something.
         let (is_assumed, executed) = match shared.prepared.predecessors[index] {
             Some(_) => self.kernel.transact_assuming(tx),
@@ -407,20 +447,31 @@ impl<'l> Running<'l> {
         Ok(())
     }
 
-    /// Marks the slots of a transaction, and tells whom it has disturbed, and who it.
-    fn mark(&self, shared: &Shared<'l>, place: usize, index: usize) -> Dependence {
-        let slots = self.kernel.touched().map_or(&[][..], |touched| touched.of(place).1);
-        shared.marks.mark(slots, Mark { worker: self.worker, index })
+    /// Marks the slots of a transaction, publishes what it has changed, and tells whom it has
+    /// disturbed, and who it.
+    fn mark(&mut self, shared: &Shared<'l>, place: usize, index: usize) -> Dependence {
+        let Self { kernel, listener, worker, .. } = self;
+        let Shared { marks, published, .. } = shared;
+        let slots = kernel.touched().map_or(&[][..], |touched| touched.of(place).1);
+        let mark = Mark { worker: *worker, index };
+        let dependence = marks.mark(slots, mark, |touch, hash, is_written| {
+            listener.note(published, touch, hash, index as u32, is_written)
+        });
+        listener.publish(published);
+        dependence
     }
 
     fn end(self, shared: &Shared<'l>) {
-        let Self { kernel, txs, noted, assumed, worker, mut log } = self;
+        let Self { mut kernel, txs, noted, assumed, worker, mut log, listener: _ } = self;
         shared.log.lock().append(&mut log);
+        let heard = kernel.reader_mut().take_heard();
         shared.lanes.lock().push(Lane {
             worker,
             txs,
             noted,
             assumed,
+            heard: heard.accounts().collect(),
+            heard_slots: heard.count,
             history: kernel.into_history(),
         });
     }

@@ -133,6 +133,9 @@ pub struct Stats {
     pub active_threads: usize,
     /// First transaction of the suffix that ran one by one because too many reruns were needed.
     pub sequential_from: Option<usize>,
+    /// Slots of another thread's state that were taken over into one's own; in a session, which has
+    /// one memory for all, there are none.
+    pub heard_slots: usize,
 }
 
 /// One block's run.

@@ -343,6 +343,7 @@ fn of_parallel(report: &Report) -> Value {
         "reExecutedTxs": stats.rerun_txs,
         "blockedRuns": stats.blocked_runs,
         "headReruns": stats.head_reruns,
+        "heardSlots": stats.heard_slots,
         "sequentialFrom": stats.sequential_from,
         "fallback": fallback.as_ref().map(|fallback| fallback.cause.to_string()),
         "accessList": list,

@@ -182,6 +182,7 @@ fn what_others_have_left_is_what_the_next_transaction_comes_upon() {
         assert_eq!(run(&mut kernel, &call(0, COUNTER, 0)).0, pair(7, 8));
         kernel.put_slot(&COUNTER, &U256::ZERO, U256::from(41));
         assert_eq!(run(&mut kernel, &call(1, COUNTER, 0)).0, pair(41, 42));
+        assert_eq!(kernel.loaded_slot(&COUNTER, &U256::ZERO), Some(U256::from(42)));
         // Two others of the sender, and a payment to it.
         kernel.put_field(&SENDER, FieldValue::Nonce(4));
         kernel.put_field(&SENDER, FieldValue::Balance(U256::from(10).pow(U256::from(9))));
@@ -193,6 +194,8 @@ fn what_others_have_left_is_what_the_next_transaction_comes_upon() {
         assert_eq!((before.nonce, before.balance), (4, U256::from(10).pow(U256::from(9))));
         // What was not loaded is not there; what is dropped is read again.
         kernel.put_slot(&COUNTER, &U256::from(9), U256::from(1));
+        assert_eq!(kernel.loaded_slot(&COUNTER, &U256::from(9)), None);
+        assert_eq!(kernel.loaded_slot(&OTHER, &U256::ZERO), None);
         kernel.put_field(&OTHER, FieldValue::Nonce(1));
         kernel.drop_slots(&COUNTER);
         assert_eq!(run(&mut kernel, &call(5, COUNTER, 0)).0, pair(7, 14));

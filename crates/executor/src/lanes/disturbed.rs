@@ -1,7 +1,8 @@
 //! Which accounts lanes have disturbed one another with, as far as is known before settling.
 //!
 //! An account that several lanes load is not hot yet. It is where one lane has changed what another
-//! has looked at: a slot that both have loaded, or a field that was seen. Where only amounts were
+//! has looked at: a slot that both have loaded, or a field that was seen. It is in any case if one
+//! has heard of a slot of it: that lane's diff tells nothing of it then. Where only amounts were
 //! moved, and the balance before the block suffices for all that is spent however it is ordered,
 //! amounts add up.
 
@@ -27,7 +28,8 @@ struct Shared {
 
 /// Accounts that one lane has changed while another has looked at what was changed.
 pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
-    let mut hot: Vec<Address> = lanes.iter().flat_map(|lane| lane.assumed.clone()).collect();
+    let known = lanes.iter().flat_map(|lane| lane.assumed.iter().chain(&lane.heard));
+    let mut hot: Vec<Address> = known.copied().collect();
     if lanes.len() < 2 {
         return hot;
     }

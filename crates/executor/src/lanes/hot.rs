@@ -157,7 +157,8 @@ impl<'h> Hot<'h> {
             let Some(account) = self.accounts.get(&touch.address) else { continue };
             let now = match account.now_at(touch.slot) {
                 Some(now) => now,
-                // Nobody below has changed it, nor, in its lane, has anybody but who was settled.
+                // Nobody below has changed it; nor has anybody but who was settled in its lane, or
+                // in another one that this one has heard.
                 None if !self.has_rerun => continue,
                 None => self.view.slot(touch.address, touch.slot)?,
             };

@@ -1,6 +1,7 @@
 //! Who has written and read which slot so far: a guess, by which workers come together that disturb
 //! one another. A mark may be lost, or be another slot's; nothing but time depends on it.
 
+use super::listening::slot_hash;
 use fugue_evm::SlotTouch;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +31,7 @@ pub(super) struct Marks {
 /// On whom a transaction depends, as far as marks tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Dependence {
-    /// On one before it in the same worker's hands.
+    /// On one before it in the same worker's hands, or in another's, which it has seen.
     pub(super) on_own: bool,
     /// On the latest one before it in another's, which it has not seen.
     pub(super) on_other: Option<Mark>,
@@ -76,14 +77,28 @@ impl Marks {
         }
     }
 
-    /// Marks the slots of a transaction, and tells what the marks of others say of it.
-    pub(super) fn mark(&self, slots: &[SlotTouch], mark: Mark) -> Dependence {
+    /// Marks the slots of a transaction, and tells what the marks of others say of it. `has_seen`
+    /// is asked once for each slot, with the hash of its name and whether an earlier one in other
+    /// hands has written it: it says whether the transaction has seen that.
+    pub(super) fn mark(
+        &self,
+        slots: &[SlotTouch],
+        mark: Mark,
+        mut has_seen: impl FnMut(&SlotTouch, u64, bool) -> bool,
+    ) -> Dependence {
         let mut dependence = Dependence::default();
         for slot in slots {
-            let (place, tag) = place(slot);
+            let hash = slot_hash(&slot.address, &slot.slot);
+            let (place, tag) = place(hash);
             let is_write = slot.before != slot.after;
             let [written, read] = [&self.writes, &self.reads].map(|marks| &marks[place]);
-            dependence.on(unpack(written, tag), mark);
+            let writer = unpack(written, tag);
+            let is_written = writer
+                .is_some_and(|writer| writer.worker != mark.worker && writer.index < mark.index);
+            match (has_seen(slot, hash, is_written), writer) {
+                (true, Some(other)) if is_written => dependence.on_seen(other),
+                _ => dependence.on(writer, mark),
+            }
             if is_write {
                 dependence.by(unpack(read, tag), mark);
                 written.store(pack(tag, mark), Ordering::Relaxed);
@@ -134,6 +149,12 @@ impl Dependence {
         }
     }
 
+    /// `writer`, in other hands, has written what was come upon, and that was seen.
+    fn on_seen(&mut self, writer: Mark) {
+        self.writers.add(writer.index);
+        self.on_own = true;
+    }
+
     /// `reader` came upon what `writer` writes.
     fn by(&mut self, reader: Option<Mark>, writer: Mark) {
         let disturbed =
@@ -142,17 +163,9 @@ impl Dependence {
     }
 }
 
-/// Place and tag of a slot.
-fn place(slot: &SlotTouch) -> (usize, u64) {
-    let [.., a, b, c, d] = slot.address.0.0;
-    let mixed = slot
-        .slot
-        .as_limbs()
-        .iter()
-        .fold(u64::from(u32::from_le_bytes([a, b, c, d])), |mixed, limb| {
-            (mixed ^ limb).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-    (mixed as usize & (MARKS - 1), mixed >> 32)
+/// Place and tag of a slot, by the hash of its name.
+const fn place(hash: u64) -> (usize, u64) {
+    (hash as usize & (MARKS - 1), hash >> 32)
 }
 
 #[cfg(test)]
@@ -168,12 +181,17 @@ mod tests {
     }
 
     fn set(marks: &Marks, slot: &SlotTouch, mark: Mark) {
-        marks.mark(std::slice::from_ref(slot), mark);
+        unseen(marks, *slot, mark);
+    }
+
+    /// Marks a slot for one that has seen nothing of others.
+    fn unseen(marks: &Marks, slot: SlotTouch, mark: Mark) -> Dependence {
+        marks.mark(&[slot], mark, |_, _, _| false)
     }
 
     /// Who has written the slot last.
     fn find(marks: &Marks, slot: &SlotTouch) -> Option<Mark> {
-        let (place, tag) = place(slot);
+        let (place, tag) = place(slot_hash(&slot.address, &slot.slot));
         unpack(&marks.writes[place], tag)
     }
 
@@ -200,7 +218,7 @@ mod tests {
         marks.clear();
         assert_eq!(find(&marks, &touch), None);
         let reader = SlotTouch { after: touch.before, ..touch };
-        let found = marks.mark(&[reader], Mark { worker: 1, index: 9 });
+        let found = unseen(&marks, reader, Mark { worker: 1, index: 9 });
         assert_eq!(found, Dependence::default());
     }
 
@@ -264,11 +282,39 @@ mod tests {
         let marks = Marks::default();
         let read = SlotTouch { after: U256::ZERO, ..slot(1, 2) };
         let reader = Mark { worker: 1, index: 9 };
-        assert_eq!(marks.mark(&[read], reader), Dependence::default());
-        let found = marks.mark(&[slot(1, 2)], Mark { worker: 0, index: 4 });
+        assert_eq!(unseen(&marks, read, reader), Dependence::default());
+        let found = unseen(&marks, slot(1, 2), Mark { worker: 0, index: 4 });
         assert_eq!(found, Dependence { by_other: Some(reader), ..Dependence::default() });
         // Whoever came before it in the block has seen nothing that is wrong.
-        let found = marks.mark(&[slot(1, 2)], Mark { worker: 0, index: 12 });
+        let found = unseen(&marks, slot(1, 2), Mark { worker: 0, index: 12 });
         assert_eq!(found.by_other, None);
+    }
+
+    #[test]
+    fn who_has_seen_what_it_came_upon_is_not_disturbed_by_it() {
+        let marks = Marks::default();
+        set(&marks, &slot(1, 2), Mark { worker: 0, index: 4 });
+        let read = SlotTouch { after: U256::ZERO, ..slot(1, 2) };
+        let mut asked = Vec::new();
+        let mut mark = |worker, index, is_seen: bool| {
+            marks.mark(&[read], Mark { worker, index }, |touch, _, is_written| {
+                asked.push((touch.slot, is_written));
+                is_seen
+            })
+        };
+        let seen = mark(1, 9, true);
+        let unseen = mark(1, 9, false);
+        // Of its own worker's, and of what is later, it is not asked.
+        let own = mark(0, 9, true);
+        let late = mark(1, 3, true);
+        assert_eq!((seen.on_own, seen.on_other), (true, None));
+        let writer = Some(Mark { worker: 0, index: 4 });
+        assert_eq!((unseen.on_own, unseen.on_other), (false, writer));
+        assert_eq!((own.on_own, own.on_other), (true, None));
+        assert!(late.is_blurred && !late.on_own && late.on_other.is_none());
+        let [of_seen, of_unseen] = [seen, unseen].map(|found| found.writers);
+        assert_eq!((of_seen.iter().collect::<Vec<_>>(), of_seen), (vec![4], of_unseen));
+        let slot = U256::from(2);
+        assert_eq!(asked, [(slot, true), (slot, true), (slot, false), (slot, false)]);
     }
 }

@@ -36,6 +36,9 @@ const BOUND_PERCENT_MIN: u32 = 80;
 const PARTNERS_PERCENT_MIN: u8 = 25;
 /// The same where that group has more than the fair share of a worker.
 const HEAVY_PARTNERS_PERCENT_MIN: u8 = 60;
+/// The same where lanes listen: to be one group keeps them from running at the same time, and else
+/// one of them hears of what the other has written, unless that one is late.
+const HEARD_PARTNERS_PERCENT_MIN: u8 = 80;
 /// Of a hundred gas, how much is one chain for lanes not to pay: on two threads they would gain
 /// less than settling takes.
 const CHAIN_PERCENT_MIN: u128 = 80;
@@ -74,6 +77,25 @@ pub(crate) struct Plan {
     chain_gas: u64,
 }
 
+/// Whether lanes hear of what others have written while they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// Nothing is heard.
+    Nothing,
+    /// The slots that others have changed so far.
+    Slots,
+}
+
+impl Hearing {
+    /// From what share on two callees are one group that is more than a worker's fair share.
+    const fn heavy_partners_percent(self) -> u8 {
+        match self {
+            Self::Nothing => HEAVY_PARTNERS_PERCENT_MIN,
+            Self::Slots => HEARD_PARTNERS_PERCENT_MIN,
+        }
+    }
+}
+
 /// What a callee's transactions are placed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Placing {
@@ -109,17 +131,35 @@ impl Callee<'_> {
 
 impl Plan {
     /// The plan of a block for so many workers.
-    pub(crate) fn new(prepared: &PreparedBlock, hints: &Hints, workers: usize) -> Self {
+    pub(super) fn new(
+        prepared: &PreparedBlock,
+        hints: &Hints,
+        workers: usize,
+        hearing: Hearing,
+    ) -> Self {
         let PreparedBlock { txs, foreseen_gas, kin, .. } = prepared;
-        Self::of(txs, foreseen_gas, kin, hints, workers)
+        Self::hearing(txs, foreseen_gas, kin, hints, workers, hearing)
     }
 
+    /// Where nothing is heard.
+    #[cfg(test)]
     pub(super) fn of(
         txs: &[PreparedTx],
         foreseen_gas: &[Option<u64>],
         kin: &Kin,
         hints: &Hints,
         workers: usize,
+    ) -> Self {
+        Self::hearing(txs, foreseen_gas, kin, hints, workers, Hearing::Nothing)
+    }
+
+    fn hearing(
+        txs: &[PreparedTx],
+        foreseen_gas: &[Option<u64>],
+        kin: &Kin,
+        hints: &Hints,
+        workers: usize,
+        hearing: Hearing,
     ) -> Self {
         let mut calls = Calls::new(hints, txs.len());
         let mut gas: Vec<u64> = Vec::with_capacity(txs.len());
@@ -138,7 +178,7 @@ impl Plan {
         let sets: Vec<Option<u32>> = txs.iter().enumerate().map(place).collect();
         let total_gas = sum(gas.iter().copied());
         let fair = total_gas / (workers as u64).max(1);
-        placer.join_partners(&callees, &sets, &gas, fair);
+        placer.join_partners(&callees, &sets, &gas, fair, hearing.heavy_partners_percent());
         let Placer { known, mut joined, .. } = placer;
         // Sets become groups, numbered by their first transaction.
         let mut numbers: Vec<Option<u32>> = vec![None; joined.len()];
@@ -277,13 +317,15 @@ impl<'h> Placer<'h> {
     }
 
     /// Joins the sets of callees that disturb one another, those first that do it most. `fair` is
-    /// the gas that each worker has if all have as much.
+    /// the gas that each worker has if all have as much; who has more together is joined from the
+    /// share `heavy_percent` on.
     fn join_partners(
         &mut self,
         callees: &AddressMap<u32>,
         sets: &[Option<u32>],
         gas: &[u64],
         fair: u64,
+        heavy_percent: u8,
     ) {
         let Self { known, joined, .. } = self;
         let mut pairs: Vec<(u8, u32, u32)> = Vec::new();
@@ -316,7 +358,7 @@ impl<'h> Placer<'h> {
                 continue;
             }
             let both = set_gas[one as usize].saturating_add(set_gas[other as usize]);
-            if both <= fair || percent >= HEAVY_PARTNERS_PERCENT_MIN {
+            if both <= fair || percent >= heavy_percent {
                 joined.join(one, other);
                 set_gas[joined.find(one) as usize] = both;
             }

@@ -140,6 +140,7 @@ pub(super) fn settle(
         rerun_txs: guesses + unguessed,
         head_reruns,
         active_threads: active.len(),
+        heard_slots: lanes.iter().map(|lane| lane.heard_slots).sum(),
         ..Stats::default()
     };
     Ok(Settled { diff: end.merge(lanes, header, job.rules, job.view)?, tally, stats })

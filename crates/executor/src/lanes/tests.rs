@@ -2,6 +2,7 @@
 //! that the test names, or the workers meet before they go on.
 
 mod guesses;
+mod listening;
 mod taught;
 
 use super::*;
@@ -199,6 +200,19 @@ impl Ground {
 
     /// As [`Ground::in_lanes`]; who disturbed whom is added to the log.
     fn in_lanes_noting(&self, numbers: &[usize], log: &mut Log) -> Result<LaneRun, FallbackCause> {
+        let order: Vec<_> = (0..numbers.len()).collect();
+        self.in_lanes_by_turns(numbers, &order, &Published::default(), log)
+    }
+
+    /// As [`Ground::in_lanes_noting`], one transaction after the other in this order, in which
+    /// those of a lane are in that of the block. If it is open, lanes listen to what is published.
+    fn in_lanes_by_turns(
+        &self,
+        numbers: &[usize],
+        order: &[usize],
+        published: &Published,
+        log: &mut Log,
+    ) -> Result<LaneRun, FallbackCause> {
         let Self { block: prepared, rules, state, .. } = self;
         let codes = CodeCache::new();
         let header = &prepared.block.block().header;
@@ -213,6 +227,7 @@ impl Ground {
             view: &opened,
             claims: OnceLock::from(Claims::new(Plan::cold(&prepared.txs, workers), workers)),
             marks: Marks::default(),
+            published,
             rooms: Mutex::new(Vec::new()),
             lanes: Mutex::new(Vec::new()),
             log: Mutex::default(),
@@ -222,8 +237,8 @@ impl Ground {
         let claims = shared.claims.get().expect("it was set");
         let mut running: Vec<_> =
             (0..workers).map(|worker| Running::new(&shared, worker)).collect();
-        for (index, number) in numbers.iter().enumerate() {
-            running[*number].run(&shared, claims, index)?;
+        for index in order {
+            running[numbers[*index]].run(&shared, claims, *index)?;
         }
         for lane in running {
             lane.end(&shared);

@@ -59,7 +59,15 @@ fn lane(state: &MemoryState, txs: &[(usize, PreparedTx)]) -> Lane {
         kernel.transact(tx).expect("valid");
     }
     let noted = txs.iter().map(|(index, _)| *index).collect();
-    Lane { worker: 0, txs: Vec::new(), noted, assumed: Vec::new(), history: kernel.into_history() }
+    Lane {
+        worker: 0,
+        txs: Vec::new(),
+        noted,
+        assumed: Vec::new(),
+        heard: Vec::new(),
+        heard_slots: 0,
+        history: kernel.into_history(),
+    }
 }
 
 /// What one lane changes and changes back is not in its diff; another lane has looked in between.

@@ -202,6 +202,14 @@ fn callees_that_disturb_one_another_begin_as_one_group() {
     let heavy = plan(&txs, &often);
     assert_eq!(heavy.groups, joined);
     assert_eq!(heavy.group_gas, [4 * GAS, GAS]);
+    // Of those that hear one another, more has to be known.
+    let hear =
+        |hints: &Hints| Plan::hearing(&txs, &[], &Kin::default(), hints, 2, Hearing::Slots).groups;
+    assert_eq!(hear(&often), joined);
+    let mut less = met(100);
+    let once = [Partner { callee: B, percent: 100 }];
+    less.learn_callee(&A, Lesson::default(), &once, |_| true);
+    assert_eq!((plan(&txs, &less).groups, hear(&less)), (joined.to_vec(), apart.to_vec()));
     // Where there is enough besides them, less is a reason.
     let mut many = txs;
     many.extend((10..20).map(|number| call(Address::repeat_byte(number), number)));

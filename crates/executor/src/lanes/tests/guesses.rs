@@ -183,7 +183,7 @@ fn a_block_is_given_up_that_mostly_runs_again_at_its_turn() {
 #[test]
 fn room_is_kept_from_block_to_block_and_bounded() {
     let rooms = (0..2 * ROOM_LANES_MAX).map(|_| Touched::default()).collect();
-    let room = LaneRoom::new(rooms, &mut [], Marks::default());
+    let room = LaneRoom::new(rooms, &mut [], Marks::default(), Published::default());
     assert_eq!(room.touched.len(), ROOM_LANES_MAX);
     let (ground, view) = meeting(COUNTS_TOO, 0);
     let expected = ground.sequential();

@@ -79,7 +79,7 @@ fn what_is_begun_early_for_no_reason_costs_time_alone() {
         let expected = ground.sequential().expect("valid");
         let heavy: Vec<_> = (0..txs.len()).map(|index| (index, 5_000_000)).collect();
         hints.learn_work(&ground.block.txs, &expected.results, &heavy);
-        let plan = Plan::new(&ground.block, &hints, threads);
+        let plan = Plan::new(&ground.block, &hints, threads, Hearing::Nothing);
         assert_eq!(plan.early.len(), 2 * threads);
         for _ in 0..20 {
             ground.executor.remember(&hints);
@@ -131,7 +131,7 @@ fn auto_finds_a_chain_by_footprints_as_well() {
 }
 
 /// Numbers that look random. Source: Marsaglia, "Xorshift RNGs".
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn number(&mut self) -> u32 {
@@ -141,7 +141,7 @@ impl Random {
         (self.0 >> 16) as u32
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.number() as usize % bound
     }
 
