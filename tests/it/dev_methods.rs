@@ -398,7 +398,7 @@ fn what_no_block_can_have_makes_no_blocks() {
         let hash = dev.send(&tx);
         dev.ok("evm_setBlockGasLimit", &json!([30_000]));
         let (code, told) = dev.refused("eth_sendTransaction", &json!([tx]));
-        assert!(code == -32_000 && told.contains("exceeds block gas limit"), "{code} {told}");
+        assert!(code == 803 && told.contains("exceeds block gas limit"), "{code} {told}");
         dev.ok("evm_setAutomine", &json!([true]));
         assert_eq!(dev.number(), 0);
         // Tools look into the pool, whatever APIs the server has.

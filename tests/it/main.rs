@@ -48,6 +48,7 @@ mod method_params;
 mod noisy;
 mod observed_runs;
 mod rpc_bad_days;
+mod rpc_errors;
 mod rpc_explain;
 mod rpc_questions;
 mod rpc_streams;

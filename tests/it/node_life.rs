@@ -209,6 +209,12 @@ fn a_dev_chain_makes_a_block_for_what_is_sent_and_none_without() {
     let mut node = start_dev(&datadir, &[]);
     let public = node.public();
     assert_eq!(ok(public, "eth_blockNumber", &json!([])), "0x0");
+    // Nothing was made yet, and the genesis is safe and final.
+    let genesis = ok(public, "eth_getBlockByNumber", &json!(["0x0", false]));
+    for tag in ["safe", "finalized"] {
+        assert_eq!(ok(public, "eth_getBlockByNumber", &json!([tag, false])), genesis, "{tag}");
+        assert_eq!(ok(public, "eth_getBalance", &json!([Address::ZERO, tag])), "0x0", "{tag}");
+    }
     for nonce in 0..3 {
         let hash = send(public, nonce);
         node = node.after("block");

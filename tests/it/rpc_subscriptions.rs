@@ -568,7 +568,7 @@ fn a_call_waits_for_a_block_with_its_transaction() {
         assert_eq!((error.code, error.data), (code, Some(json!(tx.hash()))), "{}", error.message);
     }
     let error = wire.public.call(method, &json!([encoded(&next), "0x1"])).expect_err("sent twice");
-    assert_eq!((error.code, error.message.as_str()), (-32_000, "already known"));
+    assert_eq!((error.code, error.message.as_str()), (1_000, "already known"));
 }
 
 #[test]

@@ -334,8 +334,8 @@ fn an_answer_is_bounded_in_what_it_records_and_in_what_it_is() {
     let limits = EthLimits::default();
     let last = json!([at(wire.chain.last())]);
     for (limits, name) in [
-        (EthLimits { trace_bytes_max: 100, ..limits }, "100 bytes (trace_bytes_max)"),
-        (EthLimits { trace_memory_max: 1_000, ..limits }, "1000 bytes (trace_memory_max)"),
+        (EthLimits { trace_bytes_max: 100, ..limits }, "100 bytes (--rpc.max-trace-size)"),
+        (EthLimits { trace_memory_max: 1_000, ..limits }, "1000 bytes (--rpc.max-trace-memory)"),
     ] {
         let methods = methods(&wire, limits);
         for method in ["debug_traceBlockByNumber", "trace_block"] {

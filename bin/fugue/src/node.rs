@@ -232,6 +232,10 @@ fn serve(
         true => Some(Dev::new(engine.clone(), options.dev.block_time.map(Duration::from_secs))?),
         false => None,
     };
+    // Before anybody can ask.
+    if let Some((dev, _)) = &dev {
+        dev.begin()?;
+    }
     let control = dev.as_ref().map(|(dev, _)| Arc::clone(dev) as Arc<dyn DevChain>);
     let servers = Servers::start(options, datadir, runtimes, engine, control)?;
     let attended = attend(options, runtimes, engine, metrics, dev, &mut ended);

@@ -1,6 +1,6 @@
 //! Arguments of a request, decoded one after the other; what is wrong is said by index and name.
 
-use crate::public::error::invalid_params;
+use crate::public::error::{invalid_argument, invalid_params};
 use fugue_types::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde::de::DeserializeOwned;
@@ -42,9 +42,9 @@ impl Args {
         self.index += 1;
         match self.values.next() {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => decode(&value).map(Some).map_err(|reason| {
-                invalid_params(format!("invalid argument {index} ({name}): {reason}"))
-            }),
+            Some(value) => {
+                decode(&value).map(Some).map_err(|reason| invalid_argument(index, name, reason))
+            }
         }
     }
 

@@ -33,6 +33,21 @@ const NOT_INCLUDED: i32 = 4;
 const NOT_READY: i32 = 5;
 /// Source: execution-apis, "Pruned history unavailable".
 pub(crate) const PRUNED: i32 = 4444;
+/// Source: EIP-1474, "Transaction rejected": for a reason that the catalogue has no code for.
+const REJECTED: i32 = -32003;
+
+// Why a transaction is rejected. Source: execution-apis, error groups "ExecutionErrors",
+// "GasErrors" and "TxPoolErrors" of the methods that send one.
+const NONCE_TOO_LOW: i32 = 1;
+const NONCE_TOO_HIGH: i32 = 2;
+const INTRINSIC_GAS_TOO_LOW: i32 = 800;
+/// Below the least that is taken, or that replaces another one: more helps.
+const PRICE_TOO_LOW: i32 = 802;
+const ABOVE_BLOCK_GAS_LIMIT: i32 = 803;
+const TIP_ABOVE_FEE_CAP: i32 = 804;
+const INSUFFICIENT_FUNDS: i32 = 809;
+const ALREADY_KNOWN: i32 = 1000;
+const INVALID_SENDER: i32 = 1001;
 
 /// An error with a code of a specification.
 pub(crate) fn with_code(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
@@ -42,6 +57,11 @@ pub(crate) fn with_code(code: i32, message: impl Into<String>) -> ErrorObjectOwn
 /// An argument is wrong.
 pub(crate) fn invalid_params(message: impl Into<String>) -> ErrorObjectOwned {
     with_code(INVALID_PARAMS, message)
+}
+
+/// The argument with this index and name is wrong.
+pub(crate) fn invalid_argument(index: usize, name: &str, reason: impl Display) -> ErrorObjectOwned {
+    invalid_params(format!("invalid argument {index} ({name}): {reason}"))
 }
 
 /// What was asked for was refused.
@@ -119,13 +139,11 @@ pub(crate) fn unknown_block(tag: &str) -> ErrorObjectOwned {
 /// The chain did not answer.
 pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
     match error {
-        ImportError::Storage(StorageError::Pruned { what, number, oldest }) => with_code(
-            PRUNED,
-            format!(
-                "pruned history unavailable: {what} of block {number} is not kept, the oldest \
-                 kept is of block {oldest}"
-            ),
-        ),
+        ImportError::Storage(StorageError::Pruned { what, number, oldest }) => {
+            let be = if what.ends_with('s') { "are" } else { "is" };
+            let told = format!("{what} of block {number} {be} not kept, the oldest kept {be} of");
+            with_code(PRUNED, format!("pruned history unavailable: {told} block {oldest}"))
+        }
         ImportError::Storage(StorageError::AboveHead { .. }) => block_not_found(),
         ImportError::Storage(StorageError::GivenUp(reason)) => refused(reason),
         ImportError::Storage(error @ StorageError::NotIndexed) => refused(error.to_string()),
@@ -134,14 +152,14 @@ pub(crate) fn of_chain(error: ImportError) -> ErrorObjectOwned {
     }
 }
 
-/// A block was not built.
+/// A block was not built. A timestamp that is too low is nobody's argument.
 pub(crate) fn of_build(error: BuildError) -> ErrorObjectOwned {
     match error {
         BuildError::UnknownParent(_) => block_not_found(),
-        BuildError::Timestamp { .. } => invalid_params(format!("payload attributes: {error}")),
-        BuildError::Transaction { .. } | BuildError::GivenUp | BuildError::Impossible(_) => {
-            refused(error.to_string())
-        }
+        BuildError::Timestamp { .. }
+        | BuildError::Transaction { .. }
+        | BuildError::GivenUp
+        | BuildError::Impossible(_) => refused(error.to_string()),
         BuildError::Broken(error) => of_chain(error),
     }
 }
@@ -195,20 +213,51 @@ pub(crate) fn of_call(error: CallError) -> ErrorObjectOwned {
     }
 }
 
-/// The pool did not take a transaction.
+/// The pool did not take a transaction. The words stay those of geth, by which libraries tell.
 pub(crate) fn of_pool(error: PoolError) -> ErrorObjectOwned {
     match error {
-        PoolError::Decode(_) => {
-            invalid_params(format!("invalid argument 0 (transaction): {error}"))
-        }
+        PoolError::Decode(_) => invalid_argument(0, "transaction", error),
         PoolError::State(error) => of_state(error),
-        refusal => refused(refusal.to_string()),
+        refusal => with_code(code_of(&refusal), refusal.to_string()),
+    }
+}
+
+/// The codes of what stands against a transaction in every state, by the name of the rule.
+const CODES: &[(&str, i32)] = &[
+    // Of the floor of EIP-7623, too.
+    ("INTRINSIC_GAS_TOO_LOW", INTRINSIC_GAS_TOO_LOW),
+    ("PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS", TIP_ABOVE_FEE_CAP),
+    ("INVALID_SIGNATURE_VRS", INVALID_SENDER),
+    // A signature for another chain gives no sender on this one.
+    ("INVALID_CHAINID", INVALID_SENDER),
+];
+
+fn code_of(refusal: &PoolError) -> i32 {
+    match refusal {
+        PoolError::NonceTooLow { .. } => NONCE_TOO_LOW,
+        PoolError::NonceTooHigh { .. } => NONCE_TOO_HIGH,
+        PoolError::GasLimit { .. } => ABOVE_BLOCK_GAS_LIMIT,
+        PoolError::InsufficientFunds { .. } => INSUFFICIENT_FUNDS,
+        PoolError::AlreadyKnown => ALREADY_KNOWN,
+        PoolError::Underpriced { .. }
+        | PoolError::BlobUnderpriced { .. }
+        | PoolError::ReplacementUnderpriced { .. }
+        | PoolError::Full => PRICE_TOO_LOW,
+        PoolError::Invalid(invalid) => {
+            let names = invalid.names();
+            let found = CODES.iter().find(|(name, _)| names.contains(name));
+            found.map_or(REJECTED, |(_, code)| *code)
+        }
+        // It says nothing about the transaction.
+        PoolError::HeadMoved => REFUSED,
+        _ => REJECTED,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_types::U256;
 
     #[test]
     fn what_is_pruned_names_the_oldest_that_is_kept() {
@@ -217,6 +266,16 @@ mod tests {
         assert_eq!(error.code(), PRUNED);
         assert!(error.message().contains("state of block 5"), "{}", error.message());
         assert!(error.message().ends_with("block 9"), "{}", error.message());
+        let pruned = StorageError::Pruned { what: "receipts", number: 0, oldest: 9 };
+        let error = of_chain(ImportError::Storage(pruned));
+        let told = "receipts of block 0 are not kept, the oldest kept are of block 9";
+        assert!(error.message().ends_with(told), "{}", error.message());
+    }
+
+    #[test]
+    fn a_clock_behind_the_head_is_no_wrong_argument() {
+        let behind = BuildError::Timestamp { found: 1, parent: 2 };
+        assert_eq!(of_build(behind).code(), REFUSED);
     }
 
     #[test]
@@ -244,9 +303,40 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_pool_keeps_its_words() {
-        let error = of_pool(PoolError::AlreadyKnown);
-        assert_eq!((error.code(), error.message()), (REFUSED, "already known"));
+    fn a_refusal_of_the_pool_has_the_code_of_the_catalogue_and_keeps_its_words() {
+        let (min, max, bytes) = (U256::ZERO, 1, 2);
+        let cases = [
+            (PoolError::NonceTooLow { next: 2, nonce: 1 }, 1, "nonce too low"),
+            (PoolError::NonceTooHigh { next: 2, nonce: 9, gap_max: 4 }, 2, "nonce too high"),
+            (PoolError::Underpriced { tip: 0, min: 1 }, 802, "transaction underpriced"),
+            (PoolError::BlobUnderpriced { fee: 0, min: 1 }, 802, "transaction underpriced"),
+            (
+                PoolError::ReplacementUnderpriced { fee: "gas tip cap", found: 0, min },
+                802,
+                "replacement transaction underpriced",
+            ),
+            (PoolError::Full, 802, "txpool is full"),
+            (PoolError::GasLimit { gas_limit: 2, max: 1 }, 803, "exceeds block gas limit"),
+            (
+                PoolError::InsufficientFunds { balance: min, cost: min, pending_cost: min },
+                809,
+                "insufficient funds for gas * price + value",
+            ),
+            (PoolError::AlreadyKnown, 1000, "already known"),
+            (PoolError::DelegatedLimit, -32_003, "in-flight transaction limit reached"),
+            (PoolError::Size { bytes, max }, -32_003, "oversized data"),
+            (PoolError::HeadMoved, REFUSED, "the head moved"),
+            (
+                PoolError::Decode(alloy_rlp::Error::InputTooShort),
+                INVALID_PARAMS,
+                "invalid argument",
+            ),
+        ];
+        for (refusal, code, words) in cases {
+            let error = of_pool(refusal);
+            assert_eq!(error.code(), code, "{}", error.message());
+            assert!(error.message().starts_with(words), "{}", error.message());
+        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ fn profile_contract(context: &Context, mut args: Args) -> Answer {
     args.end()?;
     let view = context.view();
     let range = Where::Range { from, to };
-    let (from, to) = logs::range(&view, &range, context.limits.profile_blocks_max)?;
+    let blocks_max = context.limits.profile_blocks_max;
+    let (from, to) = logs::range(&view, &range, blocks_max, (2, "toBlock"))?;
     let mut profile = ContractProfile::new(contract);
     // The genesis has no transactions.
     for number in from.max(1)..=to {

@@ -11,7 +11,7 @@ use crate::{
 };
 use alloy_eips::Decodable2718;
 use fugue_chain::{
-    BuildAttributes, BuildOrder, BuiltPayload, Contents, EngineError, Forkchoice,
+    BuildAttributes, BuildError, BuildOrder, BuiltPayload, Contents, EngineError, Forkchoice,
     ForkchoiceVerdict, Head, PayloadVerdict, Reply,
 };
 use fugue_txpool::{PooledTransaction, Sidecar, split};
@@ -108,7 +108,13 @@ fn build(context: &Context, order: BuildOrder) -> Result<BuiltPayload, ErrorObje
     let built = context.engine.build_at_once(order, &|| patience.goes_on());
     // Why it was given up is for the call to say.
     patience.check()?;
-    built.map_err(error::of_build)
+    built.map_err(|error| match error {
+        // Here the timestamp is an argument.
+        BuildError::Timestamp { .. } => {
+            error::invalid_params(format!("payload attributes: {error}"))
+        }
+        other => error::of_build(other),
+    })
 }
 
 /// Waits for the engine, while somebody waits for the call.

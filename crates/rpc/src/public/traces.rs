@@ -95,7 +95,7 @@ impl Traces {
     pub(crate) fn error(&self, error: TraceError) -> ErrorObjectOwned {
         match error {
             TraceError::Call(error) => error::of_call(error),
-            TraceError::TooLarge(max) => self.too_large("trace_memory_max", max),
+            TraceError::TooLarge(max) => self.too_large("--rpc.max-trace-memory", max),
             TraceError::GivenUp => match self.patience.check() {
                 Err(reason) => reason,
                 Ok(()) => error::internal("a trace was given up for nothing"),
@@ -103,9 +103,9 @@ impl Traces {
         }
     }
 
-    fn too_large(&self, limit: &str, max: usize) -> ErrorObjectOwned {
+    fn too_large(&self, flag: &str, max: usize) -> ErrorObjectOwned {
         refused(format!(
-            "the traces of this answer take more than {max} bytes ({limit}): ask for a single \
+            "the traces of this answer take more than {max} bytes ({flag}): ask for a single \
              transaction, or for less of it"
         ))
     }
@@ -381,7 +381,11 @@ mod tests {
         assert!(traces.write(&text).is_ok());
         let error = traces.write(&text).expect_err("the third does not fit");
         assert_eq!(error.code(), error::REFUSED);
-        assert!(error.message().contains("250 bytes (trace_bytes_max)"), "{}", error.message());
+        assert!(
+            error.message().contains("250 bytes (--rpc.max-trace-size)"),
+            "{}",
+            error.message()
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A block of the dev chain, from the wish for one to the head. Who makes one has the turn.
 
 use super::{Dev, settings::now};
+use crate::UsageError;
 use fugue_chain::{
     ChainView, DevBlock, DevContent, Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head,
     ImportError, PayloadVerdict, Reply,
@@ -36,6 +37,25 @@ struct Made {
 }
 
 impl Dev {
+    /// Names what is safe and final where nobody has yet, as on a chain that begins, so that there
+    /// is always such a block.
+    ///
+    /// # Errors
+    /// If the engine does not take it.
+    pub(crate) fn begin(&self) -> Result<(), UsageError> {
+        let view = self.engine.view();
+        if view.safe().is_some() {
+            return Ok(());
+        }
+        let named = forkchoice(&view, view.head())
+            .and_then(|state| answer(|reply| self.engine.forkchoice(state, None, reply)));
+        match named {
+            Ok(ForkchoiceVerdict::Valid(_)) => Ok(()),
+            Ok(other) => Err(UsageError(format!("the dev chain does not begin: {other:?}"))),
+            Err(error) => Err(UsageError(format!("the dev chain does not begin: {error}"))),
+        }
+    }
+
     /// Makes blocks for as long as the pool has transactions that one can have.
     pub(super) fn include_pending(&self) {
         while !self.is_ended() && self.has_candidates() {

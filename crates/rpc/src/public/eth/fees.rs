@@ -5,7 +5,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, count, list},
     block_ref::number_or_tag,
-    error::{self, invalid_params},
+    error::{self, invalid_argument},
     json,
 };
 use alloy_eips::eip1559::BaseFeeParams;
@@ -63,9 +63,12 @@ pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
     let max = context.limits.percentiles_max;
     let percentiles = args.optional("reward percentiles", |value| percentiles(value, max))?;
     args.end()?;
+    // None at all ask for no rewards, and so for no receipts.
+    let percentiles = percentiles.filter(|percentiles| !percentiles.is_empty());
     let view = context.view();
     let newest = newest.number(&view)?.ok_or_else(|| {
-        invalid_params(format!("newest block is above the head, {}", view.head().number))
+        let reason = format!("it is above the head, {}", view.head().number);
+        invalid_argument(1, "newest block", reason)
     })?;
     if blocks == 0 {
         return json(&FeeHistory::default());

@@ -10,7 +10,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, address, field, hash, list, object},
     block_ref::{BlockRef, number_or_tag},
-    error::{self, invalid_params},
+    error::{self, invalid_argument},
     json,
     patience::Patience,
     wire::{self, Place},
@@ -27,6 +27,12 @@ const TOPICS_MAX: usize = 4;
 
 /// Bytes of a log in memory and in an answer beside its data, about: address, topics, and place.
 const LOG_BYTES: usize = 300;
+
+/// Index and name of an argument, for errors.
+pub(crate) type Argument = (usize, &'static str);
+
+/// The only one of `eth_getLogs`.
+const FILTER: Argument = (0, "filter");
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +83,13 @@ pub(crate) fn find(
     let (logs_max, bytes_max) = (limits.logs_max, limits.log_bytes_max);
     let blocks_max =
         if terms.is_empty() { limits.log_blocks_max } else { limits.indexed_log_blocks_max };
-    let (from, to) = range(&view, place, blocks_max)?;
+    let (from, to) = range(&view, place, blocks_max, FILTER)?;
+    // Libraries look for these words of geth, and for the range.
+    let too_many = |max: String, number: u64| {
+        let last = number.saturating_sub(1).max(from);
+        let told = format!("query exceeds max {max}, retry with the range {from}-{last}");
+        invalid_argument(FILTER.0, FILTER.1, told)
+    };
     let mut found = Vec::new();
     let mut bytes = 0_usize;
     for section in sections(from, to) {
@@ -89,17 +101,10 @@ pub(crate) fn find(
             let added = found.get(before..).unwrap_or_default();
             bytes = bytes.saturating_add(weight(added));
             if bytes > bytes_max && from != to {
-                return Err(invalid_params(format!(
-                    "query exceeds max result size {bytes_max} bytes, retry with the range \
-                     {from}-{}",
-                    number.saturating_sub(1).max(from)
-                )));
+                return Err(too_many(format!("result size {bytes_max} bytes"), number));
             }
             if found.len() > logs_max && from != to {
-                return Err(invalid_params(format!(
-                    "query exceeds max results {logs_max}, retry with the range {from}-{}",
-                    number.saturating_sub(1).max(from)
-                )));
+                return Err(too_many(format!("results {logs_max}"), number));
             }
         }
     }
@@ -135,7 +140,7 @@ pub(super) fn weight(logs: &[WireLog]) -> usize {
     bytes.fold(0, usize::saturating_add)
 }
 
-/// The numbers of the first and the last block.
+/// The numbers of the first and the last block, which the argument gives.
 ///
 /// # Errors
 /// If a block is not known, or there are more of them, with a range that fits.
@@ -143,6 +148,7 @@ pub(crate) fn range(
     view: &ChainView,
     place: &Where,
     blocks_max: u64,
+    argument: Argument,
 ) -> Result<(u64, u64), ErrorObjectOwned> {
     let (from, to) = match place {
         Where::Block(hash) => {
@@ -152,24 +158,23 @@ pub(crate) fn range(
         }
         Where::Range { from, to } => (from.number(view)?, to.number(view)?),
     };
-    let (Some(from), Some(to)) = (from, to) else {
-        return Err(invalid_params("block range extends beyond current head block"));
+    let range = match (from, to) {
+        (Some(from), Some(to)) => check_span(from, to, blocks_max).map(|()| (from, to)),
+        _ => Err("block range extends beyond current head block".to_owned()),
     };
-    check_span(from, to, blocks_max)?;
-    Ok((from, to))
+    range.map_err(|reason| invalid_argument(argument.0, argument.1, reason))
 }
 
-fn check_span(from: u64, to: u64, blocks_max: u64) -> Result<(), ErrorObjectOwned> {
+/// Whether this is a range of so many blocks at most.
+fn check_span(from: u64, to: u64, blocks_max: u64) -> Result<(), String> {
     let Some(span) = to.checked_sub(from) else {
-        return Err(invalid_params("invalid block range: fromBlock is above toBlock"));
+        return Err("invalid block range: fromBlock is above toBlock".to_owned());
     };
     if span < blocks_max {
         return Ok(());
     }
     let last = from.saturating_add(blocks_max.saturating_sub(1));
-    Err(invalid_params(format!(
-        "query exceeds max block range {blocks_max}, retry with the range {from}-{last}"
-    )))
+    Err(format!("query exceeds max block range {blocks_max}, retry with the range {from}-{last}"))
 }
 
 fn of_block(
@@ -403,9 +408,8 @@ mod tests {
     #[test]
     fn a_range_that_is_too_long_is_told_with_one_that_fits() {
         assert_eq!(check_span(7, 16, 10), Ok(()));
-        let error = check_span(7, 17, 10).unwrap_err();
         let told = "query exceeds max block range 10, retry with the range 7-16";
-        assert_eq!((error.code(), error.message()), (error::INVALID_PARAMS, told));
+        assert_eq!(check_span(7, 17, 10), Err(told.to_owned()));
         assert!(check_span(8, 7, 10).is_err());
     }
 

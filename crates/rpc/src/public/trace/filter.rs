@@ -4,16 +4,18 @@ use crate::public::{
     Answer, Context, Limits,
     args::{Args, address, count, field, list, object},
     block_ref::{BlockRef, number_or_tag},
-    error::{self, invalid_params},
+    error::{self, invalid_argument},
+    eth::logs::{Argument, Where, range},
     json,
     overrides::only,
     trace::chain::all_of_block,
     traces::Traces,
 };
 use alloy_rpc_types_trace::filter::{TraceFilter, TraceFilterMatcher, TraceFilterMode};
-use fugue_chain::ChainView;
-use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
+
+/// The only argument.
+const FILTER: Argument = (0, "filter");
 
 /// What to look for, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,8 @@ pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
     let filter = args.required("filter", |value| read(value, addresses_max))?;
     args.end()?;
     let view = context.view();
-    let (from, to) = range(&view, &filter, context.limits.trace_blocks_max)?;
+    let place = Where::Range { from: filter.from, to: filter.to };
+    let (from, to) = range(&view, &place, context.limits.trace_blocks_max, FILTER)?;
     let Limits { traces_max, trace_bytes_max, .. } = context.limits;
     let (mut to_skip, mut bytes) = (filter.after, 0_usize);
     let mut found = Vec::new();
@@ -59,34 +62,13 @@ pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
         {
             if found > max && from < to {
                 let last = number.saturating_sub(1).max(from);
-                return Err(invalid_params(format!(
-                    "query exceeds max {what} {max}, retry with the range {from}-{last}"
-                )));
+                let told =
+                    format!("query exceeds max {what} {max}, retry with the range {from}-{last}");
+                return Err(invalid_argument(FILTER.0, FILTER.1, told));
             }
         }
     }
     json(&found)
-}
-
-/// The numbers of the first and the last block.
-fn range(
-    view: &ChainView,
-    filter: &Filter,
-    blocks_max: u64,
-) -> Result<(u64, u64), ErrorObjectOwned> {
-    let (Some(from), Some(to)) = (filter.from.number(view)?, filter.to.number(view)?) else {
-        return Err(invalid_params("block range extends beyond current head block"));
-    };
-    let Some(span) = to.checked_sub(from) else {
-        return Err(invalid_params("invalid block range: fromBlock is above toBlock"));
-    };
-    if span >= blocks_max {
-        let last = from.saturating_add(blocks_max.saturating_sub(1));
-        return Err(invalid_params(format!(
-            "query exceeds max block range {blocks_max}, retry with the range {from}-{last}"
-        )));
-    }
-    Ok((from, to))
 }
 
 /// Source: OpenEthereum, "The trace module", `trace_filter`; the mode is Erigon's.

@@ -149,7 +149,7 @@ impl<'t> Part<'t> {
             return Err(failure);
         }
         if self.traces.is_full() {
-            return Err(self.traces.too_large("trace_bytes_max", self.traces.written_max));
+            return Err(self.traces.too_large("--rpc.max-trace-size", self.traces.written_max));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::public::{
     args::Args,
     block_ref::{BlockRef, number_or_tag},
     debug::trace::{Options, known_block, last},
-    error::{self, invalid_params, refused},
+    error::{self, invalid_argument, refused},
     json,
 };
 use fugue_types::B256;
@@ -47,16 +47,15 @@ impl ChainTraces {
         };
         let (start, end) = (number(&start)?, number(&end)?);
         let Some(count) = end.checked_sub(start).filter(|count| *count > 0) else {
-            return Err(invalid_params(format!(
-                "invalid argument 2 (end block): {end} is not above the start block, {start}"
-            )));
+            let reason = format!("{end} is not above the start block, {start}");
+            return Err(invalid_argument(2, "end block", reason));
         };
         let max = context.limits.trace_blocks_max;
         if count > max {
             let last = start.saturating_add(max);
-            return Err(invalid_params(format!(
-                "query exceeds max block range {max}, retry with the range {start}-{last}"
-            )));
+            let reason =
+                format!("query exceeds max block range {max}, retry with the range {start}-{last}");
+            return Err(invalid_argument(2, "end block", reason));
         }
         Ok(Self { first: start.saturating_add(1), last: end, options })
     }

@@ -1,0 +1,202 @@
+//! Errors by which callers decide what to do, over HTTP: why a transaction is rejected, which
+//! argument of a range is wrong, what is pruned, and that a block is not in the chain.
+
+use crate::{
+    engine_support::{Node, Setup, choice, index},
+    import_support::{Recipe, TestChain},
+    rules_support::{Wire, WireChain, quantity},
+};
+use alloy_consensus::TxEip1559;
+use alloy_eips::Encodable2718;
+use fugue_chain::Retention;
+use fugue_chainspec::Fork;
+use fugue_types::{Address, Bytes, TxKind, U256};
+use fugue_workload::{CHAIN_ID, gwei};
+use serde_json::{Value, json};
+
+const INVALID_PARAMS: i64 = -32_602;
+
+/// What the pool takes.
+fn good(nonce: u64) -> TxEip1559 {
+    TxEip1559 {
+        chain_id: CHAIN_ID,
+        nonce,
+        gas_limit: 500_000,
+        max_fee_per_gas: gwei(100),
+        max_priority_fee_per_gas: gwei(2),
+        to: TxKind::Call(Address::repeat_byte(0xb0)),
+        value: U256::from(5),
+        ..TxEip1559::default()
+    }
+}
+
+/// Code and message of an error.
+#[track_caller]
+fn error(wire: &Wire, method: &str, params: &Value) -> (i64, String) {
+    let error = wire.public.call(method, params).expect_err(method);
+    (error.code, error.message)
+}
+
+#[test]
+fn a_rejected_transaction_has_the_code_of_the_specification_and_the_words_of_geth() {
+    let wire = Wire::new(Fork::Cancun);
+    wire.follow(1..=1);
+    let nonce = wire.deployer_nonce();
+    assert!(nonce > 0, "it has sent nothing");
+    let block_gas_limit = wire.chain.chain.block(1).block().header.gas_limit;
+    let encoded = |tx: TxEip1559| Bytes::from(wire.chain.deployer.eip1559(tx).encoded_2718());
+    let of_nonce = encoded(good(nonce));
+    wire.public_ok("eth_sendRawTransaction", &json!([of_nonce]));
+    let next = good(nonce + 1);
+    let cases = [
+        (of_nonce, 1_000, "already known"),
+        (encoded(good(nonce - 1)), 1, "nonce too low"),
+        (encoded(good(nonce + 1_000)), 2, "nonce too high"),
+        (encoded(TxEip1559 { gas_limit: 20_999, ..next.clone() }), 800, "intrinsic gas too low"),
+        (
+            encoded(TxEip1559 { value: U256::from(6), ..good(nonce) }),
+            802,
+            "replacement transaction underpriced",
+        ),
+        (
+            encoded(TxEip1559 { max_fee_per_gas: 0, max_priority_fee_per_gas: 0, ..next.clone() }),
+            802,
+            "transaction underpriced",
+        ),
+        (
+            encoded(TxEip1559 { gas_limit: block_gas_limit + 1, ..next.clone() }),
+            803,
+            "exceeds block gas limit",
+        ),
+        (
+            encoded(TxEip1559 { max_fee_per_gas: gwei(1), ..next.clone() }),
+            804,
+            "max priority fee per gas higher than max fee per gas",
+        ),
+        (
+            encoded(TxEip1559 { value: U256::MAX >> 1, ..next.clone() }),
+            809,
+            "insufficient funds for gas * price + value",
+        ),
+        (
+            encoded(TxEip1559 { chain_id: CHAIN_ID + 1, ..next.clone() }),
+            1_001,
+            "invalid chain id for signer",
+        ),
+        (encoded(TxEip1559 { input: vec![0; 200_000].into(), ..next }), -32_003, "oversized data"),
+        (Bytes::from_static(&[2]), INVALID_PARAMS, "invalid argument 0 (transaction): "),
+    ];
+    for (encoded, code, words) in cases {
+        for method in ["eth_sendRawTransaction", "eth_sendRawTransactionSync"] {
+            let (found, told) = error(&wire, method, &json!([encoded]));
+            assert_eq!(found, code, "{method}: {told}");
+            assert!(told.starts_with(words), "{method}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_range_that_is_wrong_is_told_with_its_argument() {
+    let wire = Wire::new(Fork::Prague);
+    wire.follow(1..=3);
+    let beyond = "block range extends beyond current head block";
+    let back = "invalid block range: fromBlock is above toBlock";
+    for (from, to, words) in [("0x1", "0xffff", beyond), ("0x3", "0x1", back)] {
+        let range = json!({ "fromBlock": from, "toBlock": to });
+        for method in ["eth_getLogs", "trace_filter"] {
+            let told = format!("invalid argument 0 (filter): {words}");
+            assert_eq!(error(&wire, method, &json!([range])), (INVALID_PARAMS, told), "{method}");
+        }
+        let contract = Address::repeat_byte(0xb0);
+        let told = format!("invalid argument 2 (toBlock): {words}");
+        let found = error(&wire, "fugue_profileContract", &json!([contract, from, to]));
+        assert_eq!(found, (INVALID_PARAMS, told));
+    }
+    let (code, told) = error(&wire, "eth_feeHistory", &json!(["0x1", "0xffff", []]));
+    assert_eq!(code, INVALID_PARAMS);
+    assert!(told.starts_with("invalid argument 1 (newest block): "), "{told}");
+}
+
+#[test]
+fn fees_without_percentiles_need_no_receipts() {
+    let chain = WireChain::of_recipe(&Recipe::new(0xfee, Fork::Prague, 10, 2));
+    let mut setup = Setup::new(2);
+    setup.chain.retention = Retention::Full { window: 3 };
+    let node = Node::in_memory(&chain.chain, &setup);
+    let wire = Wire::over(chain, node);
+    let last = wire.chain.last();
+    wire.follow(1..=last);
+    wire.node.settled();
+    let oldest = wire.node.view().oldest_receipts();
+    assert!(oldest > 1, "nothing is pruned");
+    let ask = |percentiles: &[u64]| json!([quantity(last), "latest", percentiles]);
+    let without = wire.public_ok("eth_feeHistory", &ask(&[]));
+    assert_eq!(without.get("reward"), None, "{without}");
+    assert_eq!(without["oldestBlock"], "0x1");
+    let none = wire.public_ok("eth_feeHistory", &json!([quantity(last), "latest"]));
+    assert_eq!(none, without);
+    let (code, told) = error(&wire, "eth_feeHistory", &ask(&[50]));
+    assert_eq!(code, 4_444, "{told}");
+    assert!(told.contains("receipts of block 1 are not kept"), "{told}");
+    let newest = wire.public_ok("eth_feeHistory", &json!(["0x1", "latest", [50]]));
+    assert_eq!(newest["reward"].as_array().map(Vec::len), Some(1), "{newest}");
+}
+
+#[test]
+fn a_block_beside_the_chain_has_no_state_whether_it_must_be_canonical_or_not() {
+    let one = Recipe {
+        seed: 0x1898,
+        fork: Fork::Prague,
+        blocks: 6,
+        transactions: 4,
+        shared: 3,
+        branch: 1,
+    };
+    let chain = WireChain::of_recipe(&one);
+    let two = TestChain::new(&Recipe { blocks: 7, branch: 2, ..one });
+    let common = chain.chain.fork_with(&two);
+    let node = Node::in_memory(&chain.chain, &Setup::new(1_000));
+    let wire = Wire::over(chain, node);
+    let last = wire.chain.last();
+    wire.node.follow(&wire.chain.chain.blocks);
+    let deployer = wire.chain.deployer.address();
+    let left = wire.chain.hash(last);
+    let by_hash = |must_be: Option<bool>| match must_be {
+        Some(must_be) => json!({ "blockHash": left, "requireCanonical": must_be }),
+        None => json!({ "blockHash": left }),
+    };
+    let asked = |block: &Value| {
+        [
+            ("eth_getBalance", json!([deployer, block])),
+            ("eth_getTransactionCount", json!([deployer, block])),
+            ("eth_getCode", json!([deployer, block])),
+            ("eth_getStorageAt", json!([deployer, "0x0", block])),
+            ("eth_call", json!([{ "to": deployer }, block])),
+        ]
+    };
+    // In the chain, it is the state after it either way.
+    for must_be in [None, Some(false), Some(true)] {
+        for (method, params) in asked(&by_hash(must_be)) {
+            wire.public_ok(method, &params);
+        }
+    }
+    // Now it is beside the chain, and known.
+    wire.node.send(&two.blocks[index(common)..]);
+    wire.node.choose(choice(two.head().hash));
+    let block = wire.public_ok("eth_getBlockByHash", &json!([left, false]));
+    assert_eq!(block["hash"], json!(left));
+    let not_canonical = (-32_000, format!("hash {left} is not currently canonical"));
+    let not_found = (-32_001, "block not found".to_owned());
+    for (must_be, told) in
+        [(None, &not_found), (Some(false), &not_found), (Some(true), &not_canonical)]
+    {
+        for (method, params) in asked(&by_hash(must_be)) {
+            assert_eq!(error(&wire, method, &params), *told, "{method} {must_be:?}");
+        }
+    }
+    // Nor is one in the chain that nobody knows.
+    let unknown = json!({ "blockHash": Address::ZERO.into_word(), "requireCanonical": true });
+    for (method, params) in asked(&unknown) {
+        assert_eq!(error(&wire, method, &params), not_found, "{method}");
+    }
+}
