@@ -26,6 +26,10 @@ const HANG: Duration = Duration::from_secs(60);
 /// Long enough for whatever a test asks for, and short enough to be waited for.
 const IDLE: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Between bytes of a caller that drips.
+const DRIP: Duration = Duration::from_millis(20);
+/// Less than the 30 s after which a connection without a request ends in any case.
+const SOON: Duration = Duration::from_secs(20);
 const GZIP: (&str, &str) = ("accept-encoding", "gzip");
 
 /// A server of its own beside those of a node.
@@ -410,6 +414,47 @@ fn what_is_no_request_is_told_so_and_the_connection_goes_on() {
 }
 
 #[test]
+fn what_has_an_id_is_no_notification_and_a_notification_is_not_answered() {
+    let wire = wire();
+    let limited = Limited::of_servers(&wire, PUBLIC_LIMITS);
+    let with =
+        |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"eth_chainId","params":[]}}"#);
+    let said = r#"{"jsonrpc":"2.0","method":"eth_chainId","params":[]}"#;
+    let error = json!({ "code": -32_600, "message": "Invalid request" });
+    let refused = json!({ "jsonrpc": "2.0", "id": null, "error": error });
+    let answered = json!({ "jsonrpc": "2.0", "id": 1, "result": quantity(CHAIN_ID) });
+    let (mut caller, mut socket) = (limited.connect(), limited.endpoint().connect());
+    assert_eq!(socket.upgrade(&[]), 101);
+    let mut over_both = |body: &str, wanted: &Value| {
+        let answer = caller.ask(&[], body);
+        assert_eq!((answer.status, &answer.json()), (200, wanted), "{body}");
+        socket.say(body);
+        let heard: Value = serde_json::from_str(&socket.hear()).expect("JSON");
+        assert_eq!(&heard, wanted, "{body}");
+    };
+    for id in ["-1", "1.5", "true", "{}", "[1]", "99999999999999999999999"] {
+        over_both(&with(id), &refused);
+        over_both(&format!("[{}]", with(id)), &json!([refused]));
+        let batch = format!("[{},{said},{}]", with("1"), with(id));
+        over_both(&batch, &json!([answered, refused]));
+    }
+    over_both(&with("1"), &answered);
+    for silent in [said.to_owned(), format!("[{said},{said}]")] {
+        let answer = caller.ask(&[], &silent);
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{silent}: {answer:?}");
+        // The next answer is that to the call.
+        socket.say(&silent);
+        let heard: Value = serde_json::from_str(&socket.exchange(&with("1"))).expect("JSON");
+        assert_eq!(heard, answered, "{silent}");
+    }
+    // In pieces, and at the port of the Engine API, it is the same.
+    assert_eq!(caller.ask_in_pieces(&with("-1")).json(), refused);
+    let bearer = bearer();
+    let response = wire.engine.connect().post(&[("authorization", bearer.as_str())], &with("-1"));
+    assert_eq!(serde_json::from_str::<Value>(&response.body).expect("JSON"), refused);
+}
+
+#[test]
 fn callers_that_say_no_more_are_hung_up_on() {
     let wire = wire();
     let limited = Limited::of_servers(&wire, PublicLimits { idle_max: IDLE, ..PUBLIC_LIMITS });
@@ -425,6 +470,62 @@ fn callers_that_say_no_more_are_hung_up_on() {
     limited.assert_answers();
     callers.into_iter().for_each(Caller::read_to_end);
     limited.assert_answers();
+}
+
+#[test]
+fn callers_that_drip_give_up_their_places() {
+    let wire = wire();
+    let limits = PublicLimits { request_time_max: IDLE, sockets_max: 3, ..PUBLIC_LIMITS };
+    let limited = Limited::of_servers(&wire, limits);
+    let body = format!("{}{{", head("POST", &[], 1_000_000));
+    // The last one is answered once, and keeps its connection.
+    let begun = ["POST / HTTP/1.1\r\nx: ", body.as_str(), "POST / HTTP/1.1\r\nx: "];
+    let mut dripping = begun.map(|begun| (limited.connect(), begun));
+    let (kept, _) = &mut dripping[2];
+    assert_eq!(kept.ask(&[], &chain_id()).status, 200);
+    let asked = Instant::now();
+    std::thread::scope(|scope| {
+        for (mut caller, begun) in dripping {
+            caller.write(begun.as_bytes());
+            let mut stream = caller.0.into_inner();
+            scope.spawn(move || {
+                let drips = HANG.as_millis() / DRIP.as_millis();
+                let _ = (0..drips).try_for_each(|_| {
+                    std::thread::sleep(DRIP);
+                    stream.write_all(b" ")
+                });
+            });
+        }
+        // As many as there are places: all of them are given up.
+        let mut callers = [(); 3].map(|()| limited.connect());
+        for caller in &mut callers {
+            assert_eq!(caller.ask(&[], &chain_id()).json()["result"], json!(quantity(CHAIN_ID)));
+        }
+    });
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn who_does_not_end_a_request_is_told_and_not_that_the_node_is_at_fault() {
+    let wire = wire();
+    let limits = PublicLimits { request_time_max: IDLE, ..PUBLIC_LIMITS };
+    let limited = Limited::of_servers(&wire, limits);
+    let mut late = limited.connect();
+    late.write(format!("{}{{", head("POST", &[], 100)).as_bytes());
+    let answer = late.read();
+    let told = String::from_utf8_lossy(&answer.body);
+    assert_eq!(answer.status, 408, "{answer:?}");
+    assert!(told.contains("not whole within 1 s"), "{told}");
+    late.read_to_end();
+    // Between requests nobody is late, and a WebSocket has no requests.
+    let mut kept = limited.connect();
+    let mut socket = limited.endpoint().connect();
+    assert_eq!(socket.upgrade(&[]), 101);
+    for waited in [2 * IDLE, Duration::ZERO] {
+        assert_eq!(kept.ask(&[], &chain_id()).status, 200);
+        assert!(socket.exchange(&chain_id()).contains("result"));
+        std::thread::sleep(waited);
+    }
 }
 
 #[test]

@@ -5,11 +5,17 @@
 //! answer  <- owed until it is freed <- compressed where it is worth it <- in pieces? <- the server
 //! ```
 //! The server itself looks at the length that a request announces. One that announces none would be
-//! read up to the bound, and then be answered as if the node were at fault.
+//! read up to the bound, and then be answered as if the node were at fault, and so would one that
+//! breaks off. One that never ends would be waited for as long as anything comes.
 //!
 //! Requests are not decompressed: a few bytes could stand for any number of them.
 
-use crate::{flow::Debt, guard::Refused, stream::Streaming};
+use crate::{
+    flow::Debt,
+    guard::Refused,
+    sent::{Sent, Silence},
+    stream::Streaming,
+};
 use alloy_primitives::bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -18,7 +24,7 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use jsonrpsee::{
     core::BoxError,
-    server::{HttpBody, HttpResponse, http::response::too_large},
+    server::{HttpBody, HttpResponse, http::response::too_large, ws::is_upgrade_request},
 };
 use std::{
     future::{Future, poll_fn, ready},
@@ -28,7 +34,9 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::sleep;
 use tower::{Layer, Service};
 use tower_http::{
     CompressionLevel,
@@ -51,6 +59,8 @@ pub(crate) struct BodyLimits {
     pub(crate) response_bytes_max: u32,
     /// Requests and WebSockets at a time, which the server counts.
     pub(crate) connections_max: u32,
+    /// How long the body of a request may take.
+    pub(crate) request_time_max: Duration,
     /// Answers are compressed for callers that accept it.
     pub(crate) compresses: bool,
 }
@@ -115,23 +125,37 @@ where
         Service::<http::Request<HttpBody>>::poll_ready(&mut self.inner, cx)
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         if !is_as_it_is(request.headers()) {
             return Box::pin(ready(Ok(encoded())));
         }
         let limits = self.limits;
-        let is_over = Arc::new(AtomicBool::new(false));
-        let counted = Arc::clone(&is_over);
+        let (sent, course) = (Sent::default(), Arc::new(Course::default()));
+        // What comes over a WebSocket is in the extensions already.
+        if !is_upgrade_request(&request) {
+            request.extensions_mut().insert(sent.clone());
+        }
+        let noted = Arc::clone(&course);
         let request = request.map(|body| {
             let left = u64::from(limits.request_bytes_max);
-            HttpBody::new(Counted { body: HttpBody::new(body), left, is_over: counted })
+            HttpBody::new(Counted { body: HttpBody::new(body), left, sent, course: noted })
         });
+        let mut late = Box::pin(sleep(limits.request_time_max));
         let mut answer = Box::pin(self.inner.call(request));
         Box::pin(poll_fn(move |cx| {
             let polled = answer.as_mut().poll(cx);
             // The body is read within that, so it is known here at once.
-            if is_over.load(Ordering::Relaxed) {
+            if course.is_over.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(too_large(limits.request_bytes_max)));
+            }
+            if course.is_broken.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(broken_off()));
+            }
+            if polled.is_pending()
+                && !course.is_whole.load(Ordering::Relaxed)
+                && late.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Ok(too_late(limits.request_time_max)));
             }
             polled.map_ok(|response| finished(response, limits))
         }))
@@ -155,6 +179,18 @@ fn encoded() -> HttpResponse {
     response
 }
 
+/// The answer to a request that takes too long. Source: RFC 9110, section 15.5.9.
+fn too_late(max: Duration) -> HttpResponse {
+    let reason = format!("the body of the request was not whole within {} s", max.as_secs());
+    Refused { status: StatusCode::REQUEST_TIMEOUT, reason }.into_response()
+}
+
+/// The answer to a request that ends too early, if anybody is there to read it.
+fn broken_off() -> HttpResponse {
+    let reason = "the body of the request broke off".to_owned();
+    Refused { status: StatusCode::BAD_REQUEST, reason }.into_response()
+}
+
 /// An answer as it is sent.
 fn finished(
     response: http::Response<CompressionBody<HttpBody>>,
@@ -167,7 +203,12 @@ fn finished(
         return Refused { status: StatusCode::TOO_MANY_REQUESTS, reason }.into_response();
     }
     let (mut parts, body) = response.into_parts();
-    let body = HttpBody::new(body);
+    // The request is not needed any more.
+    parts.extensions.remove::<Sent>();
+    let body = match parts.extensions.remove::<Silence>() {
+        Some(Silence) => HttpBody::empty(),
+        None => HttpBody::new(body),
+    };
     let body = match parts.extensions.remove::<Debt>() {
         Some(debt) => HttpBody::new(Owed { body, debt }),
         None => body,
@@ -179,7 +220,19 @@ fn finished(
 struct Counted {
     body: HttpBody,
     left: u64,
-    is_over: Arc<AtomicBool>,
+    sent: Sent,
+    course: Arc<Course>,
+}
+
+/// How reading a body went.
+#[derive(Default)]
+struct Course {
+    /// It is longer than it may be.
+    is_over: AtomicBool,
+    /// It ended before its end.
+    is_broken: AtomicBool,
+    /// All of it was read.
+    is_whole: AtomicBool,
 }
 
 impl Body for Counted {
@@ -192,14 +245,19 @@ impl Body for Counted {
     ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
         let this = self.get_mut();
         let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &polled {
-            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            let Some(left) = this.left.checked_sub(bytes) else {
-                this.is_over.store(true, Ordering::Relaxed);
-                // It never goes on: whoever waits for the answer is told, and drops this.
-                return Poll::Pending;
-            };
-            this.left = left;
+        match &polled {
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map(|data| &data[..]).unwrap_or_default();
+                let Some(left) = this.left.checked_sub(data.len() as u64) else {
+                    this.course.is_over.store(true, Ordering::Relaxed);
+                    // It never goes on: whoever waits for the answer is told, and drops this.
+                    return Poll::Pending;
+                };
+                this.left = left;
+                this.sent.push(data);
+            }
+            Some(Err(_)) => this.course.is_broken.store(true, Ordering::Relaxed),
+            None => this.course.is_whole.store(true, Ordering::Relaxed),
         }
         Poll::Ready(polled)
     }
@@ -261,13 +319,14 @@ mod tests {
     use super::*;
     use crate::flow::{Flow, FlowLimits};
     use http::header::VARY;
-    use std::{sync::atomic::AtomicU64, time::Duration};
+    use std::sync::atomic::AtomicU64;
     use tower::{ServiceExt, service_fn};
 
     const LIMITS: BodyLimits = BodyLimits {
         request_bytes_max: 10,
         response_bytes_max: 1_000_000,
         connections_max: 7,
+        request_time_max: Duration::from_secs(3600),
         compresses: true,
     };
     const FLOW: FlowLimits = FlowLimits {
@@ -320,6 +379,58 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let told = String::from_utf8(collect(answer.into_body()).await).unwrap();
         assert!(told.contains("limit of 10"), "{told}");
+    }
+
+    /// A body that fails once, and then says nothing.
+    struct Stuck(Option<BoxError>);
+
+    impl Body for Stuck {
+        type Data = <HttpBody as Body>::Data;
+        type Error = BoxError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
+            match self.get_mut().0.take() {
+                Some(error) => Poll::Ready(Some(Err(error))),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_end_or_breaks_off_is_its_callers_fault() {
+        let at_once = BodyLimits { request_time_max: Duration::ZERO, ..LIMITS };
+        for (body, limits, status) in [
+            (Stuck(None), at_once, StatusCode::REQUEST_TIMEOUT),
+            (Stuck(Some("gone".into())), LIMITS, StatusCode::BAD_REQUEST),
+        ] {
+            let reads = service_fn(|request: http::Request<HttpBody>| async move {
+                let mut body = request.into_body();
+                let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+                assert!(frame.is_some_and(|frame| frame.is_err()));
+                let mut response = HttpResponse::new(HttpBody::empty());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                Ok::<_, BoxError>(response)
+            });
+            let request = http::Request::new(HttpBody::new(body));
+            let answer = BodyLayer::new(limits).layer(reads).oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_an_answer_that_is_none_nothing_is_sent() {
+        let silent = service_fn(|_: http::Request<HttpBody>| {
+            let mut response = HttpResponse::new(HttpBody::from("null"));
+            response.extensions_mut().insert(Silence);
+            ready(Ok::<_, BoxError>(response))
+        });
+        let request = http::Request::new(HttpBody::empty());
+        let answer = BodyLayer::new(LIMITS).layer(silent).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(collect(answer.into_body()).await.is_empty());
     }
 
     #[tokio::test]

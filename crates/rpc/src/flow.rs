@@ -25,17 +25,22 @@ use crate::{
         patience::Patience,
         subscriptions::{is_begun_by, is_ended_by},
     },
+    sent::{Sent, Silence, no_request},
     stream::{Offer, QUEUE_BYTES_MAX},
 };
+use http::{StatusCode, Version};
 use jsonrpsee::{
     core::server::BatchResponseBuilder,
-    server::middleware::rpc::{
-        Batch, BatchEntry, MethodResponse, Notification, Request, RpcServiceT,
+    server::{
+        HttpResponse,
+        middleware::rpc::{Batch, BatchEntry, MethodResponse, Notification, Request, RpcServiceT},
+        ws::is_upgrade_request,
     },
     types::{ErrorObjectOwned, Id},
 };
 use std::{
     future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -43,7 +48,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tower::{Layer, Service};
 
 /// The server has too much to do. Source: EIP-1474, "Limit exceeded".
@@ -72,6 +80,8 @@ pub(crate) struct Flow {
     /// Bytes that all connections of the server owe.
     all_unsent: Arc<AtomicU64>,
     counts: Mutex<Counts>,
+    /// What came over its WebSocket.
+    said: Sent,
     /// Whoever makes notifications has it.
     room: Arc<AsyncMutex<()>>,
     /// Told when less is owed.
@@ -81,7 +91,12 @@ pub(crate) struct Flow {
 #[derive(Default)]
 struct Counts {
     is_websocket: bool,
+    is_http2: bool,
     is_blocked: bool,
+    /// Over HTTP: read, and not answered.
+    requests: usize,
+    /// Since when the head of the next request is read.
+    since: Option<Instant>,
     calls: usize,
     unsent_bytes: u64,
     /// Whoever waits to read.
@@ -91,8 +106,8 @@ struct Counts {
 impl Flow {
     pub(crate) fn new(limits: FlowLimits, all_unsent: Arc<AtomicU64>) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(limits.calls_max));
-        let (counts, room, paid) = Default::default();
-        Arc::new(Self { limits, turns, all_unsent, counts, room, paid })
+        let (counts, said, room, paid) = Default::default();
+        Arc::new(Self { limits, turns, all_unsent, counts, said, room, paid })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -125,11 +140,32 @@ impl Flow {
         Poll::Ready(())
     }
 
+    /// Something was read. Says whether it is of a WebSocket.
+    pub(crate) fn heard(&self, now: Instant) -> bool {
+        let mut counts = self.counts();
+        if counts.awaits_request() {
+            counts.since.get_or_insert(now);
+        }
+        counts.is_websocket
+    }
+
+    /// Since when a request is read whose head is not whole.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        let counts = self.counts();
+        counts.since.filter(|_| counts.awaits_request())
+    }
+
+    /// What came over its WebSocket.
+    pub(crate) const fn said(&self) -> &Sent {
+        &self.said
+    }
+
     /// The socket took so many bytes. Those of a WebSocket were owed.
     pub(crate) fn written(&self, bytes: u64) {
         let mut paid = 0;
         self.change(|counts| {
             counts.is_blocked = false;
+            counts.since = None;
             if counts.is_websocket {
                 paid = counts.pay(bytes);
             }
@@ -195,6 +231,19 @@ impl Flow {
         (is_about_them && !self.counts().is_websocket).then(error::no_notifications)
     }
 
+    /// The head of a request is whole.
+    fn begin<B>(self: &Arc<Self>, request: &http::Request<B>) -> UnderWay {
+        let is_websocket = is_upgrade_request(request);
+        let is_http2 = request.version() == Version::HTTP_2;
+        self.change(|counts| {
+            counts.is_websocket |= is_websocket;
+            counts.is_http2 |= is_http2;
+            counts.requests = counts.requests.saturating_add(1);
+            counts.since = None;
+        });
+        UnderWay(Arc::clone(self))
+    }
+
     /// Counts a message from here on.
     fn enter(self: &Arc<Self>) -> Entered {
         self.change(|counts| counts.calls = counts.calls.saturating_add(1));
@@ -203,6 +252,13 @@ impl Flow {
 }
 
 impl Counts {
+    /// What is read now is of the head of a request: all else was answered. HTTP/2 says other
+    /// things between requests.
+    const fn awaits_request(&self) -> bool {
+        let is_framed = self.is_websocket || self.is_http2;
+        !is_framed && self.requests == 0 && self.unsent_bytes == 0
+    }
+
     /// Takes so many bytes off what is owed; gives how many those are. Headers and frames are
     /// written that nobody owed.
     fn pay(&mut self, bytes: u64) -> u64 {
@@ -266,6 +322,15 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.change(|counts| counts.calls = counts.calls.saturating_sub(1));
+    }
+}
+
+/// A request over HTTP that is not answered.
+struct UnderWay(Arc<Flow>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.change(|counts| counts.requests = counts.requests.saturating_sub(1));
     }
 }
 
@@ -375,6 +440,9 @@ where
         let entered = self.flow.enter();
         let inner = self.inner.clone();
         let refusal = self.flow.no_notifications(request.method_name());
+        if let Some(sent) = request.extensions_mut().remove::<Sent>() {
+            sent.forget();
+        }
         if is_begun_by(request.method_name()) {
             request.extensions_mut().insert(Arc::clone(&self.flow));
         }
@@ -417,6 +485,10 @@ where
                             Some(refusal) => MethodResponse::error(request.id, refusal),
                         }
                     }
+                    Ok(BatchEntry::Notification(said)) if is_misread(&said) => {
+                        let (id, error) = no_request();
+                        MethodResponse::error(id, error)
+                    }
                     Ok(BatchEntry::Notification(notification)) => {
                         has_notification = true;
                         inner.notification(notification).await;
@@ -432,7 +504,7 @@ where
                 }
             }
             turn.end(if answers.is_empty() && has_notification {
-                MethodResponse::notification()
+                silent(MethodResponse::notification())
             } else {
                 MethodResponse::from_batch(answers.finish())
             })
@@ -443,11 +515,34 @@ where
         &self,
         notification: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
-        self.inner.notification(notification)
+        let entered = is_misread(&notification).then(|| self.flow.enter());
+        let inner = self.inner.clone();
+        async move {
+            let Some(entered) = entered else {
+                return silent(inner.notification(notification).await);
+            };
+            let (id, error) = no_request();
+            match entered.turn().await {
+                Ok(turn) => turn.end(MethodResponse::error(id, error)),
+                Err(refusal) => MethodResponse::error(id, refusal),
+            }
+        }
     }
 }
 
-/// Notes whether the connection becomes a WebSocket.
+/// Whether what the server takes for a notification has an id. True for as many of a message as
+/// have one.
+fn is_misread(notification: &Notification<'_>) -> bool {
+    notification.extensions().get::<Sent>().is_some_and(Sent::take_misread)
+}
+
+/// Of an answer that is none, nothing is sent.
+fn silent(mut answer: MethodResponse) -> MethodResponse {
+    answer.extensions_mut().insert(Silence);
+    answer
+}
+
+/// Notes when a request is under way, and whether the connection becomes a WebSocket.
 #[derive(Clone)]
 pub(crate) struct NoteUpgrade<S> {
     inner: S,
@@ -462,21 +557,33 @@ impl<S> NoteUpgrade<S> {
 
 impl<S, B> Service<http::Request<B>> for NoteUpgrade<S>
 where
-    S: Service<http::Request<B>>,
+    S: Service<http::Request<B>, Response = HttpResponse>,
+    S::Future: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = HttpResponse;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<B>) -> S::Future {
-        if jsonrpsee::server::ws::is_upgrade_request(&request) {
-            self.flow.change(|counts| counts.is_websocket = true);
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        let under_way = self.flow.begin(&request);
+        let asks_for_upgrade = is_upgrade_request(&request);
+        if asks_for_upgrade {
+            request.extensions_mut().insert(self.flow.said().clone());
         }
-        self.inner.call(request)
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            let upgraded = StatusCode::SWITCHING_PROTOCOLS;
+            if asks_for_upgrade && !answer.as_ref().is_ok_and(|found| found.status() == upgraded) {
+                under_way.0.change(|counts| counts.is_websocket = false);
+            }
+            drop(under_way);
+            answer
+        })
     }
 }
 

@@ -81,6 +81,7 @@ pub fn ipc_stream(data: &[u8]) {
 pub fn http_request(data: &[u8]) {
     block_on(async {
         let limits = BodyLimits {
+            request_time_max: crate::PUBLIC_LIMITS.request_time_max,
             request_bytes_max: BYTES_MAX,
             response_bytes_max: BYTES_MAX,
             connections_max: 1,

@@ -25,6 +25,7 @@ mod module;
 mod named;
 mod own;
 mod public;
+mod sent;
 mod server;
 mod socket;
 mod stream;

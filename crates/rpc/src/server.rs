@@ -53,6 +53,8 @@ pub const ENGINE_SOCKETS_MAX: usize = 128;
 
 /// How long a connection of the engine may be idle: much longer than any of its calls takes.
 const ENGINE_IDLE_MAX: Duration = Duration::from_secs(600);
+/// How long the head of a request to the engine may take, and then its body: as go-ethereum has it.
+const ENGINE_REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// Answers and notifications of a WebSocket that wait to be sent, before their calls wait.
 const WAITING_ANSWERS_MAX: u32 = 16;
 /// What a connection to the engine may have under way.
@@ -84,6 +86,8 @@ pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {
     unsent_bytes_max: 32 * 1024 * 1024,
     all_unsent_bytes_max: 1024 * 1024 * 1024,
     idle_max: Duration::from_secs(120),
+    // As go-ethereum has it.
+    request_time_max: Duration::from_secs(30),
     compresses: true,
 };
 
@@ -205,6 +209,8 @@ pub struct PublicLimits {
     /// How long a connection may be idle: longer than a call or a batch may take, and than it takes
     /// from one ping of a WebSocket to the next.
     pub idle_max: Duration,
+    /// How long the head of a request over HTTP may take, and then its body.
+    pub request_time_max: Duration,
     /// Answers over HTTP are compressed for callers that accept it.
     pub compresses: bool,
 }
@@ -258,7 +264,14 @@ impl PublicLimits {
             batch_bytes_max: self.batch_bytes_max,
             batch_time_max: self.batch_time_max,
         };
-        SocketLimits { sockets_max: self.sockets_max, idle_max: self.idle_max, flow }
+        SocketLimits {
+            sockets_max: self.sockets_max,
+            idle_max: self.idle_max,
+            request_time_max: self.request_time_max,
+            message_bytes_max: self.body_bytes_max as usize,
+            batch_max: self.batch_max as usize,
+            flow,
+        }
     }
 
     const fn bodies(self) -> BodyLimits {
@@ -266,6 +279,7 @@ impl PublicLimits {
             request_bytes_max: self.body_bytes_max,
             response_bytes_max: self.response_bytes_max,
             connections_max: self.connections_max,
+            request_time_max: self.request_time_max,
             compresses: self.compresses,
         }
     }
@@ -306,6 +320,9 @@ pub async fn start_engine_server(
     let sockets = SocketLimits {
         sockets_max: ENGINE_SOCKETS_MAX,
         idle_max: ENGINE_IDLE_MAX,
+        request_time_max: ENGINE_REQUEST_TIME_MAX,
+        message_bytes_max: ENGINE_BODY_BYTES_MAX as usize,
+        batch_max: ENGINE_BATCH_MAX as usize,
         flow: ENGINE_FLOW,
     };
     let guards = [Hosts::new(&vhosts).into_layer(), Verifier::new(&secret).into_layer()];
@@ -314,6 +331,7 @@ pub async fn start_engine_server(
         request_bytes_max: ENGINE_BODY_BYTES_MAX,
         response_bytes_max: ENGINE_RESPONSE_BYTES_MAX,
         connections_max: ENGINE_CONNECTIONS_MAX,
+        request_time_max: ENGINE_REQUEST_TIME_MAX,
         compresses: false,
     };
     start(listen, Plan { config, sockets, guards, cors: None, bodies }, methods.into()).await
@@ -388,6 +406,7 @@ fn public_config(transport: Transport, limits: PublicLimits) -> ServerConfigBuil
         unsent_bytes_max: _,
         all_unsent_bytes_max: _,
         idle_max: _,
+        request_time_max: _,
         // Of the bodies.
         compresses: _,
     } = limits;

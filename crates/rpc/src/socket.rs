@@ -6,7 +6,10 @@
 //! | a connection | accepted | answers | at the end of the accepting |
 //! | a WebSocket | upgraded, by jsonrpsee | answers | at the stop of the server |
 
-use crate::flow::{Flow, FlowLimits};
+use crate::{
+    flow::{Flow, FlowLimits},
+    sent::Messages,
+};
 use jsonrpsee::server::StopHandle;
 use std::{
     future::Future,
@@ -34,6 +37,12 @@ pub(crate) struct SocketLimits {
     pub(crate) sockets_max: usize,
     /// How long a socket may neither be read nor written.
     pub(crate) idle_max: Duration,
+    /// How long the head of a request may take, from its first byte on.
+    pub(crate) request_time_max: Duration,
+    /// Bytes of a message of a WebSocket.
+    pub(crate) message_bytes_max: usize,
+    /// Calls in a batch.
+    pub(crate) batch_max: usize,
     pub(crate) flow: FlowLimits,
 }
 
@@ -61,8 +70,7 @@ pub(crate) async fn accept(
                     // Without it, small answers are late; they are not wrong.
                     let _ = stream.set_nodelay(true);
                     let flow = Flow::new(limits.flow, Arc::clone(&all_unsent));
-                    let stream =
-                        IdleStream::new(stream, limits.idle_max, Arc::clone(&flow), permit);
+                    let stream = IdleStream::new(stream, limits, Arc::clone(&flow), permit);
                     connections.spawn(serve(stream, flow));
                 }
                 Err(error) => {
@@ -86,26 +94,44 @@ async fn next(
     Ok((stream, permit))
 }
 
-/// A stream that fails once nothing was read or written for too long, and from which nothing is
-/// read while its connection has too much under way.
+/// A stream that fails once nothing was read or written for too long, or the head of a request was
+/// read for too long, and from which nothing is read while its connection has too much under way.
 pub(crate) struct IdleStream<S> {
     stream: S,
-    idle_max: Duration,
+    limits: SocketLimits,
     last: Instant,
     /// One for each half, as they may belong to two tasks.
     reading: Pin<Box<Sleep>>,
     writing: Pin<Box<Sleep>>,
     flow: Arc<Flow>,
+    /// Of its WebSocket.
+    messages: Messages,
     /// Its place among the sockets of the server.
     _permit: OwnedSemaphorePermit,
 }
 
 impl<S> IdleStream<S> {
-    fn new(stream: S, idle_max: Duration, flow: Arc<Flow>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(stream: S, limits: SocketLimits, flow: Arc<Flow>, permit: OwnedSemaphorePermit) -> Self {
         let last = Instant::now();
-        let timer = || Box::pin(sleep_until(last + idle_max));
+        let timer = || Box::pin(sleep_until(last + limits.idle_max));
         let (reading, writing) = (timer(), timer());
-        Self { stream, idle_max, last, reading, writing, flow, _permit: permit }
+        let messages = Messages::new(limits.message_bytes_max);
+        Self { stream, limits, last, reading, writing, flow, messages, _permit: permit }
+    }
+
+    /// These bytes were read.
+    fn heard(&mut self, bytes: &[u8]) {
+        if self.flow.heard(self.last) {
+            let (said, batch_max) = (self.flow.said(), self.limits.batch_max);
+            self.messages.push(bytes, |message| said.look(message, batch_max));
+        }
+    }
+
+    /// Until when the next byte is waited for.
+    fn heard_until(&self) -> Instant {
+        let idle = self.last + self.limits.idle_max;
+        let late = self.flow.since().map(|since| since + self.limits.request_time_max);
+        late.map_or(idle, |late| late.min(idle))
     }
 
     /// What a write gave, or an error if it was waited for too long.
@@ -123,26 +149,28 @@ impl<S> IdleStream<S> {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 self.flow.blocked();
-                poll_idle(&mut self.writing, self.last, self.idle_max, cx).map(Err)
+                let until = self.last + self.limits.idle_max;
+                poll_until(&mut self.writing, until, cx).map(Err)
             }
         }
     }
 }
 
-/// Ready once nothing has happened since `last` for as long as may be.
-fn poll_idle(
+/// Ready at this time.
+fn poll_until(
     timer: &mut Pin<Box<Sleep>>,
-    last: Instant,
-    idle_max: Duration,
+    until: Instant,
     cx: &mut Context<'_>,
 ) -> Poll<io::Error> {
     loop {
-        ready!(timer.as_mut().poll(cx));
-        let until = last + idle_max;
         if until <= Instant::now() {
-            return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "the connection is idle"));
+            return Poll::Ready(io::Error::new(ErrorKind::TimedOut, "nothing is said in time"));
         }
-        timer.as_mut().reset(until);
+        // One that goes off too early is set anew then: most of them never do.
+        if until < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(until);
+        }
+        ready!(timer.as_mut().poll(cx));
     }
 }
 
@@ -153,13 +181,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
         if this.flow.poll_gate(cx).is_ready()
             && let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer)
         {
             this.last = Instant::now();
+            if let Some(bytes) = buffer.filled().get(before..)
+                && !bytes.is_empty()
+            {
+                this.heard(bytes);
+            }
             return Poll::Ready(read);
         }
-        poll_idle(&mut this.reading, this.last, this.idle_max, cx).map(Err)
+        let until = this.heard_until();
+        poll_until(&mut this.reading, until, cx).map(Err)
     }
 }
 
@@ -219,9 +254,22 @@ mod tests {
         batch_time_max: HOUR,
     };
 
-    fn idle(stream: DuplexStream, idle_max: Duration) -> IdleStream<DuplexStream> {
+    const LIMITS: SocketLimits = SocketLimits {
+        sockets_max: 1,
+        idle_max: HOUR,
+        request_time_max: HOUR,
+        message_bytes_max: 100,
+        batch_max: 4,
+        flow: FLOW,
+    };
+
+    fn limited(stream: DuplexStream, limits: SocketLimits) -> IdleStream<DuplexStream> {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        IdleStream::new(stream, idle_max, Flow::new(FLOW, Arc::default()), permit)
+        IdleStream::new(stream, limits, Flow::new(FLOW, Arc::default()), permit)
+    }
+
+    fn idle(stream: DuplexStream, idle_max: Duration) -> IdleStream<DuplexStream> {
+        limited(stream, SocketLimits { idle_max, ..LIMITS })
     }
 
     #[tokio::test]
@@ -236,12 +284,26 @@ mod tests {
 
     /// As if both timers had gone off, and nothing had happened for twice as long as may be.
     async fn let_time_pass(stream: &mut IdleStream<DuplexStream>) {
-        stream.last = Instant::now() - 2 * stream.idle_max;
-        let until = stream.last + stream.idle_max;
+        let idle_max = stream.limits.idle_max;
+        stream.last = Instant::now() - 2 * idle_max;
+        let until = stream.last + idle_max;
         for timer in [&mut stream.reading, &mut stream.writing] {
             timer.as_mut().reset(until);
             timer.as_mut().await;
         }
+    }
+
+    async fn poll_read(stream: &mut IdleStream<DuplexStream>) -> Option<Result<usize, ErrorKind>> {
+        poll_fn(|cx| {
+            let mut byte = [0];
+            let mut buffer = ReadBuf::new(&mut byte);
+            Poll::Ready(match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) => Some(Ok(buffer.filled().len())),
+                Poll::Ready(Err(error)) => Some(Err(error.kind())),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     /// What it gives at once to read a byte, and then to write one: `None` where it waits.
@@ -286,6 +348,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_that_drips_ends_and_time_between_requests_does_not_count() {
+        let (ours, mut theirs) = duplex(16);
+        let limits = SocketLimits { request_time_max: Duration::ZERO, ..LIMITS };
+        let mut stream = limited(ours, limits);
+        // Before its first byte, no request is late.
+        assert_eq!(poll_both(&mut stream).await, [None, Some(Ok(1))]);
+        theirs.write_all(b"P").await.unwrap();
+        assert_eq!(poll_read(&mut stream).await, Some(Ok(1)));
+        assert_eq!(poll_read(&mut stream).await, Some(Err(ErrorKind::TimedOut)));
+        // An answer begins anew.
+        stream.write_all(b"408").await.unwrap();
+        assert_eq!(poll_read(&mut stream).await, None);
+    }
+
+    #[tokio::test]
     async fn a_stream_that_is_used_carries_what_is_sent() {
         let (ours, mut theirs) = duplex(16);
         let mut stream = idle(ours, HOUR);
@@ -303,7 +380,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, handle) = stop_channel();
-        let limits = SocketLimits { sockets_max: 1, idle_max: HOUR, flow: FLOW };
+        let limits = LIMITS;
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&open);

@@ -271,3 +271,58 @@ async fn an_answer_that_is_sent_while_it_is_made_keeps_its_turn_and_is_no_part_o
     let batch = bounded.batch(Batch::from(vec![Ok(BatchEntry::Call(call()))])).await;
     assert_eq!(batch.as_json().get(), r#"[{"jsonrpc":"2.0","id":1,"result":"whole"}]"#);
 }
+
+#[tokio::test]
+async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answered() {
+    let bounded = FlowLayer::new(flow(false).0)
+        .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
+    let notification = |sent: &Sent| {
+        let mut notification = Notification::new("any".into(), None);
+        notification.extensions_mut().insert(sent.clone());
+        notification
+    };
+    let told = json!({ "code": -32600, "message": "Invalid request" });
+    let told = json!({ "jsonrpc": "2.0", "id": null, "error": told });
+    let answered =
+        |answer: &MethodResponse| serde_json::from_str::<Value>(answer.as_json().get()).unwrap();
+    let is_silent = |answer: &MethodResponse| answer.extensions().get::<Silence>().is_some();
+    let sent = Sent::default();
+    sent.push(br#"{"jsonrpc":"2.0","id":-1,"method":"any"}"#);
+    let answer = bounded.notification(notification(&sent)).await;
+    assert!(answer.is_method_call() && !is_silent(&answer));
+    assert_eq!(answered(&answer), told);
+    // It was told.
+    assert!(is_silent(&bounded.notification(notification(&sent)).await));
+
+    sent.push(br#"[{"jsonrpc":"2.0","method":"any"},{"jsonrpc":"2.0","id":-1,"method":"any"}]"#);
+    let batch = || {
+        let entry = || Ok(BatchEntry::Notification(notification(&sent)));
+        Batch::from(vec![entry(), entry()])
+    };
+    let answer = bounded.batch(batch()).await;
+    assert!(answer.is_batch() && !is_silent(&answer));
+    assert_eq!(answered(&answer), json!([told]));
+    assert!(is_silent(&bounded.batch(batch()).await));
+}
+
+#[test]
+fn between_requests_alone_a_request_is_awaited() {
+    let (flow, _) = flow(false);
+    let now = Instant::now();
+    let request = http::Request::new(());
+    assert!(!flow.heard(now));
+    assert_eq!(flow.since(), Some(now));
+    let under_way = flow.begin(&request);
+    assert!(!flow.heard(now) && flow.since().is_none());
+    flow.owe(1);
+    drop(under_way);
+    assert!(!flow.heard(now) && flow.since().is_none());
+    flow.sent(1);
+    assert!(!flow.heard(now) && flow.since().is_some());
+    flow.written(1);
+    assert_eq!(flow.since(), None);
+    let mut framed = http::Request::new(());
+    *framed.version_mut() = Version::HTTP_2;
+    drop(flow.begin(&framed));
+    assert!(!flow.heard(now) && flow.since().is_none());
+}

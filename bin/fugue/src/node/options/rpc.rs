@@ -221,6 +221,10 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.idle-timeout", long, value_name = "SECONDS", default_value_t = 120,
           value_parser = value_parser!(u64).range(60..=86_400))]
     idle_seconds: u64,
+    /// Seconds for the head of a request over HTTP, and then for its body
+    #[arg(id = "rpc.request-timeout", long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=3_600))]
+    request_seconds: u64,
 }
 
 const fn bytes(mib: u32) -> usize {
@@ -315,6 +319,7 @@ impl Rpc {
             unsent_bytes_max: self.unsent_mib << 20,
             all_unsent_bytes_max: self.all_unsent_mib << 20,
             idle_max: Duration::from_secs(self.idle_seconds),
+            request_time_max: Duration::from_secs(self.request_seconds),
             compresses,
         }
     }
@@ -450,6 +455,7 @@ mod tests {
             "--rpc.max-unsent-size=22",
             "--rpc.max-total-unsent-size=23",
             "--rpc.idle-timeout=240",
+            "--rpc.request-timeout=66",
             "--rpc.max-ipc-request-size=9",
             "--rpc.max-ipc-connections=43",
             "--rpc.max-kept-heads=62",
@@ -548,6 +554,7 @@ mod tests {
             unsent_bytes_max: 22 << 20,
             all_unsent_bytes_max: 23 << 20,
             idle_max: Duration::from_secs(240),
+            request_time_max: Duration::from_secs(66),
             compresses: false,
         };
         assert_eq!(set.servers(false), servers);
@@ -625,6 +632,7 @@ mod tests {
             "--rpc.max-connections=-1",
             "--rpc.max-sockets=0",
             "--rpc.idle-timeout=1",
+            "--rpc.request-timeout=0",
             "--rpc.max-unsent-size=many",
         ] {
             let error = Cli::try_parse_from(["node", wrong]).err().expect("a fault").to_string();
