@@ -131,12 +131,24 @@ fn what_is_not_captured_is_told_and_leaves_nothing() {
     let reason = said["failed"][0]["reason"].as_str().expect("a reason");
     let told = format!("http://{address}: eth_getBlockByNumber (block {above}): there is no such");
     assert!(reason.starts_with(&told), "{reason}");
+    assert!(reason.ends_with(&format!("; the newest block is {}", above - 1)), "{reason}");
+    assert!(!done.stderr.contains("not asked for"), "{}", done.stderr);
 
-    let (done, said) = capture(&address, genesis, "1", &out, &["--way", "witness"]);
-    assert_eq!(done.code, Some(2), "{done:?}");
-    let reason = said["failed"][0]["reason"].as_str().expect("a reason");
-    assert!(reason.contains("debug_executionWitness (block 1)"), "{reason}");
-    assert!(files(&out).is_empty(), "{:?}", files(&out));
+    // What is said of the first one would be said of all that follow.
+    for (blocks, way, told) in [
+        (format!("{above}..{}", above + 98), "auto", "there is no such block"),
+        ("1..99".to_owned(), "witness", "debug_executionWitness (block 1)"),
+    ] {
+        let (done, said) = capture(&address, genesis, &blocks, &out, &["--way", way]);
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert_eq!(said["failed"].as_array().map(Vec::len), Some(1), "{said}");
+        let reason = said["failed"][0]["reason"].as_str().expect("a reason");
+        assert!(reason.contains(told), "{reason}");
+        let errors = done.stderr.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{}", done.stderr);
+        assert!(done.stderr.contains("98 more blocks were not asked for"), "{}", done.stderr);
+        assert!(files(&out).is_empty(), "{:?}", files(&out));
+    }
 
     let (done, _) = capture(&address, "mainnet", "1", &out, &[]);
     assert_eq!(done.code, Some(2), "{done:?}");

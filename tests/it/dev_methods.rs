@@ -149,11 +149,26 @@ fn the_node_signs_for_its_ten_accounts() {
         let expected = json!(Bytes::from(expected.to_vec()));
         assert_eq!(dev.ok("eth_sign", &json!([FIRST, message])), expected);
         assert_eq!(dev.ok("personal_sign", &json!([message, FIRST])), expected);
+        // In both forms it is the same.
+        for asked in [
+            json!({ "from": FIRST, "to": TO, "gasPrice": "0x77359400" }),
+            json!({ "from": FIRST, "to": TO, "gasPrice": "0x77359400", "accessList": [] }),
+            json!({ "from": FIRST, "to": TO }),
+        ] {
+            let signed = dev.ok("eth_signTransaction", &json!([asked]));
+            let encoded: Bytes = serde_json::from_value(signed["raw"].clone()).expect("bytes");
+            let tx = Transaction::decode_2718_exact(&encoded).expect("a transaction");
+            let told: Option<Transaction> = serde_json::from_value(signed["tx"].clone()).ok();
+            assert_eq!(told, Some(tx), "{signed}");
+            assert!(signed["tx"]["gasPrice"].is_string(), "{signed}");
+            assert_eq!(signed["tx"].get("blockHash"), None, "{signed}");
+        }
         let signed = dev.ok("eth_signTransaction", &json!([{ "from": FIRST, "to": TO }]));
-        let encoded: Bytes = serde_json::from_value(signed.clone()).expect("bytes");
+        let encoded: Bytes = serde_json::from_value(signed["raw"].clone()).expect("bytes");
         let tx = Transaction::decode_2718_exact(&encoded).expect("a transaction");
         assert_eq!(tx.recover_signer().ok(), Some(FIRST));
-        let hash = dev.ok("eth_sendRawTransaction", &json!([signed]));
+        assert_eq!(signed["tx"]["hash"], json!(tx.hash()));
+        let hash = dev.ok("eth_sendRawTransaction", &json!([encoded]));
         assert_eq!(hash, json!(tx.hash()));
         assert_eq!(dev.receipt(&hash)["status"], "0x1");
         let (code, told) = dev.refused("eth_sign", &json!([STRANGER, message]));

@@ -52,6 +52,7 @@ fn a_rejected_transaction_has_the_code_of_the_specification_and_the_words_of_get
         (of_nonce, 1_000, "already known"),
         (encoded(good(nonce - 1)), 1, "nonce too low"),
         (encoded(good(nonce + 1_000)), 2, "nonce too high"),
+        (encoded(good(u64::MAX)), -32_003, "nonce has max value"),
         (encoded(TxEip1559 { gas_limit: 20_999, ..next.clone() }), 800, "intrinsic gas too low"),
         (
             encoded(TxEip1559 { value: U256::from(6), ..good(nonce) }),
@@ -81,7 +82,7 @@ fn a_rejected_transaction_has_the_code_of_the_specification_and_the_words_of_get
         (
             encoded(TxEip1559 { chain_id: CHAIN_ID + 1, ..next.clone() }),
             1_001,
-            "invalid chain id for signer",
+            "invalid sender: invalid chain id for signer",
         ),
         (encoded(TxEip1559 { input: vec![0; 200_000].into(), ..next }), -32_003, "oversized data"),
         (Bytes::from_static(&[2]), INVALID_PARAMS, "invalid argument 0 (transaction): "),

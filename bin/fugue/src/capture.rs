@@ -262,6 +262,10 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
                 let is_last = missed.is_last;
                 failed.push(missed);
                 if is_last {
+                    let left = options.block.end().saturating_sub(number);
+                    if left > 0 {
+                        progress.say(&format!("{left} more blocks were not asked for"));
+                    }
                     break;
                 }
             }
@@ -281,6 +285,19 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
 }
 
 impl Capture<'_> {
+    /// A block that the node does not give, and so none after it if it is above its newest one.
+    fn not_given(&self, number: u64, fault: Fault) -> Failed {
+        let is_broken = matches!(fault, Fault::Broken(_));
+        let mut reason = fault.into_message();
+        let head = if is_broken { None } else { self.endpoint.head() };
+        let head = head.filter(|head| *head < number);
+        if let Some(head) = head {
+            reason = format!("{reason}; the newest block is {head}");
+        }
+        let is_last = is_broken || head.is_some();
+        Failed { number, is_last, verdict: Verdict::BadInput, reason }
+    }
+
     fn block(&mut self, number: u64) -> Result<Captured, Failed> {
         let failed = |fault: Fault| Failed {
             number,
@@ -288,7 +305,8 @@ impl Capture<'_> {
             verdict: Verdict::BadInput,
             reason: fault.into_message(),
         };
-        let (block, parent) = block::fetch(&self.endpoint, number).map_err(failed)?;
+        let fetched = block::fetch(&self.endpoint, number);
+        let (block, parent) = fetched.map_err(|fault| self.not_given(number, fault))?;
         let subject = Subject { endpoint: &self.endpoint, chain: &self.chain, block, parent };
         let (mut closed, mut passed_over) = (Vec::new(), Vec::new());
         let mut verdict = Verdict::BadInput;
@@ -331,7 +349,10 @@ impl Capture<'_> {
         });
         let reasons: Vec<String> = known.chain(&passed_over).map(told).collect();
         let reason = format!("block {number}: not captured: {}", reasons.join("; "));
-        Err(Failed { number, reason, is_last: false, verdict })
+        // What the node does not offer at all, it does not offer for the next one.
+        let is_closed = |way: &Way| self.closed.iter().any(|(known, _)| known == way);
+        let is_last = self.ways.list().iter().all(is_closed);
+        Err(Failed { number, reason, is_last, verdict })
     }
 
     /// Writes a file, replays it, and gives it its name; if it is not good, nothing is left of it.

@@ -1,12 +1,13 @@
 //! Bodies over HTTP: how much of a request is read, and in which form its answer is sent.
 //!
 //! ```text
-//! request -> as it is? -> counted, refused above the bound -> the server
+//! request -> as it is? -> counted, refused above the bound -> from where JSON begins -> the server
 //! answer  <- owed until it is freed <- compressed where it is worth it <- in pieces? <- the server
 //! ```
 //! The server itself looks at the length that a request announces. One that announces none would be
 //! read up to the bound, and then be answered as if the node were at fault, and so would one that
-//! breaks off. One that never ends would be waited for as long as anything comes.
+//! breaks off. One that never ends would be waited for as long as anything comes. One that does not
+//! begin as JSON would have another status than one that goes on as none, and end its connection.
 //!
 //! Requests are not decompressed: a few bytes could stand for any number of them.
 
@@ -137,8 +138,8 @@ where
         }
         let noted = Arc::clone(&course);
         let request = request.map(|body| {
-            let left = u64::from(limits.request_bytes_max);
-            HttpBody::new(Counted { body: HttpBody::new(body), left, sent, course: noted })
+            let (body, left) = (HttpBody::new(body), u64::from(limits.request_bytes_max));
+            HttpBody::new(Counted { body, left, begin: Begin::Blank, sent, course: noted })
         });
         let mut late = Box::pin(sleep(limits.request_time_max));
         let mut answer = Box::pin(self.inner.call(request));
@@ -203,6 +204,11 @@ fn finished(
         return Refused { status: StatusCode::TOO_MANY_REQUESTS, reason }.into_response();
     }
     let (mut parts, body) = response.into_parts();
+    // The server has this status for what does not begin as JSON, and 200 for what goes on as none.
+    // Both are answers of JSON-RPC, so both have 200, as with geth.
+    if parts.status == StatusCode::BAD_REQUEST {
+        parts.status = StatusCode::OK;
+    }
     // The request is not needed any more.
     parts.extensions.remove::<Sent>();
     let body = match parts.extensions.remove::<Silence>() {
@@ -216,12 +222,23 @@ fn finished(
     HttpResponse::from_parts(parts, body)
 }
 
-/// The body of a request, of which no more is handed out than may be.
+/// The body of a request, of which no more is handed out than may be: from where its JSON begins,
+/// and nothing if it does not begin as that. The server itself looks for the beginning in the first
+/// piece alone, and in few bytes of it, and leaves the rest unread, with which the connection ends.
 struct Counted {
     body: HttpBody,
     left: u64,
+    begin: Begin,
     sent: Sent,
     course: Arc<Course>,
+}
+
+/// What a body begins with.
+enum Begin {
+    /// Nothing but space was read.
+    Blank,
+    Json,
+    Other,
 }
 
 /// How reading a body went.
@@ -244,30 +261,69 @@ impl Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
         let this = self.get_mut();
-        let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &polled {
-            Some(Ok(frame)) => {
-                let data = frame.data_ref().map(|data| &data[..]).unwrap_or_default();
-                let Some(left) = this.left.checked_sub(data.len() as u64) else {
-                    this.course.is_over.store(true, Ordering::Relaxed);
-                    // It never goes on: whoever waits for the answer is told, and drops this.
-                    return Poll::Pending;
-                };
-                this.left = left;
-                this.sent.push(data);
+        loop {
+            let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
+            let data = match polled.map(|read| read.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => data,
+                // Trailers.
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => {
+                    this.course.is_broken.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    this.course.is_whole.store(true, Ordering::Relaxed);
+                    return Poll::Ready(None);
+                }
+            };
+            let Some(left) = this.left.checked_sub(data.len() as u64) else {
+                this.course.is_over.store(true, Ordering::Relaxed);
+                // It never goes on: whoever waits for the answer is told, and drops this.
+                return Poll::Pending;
+            };
+            this.left = left;
+            let data = this.begin.json_of(data);
+            if !data.is_empty() {
+                this.sent.push(&data);
+                return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            Some(Err(_)) => this.course.is_broken.store(true, Ordering::Relaxed),
-            None => this.course.is_whole.store(true, Ordering::Relaxed),
         }
-        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
 
+    /// At most what is sent.
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = SizeHint::new();
+        if let Some(most) = self.body.size_hint().upper() {
+            hint.set_upper(most);
+        }
+        hint
+    }
+}
+
+impl Begin {
+    /// What of the next piece is handed out.
+    fn json_of(&mut self, data: Bytes) -> Bytes {
+        match self {
+            Self::Json => data,
+            Self::Other => Bytes::new(),
+            Self::Blank => {
+                let spaces = data.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                let data = data.slice(spaces..);
+                match data.first() {
+                    None => {}
+                    Some(b'{' | b'[') => *self = Self::Json,
+                    Some(_) => {
+                        *self = Self::Other;
+                        return Bytes::new();
+                    }
+                }
+                data
+            }
+        }
     }
 }
 
@@ -319,6 +375,7 @@ mod tests {
     use super::*;
     use crate::flow::{Flow, FlowLimits};
     use http::header::VARY;
+    use jsonrpsee::server::http::response::malformed;
     use std::sync::atomic::AtomicU64;
     use tower::{ServiceExt, service_fn};
 
@@ -418,6 +475,57 @@ mod tests {
             let answer = BodyLayer::new(limits).layer(reads).oneshot(request).await.unwrap();
             assert_eq!(answer.status(), status);
         }
+    }
+
+    /// A body in pieces.
+    struct Pieces(std::vec::IntoIter<&'static str>);
+
+    impl Body for Pieces {
+        type Data = <HttpBody as Body>::Data;
+        type Error = BoxError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, BoxError>>> {
+            let piece = self.get_mut().0.next();
+            let data = piece.map(|piece| Bytes::from_static(piece.as_bytes()));
+            Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_handed_out_from_where_its_json_begins() {
+        for (pieces, wanted) in [
+            (vec!["[1]"], "[1]"),
+            (vec![" ", "\r\n", " [1", "]"], "[1]"),
+            (vec!["{", " ", "} "], "{ } "),
+            (vec!["\u{feff}[]"], ""),
+            (vec!["x", "[]"], ""),
+            (vec!["  "], ""),
+            (vec![], ""),
+        ] {
+            let echo = service_fn(|request: http::Request<HttpBody>| async move {
+                let body = HttpBody::from(collect(request.into_body()).await);
+                Ok::<_, BoxError>(HttpResponse::new(body))
+            });
+            let told = format!("{pieces:?}");
+            let request = http::Request::new(HttpBody::new(Pieces(pieces.into_iter())));
+            let answer = BodyLayer::new(LIMITS).layer(echo).oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{told}");
+            assert_eq!(collect(answer.into_body()).await, wanted.as_bytes(), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_is_answered_with_one_status() {
+        let silent = service_fn(|_: http::Request<HttpBody>| ready(Ok::<_, BoxError>(malformed())));
+        let request = http::Request::new(HttpBody::empty());
+        let answer = BodyLayer::new(LIMITS).layer(silent).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let told: serde_json::Value =
+            serde_json::from_slice(&collect(answer.into_body()).await).unwrap();
+        assert_eq!(told["error"]["code"], -32700);
     }
 
     #[tokio::test]

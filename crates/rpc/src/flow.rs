@@ -463,6 +463,7 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let FlowLimits { batch_bytes_max, batch_time_max, .. } = self.flow.limits;
         let entered = self.flow.enter();
+        forget_calls(&batch);
         let (inner, flow) = (self.inner.clone(), Arc::clone(&self.flow));
         async move {
             let turn = match entered.turn().await {
@@ -534,6 +535,22 @@ where
 /// have one.
 fn is_misread(notification: &Notification<'_>) -> bool {
     notification.extensions().get::<Sent>().is_some_and(Sent::take_misread)
+}
+
+/// Lets go of the text of a batch in which nothing is taken for a notification: its calls may take
+/// long.
+fn forget_calls(batch: &Batch<'_>) {
+    let mut sent = None;
+    for entry in batch.iter() {
+        match entry {
+            Ok(BatchEntry::Notification(_)) => return,
+            Ok(BatchEntry::Call(request)) => sent = request.extensions().get::<Sent>(),
+            Err(_) => {}
+        }
+    }
+    if let Some(sent) = sent {
+        sent.forget();
+    }
 }
 
 /// Of an answer that is none, nothing is sent.

@@ -191,7 +191,7 @@ fn words(invalid: &InvalidTransaction) -> String {
             format!("transaction type not supported: {invalid}")
         }
         InvalidTransaction::ChainId { expected, found } => {
-            format!("invalid chain id for signer: have {found} want {expected}")
+            format!("invalid sender: invalid chain id for signer: have {found} want {expected}")
         }
         InvalidTransaction::InitcodeSize { size, max } => {
             format!("max initcode size exceeded: code size {size}, limit {max}")
@@ -209,12 +209,13 @@ fn words(invalid: &InvalidTransaction) -> String {
         InvalidTransaction::FloorGas { gas_limit, floor_gas } => {
             format!("insufficient gas for floor data gas cost: have {gas_limit}, want {floor_gas}")
         }
+        // No signature that gives a sender on this chain.
         InvalidTransaction::SignatureRange
         | InvalidTransaction::SignatureHigh
-        | InvalidTransaction::SignatureRecovery => format!("invalid sender: {invalid}"),
-        InvalidTransaction::ReplayProtected(_)
-        | InvalidTransaction::NonceMax
-        | InvalidTransaction::NoBlobs
+        | InvalidTransaction::SignatureRecovery
+        | InvalidTransaction::ReplayProtected(_) => format!("invalid sender: {invalid}"),
+        InvalidTransaction::NonceMax => format!("nonce has max value: {invalid}"),
+        InvalidTransaction::NoBlobs
         | InvalidTransaction::BlobVersion(_)
         | InvalidTransaction::BlobCount { .. }
         | InvalidTransaction::NoAuthorizations => invalid.to_string(),
@@ -267,6 +268,11 @@ mod tests {
                 "transaction underpriced: gas tip cap 0, minimum needed 1",
             ),
             (PoolError::Full, "txpool is full: transaction underpriced"),
+            (
+                InvalidTransaction::ChainId { expected: 1, found: 5 }.into(),
+                "invalid sender: invalid chain id for signer: have 5 want 1",
+            ),
+            (InvalidTransaction::NonceMax.into(), "nonce has max value: nonce is 2^64 - 1"),
         ];
         for (error, words) in cases {
             assert_eq!(error.to_string(), words);

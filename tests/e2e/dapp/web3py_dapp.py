@@ -493,6 +493,9 @@ def wallets(market, coin):
         w3.eth.send_transaction({"from": sender, "to": stranger, "value": 5})
     )
     assert receipt["from"] == sender and w3.eth.get_balance(stranger) == 5
+    signed = w3.eth.sign_transaction({"from": sender, "to": stranger, "value": 7})
+    assert w3.eth.account.recover_transaction(signed["raw"]) == sender
+    assert (signed["tx"]["to"], signed["tx"]["value"]) == (stranger, 7)
     did("access list, proof, a changed slot, fees, a transaction of the node's own account")
 
 

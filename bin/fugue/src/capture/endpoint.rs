@@ -69,6 +69,11 @@ impl Endpoint {
         number_of(answer).map_err(|error| failed(&error))
     }
 
+    /// The number of its newest block; `None` if it does not say so.
+    pub(super) fn head(&self) -> Option<u64> {
+        number_of(self.client.call("eth_blockNumber", &json!([])).ok()?).ok()
+    }
+
     /// Calls a method for a block.
     pub(super) fn call(&self, number: u64, method: &str, params: &Value) -> Result<Value, Fault> {
         self.client.call(method, params).map_err(|error| {

@@ -291,6 +291,8 @@ async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answer
     let answer = bounded.notification(notification(&sent)).await;
     assert!(answer.is_method_call() && !is_silent(&answer));
     assert_eq!(answered(&answer), told);
+    // It is paid for, as all may owe little.
+    drop(answer);
     // It was told.
     assert!(is_silent(&bounded.notification(notification(&sent)).await));
 
@@ -302,7 +304,22 @@ async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answer
     let answer = bounded.batch(batch()).await;
     assert!(answer.is_batch() && !is_silent(&answer));
     assert_eq!(answered(&answer), json!([told]));
+    drop(answer);
     assert!(is_silent(&bounded.batch(batch()).await));
+}
+
+#[tokio::test]
+async fn of_a_batch_of_calls_alone_the_text_is_not_kept() {
+    let bounded = FlowLayer::new(flow(false).0)
+        .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
+    let sent = Sent::default();
+    sent.push(br#"{"jsonrpc":"2.0","id":-1,"method":"any"}"#);
+    let mut call = Request::borrowed("any", None, Id::Number(1));
+    call.extensions_mut().insert(sent.clone());
+    let answer = bounded.batch(Batch::from(vec![Ok(BatchEntry::Call(call))])).await;
+    assert!(answer.is_batch());
+    // Where it was kept, one of it would be told.
+    assert!(!sent.take_misread());
 }
 
 #[test]

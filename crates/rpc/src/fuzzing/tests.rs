@@ -230,6 +230,7 @@ fn what_is_deep_or_long_or_odd_is_decoded_or_refused() {
         "\u{feff}[]".to_owned(),
         " ".repeat(long),
         String::new(),
+        r#"{"jsonrpc":"2.0","method":"a"}"#.to_owned(),
         "\"".to_owned(),
         "[\"\\".to_owned(),
     ] {

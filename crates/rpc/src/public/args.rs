@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 const WORD_DIGITS: usize = 64;
 /// Hex digits of an address.
 const ADDRESS_DIGITS: usize = 40;
+/// What is said of arguments that are not a list.
+const NO_LIST: &str = "non-array args: arguments are a list, by position and not by name";
 
 /// The arguments that are not decoded yet.
 pub(crate) struct Args {
@@ -19,12 +21,14 @@ pub(crate) struct Args {
 
 impl Args {
     /// # Errors
-    /// If they are not a list.
+    /// If they are not a list. What is given by name (JSON-RPC 2.0, section 4.2) is none, as for
+    /// geth, whose words come first.
     pub(crate) fn new(params: &Params<'_>) -> Result<Self, ErrorObjectOwned> {
         let values: Vec<Value> = match params.as_str() {
             None | Some("" | "null") => Vec::new(),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|_| invalid_params("invalid params: a list of arguments is expected"))?,
+            Some(text) if text.trim_start().starts_with('[') => serde_json::from_str(text)
+                .map_err(|error| invalid_params(format!("invalid params: {error}")))?,
+            Some(_) => return Err(invalid_params(NO_LIST)),
         };
         Ok(Self { values: values.into_iter(), index: 0 })
     }
@@ -233,7 +237,23 @@ mod tests {
     fn arguments_that_nobody_reads_are_refused() {
         assert!(args("[1]").end().is_err());
         assert!(args("[null]").end().is_ok());
-        assert!(Args::new(&Params::new(Some(r#"{"a": 1}"#))).is_err());
+    }
+
+    #[test]
+    fn arguments_are_a_list_and_have_no_names() {
+        let refused = |text: &str| {
+            let error = Args::new(&Params::new(Some(text))).err().expect(text);
+            assert_eq!(error.code(), -32602, "{text}");
+            error.message().to_owned()
+        };
+        for text in [r#"{"a": 1}"#, "{}", "7", r#""0x1""#, "true"] {
+            assert_eq!(refused(text), NO_LIST, "{text}");
+        }
+        // What is a list, and cannot be read, is not told to be none.
+        for text in ["[".repeat(1_000).as_str(), r#"["\ud800"]"#, "[1e999]"] {
+            assert!(refused(text).starts_with("invalid params: "), "{text}");
+        }
+        assert!(args(" [ ]").end().is_ok());
     }
 
     #[test]

@@ -116,6 +116,21 @@ pub(crate) fn pending(tx: Transaction, sender: Address) -> Result<Value, serde_j
     Ok(value)
 }
 
+/// A transaction that was not sent: without what a block or the pool would say of it.
+///
+/// Source: execution-apis, "TransactionSigned".
+pub(crate) fn unsent(tx: &Transaction) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(tx)?;
+    if let Some(object) = value.as_object_mut()
+        && !object.contains_key("gasPrice")
+    {
+        // The specification asks for it, the published type has it of mined ones alone.
+        let most = U256::from(tx.effective_gas_price(None));
+        object.insert("gasPrice".to_owned(), serde_json::to_value(most)?);
+    }
+    Ok(value)
+}
+
 /// The receipts of a block, one for each transaction.
 pub(crate) fn receipts(
     viewed: &ViewedBlock,

@@ -8,7 +8,7 @@ use crate::public::{
     block_ref::BlockRef,
     error,
     eth::calls::at_block,
-    json,
+    json, wire,
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{
@@ -21,7 +21,7 @@ use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
 use fugue_txpool::Origin;
 use fugue_types::{Address, B256, Bytes, Transaction, TxKind, U256, impersonating};
 use jsonrpsee::types::ErrorObjectOwned;
-use serde_json::Value;
+use serde_json::{Value, json as value_of};
 use std::sync::PoisonError;
 
 /// What a transaction offers above the base fee where it does not say so, in wei.
@@ -82,12 +82,16 @@ fn send_by(context: &Context, mut args: Args, signer: Signer) -> Answer {
     json(&hash)
 }
 
-/// `eth_signTransaction`: in the form in which it is sent.
+/// `eth_signTransaction`: in the form in which it is sent, and in JSON.
+///
+/// Source: execution-apis, "SignTransactionResult".
 pub(crate) fn sign(context: &Context, mut args: Args) -> Answer {
     let request = argument(context, &mut args)?;
     args.end()?;
     let tx = signed(context, request, Signer::Key)?;
-    json(&Bytes::from(tx.encoded_2718()))
+    let raw = Bytes::from(tx.encoded_2718());
+    let tx = wire::unsent(&tx).map_err(error::internal)?;
+    json(&value_of!({ "raw": raw, "tx": tx }))
 }
 
 /// Sends a transaction that was signed elsewhere.

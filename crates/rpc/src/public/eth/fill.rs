@@ -12,7 +12,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, field, object, quantity_u64, quantity_u128},
     error::{self, refused},
-    json,
+    json, wire,
 };
 use alloy_consensus::{
     Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, transaction::RlpEcdsaEncodableTx,
@@ -68,7 +68,7 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
         }
     };
     let (raw, tx) = unsigned(&request, chain_id, nonce, gas)?;
-    let tx = wired(&tx, request.price).map_err(error::internal)?;
+    let tx = wired(&tx).map_err(error::internal)?;
     json(&value_of!({ "raw": raw, "tx": tx }))
 }
 
@@ -266,17 +266,13 @@ fn encoded<T: RlpEcdsaEncodableTx>(
 }
 
 /// The transaction in JSON, without what only a signed one has.
-fn wired(tx: &Transaction, price: CallPrice) -> Result<Value, serde_json::Error> {
-    let mut value = serde_json::to_value(tx)?;
-    if let Some(fields) = value.as_object_mut() {
-        if u64::from(tx.ty()) == LEGACY {
-            // The published type makes one of the chain id.
-            fields.insert("v".to_owned(), value_of!(U256::ZERO));
-        }
-        if let CallPrice::Dynamic { max, .. } = price {
-            // The specification asks for it, the published type has it of mined ones alone.
-            fields.insert("gasPrice".to_owned(), value_of!(U256::from(max)));
-        }
+fn wired(tx: &Transaction) -> Result<Value, serde_json::Error> {
+    let mut value = wire::unsent(tx)?;
+    if let Some(fields) = value.as_object_mut()
+        && u64::from(tx.ty()) == LEGACY
+    {
+        // The published type makes one of the chain id.
+        fields.insert("v".to_owned(), value_of!(U256::ZERO));
     }
     Ok(value)
 }
@@ -342,7 +338,7 @@ mod tests {
         expected.extend([5, 0x80, 0x80, 0x80, 0x80]);
         assert_eq!(raw, Bytes::from(expected));
         assert_eq!(*tx.hash(), keccak256(&raw));
-        let value = wired(&tx, fixed.price).expect("JSON");
+        let value = wired(&tx).expect("JSON");
         for (name, expected) in
             [("v", "0x0"), ("r", "0x0"), ("s", "0x0"), ("gasPrice", "0x9"), ("nonce", "0x3")]
         {
@@ -352,7 +348,7 @@ mod tests {
         let dynamic = request(CallPrice::Dynamic { max: 9, tip: 1 });
         let (raw, tx) = unsigned(&dynamic, CHAIN_ID, 3, 21_000).expect("a transaction");
         assert_eq!((raw[0], &raw[raw.len() - 3..]), (2, &[EMPTY_STRING_CODE; 3][..]));
-        let value = wired(&tx, dynamic.price).expect("JSON");
+        let value = wired(&tx).expect("JSON");
         for (name, expected) in [
             ("type", "0x2"),
             ("chainId", "0x7"),
