@@ -3,10 +3,10 @@
 
 use crate::support::{Case, Done, bundle_files, finish, generated, recorded, replay, small_bundle};
 use fugue_archive::BundleReader;
-use fugue_chainspec::Fork;
+use fugue_chainspec::{Fork, Rules};
 use fugue_executor::{
-    Divergence, Execution, Executor, FallbackCause, ListFault, ListUse, Mode, Report, Scope,
-    first_divergence,
+    Divergence, Execution, Executor, FallbackCause, ListFault, ListUse, Mode, Report, Scope, Way,
+    WhySequential, first_divergence,
 };
 use fugue_types::{BlockAccessList, U256};
 use fugue_workload::{build, catalog, random};
@@ -60,18 +60,36 @@ fn list_of(case: &Case, executor: &Executor) -> BlockAccessList {
     list
 }
 
-/// Whether a report says that the block ran by its list. What else it may say is that the list does
-/// not tell what became of an account, which lists do not where empty accounts come and go.
-fn is_followed(report: &Report, what: &str) -> bool {
+/// What a report may say of a right list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Followed,
+    /// It does not tell what became of an account, which lists do not where one that was empty is
+    /// cleared.
+    Dropped,
+    /// The block is from before Byzantium.
+    NotAsked,
+}
+
+fn told(report: &Report, rules: &Rules, what: &str) -> Told {
     match (&report.fallback, report.list) {
-        (None, Some(ListUse::Followed)) => true,
+        (None, Some(ListUse::Followed)) => {
+            assert_eq!(report.way, Way::List, "{what}");
+            assert!(rules.fork >= Fork::Byzantium, "{what}: ran by its list");
+            Told::Followed
+        }
         (Some(fallback), Some(ListUse::Dropped)) => {
             let FallbackCause::List(fault) = &fallback.cause else {
                 panic!("{what}: {fallback:?}")
             };
             let ListFault::Step { what: misfit, .. } = &**fault else { panic!("{what}: {fault}") };
             assert!(["account", "storage"].contains(&misfit.field), "{what}: {fault}");
-            false
+            Told::Dropped
+        }
+        (None, None) => {
+            assert_eq!(report.way, Way::Sequential(Some(WhySequential::ManySteps)), "{what}");
+            assert!(rules.fork < Fork::Byzantium, "{what}: its list was not looked at");
+            Told::NotAsked
         }
         _ => panic!("{what}: {report:?}"),
     }
@@ -81,7 +99,7 @@ fn is_followed(report: &Report, what: &str) -> bool {
 fn check_folder(folder: &Path) {
     let executors = executors();
     let mut reader = BundleReader::new();
-    let (mut followed, mut dropped, mut most_active) = (0, Vec::new(), 0);
+    let (mut followed, mut not_asked, mut dropped, mut most_active) = (0, 0, Vec::new(), 0);
     for path in bundle_files(folder) {
         let bundle = reader.read(&path).unwrap_or_else(|error| panic!("{error}"));
         if bundle.state.is_none() {
@@ -93,18 +111,21 @@ fn check_folder(folder: &Path) {
         let mut answers = BTreeSet::new();
         for executor in &executors {
             let report = run(&case, list.clone(), executor);
-            answers.insert(is_followed(&report, &name));
+            answers.insert(told(&report, &case.rules, &name));
             most_active = most_active.max(report.stats.active_threads);
         }
         assert_eq!(answers.len(), 1, "{name}: not the same on every number of threads");
-        if answers.contains(&true) {
-            followed += 1;
-        } else {
-            assert!(case.rules.fork < Fork::Shanghai, "{name}: its list was dropped");
-            dropped.push(name);
+        match answers.first() {
+            Some(Told::Followed) => followed += 1,
+            Some(Told::NotAsked) => not_asked += 1,
+            _ => {
+                assert!(case.rules.fork < Fork::Shanghai, "{name}: its list was dropped");
+                dropped.push(name);
+            }
         }
     }
     assert!(dropped.len() * 4 <= followed, "{followed} lists followed, but not {dropped:#?}");
+    assert!(not_asked > 0, "no block from before Byzantium");
     assert!(most_active >= 2, "never more than {most_active} threads had work");
 }
 
@@ -134,7 +155,7 @@ fn random_blocks_execute_equally_by_their_lists() {
                     "fugue generate --random --seed {seed} --fork {fork} --txs {RANDOM_TXS}"
                 );
                 for executor in &executors[1..] {
-                    is_followed(&run(&case, list.clone(), executor), &what);
+                    told(&run(&case, list.clone(), executor), &case.rules, &what);
                 }
             }
         }
@@ -200,6 +221,9 @@ fn a_block_whose_list_is_wrong_executes_equally_and_the_report_says_what_is_wron
     for path in bundle_files(&generated()).iter().step_by(7) {
         let bundle = reader.read(path).unwrap_or_else(|error| panic!("{error}"));
         let case = Case::new(&bundle, &executors[0]);
+        if case.rules.fork < Fork::Byzantium {
+            continue;
+        }
         let list = list_of(&case, &executors[0]);
         for ((name, spoil), count) in SPOILS.iter().zip(&mut counts) {
             let mut wrong = list.clone();
@@ -293,6 +317,47 @@ fn a_block_without_a_list_is_replayed_as_occ_and_that_is_said() {
     let done = finish(replay(folder.path(), &[file]).args(["--mode", "bal"]));
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.stdout.contains("no access list: as occ"), "{done:?}");
+}
+
+#[test]
+fn modes_that_read_no_lists_refuse_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = &some_files()[0];
+    std::fs::create_dir(folder.path().join("lists")).expect("a new folder");
+    let run =
+        |mode| finish(replay(folder.path(), &[file]).args(["--bal", "lists", "--mode", mode]));
+    for mode in ["seq", "occ", "lanes"] {
+        let done = run(mode);
+        assert_eq!(done.code, Some(2), "{mode}: {done:?}");
+        let told = format!("--bal: --mode {mode} reads no lists");
+        assert!(done.stderr.contains(&told), "{mode}: {done:?}");
+        assert_eq!(done.stdout, "", "{mode}");
+    }
+    // There is none, which whoever reads it says.
+    for mode in ["bal", "auto", "both", "all"] {
+        let done = run(mode);
+        assert_eq!(done.code, Some(2), "{mode}: {done:?}");
+        assert!(done.stderr.contains("no access list of this block"), "{mode}: {done:?}");
+    }
+}
+
+#[test]
+fn a_block_before_byzantium_is_not_replayed_by_its_list_and_that_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = bundle_files(&generated());
+    let is_old = |path: &&PathBuf| path.to_string_lossy().contains("-homestead-");
+    let file = files.iter().find(is_old).expect("a block of Homestead");
+    let written = finish(replay(folder.path(), &[file]).args(["--write-bal", "lists"]));
+    assert_eq!(written.code, Some(0), "{written:?}");
+    let run =
+        |more: &[&str]| finish(replay(folder.path(), &[file]).args(["--bal", "lists"]).args(more));
+    let done = run(&[]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stdout.contains("equal (sequential: before Byzantium)"), "{done:?}");
+    let lines = json_lines(&run(&["--json", "-"]));
+    let bal = &lines[0]["bal"];
+    assert_eq!(bal["way"], "sequential: before Byzantium", "{}", lines[0]);
+    assert_eq!((&bal["accessList"], &bal["fallback"]), (&Value::Null, &Value::Null));
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod tracers;
 mod witness_replay;
 
 mod addresses;
+mod allocations;
 mod bal_mode;
 mod build_mode;
 mod engine_bad_days;

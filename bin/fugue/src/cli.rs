@@ -56,7 +56,8 @@ pub(crate) enum Modes {
     Seq,
     /// Optimistically in parallel.
     Occ,
-    /// In parallel by the access list of the block; as occ where there is none.
+    /// In parallel by the access list of the block, one after the other before Byzantium; as occ
+    /// where there is no list.
     Bal,
     /// Each thread a share of the block; as occ where the rules do not let it.
     Lanes,

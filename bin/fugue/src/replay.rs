@@ -53,7 +53,8 @@ pub(crate) struct Options {
     /// How to execute
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
-    /// Execute by the access lists in this folder, as --write-bal has written them
+    /// Execute by the access lists in this folder, as --write-bal has written them; with --mode
+    /// bal, auto, both or all
     #[arg(long, value_name = "DIR", conflicts_with = "write_bal")]
     bal: Option<PathBuf>,
     /// Write the access list of each block that passes into this folder, also of blocks that
@@ -91,8 +92,9 @@ pub(crate) struct Options {
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
+    let modes = options.mode.list(options.bal.is_some());
+    modes::check_lists(modes, options.bal.is_some())?;
     let lists = Lists::new(options.bal.as_deref(), options.write_bal.as_deref())?;
-    let modes = options.mode.list(lists.as_ref().is_some_and(Lists::are_read));
     if let Some(datadir) = &options.datadir {
         let json = options.json.as_deref().map(JsonLines::create).transpose()?;
         let range = stored::Range {

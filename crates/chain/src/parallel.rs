@@ -1,9 +1,9 @@
 //! What executing blocks in parallel came to.
 
-use fugue_executor::{Mode, Report};
+use fugue_executor::{Report, Way};
 
-/// Parallel runs of blocks that were imported, summed up; of blocks that are built nothing. All are
-/// zero where blocks are executed one transaction after the other.
+/// Parallel runs of blocks that were imported, summed up; of blocks that are built nothing, and
+/// nothing of blocks that were run one transaction after the other, in whatever mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ParallelRuns {
     /// Transactions of these blocks.
@@ -21,7 +21,7 @@ pub struct ParallelRuns {
 impl ParallelRuns {
     /// Adds the run of a block with so many transactions.
     pub(crate) fn add(&mut self, report: &Report, txs: usize) {
-        if report.mode == Mode::Seq {
+        if matches!(report.way, Way::Sequential(_)) {
             return;
         }
         let Report { stats, fallback, .. } = report;
@@ -36,19 +36,12 @@ impl ParallelRuns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{BlockError, Fallback, Way};
+    use fugue_executor::{BlockError, Fallback, Mode, WhySequential};
 
-    fn report(mode: Mode, runs: usize) -> Report {
+    fn report(mode: Mode, way: Way, runs: usize) -> Report {
         let (stats, tx_runs) = (Default::default(), Vec::new());
-        let mut report = Report {
-            mode,
-            way: Way::Optimistic,
-            threads: 2,
-            stats,
-            fallback: None,
-            list: None,
-            tx_runs,
-        };
+        let mut report =
+            Report { mode, way, threads: 2, stats, fallback: None, list: None, tx_runs };
         report.stats.runs = runs;
         report.stats.rerun_txs = 2;
         report.stats.head_reruns = 1;
@@ -58,12 +51,21 @@ mod tests {
     #[test]
     fn parallel_runs_alone_are_summed_up() {
         let mut all = ParallelRuns::default();
-        all.add(&report(Mode::Seq, 0), 9);
-        assert_eq!(all, ParallelRuns::default());
-        all.add(&report(Mode::Occ, 13), 10);
+        let sequential = |why| Way::Sequential(Some(why));
+        for (mode, way) in [
+            (Mode::Seq, Way::Sequential(None)),
+            (Mode::Auto, sequential(WhySequential::LittleToDo)),
+            // Lanes have declined it.
+            (Mode::Auto, sequential(WhySequential::OneChain)),
+            (Mode::Bal, sequential(WhySequential::ManySteps)),
+        ] {
+            all.add(&report(mode, way, 0), 9);
+            assert_eq!(all, ParallelRuns::default(), "{mode}");
+        }
+        all.add(&report(Mode::Auto, Way::Lanes, 13), 10);
         let cause = BlockError::Internal("a defect".to_owned());
-        let ended =
-            Report { fallback: Some(Fallback { cause: cause.into() }), ..report(Mode::Occ, 4) };
+        let fallback = Some(Fallback { cause: cause.into() });
+        let ended = Report { fallback, ..report(Mode::Bal, Way::Optimistic, 4) };
         all.add(&ended, 3);
         let expected =
             ParallelRuns { txs: 13, runs: 17, rerun_txs: 4, head_reruns: 2, fallbacks: 1 };

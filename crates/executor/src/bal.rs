@@ -7,11 +7,11 @@
 //! list ([`fragment`]). The caller's thread runs opening and closing, and puts the outcome together
 //! in block order: admission and gas ([`Tally`]), results, requests, and the diff ([`whole`]).
 //!
-//! From Byzantium on a thread keeps what it has read in one journal, as sequential execution does.
-//! That journal is always the state before some step, for all that it has: after a step whose
-//! fragment fits, the step has brought it to the next one; where others ran steps in between, what
-//! the list says that they changed is put into it ([`Run::bring`]). So it does not matter whether a
-//! step finds a value there or asks for it, and what the journal has is in the list.
+//! A thread keeps what it has read in one journal, as sequential execution does. That journal is
+//! always the state before some step, for all that it has: after a step whose fragment fits, the
+//! step has brought it to the next one; where others ran steps in between, what the list says that
+//! they changed is put into it ([`Run::bring`]). So it does not matter whether a step finds a value
+//! there or asks for it, and what the journal has is in the list.
 //!
 //! Why the outcome is the one of sequential execution, whatever the list:
 //! 1. Call the list right below `i` if, before each step up to `i`, the state that it has is the
@@ -38,7 +38,8 @@
 //!
 //! Lists of blocks that predate the fork are our own ([`crate::Executor::list_accesses`]); they
 //! follow the same rules ([`crate::access_list`]), with the fee recipient read and paid by each
-//! transaction, balances of the DAO in the opening, withdrawals and rewards in the closing.
+//! transaction, withdrawals and rewards in the closing. Fit for this are blocks from Byzantium on
+//! ([`fits`]).
 
 mod fault;
 mod fragment;
@@ -91,7 +92,15 @@ const fn step_of(tx: usize) -> Step {
     tx + 1
 }
 
-/// Runs the block by its list, on the caller's thread and those of the pool.
+/// Whether the rules of a block let it run by a list. Before Byzantium the receipts want the change
+/// of the state by each transaction, and before Spurious Dragon, too, an account may be there and
+/// empty, which no value tells.
+pub(crate) fn fits(rules: &Rules) -> bool {
+    rules.receipts_have_status()
+}
+
+/// Runs the block by its list, on the caller's thread and those of the pool. Its rules are fit for
+/// that.
 ///
 /// # Errors
 /// Whatever keeps the block from running like that; it says nothing about the block.
@@ -104,7 +113,7 @@ pub(crate) fn run(
     resources: &Resources<'_>,
 ) -> Result<(BlockOutcome, Stats), FallbackCause> {
     let run = Run::new(prepared, index, rules, view, resources);
-    let mut opening = Fragment::default();
+    let mut opening = Vec::new();
     resources.pool.in_place_scope(|threads| {
         for _ in 1..run.threads {
             threads.spawn(|_| {
@@ -115,7 +124,7 @@ pub(crate) fn run(
         run.guard(|| {
             let mut kernel = run.kernel(0);
             match run.open(&mut kernel) {
-                Ok(fragment) => opening = fragment,
+                Ok(ends) => opening = ends,
                 Err(cause) => run.stop.at(0, cause),
             }
             run.work(kernel);
@@ -149,19 +158,13 @@ fn worth(block: &Block, index: &ListIndex, likely: &[Likely], threads: usize) ->
     if is_little { 1 } else { threads.min(likely.len()).max(1) }
 }
 
-/// What a step that fits has left to be kept.
-#[derive(Debug, Default)]
-struct Fragment {
-    ends: Vec<End>,
-    /// Before Byzantium, where the outcome has it.
-    diff: Option<StateDiff>,
-}
-
+/// A transaction whose fragment fits.
 #[derive(Debug)]
 struct TxDone {
     result: TxResult,
     excess: u64,
-    fragment: Fragment,
+    /// Accounts that it ended.
+    ends: Vec<End>,
 }
 
 /// Why the run ends early, and which steps are still worth running: those before the one that was
@@ -208,8 +211,6 @@ struct Run<'b> {
     plan: Plan,
     /// Threads that take part.
     threads: usize,
-    /// Whether journals last from step to step.
-    lasts: bool,
     done: Vec<OnceLock<TxDone>>,
     stop: Stop,
     /// Threads that ran a transaction.
@@ -257,8 +258,6 @@ impl<'b> Run<'b> {
             values: Values::new(index, view, !rules.has(Fork::Cancun), threads),
             plan: Plan::new(&work, threads),
             threads,
-            // Before, all that a transaction changes is taken down.
-            lasts: rules.receipts_have_status(),
             done: likely.iter().map(|_| OnceLock::new()).collect(),
             stop: Stop::new(),
             active: AtomicUsize::new(0),
@@ -278,16 +277,17 @@ impl<'b> Run<'b> {
         kernel
     }
 
-    /// Before the first transaction.
-    fn open(&self, kernel: &mut Kernel<'_, ListReader<'_, 'b>>) -> Result<Fragment, FallbackCause> {
+    /// Before the first transaction. Gives the accounts that it ended.
+    fn open(&self, kernel: &mut Kernel<'_, ListReader<'_, 'b>>) -> Result<Vec<End>, FallbackCause> {
         if !frame::has_opening(self.rules) {
-            return self.fragment(0, &ReadLog::default(), StateDiff::default());
+            let (reads, diff) = (ReadLog::default(), StateDiff::default());
+            return fragment::check(&self.values, 0, &reads, &diff);
         }
         let opened = frame::open(kernel, self.rules, &self.block.header);
         self.declared(0, kernel)?;
         opened?;
         let (diff, reads) = kernel.take();
-        self.fragment(0, &reads, diff)
+        fragment::check(&self.values, 0, &reads, &diff)
     }
 
     /// What every thread does until the block is done, or the run has ended.
@@ -332,9 +332,7 @@ impl<'b> Run<'b> {
 
     /// A kernel that has run nothing, or of which all was taken out, begins its transactions.
     fn worker<'p>(&'p self, mut kernel: Kernel<'p, ListReader<'p, 'b>>) -> Worker<'p, 'b> {
-        if self.lasts {
-            kernel.note_changes(self.values.index().list().len());
-        }
+        kernel.note_changes(self.values.index().list().len());
         Worker { kernel, position: None }
     }
 
@@ -348,12 +346,7 @@ impl<'b> Run<'b> {
     }
 
     fn run_tx(&self, tx: usize, worker: &mut Worker<'_, 'b>) {
-        let ran = if self.lasts {
-            self.run_lasting(tx, worker)
-        } else {
-            self.run_alone(tx, &mut worker.kernel)
-        };
-        match ran {
+        match self.try_tx(tx, worker) {
             Ok(done) => {
                 let is_first = self.done[tx].set(done).is_ok();
                 debug_assert!(is_first, "transaction {tx} was claimed twice");
@@ -366,7 +359,7 @@ impl<'b> Run<'b> {
     }
 
     /// Runs a transaction in a journal that has what those before it have read.
-    fn run_lasting(&self, tx: usize, worker: &mut Worker<'_, 'b>) -> Result<TxDone, FallbackCause> {
+    fn try_tx(&self, tx: usize, worker: &mut Worker<'_, 'b>) -> Result<TxDone, FallbackCause> {
         let step = step_of(tx);
         self.bring(worker, step);
         let Worker { kernel, position } = worker;
@@ -381,7 +374,7 @@ impl<'b> Run<'b> {
             reader.hold_slot(*address, *slot);
         }
         *position = Some(step + 1);
-        Ok(TxDone { result, excess, fragment: Fragment { ends, diff: None } })
+        Ok(TxDone { result, excess, ends })
     }
 
     /// Makes the journal of a thread the state before a step. What it does not have it will ask
@@ -412,23 +405,6 @@ impl<'b> Run<'b> {
         }
     }
 
-    /// Runs a transaction in an empty journal.
-    fn run_alone(
-        &self,
-        tx: usize,
-        kernel: &mut Kernel<'_, ListReader<'_, 'b>>,
-    ) -> Result<TxDone, FallbackCause> {
-        let step = step_of(tx);
-        kernel.reader_mut().turn_to(step);
-        let executed = kernel.transact(&self.prepared.txs[tx]);
-        // Taken whatever happened: the next transaction begins with an empty journal.
-        let (diff, reads) = kernel.take();
-        self.declared(step, kernel)?;
-        let Executed { result, excess, .. } = self.executed(tx, executed)?;
-        let fragment = self.fragment(step, &reads, diff)?;
-        Ok(TxDone { result, excess, fragment })
-    }
-
     fn executed(
         &self,
         tx: usize,
@@ -454,21 +430,10 @@ impl<'b> Run<'b> {
         }
     }
 
-    fn fragment(
-        &self,
-        step: Step,
-        reads: &ReadLog,
-        diff: StateDiff,
-    ) -> Result<Fragment, FallbackCause> {
-        let ends = fragment::check(&self.values, step, reads, &diff)?;
-        let diff = (!self.rules.receipts_have_status()).then_some(diff);
-        Ok(Fragment { ends, diff })
-    }
-
     /// Closes the block and puts the outcome together, when all threads have ended.
     fn finish(
         mut self,
-        opening: Fragment,
+        opening: Vec<End>,
         scope: Scope,
     ) -> Result<(BlockOutcome, Stats), FallbackCause> {
         if let Some((_, cause)) = self.stop.cause.get_mut().take() {
@@ -476,19 +441,17 @@ impl<'b> Run<'b> {
         }
         let transactions = &self.block.body.transactions;
         let mut tally = Tally::new(self.rules, &self.block.header, transactions.len());
-        let Fragment { mut ends, diff } = opening;
-        let mut steps: Vec<StateDiff> = diff.into_iter().collect();
+        let mut ends = opening;
         let done = std::mem::take(&mut self.done);
         let known_diff = self.diff.take();
         for (index, (tx, done)) in transactions.iter().zip(done).enumerate() {
-            let Some(TxDone { result, excess, fragment }) = done.into_inner() else {
+            let Some(TxDone { result, excess, ends: ended }) = done.into_inner() else {
                 let lost = format!("transaction {index} has no result");
                 return Err(BlockError::Internal(lost).into());
             };
             tally.admit(tx).map_err(BlockError::from)?;
             tally.add(tx, result, excess);
-            ends.extend(fragment.ends);
-            steps.extend(fragment.diff);
+            ends.extend(ended);
         }
 
         let last = step_of(transactions.len());
@@ -498,7 +461,7 @@ impl<'b> Run<'b> {
         self.declared(last, &mut kernel)?;
         let requests = closed?;
         let (diff, reads) = kernel.take();
-        ends.extend(self.fragment(last, &reads, diff)?.ends);
+        ends.extend(fragment::check(&self.values, last, &reads, &diff)?);
         if let Some((address, slot)) = self.values.untouched() {
             return Err(ListFault::Untouched { address, slot }.into());
         }
@@ -513,7 +476,7 @@ impl<'b> Run<'b> {
         let count = transactions.len();
         let active_threads = self.active.load(Ordering::Relaxed);
         let stats = Stats { runs: count, active_threads, ..Stats::default() };
-        let outcome = BlockOutcome { requests, diff, steps, access_list, ..tally.into_outcome() };
+        let outcome = BlockOutcome { requests, diff, access_list, ..tally.into_outcome() };
         Ok((outcome, stats))
     }
 }

@@ -32,8 +32,8 @@ pub enum Mode {
     Seq,
     /// Optimistically in parallel, on multi-version memory.
     Occ,
-    /// All at once, by the access list that the block came with; as [`Mode::Occ`] without one, and
-    /// where a block is filled.
+    /// All at once, by the access list that the block came with; one after the other before
+    /// Byzantium. As [`Mode::Occ`] without a list, and where a block is filled.
     Bal,
     /// Each thread a share of the block, settled afterwards; as [`Mode::Occ`] where the rules of
     /// the block do not let it, and where a block is filled.
@@ -118,7 +118,8 @@ impl From<StateError> for FallbackCause {
     }
 }
 
-/// What became of a block's access list, in [`Mode::Bal`] and on [`Way::List`].
+/// What became of a block's access list, in [`Mode::Bal`] and on [`Way::List`]. Where
+/// [`Report::way`] says that a block ran sequentially for a reason, nobody has looked at its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListUse {
     /// The block came without one, and ran as in [`Mode::Occ`]; in [`Mode::Bal`] alone.
@@ -132,7 +133,7 @@ pub enum ListUse {
 /// The way on which a block was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// One transaction after the other, and why [`Mode::Auto`] took that way.
+    /// One transaction after the other, and why another mode than [`Mode::Seq`] took that way.
     Sequential(Option<WhySequential>),
     /// Optimistically, on multi-version memory.
     Optimistic,
@@ -142,14 +143,15 @@ pub enum Way {
     List,
 }
 
-/// Why [`Mode::Auto`] runs a block one transaction after the other.
+/// Why [`Mode::Auto`], or [`Mode::Bal`] with a list, runs a block one transaction after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhySequential {
     /// There is no other thread.
     OneThread,
     /// Waking other threads would take longer than they could gain.
     LittleToDo,
-    /// The block is from before Byzantium: all that is done is taken down step by step.
+    /// The block is from before Byzantium: all that is done is taken down step by step, and an
+    /// access list, if there is one, does not tell whether an empty account is there.
     ManySteps,
     /// By what earlier blocks have taught, or by footprints, nearly every transaction waits for
     /// another one.
@@ -326,8 +328,9 @@ impl Executor {
         let way = match mode {
             Mode::Seq => Way::Sequential(None),
             Mode::Occ => Way::Optimistic,
-            Mode::Bal if has_list => Way::List,
-            Mode::Bal => Way::Optimistic,
+            Mode::Bal if !has_list => Way::Optimistic,
+            Mode::Bal if bal::fits(rules) => Way::List,
+            Mode::Bal => Way::Sequential(Some(WhySequential::ManySteps)),
             Mode::Lanes if lanes::fits(rules) => Way::Lanes,
             Mode::Lanes => Way::Optimistic,
             Mode::Auto => self.choose(block, rules, has_list),
@@ -380,7 +383,8 @@ impl Executor {
         execution.report.list = match way {
             Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
             Way::List => Some(ListUse::Followed),
-            _ => (mode == Mode::Bal).then_some(ListUse::Absent),
+            Way::Optimistic if mode == Mode::Bal => Some(ListUse::Absent),
+            Way::Optimistic | Way::Lanes | Way::Sequential(_) => None,
         };
         Ok(execution)
     }
@@ -399,7 +403,7 @@ impl Executor {
         if !lanes::pays(block) {
             return Way::Sequential(Some(WhySequential::LittleToDo));
         }
-        if has_list {
+        if has_list && bal::fits(rules) {
             return Way::List;
         }
         if lanes::fits(rules) {

@@ -4,8 +4,9 @@
 //! each lane of its registers, in about the time of two that go alone (decision 14). Elsewhere each
 //! input is hashed by itself.
 //!
-//! The one file with `unsafe` of our own: a function that is compiled for an instruction set may
-//! only be called where the processor has it, and the compiler cannot see that it does.
+//! The one file of the program with `unsafe` of our own: a function that is compiled for an
+//! instruction set may only be called where the processor has it, and the compiler cannot see that
+//! it does.
 //!
 //! Source: FIPS 202 for the permutation; Keccak, version 3.0, for the padding, which is another.
 

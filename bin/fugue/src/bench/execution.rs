@@ -78,7 +78,7 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Modes, separated by commas, of seq, occ, bal, lanes and auto; seq is always among them
-    /// [default: seq,occ]
+    /// [default: seq,occ,auto,bal]
     #[arg(long, value_name = "MODES", value_delimiter = ',')]
     modes: Vec<Mode>,
     /// Samples of each mode, after one that is not counted [default: 5]
@@ -93,7 +93,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "US", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(0..=LATENCY_US_MAX))]
     latency_us: Vec<u32>,
-    /// What lanes know beforehand of the calls in a block: cold, nothing; earlier, what blocks of
+    /// What is known beforehand of the calls in a block: cold, nothing; earlier, what blocks of
     /// lower numbers have taught, of the same path or kind
     #[arg(long, value_name = "FROM", default_value = "cold")]
     hints: HintsFrom,

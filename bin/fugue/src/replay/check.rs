@@ -5,6 +5,7 @@ use super::{
     explain::Explained,
     lists::Lists,
     minimise::Minimal,
+    modes,
 };
 use crate::UsageError;
 use fugue_archive::Record;
@@ -228,7 +229,7 @@ impl<'e> Checker<'e> {
         };
         findings.recovery = started.elapsed();
         if let Some(before) = &before {
-            let lists = self.lists.filter(|_| self.modes.contains(&Mode::Bal));
+            let lists = self.lists.filter(|_| modes::read_lists(self.modes));
             let list = match lists {
                 Some(lists) => lists.read(findings.number, findings.hash)?,
                 None => None,

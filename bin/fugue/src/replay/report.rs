@@ -7,7 +7,7 @@ use super::{
     modes,
 };
 use crate::{UsageError, cli::cores, written};
-use fugue_executor::{ListUse, Mode, Report};
+use fugue_executor::{ListUse, Mode, Report, Way};
 use serde_json::{Value, json};
 use std::{
     fmt,
@@ -129,13 +129,16 @@ impl fmt::Display for Table {
         )?;
         for row in &self.rows {
             let report = row.report(parallel);
-            let mut notes = match report.and_then(|report| report.fallback.as_ref()) {
-                Some(fallback) => format!(" (parallel run ended early: {})", fallback.cause),
-                None if report.and_then(|report| report.list) == Some(ListUse::Absent) => {
+            let mut notes = match report {
+                Some(Report { fallback: Some(fallback), .. }) => {
+                    format!(" (parallel run ended early: {})", fallback.cause)
+                }
+                Some(Report { list: Some(ListUse::Absent), .. }) => {
                     " (no access list: as occ)".to_owned()
                 }
+                Some(Report { way: way @ Way::Sequential(Some(_)), .. }) => format!(" ({way})"),
                 None if row.is_partial => " (no pre-state: not executed)".to_owned(),
-                None => String::new(),
+                _ => String::new(),
             };
             if let Some(note) = &row.note {
                 notes += &format!(" ({note})");

@@ -50,7 +50,7 @@ pub(super) fn write(
     std::fs::write(folder.join("divergence.json"), differences).map_err(|error| at(&error))?;
     let mode = modes::name(modes);
     let mut lists_from = "";
-    if let Some(lists) = lists.filter(|lists| lists.are_read() && modes.contains(&Mode::Bal)) {
+    if let Some(lists) = lists.filter(|lists| lists.are_read() && modes::read_lists(modes)) {
         lists.copy(number, findings.hash, &folder)?;
         lists_from = " --bal .";
     }

@@ -10,7 +10,7 @@ use crate::{
     datadir::{Datadir, spec_of, usage},
     print,
     progress::Progress,
-    replay::{lists::Lists, report::JsonLines},
+    replay::{lists::Lists, modes, report::JsonLines},
 };
 use fugue_chainspec::{ChainSpec, Rules};
 use fugue_executor::{BlockOutcome, Executor, Mode, PreparedBlock, Scope, first_divergence};
@@ -174,7 +174,7 @@ impl<'r> Worker<'r> {
         let recovered = checked.recover(|_| Ok::<_, fugue_types::SenderCount>(senders));
         let mut prepared =
             self.executor.prepare_recovered(recovered.map_err(usage)?).map_err(usage)?;
-        if self.modes.contains(&Mode::Bal)
+        if modes::read_lists(self.modes)
             && let Some(list) = self.access_list(number, hash)?
         {
             prepared = prepared.with_access_list(Arc::new(list));

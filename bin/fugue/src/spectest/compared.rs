@@ -35,7 +35,7 @@ pub(super) struct Differed {
 /// Whether a mode has a use for the access list of a block with these rules.
 pub(super) fn takes_list(mode: Mode, rules: &Rules) -> bool {
     match mode {
-        Mode::Bal => true,
+        Mode::Bal => rules.receipts_have_status(),
         // As a block comes: with a list since there are lists.
         Mode::Auto => rules.has(Fork::Amsterdam),
         Mode::Seq | Mode::Occ | Mode::Lanes => false,

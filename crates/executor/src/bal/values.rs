@@ -11,8 +11,7 @@
 //!   it go all its slots.
 //!
 //! Where a step does what these rules do not tell, its fragment does not fit (`fragment.rs`), and
-//! the block runs sequentially: an empty account that appears before Spurious Dragon, or that is
-//! cleared after it.
+//! the block runs sequentially: an account that was empty before the block, and is cleared.
 
 use super::{
     Step,

@@ -614,15 +614,22 @@ fn counting() -> Vec<Sent> {
 }
 
 #[test]
-fn auto_takes_the_list_where_there_is_one() {
-    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+fn auto_takes_the_list_where_there_is_one_that_tells_all() {
+    let before = Way::Sequential(Some(WhySequential::ManySteps));
+    let cases = [
+        (Fork::SpuriousDragon, before),
+        (Fork::Byzantium, Way::List),
+        (Fork::Shanghai, Way::List),
+        (Fork::Amsterdam, Way::List),
+    ];
+    for (fork, way) in cases {
         let Ground { executor, block, rules, state } = Ground::new(fork, &counting());
         let listed = executor.list_accesses(&block, &rules, &state, Scope::Recorded);
         let (expected, list) = listed.expect("valid");
         let block = block.with_access_list(Arc::new(list));
         let ran = executor.execute(Mode::Auto, &block, &rules, &state, Scope::Recorded);
         let Execution { outcome, report } = ran.expect("valid");
-        assert_eq!((outcome, report.way), (expected, Way::List), "{fork}");
+        assert_eq!((outcome, report.way), (expected, way), "{fork}");
         assert_eq!(report.fallback, None, "{fork}");
     }
 }

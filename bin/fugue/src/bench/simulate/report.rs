@@ -154,8 +154,9 @@ impl fmt::Display for Report<'_> {
              thread, {two:.3} on two (medians of {rounds})",
             ms(self.model.alone()),
         )?;
-        if mode == Mode::Auto {
-            let ways = self.ways().into_iter().map(|(way, count)| format!("{count} in {way}"));
+        let ways = self.ways();
+        if mode == Mode::Auto || ways.len() > 1 {
+            let ways = ways.into_iter().map(|(way, count)| format!("{count} in {way}"));
             writeln!(f, "ways       {}", ways.collect::<Vec<_>>().join(", "))?;
         }
         for (way, overhead) in self.overheads() {
