@@ -79,7 +79,7 @@ fn check_simulation(object: &Value, mode: &str, rules: &[&str], cores: &[u64]) {
 fn generated_blocks_are_predicted_for_other_numbers_of_cores() {
     let folder = tempfile::tempdir().expect("a folder");
     let size = ["--accounts", "1000", "--blocks", "4", "--txs", "40", "--dir", "within"];
-    let told = ["--cores", "8,2,1,2", "--json", "-"];
+    let told = ["--mode", "occ", "--cores", "8,2,1,2", "--json", "-"];
     let done = simulate(folder.path(), &[&size[..], &told].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     is_empty(&folder.path().join("within"));
@@ -97,7 +97,7 @@ fn generated_blocks_are_predicted_for_other_numbers_of_cores() {
 fn recorded_blocks_are_predicted_as_a_text_and_as_an_object() {
     let folder = tempfile::tempdir().expect("a folder");
     let bundles = root().join("testdata/bundles/blocks/defi-*-london-*.json.zst");
-    let bundles = ["--bundles", bundles.to_str().expect("UTF-8")];
+    let bundles = ["--mode", "occ", "--bundles", bundles.to_str().expect("UTF-8")];
     let done = simulate(folder.path(), &[&bundles[..], &["--json", "found.json"]].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     let object = std::fs::read(folder.path().join("found.json")).expect("an object");

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     datadir: Datadir,
     /// How to execute: seq, occ, lanes or auto; bal is occ here, since files have no access lists
-    #[arg(long, default_value_t = Mode::Occ)]
+    #[arg(long, default_value_t = Mode::Auto)]
     mode: Mode,
     #[command(flatten)]
     threads: Threads,

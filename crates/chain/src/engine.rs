@@ -105,7 +105,7 @@ impl Default for EngineOptions {
             orphans_max: 256,
             orphan_bytes_max: 64 << 20,
             reorg_depth_max: 1_024,
-            build_mode: Mode::Occ,
+            build_mode: Mode::Auto,
             build_threads: 1,
             build_time: Duration::from_secs(12),
             builds_empty_first: true,

@@ -93,7 +93,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     contracts: Option<PathBuf>,
     /// How the node executes: seq, occ, bal, lanes or auto
-    #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
+    #[arg(long, value_name = "MODE", default_value_t = Mode::Auto)]
     mode: Mode,
     #[command(flatten)]
     threads: Threads,

@@ -68,7 +68,7 @@ pub(super) struct Options {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     cores: Vec<u16>,
     /// How blocks are executed: occ, lanes, auto, or bal with an access list that is made before
-    #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
+    #[arg(long, value_name = "MODE", default_value_t = Mode::Auto)]
     mode: Mode,
     /// Times that each block is run in each way; the median counts
     #[arg(long, value_name = "R", default_value_t = 5,

@@ -48,7 +48,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(super) datadir: Option<PathBuf>,
     /// How to execute: seq, occ, bal, lanes or auto
-    #[arg(long, value_name = "MODE", default_value_t = Mode::Occ)]
+    #[arg(long, value_name = "MODE", default_value_t = Mode::Auto)]
     pub(super) mode: Mode,
     #[command(flatten)]
     pub(super) threads: Threads,
