@@ -19,9 +19,15 @@
 use super::ReadResult;
 use fugue_evm::{Kernel, SlotTouch, StateReader, TagFilter};
 use fugue_state::{Account, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashSet, U256};
+use fugue_types::{Address, B256, Bytes, DefaultHashBuilder, HashSet, U256};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    hash::BuildHasher,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 #[cfg(doc)]
 use super::Lane;
@@ -29,8 +35,12 @@ use super::Lane;
 /// Lanes of a block that publish. A worker begins a few; a lane beyond neither publishes nor
 /// listens.
 const LOGS_MAX: usize = 64;
-/// Slots that a lane publishes, which take 400 KB: as many as 20 million gas can change.
+/// Slots that a lane publishes, which take 430 KB: as many as 20 million gas can change.
 const WRITES_MAX: usize = 1 << 12;
+/// Chains of a log; a power of two. In one that is full, each has some four slots.
+const CHAINS: usize = 1 << 10;
+/// Where a chain ends: no log has so many slots.
+const CHAIN_END: u32 = u32::MAX;
 /// Slots for which a log keeps room from block to block: more than most lanes change.
 const ROOM_WRITES_MAX: usize = 1 << 10;
 
@@ -55,12 +65,15 @@ struct WriteLog {
     writes: Mutex<Writes>,
 }
 
-/// Slots that were changed, in block order.
+/// Slots that were changed, in block order. Those whose hashes are alike are a chain, which is
+/// followed from the latest one on: nobody goes through all that a lane has changed.
 #[derive(Debug, Default)]
 struct Writes {
     /// Of each of the slots, to find it by.
     keys: Vec<Key>,
     slots: Vec<Write>,
+    /// Place of the latest of each chain; empty where there is none yet.
+    chains: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +82,8 @@ struct Key {
     hash: u64,
     /// Who has changed it.
     index: u32,
+    /// Place of the one before it in its chain.
+    before: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,11 +132,12 @@ impl Published {
         let begun = std::mem::take(begun.get_mut());
         for WriteLog { count, writes } in logs.iter_mut().take(begun) {
             *count.get_mut() = 0;
-            let Writes { keys, slots } = writes.get_mut();
+            let Writes { keys, slots, chains } = writes.get_mut();
             keys.clear();
             keys.shrink_to(ROOM_WRITES_MAX);
             slots.clear();
             slots.shrink_to(ROOM_WRITES_MAX);
+            chains.clear();
         }
     }
 
@@ -146,21 +162,41 @@ impl Published {
         let mut latest: Option<Latest> = None;
         for (lane, log) in self.begun().iter().enumerate() {
             let writes = log.writes.lock();
-            let end = writes.keys.partition_point(|key| key.index < index);
-            for (place, key) in writes.keys.iter().enumerate().take(end).rev() {
+            let mut place = writes.latest_of(hash);
+            while let Some(key) = writes.keys.get(place as usize) {
                 if latest.is_some_and(|latest| latest.index > key.index) {
                     break;
                 }
                 if key.hash == hash
-                    && let Some(write) = writes.slots.get(place)
+                    && key.index < index
+                    && let Some(write) = writes.slots.get(place as usize)
                     && (write.address, write.slot) == (*address, *slot)
                 {
                     latest = Some(Latest { lane, index: key.index, value: write.value });
                     break;
                 }
+                place = key.before;
             }
         }
         latest
+    }
+}
+
+impl Writes {
+    /// Place of the latest slot of a chain.
+    fn latest_of(&self, hash: u64) -> u32 {
+        self.chains.get(hash as usize & (CHAINS - 1)).copied().unwrap_or(CHAIN_END)
+    }
+
+    /// Adds a slot to the log, and to its chain.
+    fn push(&mut self, key: Key, write: Write) {
+        let place = self.keys.len() as u32;
+        self.keys.push(Key { before: self.latest_of(key.hash), ..key });
+        self.slots.push(write);
+        if self.chains.is_empty() {
+            self.chains.resize(CHAINS, CHAIN_END);
+        }
+        self.chains[key.hash as usize & (CHAINS - 1)] = place;
     }
 }
 
@@ -278,7 +314,8 @@ impl Listener {
         let SlotTouch { address, slot, before, after } = *touch;
         self.loaded.add(hash);
         if before != after {
-            self.changed.push((Key { hash, index }, Write { address, slot, value: after }));
+            let key = Key { hash, index, before: CHAIN_END };
+            self.changed.push((key, Write { address, slot, value: after }));
         }
         is_written
             && published
@@ -293,13 +330,11 @@ impl Listener {
             return;
         }
         let mut writes = log.writes.lock();
-        let Writes { keys, slots } = &mut *writes;
-        let room = published.writes_max.saturating_sub(keys.len());
+        let room = published.writes_max.saturating_sub(writes.keys.len());
         for (key, write) in self.changed.drain(..).take(room) {
-            keys.push(key);
-            slots.push(write);
+            writes.push(key, write);
         }
-        log.count.store(keys.len(), Ordering::Release);
+        log.count.store(writes.keys.len(), Ordering::Release);
     }
 }
 
@@ -407,12 +442,12 @@ impl StateReader for ListeningReader<'_> {
     }
 }
 
+/// Seeded at random: nobody can choose slots that are all in one chain, or pass each filter.
+static SEED: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+
 /// A hash of a slot's name.
 pub(super) fn slot_hash(address: &Address, slot: &U256) -> u64 {
-    let [.., a, b, c, d] = address.0.0;
-    slot.as_limbs().iter().fold(u64::from(u32::from_le_bytes([a, b, c, d])), |mixed, limb| {
-        (mixed ^ limb).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-    })
+    SEED.hash_one((address, slot))
 }
 
 #[cfg(test)]
@@ -493,9 +528,54 @@ mod tests {
         for number in 0..WRITES_MAX as u32 + 2 {
             leave(&published, &mut lane, number, number.into(), 1);
         }
-        let last = WRITES_MAX as u32 - 1;
-        assert_eq!(before(&published, u32::MAX, last.into()), Some((last, 1)));
-        assert_eq!(before(&published, u32::MAX, u64::from(last) + 1), None);
+        for number in 0..WRITES_MAX as u32 {
+            let slot = number.into();
+            assert_eq!(before(&published, u32::MAX, slot), Some((number, 1)));
+            assert_eq!(before(&published, number, slot), None);
+        }
+        assert_eq!(before(&published, u32::MAX, WRITES_MAX as u64), None);
+    }
+
+    #[test]
+    fn what_lanes_publish_at_once_is_heard_as_a_whole() {
+        let published = opened();
+        let lane = || {
+            let mut lane = Listener::new(published.begin());
+            for index in 0..500_u32 {
+                let value = 3 * u64::from(index);
+                leave(&published, &mut lane, index, 5, value);
+                assert_eq!(before(&published, index + 1, 5), Some((index, value)));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(lane);
+            }
+        });
+    }
+
+    /// A lane that has changed much does not make those wait that look for something else.
+    #[test]
+    fn the_slots_of_a_full_log_are_in_short_chains() {
+        let published = opened();
+        let mut lane = Listener::new(published.begin());
+        for number in 0..WRITES_MAX as u32 {
+            leave(&published, &mut lane, number, number.into(), 1);
+        }
+        let writes = published.logs[0].writes.lock();
+        let lengths = (0..CHAINS as u64).map(|chain| {
+            let mut place = writes.latest_of(chain);
+            let places = std::iter::from_fn(|| {
+                let key = writes.keys.get(place as usize)?;
+                assert!(key.before == CHAIN_END || key.before < place);
+                place = key.before;
+                Some(())
+            });
+            places.count()
+        });
+        let lengths: Vec<_> = lengths.collect();
+        assert_eq!(lengths.iter().sum::<usize>(), WRITES_MAX, "each is in one");
+        assert!(lengths.iter().all(|length| *length < 40), "{lengths:?}");
     }
 
     #[test]
@@ -507,7 +587,9 @@ mod tests {
         published.clear();
         assert_eq!(published.begin(), None, "it is closed");
         published.open();
-        assert_eq!(published.begin(), Some(0));
+        let mut lane = Listener::new(published.begin());
         assert_eq!(before(&published, 2, 5), None);
+        leave(&published, &mut lane, 1, 6, 10);
+        assert_eq!([5, 6].map(|slot| before(&published, 2, slot)), [None, Some((1, 10))]);
     }
 }

@@ -64,19 +64,24 @@ fn hands_on(address: Address) -> Vec<u8> {
     [&head[..], address.as_slice(), &[0x5a, 0xf1][..]].concat()
 }
 
+/// Adds an account to a state, or puts it in place of what is there.
+fn put(state: &mut MemoryState, address: Address, balance: u64, code: &[u8], slots: &[(u64, u64)]) {
+    let code = Bytes::copy_from_slice(code);
+    let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
+    let nonce = u64::from(!code.is_empty());
+    let account = Account { nonce, balance: U256::from(balance), code_hash };
+    let slots = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value)));
+    let slots = slots.collect();
+    state.accounts.insert(address, MemoryAccount { account, slots });
+    if nonce > 0 {
+        state.codes.insert(code_hash, code);
+    }
+}
+
 fn state() -> MemoryState {
     let mut state = MemoryState::default();
-    let mut add = |address, balance: u64, code: &[u8], slots: &[(u64, u64)]| {
-        let code = Bytes::copy_from_slice(code);
-        let code_hash = if code.is_empty() { KECCAK256_EMPTY } else { keccak256(&code) };
-        let nonce = u64::from(!code.is_empty());
-        let account = Account { nonce, balance: U256::from(balance), code_hash };
-        let slots = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value)));
-        let slots = slots.collect();
-        state.accounts.insert(address, MemoryAccount { account, slots });
-        if nonce > 0 {
-            state.codes.insert(code_hash, code);
-        }
+    let mut add = |address, balance, code: &[u8], slots: &[(u64, u64)]| {
+        put(&mut state, address, balance, code, slots);
     };
     for rich in [ALICE, BOB] {
         add(rich, 1_000_000_000_000_000_000, &[], &[]);
@@ -183,6 +188,11 @@ impl Ground {
         let executor = Executor::new(threads).expect("threads");
         let block = executor.prepare_recovered(block).expect("known types");
         Self { executor, block, rules, state: state() }
+    }
+
+    /// Has a contract in the state before the block.
+    fn deploy(&mut self, address: Address, code: &[u8], slots: &[(u64, u64)]) {
+        put(&mut self.state, address, 0, code, slots);
     }
 
     fn execute(&self, mode: Mode, view: &dyn StateView) -> Result<Execution, BlockError> {
@@ -546,10 +556,7 @@ fn who_runs_again_leaves_an_address_cold_at_which_nothing_can_be_created() {
     let code = [&[0x69][..], &init, &creates, created.as_slice(), &[0x31, 0x50]].concat();
     let txs = [tx(ALICE, 0, FACTORY, 0, &[]), tx(BOB, 0, FACTORY, 0, &[1])];
     let mut ground = Ground::new(Fork::Osaka, &txs);
-    let code_hash = keccak256(&code);
-    ground.state.codes.insert(code_hash, code.into());
-    let factory = ground.state.accounts.get_mut(&FACTORY).expect("a contract");
-    factory.account.code_hash = code_hash;
+    ground.deploy(FACTORY, &code, &[]);
     // Its lane has not seen that the factory has created something.
     assert_eq!(ground.stats(&[0, 1]).rerun_txs, 1);
 }

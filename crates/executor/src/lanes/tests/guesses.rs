@@ -15,33 +15,26 @@ const WATCHES: &[u8] =
 const ADDER: Address = Address::repeat_byte(0xe0);
 const WATCHER: Address = Address::repeat_byte(0xe1);
 /// Slot 0 of the one that adds: no account of such a number does anything.
-const FIRST: u64 = 0xc000_0000;
+pub(super) const FIRST: u64 = 0xc000_0000;
 
 /// A block for two that add and watch.
-fn adding(txs: &[Sent]) -> Ground {
+pub(super) fn adding(txs: &[Sent]) -> Ground {
     let mut ground = Ground::new(Fork::Istanbul, txs);
-    for (address, code, slot) in [(ADDER, ADDS, FIRST), (WATCHER, WATCHES, 0)] {
-        let code = Bytes::copy_from_slice(code);
-        let code_hash = keccak256(&code);
-        let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
-        let slots = [(U256::ZERO, U256::from(slot))].into_iter().filter(|(_, it)| !it.is_zero());
-        let slots = slots.collect();
-        ground.state.accounts.insert(address, MemoryAccount { account, slots });
-        ground.state.codes.insert(code_hash, code);
-    }
+    ground.deploy(ADDER, ADDS, &[(0, FIRST)]);
+    ground.deploy(WATCHER, WATCHES, &[]);
     ground
 }
 
-fn add(sender: Address, nonce: u64, amount: u64) -> Sent {
+pub(super) fn add(sender: Address, nonce: u64, amount: u64) -> Sent {
     tx(sender, nonce, ADDER, 1, &U256::from(amount).to_be_bytes::<32>())
 }
 
-fn watch(sender: Address, nonce: u64, accounts: [Address; 2]) -> Sent {
+pub(super) fn watch(sender: Address, nonce: u64, accounts: [Address; 2]) -> Sent {
     tx(sender, nonce, WATCHER, 0, &accounts.map(|address| address.into_word().0).concat())
 }
 
 /// The account of this number.
-fn numbered(number: u64) -> Address {
+pub(super) fn numbered(number: u64) -> Address {
     Address::from_word(U256::from(number).into())
 }
 

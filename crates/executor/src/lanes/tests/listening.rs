@@ -1,9 +1,51 @@
 //! Lanes that hear of one another: what they take over, and that nothing but time depends on it.
 //! The test says in which order in time the transactions run.
 
-use super::{taught::Random, *};
+use super::{
+    guesses::{FIRST, add, adding, numbered, watch},
+    taught::Random,
+    *,
+};
+
+/// With data stores its first word at slot 0. Without, adds one to that slot, and is reverted with
+/// what it found there: v = SLOAD(0), MSTORE(0, v), SSTORE(0, v + 1), REVERT(0, 32).
+const REVERTS: &[u8] = &[
+    0x36, 0x60, 22, 0x57, 0x60, 0, 0x54, 0x80, 0x60, 0, 0x52, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x60,
+    32, 0x60, 0, 0xfd, 0x5b, 0x60, 0, 0x35, 0x60, 0, 0x55, 0x00,
+];
+/// With data stores its first word at slot 0. Without, clears that slot and changes it back:
+/// v = SLOAD(0), SSTORE(0, 0), SSTORE(0, v). What that costs depends on v, and on what the slot was
+/// before the transaction (EIP-1283, EIP-2200).
+const RESTORES: &[u8] = &[
+    0x36, 0x60, 16, 0x57, 0x60, 0, 0x54, 0x60, 0, 0x60, 0, 0x55, 0x60, 0, 0x55, 0x00, 0x5b, 0x60,
+    0, 0x35, 0x60, 0, 0x55, 0x00,
+];
+const REVERTER: Address = Address::repeat_byte(0xe2);
+const RESTORER: Address = Address::repeat_byte(0xe3);
+/// Calls the one that is reverted, and logs what it has found.
+const TRIER: Address = Address::repeat_byte(0xe4);
+
+/// CALL(GAS, reverter, 0, 0, 0, 0, 32), LOG0(0, 32).
+fn tries() -> Vec<u8> {
+    let head = [0x60, 32, 0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x73];
+    let tail = [0x5a, 0xf1, 0x50, 0x60, 32, 0x60, 0, 0xa0];
+    [&head[..], REVERTER.as_slice(), &tail[..]].concat()
+}
+
+fn set(sender: Address, nonce: u64, contract: Address, value: u64) -> Sent {
+    tx(sender, nonce, contract, 0, &U256::from(value).to_be_bytes::<32>())
+}
 
 impl Ground {
+    /// With contracts that undo what they do; their slots are 3.
+    fn undoing(fork: Fork, txs: &[Sent], threads: usize) -> Self {
+        let mut ground = Self::with_threads(fork, txs, threads);
+        ground.deploy(REVERTER, REVERTS, &[(0, 3)]);
+        ground.deploy(RESTORER, RESTORES, &[(0, 3)]);
+        ground.deploy(TRIER, &tries(), &[]);
+        ground
+    }
+
     /// Runs the block in these lanes, which listen, in this order, to the sequential outcome.
     fn listening(&self, numbers: &[usize], order: &[usize]) -> Stats {
         self.listening_to(numbers, order, WRITES)
@@ -20,7 +62,22 @@ impl Ground {
             Err(cause) => panic!("{numbers:?} by {order:?}: {cause}"),
         };
         assert_eq!(Ok(outcome), self.sequential(), "{numbers:?} by {order:?}");
+        assert!(stats.runs <= 3 * numbers.len(), "{numbers:?} by {order:?}: {stats:?}");
         stats
+    }
+
+    /// Runs the block in all ways to put it into so many lanes, by some turns.
+    fn listening_anyhow(&self, txs: usize, lanes: usize) {
+        let in_order = in_order(txs);
+        let reversed: Vec<_> = in_order.iter().rev().copied().collect();
+        let (even, odd): (Vec<usize>, Vec<usize>) =
+            in_order.iter().copied().partition(|index| index % 2 == 0);
+        let orders = [in_order, reversed, [&odd[..], &even[..]].concat()];
+        for split in splits(txs, lanes) {
+            for order in &orders {
+                self.listening(&split, &upward(&split, order));
+            }
+        }
     }
 
     /// How many ran again, and how often something was heard.
@@ -126,12 +183,69 @@ fn a_slot_that_was_heard_and_changed_back_is_as_it_was() {
         assert!(outcome.diff.accounts.iter().all(|account| account.address != KEEPER));
         assert_eq!(ground.heard(&[1, 0, 1, 0], &in_order(4)), (0, 2), "{fork}");
     }
-    let ground = Ground::new(Fork::Istanbul, &txs);
-    for split in splits(4, 3) {
-        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 0, 3, 1]] {
-            ground.listening(&split, &upward(&split, &order));
-        }
+    Ground::new(Fork::Istanbul, &txs).listening_anyhow(4, 3);
+}
+
+/// The frame that came upon the slot leaves nothing behind, and the slot in the journal.
+#[test]
+fn what_a_reverted_frame_has_heard_is_compared() {
+    let txs = [
+        set(ALICE, 0, REVERTER, 4),
+        pay(BOB, 0, REVERTER, 0),
+        set(ALICE, 1, REVERTER, 5),
+        call(BOB, 1, TRIER, 0),
+    ];
+    for fork in FORKS {
+        let ground = Ground::undoing(fork, &txs, 2);
+        let outcome = ground.sequential().expect("valid");
+        let word = |value: u64| Bytes::from(U256::from(value).to_be_bytes::<32>());
+        assert_eq!(outcome.results[1].output, word(4), "{fork}");
+        assert_eq!(outcome.results[3].logs[0].data.data, word(5), "{fork}");
+        assert_eq!(ground.heard(&[0, 1, 0, 1], &in_order(4)), (0, 2), "{fork}");
     }
+    Ground::undoing(Fork::Istanbul, &txs, 2).listening_anyhow(4, 3);
+}
+
+/// To a transaction what was heard is what the slot was before it, whatever it was before the
+/// block, and whether it is in the journal or has to be read.
+#[test]
+fn what_was_heard_is_the_original_value_by_which_stores_are_paid() {
+    let txs = [
+        set(ALICE, 0, RESTORER, 0),
+        pay(BOB, 0, RESTORER, 0),
+        set(BOB, 1, RESTORER, 3),
+        pay(ALICE, 1, RESTORER, 0),
+        set(BOB, 2, RESTORER, 0),
+        set(ALICE, 2, RESTORER, 3),
+        pay(BOB, 3, RESTORER, 0),
+    ];
+    for fork in FORKS.into_iter().chain([Fork::Constantinople, Fork::Petersburg]) {
+        let ground = Ground::undoing(fork, &txs, 2);
+        let outcome = ground.sequential().expect("valid");
+        // To set what was cleared costs more, though the block began with that value.
+        assert!(outcome.results[2].gas.used > outcome.results[0].gas.used, "{fork}");
+        assert_eq!(ground.heard(&[0, 1, 1, 0, 1, 0, 1], &in_order(7)), (0, 4), "{fork}");
+    }
+    for fork in [Fork::Constantinople, Fork::London] {
+        Ground::undoing(fork, &txs, 2).listening_anyhow(7, 2);
+    }
+}
+
+/// Whom it pays, and what others see of that, was nobody told of.
+#[test]
+fn what_a_lane_does_by_what_it_has_heard_is_compared_as_well() {
+    let paid = [0x110, 0x1110].map(|sum| numbered(FIRST + sum));
+    let txs = [
+        add(ALICE, 0, 0x10),
+        add(BOB, 0, 0x100),
+        watch(BOB, 1, paid),
+        add(ALICE, 1, 0x1000),
+        watch(ALICE, 2, paid),
+    ];
+    let ground = adding(&txs);
+    let (_, heard) = ground.heard(&[0, 1, 1, 0, 0], &in_order(5));
+    assert_eq!(heard, 2);
+    ground.listening_anyhow(5, 2);
 }
 
 /// The lanes by turns as in an order, each with its own transactions in that of the block.
@@ -182,11 +296,7 @@ fn contracts_that_come_and_go_are_those_of_the_sequential_run() {
     ];
     for fork in [Fork::Istanbul, Fork::Shanghai, Fork::Cancun] {
         let ground = Ground::new(fork, &txs);
-        for split in splits(6, 2) {
-            for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [4, 1, 0, 5, 2, 3]] {
-                ground.listening(&split, &upward(&split, &order));
-            }
-        }
+        ground.listening_anyhow(6, 2);
     }
 }
 
@@ -214,10 +324,7 @@ fn slots_of_a_contract_that_is_created_anew_begin_as_zero_whatever_was_heard() {
     ];
     for fork in [Fork::Istanbul, Fork::Shanghai, Fork::Cancun] {
         let mut ground = Ground::new(fork, &txs);
-        let code_hash = keccak256(&creates);
-        ground.state.codes.insert(code_hash, creates.clone().into());
-        let factory = ground.state.accounts.get_mut(&FACTORY).expect("a contract");
-        factory.account.code_hash = code_hash;
+        ground.deploy(FACTORY, &creates, &[]);
         let outcome = ground.sequential().expect("valid");
         let mut accounts = outcome.diff.accounts.iter();
         let found = accounts.find(|account| account.address == created).expect("it is there");
@@ -225,11 +332,58 @@ fn slots_of_a_contract_that_is_created_anew_begin_as_zero_whatever_was_heard() {
         // From Cancun on it does not end: it is counted on.
         let expected = if fork < Fork::Cancun { 1 } else { 3 };
         assert_eq!(counts, [U256::from(expected)], "{fork}");
-        for split in splits(6, 2) {
-            for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [4, 1, 0, 5, 2, 3]] {
-                ground.listening(&split, &upward(&split, &order));
-            }
+        ground.listening_anyhow(6, 2);
+    }
+}
+
+/// As above, where a creation is reverted and leaves a slot in the journal, which then takes over
+/// what others have written; or where the contract was there before the block, and to the lane that
+/// creates it anew still is.
+#[test]
+fn slots_that_a_reverted_creation_has_left_begin_as_zero_whatever_was_heard() {
+    // Called with data it counts at slot 0, without it ends itself.
+    let runtime: [u8; 17] =
+        [0x36, 0x60, 6, 0x57, 0x33, 0xff, 0x5b, 0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00];
+    // Counts, and is reverted where it is paid nothing. MSTORE(0, runtime), RETURN(15, 17)
+    let counts: [u8; 9] = [0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
+    let checks: [u8; 10] = [0x34, 0x60, 18, 0x57, 0x60, 0, 0x60, 0, 0xfd, 0x5b];
+    let returns: [u8; 8] = [0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3];
+    let init = [&counts[..], &checks[..], &[0x70][..], &runtime[..], &returns[..]].concat();
+    assert_eq!(init.len(), 45);
+    // CODECOPY(0, 16, 45), CREATE2(CALLVALUE, 0, 45, 0)
+    let creates: [u8; 16] =
+        [0x60, 45, 0x60, 16, 0x60, 0, 0x39, 0x60, 0, 0x60, 45, 0x60, 0, 0x34, 0xf5, 0x00];
+    let creates = [&creates[..], &init[..]].concat();
+    let created = FACTORY.create2(B256::ZERO, keccak256(&init));
+    let create = |sender, nonce, value| with_gas(150_000, sender, nonce, FACTORY, value, &[]);
+    let txs = [
+        create(ALICE, 0, 0),
+        create(BOB, 0, 1),
+        call(BOB, 1, created, 0),
+        pay(BOB, 2, created, 0),
+        create(ALICE, 1, 1),
+        call(ALICE, 2, created, 0),
+        call(BOB, 3, created, 0),
+    ];
+    for (fork, was_there, expected) in [
+        (Fork::Istanbul, false, 3),
+        (Fork::Shanghai, true, 3),
+        // It does not end.
+        (Fork::Cancun, true, 10),
+    ] {
+        let mut ground = Ground::new(fork, &txs);
+        ground.deploy(FACTORY, &creates, &[]);
+        if was_there {
+            ground.deploy(created, &runtime, &[(0, 7)]);
         }
+        let outcome = ground.sequential().expect("valid");
+        let mut accounts = outcome.diff.accounts.iter();
+        let found = accounts.find(|account| account.address == created).expect("it is there");
+        let counts: Vec<_> = found.slots.iter().map(|slot| slot.after).collect();
+        assert_eq!(counts, [U256::from(expected)], "{fork}, {was_there}");
+        let (_, heard) = ground.heard(&[0, 1, 1, 1, 0, 0, 1], &in_order(7));
+        assert!(heard > 0, "{fork}, {was_there}");
+        ground.listening_anyhow(7, 2);
     }
 }
 
@@ -237,7 +391,7 @@ impl Random {
     /// A transaction that does anything that slots or contracts depend on.
     fn tx(&mut self, sender: Address, nonce: u64) -> Sent {
         let slot = 5 + self.below(3) as u64;
-        match self.below(10) {
+        match self.below(14) {
             0 | 1 => call(sender, nonce, COUNTER, 0),
             2 => call(sender, nonce, COUNTS_TOO[self.below(2)], 0),
             3 | 4 => look(sender, nonce, slot),
@@ -245,7 +399,10 @@ impl Random {
             // Where it fails all of its gas is gone, and with much of it the block is given up.
             7 => with_gas(150_000, sender, nonce, FACTORY, 0, &[1]),
             8 => pay(sender, nonce, [child(), MORTAL][self.below(2)], 1),
-            _ => transfer(sender, nonce, [PAYEE, AUTHOR, ALICE][self.below(3)], 3),
+            9 => transfer(sender, nonce, [PAYEE, AUTHOR, ALICE][self.below(3)], 3),
+            10 => call(sender, nonce, TRIER, 0),
+            11 | 12 => pay(sender, nonce, [REVERTER, RESTORER][self.below(2)], 0),
+            _ => set(sender, nonce, [REVERTER, RESTORER][self.below(2)], self.below(3) as u64),
         }
     }
 }
@@ -266,7 +423,7 @@ fn random_blocks_in_random_lanes_by_random_turns_are_those_of_the_sequential_run
             })
             .collect();
         let fork = FORKS[random.below(FORKS.len())];
-        let ground = Ground::with_threads(fork, &txs, 2 + random.below(2));
+        let ground = Ground::undoing(fork, &txs, 2 + random.below(2));
         for _ in 0..4 {
             let lanes = 2 + random.below(3);
             let numbers: Vec<_> = (0..count).map(|_| random.below(lanes)).collect();
