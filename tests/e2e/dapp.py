@@ -19,6 +19,8 @@ START_S = 30
 STOP_S = 20
 SCRIPT_S = 110
 UNPACK_S = 60
+# Results are judged while they come; what is left of the last ones takes a moment.
+JUDGE_STOP_S = 30
 ETHER = 10**18
 # The first of the ten accounts of a dev chain.
 OWNER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
@@ -57,11 +59,22 @@ class Chain:
 
 
 class DevNode(Chain):
-    """`fugue node --dev`, with every group of methods that it has."""
+    """`fugue node --dev`, with every group of methods that it has. Where there is an OpenRPC document,
+    clients speak to judge.py, which judges what is answered over HTTP."""
 
-    def __init__(self, stage, program, *words):
+    def __init__(self, stage, setup, *words):
+        program = setup.fugue
         engine, http, ws = (stage.port() for _ in range(3))
-        super().__init__(f"http://127.0.0.1:{http}", f"ws://127.0.0.1:{ws}")
+        self.stage, self.judge = stage, None
+        port, document = http, openrpc_document()
+        if document:
+            port = stage.port()
+            command = [setup.packages("judge") / "bin" / "python", HERE.parent / "judge.py"]
+            command += ["--listen", port, "--node", http, "--document", document]
+            self.judge = stage.start("judge", command)
+        else:
+            stage.say("not judged: results, as there is no OpenRPC document: make openrpc")
+        super().__init__(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{ws}")
         apis = ",".join(api_groups(program))
         command = [program, "node", "--dev", "--ipcdisable", *words]
         command += ["--authrpc.port", engine, "--authrpc.jwtsecret", stage.jwt]
@@ -72,9 +85,29 @@ class DevNode(Chain):
         stage.wait("the node answers", START_S, lambda: self.rpc.call("eth_chainId"))
 
     def stop(self):
+        faults = []
+        if self.judge:
+            code, lines = self.judge.stop(JUDGE_STOP_S), self.judge.log.read_text().splitlines()
+            # The first line is the command.
+            self.stage.say("; ".join([*lines[1:2], *lines[-1:]]))
+            if code:
+                faults += [line for line in lines if line.startswith("misfit: ")]
+                faults.append(f"the judge ended with code {code}: see judge.log")
         code = self.running.stop(STOP_S)
         if code:
-            raise Failure(f"the node ended with code {code} after SIGTERM")
+            faults.append(f"the node ended with code {code} after SIGTERM")
+        if faults:
+            raise Failure("\n".join(faults))
+
+
+def openrpc_document():
+    """The document that the tests of the workspace judge by, too: see tests/it/openrpc.rs. None if
+    there is none."""
+    named = os.environ.get("FUGUE_OPENRPC")
+    if named:
+        return Path(named).resolve(strict=True)
+    places = [ROOT / "target" / "openrpc" / "openrpc.json", data() / "openrpc.json"]
+    return next((path for path in places if path.is_file()), None)
 
 
 def api_groups(program):
@@ -133,7 +166,7 @@ def unpacked(stage, chain, packages):
 
 def open_chain(stage, setup, *words):
     """The chain at `--url`, or a node of its own with these flags besides."""
-    return Chain(setup.url, setup.ws_url) if setup.url else DevNode(stage, setup.fugue, *words)
+    return Chain(setup.url, setup.ws_url) if setup.url else DevNode(stage, setup, *words)
 
 
 def dapp(stage, setup, packages, scenario):

@@ -2,10 +2,10 @@
 //! method.
 //!
 //! The document is no part of the repository: `FUGUE_OPENRPC` names it, else it is `openrpc.json`
-//! in the data folder, or what `make openrpc` has made. Where it is there, whoever asks a server in
-//! these tests has each result judged. Known are the keywords of JSON Schema 2019-09 that assert
-//! something; one that is not known fails the test, since a schema that is not understood vouches
-//! for nothing.
+//! in the data folder, or what `make openrpc` has made, which may be an older document with fewer
+//! methods. Where it is there, whoever asks a server in these tests has each result judged whose
+//! method it has. Known are the keywords of JSON Schema 2019-09 that assert something; one that is
+//! not known fails the test, since a schema that is not understood vouches for nothing.
 
 use crate::support::{data, root};
 use regex_automata::nfa::thompson::pikevm::PikeVM;
@@ -162,7 +162,9 @@ impl OpenRpc {
             eprintln!("not run: results against OpenRPC: no {path}: make openrpc");
             return None;
         }
-        Some(Self::read(&path))
+        let document = Self::read(&path);
+        eprintln!("results are judged by {}", document.origin());
+        Some(document)
     }
 
     fn read(path: &Path) -> Self {
@@ -189,6 +191,12 @@ impl OpenRpc {
         Self { document, results }
     }
 
+    /// What it is, by its own words, and how many methods it has.
+    fn origin(&self) -> String {
+        let title = self.document["info"]["title"].as_str().unwrap_or("a document without a title");
+        format!("{title}: {} methods", self.results.len())
+    }
+
     /// Whether it says what the method gives.
     pub(crate) fn has(&self, method: &str) -> bool {
         self.results.contains_key(method)
@@ -209,7 +217,8 @@ impl OpenRpc {
             return;
         }
         let faults = self.faults(method, result);
-        assert!(faults.is_empty(), "{method} does not fit OpenRPC:\n{}", faults.join("\n"));
+        let told = || format!("does not fit {}:\n{}", self.origin(), faults.join("\n"));
+        assert!(faults.is_empty(), "{method} {}", told());
     }
 
     #[track_caller]

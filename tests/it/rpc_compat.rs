@@ -4,7 +4,8 @@
 //!
 //! An answer has to be the recorded one as JSON, but for the message of an error. Of an exchange
 //! that is marked `speconly:`, only the form counts: that of the OpenRPC document where there is
-//! one, else that of the example. With the document, every result has to fit it.
+//! one that has the method, else that of the example. Every result has to fit what the document
+//! says of its method.
 //!
 //! A case that cannot pass stands in `etc/expected-failures.toml` as
 //! `rpc-compat/<method>/<case>`; it has to fail.
@@ -93,8 +94,8 @@ impl Exchange {
             }
             (None, None) => return vec!["neither result nor error".to_owned()],
             (None, Some(result)) if is_speconly => match document {
-                Some(document) => return document.faults(method, result),
-                None => compare_forms(&found, expected, "$", &mut faults),
+                Some(document) if document.has(method) => return document.faults(method, result),
+                _ => compare_forms(&found, expected, "$", &mut faults),
             },
             _ => compare(&found, expected, "$", &mut faults),
         }
@@ -351,6 +352,11 @@ fn an_exchange_is_judged_by_what_it_is_marked_as() {
     let misfit = r#"{ "id": 1, "result": "2" }"#;
     assert_eq!([faults(misfit, true, true), faults(misfit, true, false)], [1, 0]);
     assert_eq!(faults(misfit, false, true), 2, "another value, and of another form");
+    let lines = lines.replace("\"m\"", "\"n\"");
+    let case = Case::new("rpc-compat/n/case".to_owned(), &lines).expect("a case");
+    let by_example = |answer: &str| case.exchanges[0].faults(answer, true, Some(&document)).len();
+    let other_kind = r#"{ "id": 1, "result": 2 }"#;
+    assert_eq!([by_example(misfit), by_example(other_kind)], [0, 1], "the document lacks it");
     for wrong in [r#"{ "id": 1, "error": { "code": 1, "message": "m" } }"#, "{ \"id\": 1 }", "no"] {
         assert_eq!(faults(wrong, true, true), 1, "{wrong}");
     }
