@@ -11,6 +11,7 @@ mod tidy;
 
 mod aave_blocks;
 mod bench_cli;
+mod bench_redo;
 mod bench_rpc;
 mod bench_simulate;
 mod capture_cli;

@@ -7,8 +7,9 @@
 //!
 //! Senders are always recovered before, and that is never part of these. [`execution`] measures `P`
 //! alone, of modes side by side. Only [`newpayload`] and [`rpc`], which time what callers wait
-//! for, have names of their own; [`simulate`] times single transactions as well, and reckons with
-//! what it found. Everything that is written lies in one folder, which is removed at the end.
+//! for, have names of their own; [`simulate`] and [`redo`] time single transactions as well, and
+//! reckon with what they found. Everything that is written lies in one folder, which is removed at
+//! the end.
 
 mod alone;
 mod contracts;
@@ -17,6 +18,7 @@ mod folder;
 mod import;
 mod newpayload;
 mod process;
+mod redo;
 mod report;
 mod root;
 mod rpc;
@@ -45,6 +47,8 @@ enum Command {
     /// Send blocks to a node over HTTP as a consensus client does, and have blocks built.
     #[command(name = "newpayload")]
     NewPayload(newpayload::Options),
+    /// Bound what could be gained by running only parts of transactions again.
+    Redo(redo::Options),
     /// Compute state roots of small blocks, beside their execution.
     Root(root::Options),
     /// Ask the public methods of a node, alone and while it imports blocks.
@@ -59,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         Command::Execution(options) => execution::run(options),
         Command::Import(options) => import::run(options),
         Command::NewPayload(options) => newpayload::run(options),
+        Command::Redo(options) => redo::run(options),
         Command::Root(options) => root::run(options),
         Command::Rpc(options) => rpc::run(options),
         Command::Simulate(options) => simulate::run(options),

@@ -3,7 +3,7 @@
 use crate::{
     CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched,
     database::{LoggedDatabase, ReadFault, to_account},
-    machine::{Machine, Phases},
+    machine::{Ctx, Machine, Phases},
     touched::{TagFilter, tag},
 };
 use fugue_chainspec::{Fork, Rules};
@@ -19,6 +19,7 @@ use revm::{
         result::{EVMError, ExecutionResult},
     },
     handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
+    inspector::{Inspector, InspectorHandler},
     state::{Account as RevmAccount, EvmState},
 };
 
@@ -177,6 +178,28 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
     /// # Errors
     /// [`Fault`]; the journal is then as it was before, though the read log is longer.
     pub fn transact(&mut self, tx: &PreparedTx) -> Result<Executed, Fault<R::Error>> {
+        self.begin_tx(tx);
+        let result = self.phases.run(&mut self.machine).map_err(to_fault)?;
+        Ok(self.executed(tx, result))
+    }
+
+    /// As [`Kernel::transact`], with the inspector looking on.
+    ///
+    /// # Errors
+    /// As [`Kernel::transact`].
+    pub(crate) fn transact_inspected(
+        &mut self,
+        tx: &PreparedTx,
+    ) -> Result<Executed, Fault<R::Error>>
+    where
+        I: Inspector<Ctx<'c, R>>,
+    {
+        self.begin_tx(tx);
+        let result = self.phases.inspect_run(&mut self.machine).map_err(to_fault)?;
+        Ok(self.executed(tx, result))
+    }
+
+    fn begin_tx(&mut self, tx: &PreparedTx) {
         self.phases.fee_due.set(None);
         self.machine.inner.precompiles.excess = 0;
         let journal = &mut self.machine.inner.ctx.journaled_state;
@@ -187,10 +210,12 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             touched.begin_tx(tx.env.caller, spends, authorizes, &journal.database.log);
         }
         self.machine.inner.ctx.set_tx(tx.env.clone());
-        let result = self.phases.run(&mut self.machine).map_err(to_fault)?;
+    }
+
+    fn executed(&self, tx: &PreparedTx, result: ExecutionResult) -> Executed {
         let fee_due = self.phases.fee_due.get();
         let excess = self.machine.inner.precompiles.excess;
-        Ok(Executed { result: to_result(tx, result), fee_due, excess })
+        Executed { result: to_result(tx, result), fee_due, excess }
     }
 
     /// From now on notes what each transaction touches.
@@ -225,10 +250,19 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         &mut self,
         tx: &PreparedTx,
     ) -> (bool, Result<Executed, Fault<R::Error>>) {
+        match self.assume_nonce(tx) {
+            Ok(is_assumed) => (is_assumed, self.transact(tx)),
+            Err(error) => (false, Err(Fault::Read(error))),
+        }
+    }
+
+    /// Gives the sender the nonce that the transaction asks for, if its own is lower, and says
+    /// whether it was.
+    pub(crate) fn assume_nonce(&mut self, tx: &PreparedTx) -> Result<bool, R::Error> {
         let journal = &mut self.machine.inner.ctx.journaled_state;
         let loaded = journal.inner.load_account_mut(&mut journal.database, tx.env.caller);
         if let Err(ReadFault(error)) = loaded {
-            return (false, Err(Fault::Read(error)));
+            return Err(error);
         }
         let mut is_assumed = false;
         if let Some(sender) = journal.inner.state.get_mut(&tx.env.caller)
@@ -238,7 +272,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             sender.original_info_mut().nonce = tx.env.nonce;
             is_assumed = true;
         }
-        (is_assumed, self.transact(tx))
+        Ok(is_assumed)
     }
 
     /// Ends a journal that notes touches.

@@ -8,13 +8,15 @@
 //! told what it changed ([`Changed`]) and what transactions elsewhere have left.
 //!
 //! Beside it, [`call()`] runs a message on a view, and the functions named for traces run one, or a
-//! transaction, with an inspector that looks on.
+//! transaction, with an inspector that looks on. [`Feeds`] and [`Recorder`] look on while a kernel
+//! runs a block, to measure what running only parts of transactions again could gain.
 
 mod call;
 mod code;
 mod constantinople;
 mod database;
 mod env;
+mod feeds;
 mod invalid;
 mod journal;
 mod kernel;
@@ -24,6 +26,7 @@ mod message;
 mod precompiled;
 mod precompiles;
 mod reader;
+mod recorder;
 mod revert;
 mod touched;
 mod trace;
@@ -33,12 +36,14 @@ mod transfers;
 pub use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, estimate_gas};
 pub use code::CodeCache;
+pub use feeds::{Fed, Feeds, StateValue, Work};
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, History, Kernel, SystemCallFault};
 pub use lasting::{Changed, FieldValue};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
+pub use recorder::Recorder;
 pub use revert::revert_reason;
 pub use touched::{AccountTouch, SlotTouch, TagFilter, Touched, tag};
 pub use trace::{

@@ -6,7 +6,9 @@
 
 use crate::{BlockError, Explanation, Location, PreparedBlock, frame, occ};
 use fugue_chainspec::Rules;
-use fugue_evm::{CodeCache, Executed, FeePayment, Kernel, ReadLog, ViewReader};
+use fugue_evm::{
+    CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ReadLog, StateReader, ViewReader,
+};
 use fugue_state::{AccountDiff, Overlay, StateDiff, StateView};
 use fugue_types::{Address, RecoveredBlock, U256};
 use std::time::Instant;
@@ -100,35 +102,89 @@ pub(crate) fn run(
     view: &dyn StateView,
     codes: &CodeCache,
 ) -> Result<Vec<TxAccess>, BlockError> {
-    let block = prepared.block.block();
+    let header = &prepared.block.block().header;
     let reader = ViewReader(Overlay::new(view));
-    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Deferred);
+    let kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
+    let mut noting = Noting(Vec::with_capacity(prepared.txs.len()));
+    walk(prepared, rules, kernel, &mut noting)?;
+    Ok(noting.0)
+}
+
+/// What somebody does who has the transactions of a block run one after the other.
+pub(crate) trait Walk<I> {
+    /// Runs one, which is timed.
+    fn transact<R: StateReader>(
+        &mut self,
+        kernel: &mut Kernel<'_, R, I>,
+        tx: &PreparedTx,
+    ) -> Result<Executed, Fault<R::Error>>;
+
+    /// It has run.
+    fn ran<R: StateReader>(&mut self, kernel: &mut Kernel<'_, R, I>, ran: Ran<'_>);
+}
+
+/// A transaction that has run in its place, alone in the journal.
+pub(crate) struct Ran<'r> {
+    pub(crate) sender: Address,
+    pub(crate) gas_used: u64,
+    pub(crate) reads: &'r ReadLog,
+    /// Without the fee, if that is left to the commit.
+    pub(crate) diff: &'r StateDiff,
+    /// What that fee changes.
+    pub(crate) fee: Option<&'r AccountDiff>,
+    pub(crate) nanos: u64,
+}
+
+/// Opens a block on the state that the kernel reads, and runs its transactions.
+pub(crate) fn walk<I>(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    mut kernel: Kernel<'_, ViewReader<Overlay<'_>>, I>,
+    walker: &mut impl Walk<I>,
+) -> Result<(), BlockError> {
+    let block = prepared.block.block();
     frame::open(&mut kernel, rules, &block.header)?;
     let (opening, _) = kernel.take();
     kernel.reader_mut().0.push(&opening)?;
-    let mut accesses = Vec::with_capacity(prepared.txs.len());
     let txs = block.body.transactions.iter().zip(&prepared.txs).enumerate();
     for (index, (tx, prepared)) in txs {
         let begun = Instant::now();
-        let executed = kernel.transact(prepared);
+        let executed = walker.transact(&mut kernel, prepared);
         let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Executed { result, fee_due, .. } =
             executed.map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         let (mut diff, reads) = kernel.take();
-        let (reads, writes) = (locations(&reads), fields(&diff));
         let state = &mut kernel.reader_mut().0;
-        let mut credits = false;
-        if let Some(fee) = fee_due
-            && let Some(change) = occ::fee_change(&block.header, rules, fee, state)?
-        {
-            diff.accounts.push(change);
-            credits = true;
-        }
-        state.push(&diff)?;
+        let fee = match fee_due {
+            Some(fee) => occ::fee_change(&block.header, rules, fee, state)?,
+            None => None,
+        };
         let (sender, gas_used) = (prepared.sender(), result.gas.used);
-        accesses.push(TxAccess { sender, reads, writes, credits, gas_used, nanos });
+        let ran = Ran { sender, gas_used, reads: &reads, diff: &diff, fee: fee.as_ref(), nanos };
+        walker.ran(&mut kernel, ran);
+        diff.accounts.extend(fee);
+        kernel.reader_mut().0.push(&diff)?;
     }
-    Ok(accesses)
+    Ok(())
+}
+
+/// Notes what they read and write.
+struct Noting(Vec<TxAccess>);
+
+impl Walk<()> for Noting {
+    fn transact<R: StateReader>(
+        &mut self,
+        kernel: &mut Kernel<'_, R>,
+        tx: &PreparedTx,
+    ) -> Result<Executed, Fault<R::Error>> {
+        kernel.transact(tx)
+    }
+
+    fn ran<R: StateReader>(&mut self, _: &mut Kernel<'_, R>, ran: Ran<'_>) {
+        let Ran { sender, gas_used, reads, diff, fee, nanos } = ran;
+        let (reads, writes, credits) = (locations(reads), fields(diff), fee.is_some());
+        self.0.push(TxAccess { sender, reads, writes, credits, gas_used, nanos });
+    }
 }
 
 fn locations(reads: &ReadLog) -> Vec<Location> {

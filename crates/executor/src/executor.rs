@@ -2,14 +2,14 @@
 
 use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,
-    PreparedBlock, TxAccess, TxRuns, accesses, bal,
+    PreparedBlock, TxAccess, TxRedo, TxRuns, accesses, bal,
     build::{self, Job},
     footprint,
     hints::Hints,
     lanes::{self, LaneFault, LaneRoom, LaneRun},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
-    sequential,
+    redo, sequential,
 };
 use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
@@ -527,6 +527,20 @@ impl Executor {
         view: &dyn StateView,
     ) -> Result<Vec<TxAccess>, BlockError> {
         accesses::run(block, rules, view, &self.codes)
+    }
+
+    /// Runs a block as [`Executor::accesses`] does, and tells of each transaction what depends on
+    /// values that those before it have changed. This takes several times as long.
+    ///
+    /// # Errors
+    /// As [`Executor::accesses`].
+    pub fn redo(
+        &self,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+    ) -> Result<Vec<TxRedo>, BlockError> {
+        redo::run(block, rules, view, &self.codes)
     }
 
     /// What a parallel run borrows.

@@ -13,8 +13,8 @@
 //!
 //! What only looks at blocks gives no verdict: [`Replay`] has the states between the transactions
 //! of a block, [`Accesses`] what each of them read and wrote, [`Explanation`] and [`ConflictGraph`]
-//! what follows for running them in parallel; [`TxRuns`] tell what a parallel run did; a
-//! [`Simulation`] is a block of messages that nobody has signed.
+//! what follows for running them in parallel; [`TxRuns`] tell what a parallel run did, [`TxRedo`]
+//! what it could have spared; a [`Simulation`] is a block of messages that nobody has signed.
 
 mod access_list;
 mod accesses;
@@ -31,6 +31,7 @@ mod lanes;
 mod occ;
 mod outcome;
 mod prepare;
+mod redo;
 mod replay;
 mod requests;
 mod rerun;
@@ -52,10 +53,12 @@ pub use explain::{
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,
 };
 pub use footprint::{Footprint, Location};
+pub use fugue_evm::{Fed, Work};
 pub use hints::Hints;
 pub use lanes::LaneFault;
 pub use outcome::BlockOutcome;
 pub use prepare::PreparedBlock;
+pub use redo::TxRedo;
 pub use replay::Replay;
 pub use rerun::{Rerun, RerunCause, TxRuns};
 pub use simulation::{Simulation, SimulationEnd};

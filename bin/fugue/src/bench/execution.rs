@@ -13,12 +13,12 @@
 //! With `--latency-us` each sample begins with a state of which nothing is in memory: see
 //! [`latency`]. Of hints for lanes no block has any that it has taught itself: see [`hints`].
 
-mod case;
+pub(super) mod case;
 mod hints;
 mod latency;
 mod measure;
 mod report;
-mod source;
+pub(super) mod source;
 
 use super::show;
 use crate::{UsageError, Verdict, cli::cores, datadir::usage, progress::Progress};

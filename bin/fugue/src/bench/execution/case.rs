@@ -13,23 +13,23 @@ use fugue_types::CheckedBlock;
 use fugue_validation::{Ommers, check_block};
 
 /// A block, its rules, and the state before it.
-pub(super) struct Case {
-    pub(super) number: u64,
-    pub(super) txs: usize,
+pub(in crate::bench) struct Case {
+    pub(in crate::bench) number: u64,
+    pub(in crate::bench) txs: usize,
     /// Gas that its header says it uses.
-    pub(super) gas: u64,
-    pub(super) rules: Rules,
+    pub(in crate::bench) gas: u64,
+    pub(in crate::bench) rules: Rules,
     /// Before senders are recovered.
-    pub(super) checked: CheckedBlock,
+    pub(in crate::bench) checked: CheckedBlock,
     /// After that.
-    pub(super) prepared: PreparedBlock,
-    pub(super) state: MemoryState,
-    pub(super) scope: Scope,
+    pub(in crate::bench) prepared: PreparedBlock,
+    pub(in crate::bench) state: MemoryState,
+    pub(in crate::bench) scope: Scope,
 }
 
 impl Case {
     /// The block as a mode takes it: with its access list for the one that runs by it.
-    pub(super) fn ready<'r>(
+    pub(in crate::bench) fn ready<'r>(
         &'r self,
         mode: Mode,
         listed: Option<&'r PreparedBlock>,
@@ -39,7 +39,7 @@ impl Case {
 }
 
 /// What a file gives.
-pub(super) enum Found {
+pub(in crate::bench) enum Found {
     Case(Box<Case>),
     /// Nothing to be measured, for a reason.
     Nothing(&'static str),
@@ -50,7 +50,10 @@ impl Case {
     ///
     /// # Errors
     /// If the block cannot be executed.
-    pub(super) fn of_record(record: &Record, executor: &Executor) -> Result<Found, UsageError> {
+    pub(in crate::bench) fn of_record(
+        record: &Record,
+        executor: &Executor,
+    ) -> Result<Found, UsageError> {
         let has_ommers = match record {
             Record::Bundle(bundle) => bundle.has_ommers,
             // Reads would be walks through a trie, and not what a node has in memory.
@@ -83,7 +86,10 @@ impl Case {
     ///
     /// # Errors
     /// As [`Case::of_record`].
-    pub(super) fn of_bundle(bundle: Bundle, executor: &Executor) -> Result<Box<Self>, UsageError> {
+    pub(in crate::bench) fn of_bundle(
+        bundle: Bundle,
+        executor: &Executor,
+    ) -> Result<Box<Self>, UsageError> {
         match Self::of_record(&Record::Bundle(bundle), executor)? {
             Found::Case(case) => Ok(case),
             Found::Nothing(reason) => Err(UsageError(format!("a generated block {reason}"))),

@@ -19,7 +19,7 @@ const RECORDED: &str = "bundles";
 
 /// A kind of workload, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(in crate::bench) enum Source {
     /// Recorded blocks.
     Bundles,
     /// Generated ones.
@@ -35,17 +35,17 @@ impl FromStr for Source {
 }
 
 /// Blocks that are measured together.
-pub(super) struct Workload {
-    pub(super) name: String,
+pub(in crate::bench) struct Workload {
+    pub(in crate::bench) name: String,
     /// How many transactions of a hundred aim at the hot place, where that was chosen.
-    pub(super) share: Option<u8>,
-    pub(super) is_recorded: bool,
+    pub(in crate::bench) share: Option<u8>,
+    pub(in crate::bench) is_recorded: bool,
     /// Each with the name of its file, or of what was generated.
-    pub(super) cases: Vec<(String, Box<Case>)>,
+    pub(in crate::bench) cases: Vec<(String, Box<Case>)>,
 }
 
 /// What is loaded at a time.
-pub(super) enum Item {
+pub(in crate::bench) enum Item {
     /// All bundles of a path.
     Path(String),
     /// Blocks of a kind, one for each share.
@@ -53,14 +53,14 @@ pub(super) enum Item {
 }
 
 /// What was asked for.
-pub(super) struct Wanted<'o> {
+pub(in crate::bench) struct Wanted<'o> {
     /// All, if there are none.
-    pub(super) sources: &'o [Source],
-    pub(super) bundles: &'o [String],
-    pub(super) contracts: Option<&'o Path>,
-    pub(super) gas: u64,
-    pub(super) shares: Vec<u8>,
-    pub(super) seed: u64,
+    pub(in crate::bench) sources: &'o [Source],
+    pub(in crate::bench) bundles: &'o [String],
+    pub(in crate::bench) contracts: Option<&'o Path>,
+    pub(in crate::bench) gas: u64,
+    pub(in crate::bench) shares: Vec<u8>,
+    pub(in crate::bench) seed: u64,
 }
 
 impl Wanted<'_> {
@@ -69,7 +69,10 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// If something that was asked for by name is not there.
-    pub(super) fn items(&self, left_out: &mut Vec<String>) -> Result<Vec<Item>, UsageError> {
+    pub(in crate::bench) fn items(
+        &self,
+        left_out: &mut Vec<String>,
+    ) -> Result<Vec<Item>, UsageError> {
         let all = self.sources.is_empty();
         let mut items = Vec::new();
         if all || self.sources.contains(&Source::Bundles) {
@@ -120,7 +123,7 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// If a file is none, or a block is not one.
-    pub(super) fn load(
+    pub(in crate::bench) fn load(
         &self,
         item: &Item,
         executors: &[Executor],
