@@ -37,7 +37,7 @@ fn check(group: &Value) {
     if at("/disturbedTxs") > 0.0 {
         assert!(at("/changedReads") >= at("/disturbedTxs"), "{group}");
         for unit in ["stepsPercent", "gasPercent"] {
-            let shares = KINDS.map(|kind| at(&format!("/work/{kind}/{unit}")));
+            let shares = KINDS.map(|kind| number(&group["work"], &format!("/{kind}/{unit}")));
             assert!(shares.is_sorted() && shares[2] <= 100.0, "{group}");
         }
     }
@@ -72,7 +72,7 @@ fn swaps_in_one_pool_disturb_one_another_and_swaps_apart_do_not() {
     let pool = of("swaps-1");
     assert_eq!(number(pool, "/disturbedTxs"), number(pool, "/txs") - 1.0, "{pool}");
     // The price is computed anew, and what does not depend on it is not.
-    let fed = number(pool, "/work/fed/gasPercent");
+    let fed = number(&pool["work"], "/fed/gasPercent");
     assert!(0.0 < fed && fed < 100.0, "{pool}");
     assert!(number(pool, "/guards") > 0.0, "{pool}");
     for name in ["swaps-each", "transfers"] {

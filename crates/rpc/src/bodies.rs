@@ -556,7 +556,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_are_compressed_for_who_accepts_it() {
-        let answer = ask(up_to(LONG), GZIP, vec![b'x'; LONG]).await;
+        let answer = ask(up_to(LONG), GZIP, vec![b'['; LONG]).await;
         assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
         assert_eq!(answer.headers()[VARY], "accept-encoding");
         let compressed = collect(answer.into_body()).await;
@@ -570,9 +570,9 @@ mod tests {
             (up_to(LONG), GZIP, short),
             (off, GZIP, LONG),
         ] {
-            let answer = ask(limits, header, vec![b'x'; bytes]).await;
+            let answer = ask(limits, header, vec![b'['; bytes]).await;
             assert!(!answer.headers().contains_key(CONTENT_ENCODING), "{header:?} {bytes}");
-            assert_eq!(collect(answer.into_body()).await, vec![b'x'; bytes]);
+            assert_eq!(collect(answer.into_body()).await, vec![b'['; bytes]);
         }
     }
 

@@ -17,12 +17,12 @@
 //! The way in which nothing was said takes an atomic load for each other lane.
 
 use super::ReadResult;
-use fugue_evm::{Kernel, SlotTouch, StateReader, TagFilter};
+use fugue_evm::{Kernel, SlotTouch, StateReader, TagFilter, tag};
 use fugue_state::{Account, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, DefaultHashBuilder, HashSet, U256};
 use parking_lot::Mutex;
 use std::{
-    hash::BuildHasher,
+    hash::{BuildHasher, Hasher},
     sync::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -447,7 +447,13 @@ static SEED: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::de
 
 /// A hash of a slot's name.
 pub(super) fn slot_hash(address: &Address, slot: &U256) -> u64 {
-    SEED.hash_one((address, slot))
+    // By words: bytes would be hashed with their number, each of the two by itself.
+    let (words, _) = address.0.as_chunks::<8>();
+    let mut hasher = SEED.build_hasher();
+    words.iter().for_each(|word| hasher.write_u64(u64::from_le_bytes(*word)));
+    hasher.write_u32(tag(address));
+    slot.as_limbs().iter().for_each(|limb| hasher.write_u64(*limb));
+    hasher.finish()
 }
 
 #[cfg(test)]
