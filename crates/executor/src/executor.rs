@@ -153,8 +153,8 @@ pub enum WhySequential {
     /// The block is from before Byzantium: all that is done is taken down step by step, and an
     /// access list, if there is one, does not tell whether an empty account is there.
     ManySteps,
-    /// By what earlier blocks have taught, or by footprints, nearly every transaction waits for
-    /// another one.
+    /// By what earlier blocks have taught, by footprints or by its first transactions, nearly every
+    /// transaction waits for another one.
     OneChain,
 }
 
@@ -341,18 +341,25 @@ impl Executor {
             let outcome = sequential::run(block, rules, view, &self.codes, scope)?;
             Ok(Execution { outcome, report: report(Stats::default()) })
         };
+        let optimistic = || -> Result<Execution, FallbackCause> {
+            let OccRun { outcome, stats, ended_by, tx_runs } =
+                occ::run(block, rules, view, scope, &resources)?;
+            let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
+            let report = Report { way: Way::Optimistic, fallback, tx_runs, ..report(stats) };
+            Ok(Execution { outcome, report })
+        };
         let ran: Result<Execution, FallbackCause> = match way {
             Way::Sequential(_) => return in_order(),
-            Way::Optimistic => occ::run(block, rules, view, scope, &resources)
-                .map(|OccRun { outcome, stats, ended_by, tx_runs }| {
-                    let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
-                    Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } }
-                })
-                .map_err(Into::into),
+            Way::Optimistic => optimistic(),
             Way::Lanes => {
                 let declines = mode == Mode::Auto;
-                lanes::run(block, rules, view, scope, &resources, declines)
-                    .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) })
+                match lanes::run(block, rules, view, scope, &resources, declines) {
+                    Ok(LaneRun { outcome, stats }) => {
+                        Ok(Execution { outcome, report: report(stats) })
+                    }
+                    Err(FallbackCause::Lanes(LaneFault::ManyChains)) if declines => optimistic(),
+                    Err(cause) => Err(cause),
+                }
             }
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)

@@ -55,7 +55,7 @@ use crate::{
     occ::{Resources, open},
     tally::Tally,
 };
-use claims::Claims;
+use claims::{Claim, Claims};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
     CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, Target, Touched,
@@ -91,9 +91,13 @@ pub enum LaneFault {
     /// An account that is there and empty, as before EIP-161, was come upon in more than one lane.
     #[error("the account {0} is there, and empty")]
     Empty(Address),
-    /// As footprints and earlier blocks tell, nearly all of its transactions are one chain.
+    /// As footprints, earlier blocks or its first transactions tell, nearly all of it is one chain.
     #[error("nearly every transaction waits for another one")]
     OneChain,
+    /// Nearly all of it are calls of one contract that depend on one another, in several chains;
+    /// and lanes do not see which call belongs to which.
+    #[error("nearly every transaction waits for one of several others")]
+    ManyChains,
 }
 
 /// A block that was executed in lanes.
@@ -197,6 +201,8 @@ struct Shared<'l> {
     marks: Marks,
     /// What lanes tell one another.
     published: &'l Published,
+    /// A chain is left to the sequential mode.
+    declines: bool,
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,
     lanes: Mutex<Vec<Lane>>,
@@ -222,7 +228,7 @@ pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
 }
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, the hints learn
-/// what it came upon. If it `declines`, a block that is one chain is not begun
+/// what it came upon. If it `declines`, a block that is one chain is not begun, or not gone on with
 /// ([`LaneFault::OneChain`]).
 ///
 /// # Errors
@@ -257,6 +263,7 @@ pub(crate) fn run(
         claims: OnceLock::new(),
         marks,
         published: &published,
+        declines,
         rooms: Mutex::new(touched),
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
@@ -270,7 +277,7 @@ pub(crate) fn run(
             scope.spawn(move |_| shared.guard(|| run_lanes(shared, worker)));
         }
         shared.guard(|| {
-            shared.plan(workers, hints, declines);
+            shared.plan(workers, hints);
             run_lanes(&shared, 0);
         });
     });
@@ -287,7 +294,9 @@ pub(crate) fn run(
         // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the
         // pool has run the next block's lanes it has done so.
         pool.spawn(move || drop(lanes));
-        if let Some(claims) = claims.into_inner() {
+        // Of several chains hints would keep that all depend on one another, as if they were one.
+        let is_taught = !matches!(settled, Err(FallbackCause::Lanes(LaneFault::ManyChains)));
+        if let Some(claims) = claims.into_inner().filter(|_| is_taught) {
             log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
         }
     }
@@ -331,12 +340,12 @@ impl Shared<'_> {
     }
 
     /// Finds out who runs what.
-    fn plan(&self, workers: usize, hints: &Mutex<Hints>, declines: bool) {
+    fn plan(&self, workers: usize, hints: &Mutex<Hints>) {
         let plan = {
             let mut hints = hints.lock();
             let hearing = if self.published.is_open() { Hearing::Slots } else { Hearing::Nothing };
             let plan = Plan::new(self.prepared, &hints, workers, hearing);
-            if declines && plan.is_one_chain() {
+            if self.declines && plan.is_one_chain() {
                 plan.doubt(&mut hints);
                 return self.fail(LaneFault::OneChain.into());
             }
@@ -371,8 +380,14 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
     let mut batch = Vec::new();
     loop {
         let last = lane.txs.last().map(|tx| tx.index);
-        if !claims.claim(worker, last, &mut batch) {
-            break;
+        match claims.claim(worker, last, &mut batch) {
+            Claim::Run => {}
+            Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
+            Claim::Wait => {
+                std::thread::yield_now();
+                continue;
+            }
+            Claim::End => break,
         }
         if last.zip(batch.first()).is_some_and(|(last, first)| last > *first) {
             lane.end(shared);
@@ -439,8 +454,10 @@ impl<'l> Running<'l> {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
             self.log.add(index, &dependence);
-            if claims.note(self.worker, index, dependence) {
-                return Err(LaneFault::Entangled.into());
+            match claims.note(self.worker, index, dependence) {
+                Some(LaneFault::OneChain) if !shared.declines => {}
+                Some(fault) => return Err(fault.into()),
+                None => {}
             }
         }
         self.txs.push(LaneTx { index, executed, touches });

@@ -6,7 +6,7 @@
 //! transactions that hardly depend on others, each in a lane of its own. At its end a worker takes
 //! over what is left to others, in a lane of its own, from the end of the block.
 
-use super::{marks::Dependence, plan::Plan};
+use super::{LaneFault, marks::Dependence, plan::Plan};
 use parking_lot::Mutex;
 use std::{
     cmp::Reverse,
@@ -31,15 +31,24 @@ const ALL_DISTURBED_PERCENT_MAX: u32 = 40;
 const DISTURBED_MIN: u32 = 2;
 /// Share of a group's transactions that may depend on others of it, for it to be split.
 const DEPENDING_PERCENT_MAX: u32 = 70;
+/// Transactions of a group that have to have run before that is judged: until then nobody takes
+/// over what is left of it.
+const SPLIT_MIN: u32 = 4;
+/// Transactions after which a group that is nearly the whole block is judged, and the share of them
+/// from which on it is one chain: that have come upon what the one right before had written.
+const CHAIN_MIN: u32 = 8;
+const FOLLOWING_PERCENT_MIN: u32 = 60;
+/// Share of the first transactions of an entangled group that depend on others of it from which on
+/// it is a few chains, which more threads run hardly sooner.
+const FEW_CHAINS_PERCENT_MIN: u32 = 75;
 
 /// What is claimed of a block.
 #[derive(Debug)]
 pub(super) struct Claims {
     plan: Plan,
     batch_gas: u64,
-    /// Of each group: transactions that ran, those of them that came upon what others had written,
-    /// and those that should have and have not.
-    counts: Vec<[AtomicU32; 3]>,
+    /// Of each group.
+    counts: Vec<Counts>,
     /// Calls and creations that ran, and those that have not seen what another worker's had
     /// written.
     all: AtomicU32,
@@ -47,6 +56,32 @@ pub(super) struct Claims {
     /// What has much of the block's gas, the heaviest first.
     heavy: Vec<Heavy>,
     inner: Mutex<Inner>,
+}
+
+/// What is known of a group while it runs.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Transactions that ran.
+    ran: AtomicU32,
+    /// Those of them that came upon what others had written.
+    depended: AtomicU32,
+    /// Those that came upon what the one before them in the group had, and nobody later.
+    followed: AtomicU32,
+    /// Those that should have seen what others had written, and have not.
+    disturbed: AtomicU32,
+    /// The last one that ran.
+    last: AtomicU32,
+}
+
+/// What a worker is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// What was claimed.
+    Run,
+    /// To ask again: nobody knows yet whether what is left depends on what others are running.
+    Wait,
+    /// Nothing: the rest of the block is others'.
+    End,
 }
 
 /// What is begun before the rest of the block.
@@ -113,7 +148,7 @@ impl Claims {
             cursors: vec![0; workers],
             is_done: vec![false; workers],
         };
-        let counts = group_gas.iter().map(|_| Default::default()).collect();
+        let counts = group_gas.iter().map(|_| Counts::default()).collect();
         Self {
             plan,
             batch_gas,
@@ -131,16 +166,23 @@ impl Claims {
     }
 
     /// Notes that a transaction ran, and on whom it depends. If that one is another worker's, what
-    /// is left of its group goes to that worker. `true` if so many depend on others that it does
-    /// not pay to go on.
-    pub(super) fn note(&self, worker: usize, index: usize, dependence: Dependence) -> bool {
-        let Some(Some(group)) = self.plan.groups.get(index).copied() else { return false };
-        let Dependence { on_own, on_other, by_other, .. } = dependence;
-        let [ran, depended, _] = &self.counts[group as usize];
-        let ran = ran.fetch_add(1, Ordering::Relaxed) + 1;
-        depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
+    /// is left of its group goes to that worker. Tells if it does not pay to go on.
+    pub(super) fn note(
+        &self,
+        worker: usize,
+        index: usize,
+        dependence: Dependence,
+    ) -> Option<LaneFault> {
+        let group = self.plan.groups.get(index).copied().flatten()?;
+        let Dependence { on_own, on_other, by_other, writers, .. } = dependence;
+        let counts = &self.counts[group as usize];
+        let before = counts.last.swap(index as u32, Ordering::Relaxed);
+        if writers.iter().max() == Some(before) {
+            counts.followed.fetch_add(1, Ordering::Relaxed);
+        }
+        counts.depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
+        let ran = counts.ran.fetch_add(1, Ordering::Relaxed) + 1;
         let all = self.all.fetch_add(1, Ordering::Relaxed) + 1;
-        let ran_of = |group: u32| self.counts[group as usize][0].load(Ordering::Relaxed);
         let mut is_entangled = false;
         if let Some(writer) = on_other {
             is_entangled |= self.disturb(group, ran, writer.index, writer.worker, all);
@@ -148,14 +190,26 @@ impl Claims {
         if let Some(reader) = by_other
             && let Some(Some(theirs)) = self.plan.groups.get(reader.index).copied()
         {
-            is_entangled |= self.disturb(theirs, ran_of(theirs), index, worker, all);
+            let ran = self.counts[theirs as usize].ran.load(Ordering::Relaxed);
+            is_entangled |= self.disturb(theirs, ran, index, worker, all);
         }
-        is_entangled
+        // The first of a group has nobody to depend on.
+        let share =
+            |count: &AtomicU32| count.load(Ordering::Relaxed) * 100 / ran.saturating_sub(1).max(1);
+        if is_entangled {
+            let is_one_group = self.plan.is_nearly_all(group);
+            let are_many = is_one_group && share(&counts.depended) < FEW_CHAINS_PERCENT_MIN;
+            return Some(if are_many { LaneFault::ManyChains } else { LaneFault::Entangled });
+        }
+        let is_chain = ran == CHAIN_MIN
+            && share(&counts.followed) >= FOLLOWING_PERCENT_MIN
+            && self.plan.is_nearly_all(group);
+        is_chain.then_some(LaneFault::OneChain)
     }
 
     /// A transaction of a group has not seen what that of `writer`, in other hands, has written.
     fn disturb(&self, group: u32, ran: u32, writer: usize, worker: usize, all: u32) -> bool {
-        let [_, _, disturbed] = &self.counts[group as usize];
+        let Counts { disturbed, .. } = &self.counts[group as usize];
         let all_disturbed = self.all_disturbed.fetch_add(1, Ordering::Relaxed) + 1;
         if all >= ALL_MIN && all_disturbed * 100 > all * ALL_DISTURBED_PERCENT_MAX {
             return true;
@@ -175,21 +229,30 @@ impl Claims {
         false
     }
 
-    /// Whether what is left of a transaction's group may as well run elsewhere.
-    fn may_leave(&self, index: usize) -> bool {
-        let Some(group) = self.plan.groups[index] else { return true };
+    /// Whether what is left of a transaction's group may as well run elsewhere; `None` if nobody
+    /// knows yet.
+    fn may_leave(&self, index: usize, owners: &[Option<usize>], is_done: &[bool]) -> Option<bool> {
+        let Some(group) = self.plan.groups[index] else { return Some(true) };
         if self.plan.is_bound[group as usize] {
-            return false;
+            return Some(false);
         }
-        let [ran, depended, _] = &self.counts[group as usize];
+        let Counts { ran, depended, .. } = &self.counts[group as usize];
+        let ran = ran.load(Ordering::Relaxed);
+        if ran < SPLIT_MIN && owners[group as usize].is_some_and(|owner| !is_done[owner]) {
+            return None;
+        }
         // The first of a group has nobody to depend on.
-        let ran = ran.load(Ordering::Relaxed).saturating_sub(1);
-        depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX
+        let ran = ran.saturating_sub(1);
+        Some(depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX)
     }
 
-    /// Claims what the worker runs next, in block order; `false` if there is nothing left. `last`
-    /// is what it has run last.
-    pub(super) fn claim(&self, worker: usize, last: Option<usize>, batch: &mut Vec<usize>) -> bool {
+    /// Claims what the worker runs next, in block order. `last` is what it has run last.
+    pub(super) fn claim(
+        &self,
+        worker: usize,
+        last: Option<usize>,
+        batch: &mut Vec<usize>,
+    ) -> Claim {
         batch.clear();
         let mut inner = self.inner.lock();
         let Inner { is_claimed, owners, heavy_taken, runs, is_alone, cursors, is_done } =
@@ -227,7 +290,7 @@ impl Claims {
             runs[worker] = (from < txs.len()).then_some((taken, from));
             if !batch.is_empty() {
                 is_alone[worker] = group.is_none();
-                return true;
+                return Claim::Run;
             }
         }
         // Above what it has run last, else from the start, in another lane.
@@ -261,19 +324,33 @@ impl Claims {
                 break;
             }
         }
-        if batch.is_empty() {
-            self.take_over(is_claimed, batch);
+        if batch.is_empty() && self.take_over(is_claimed, owners, is_done, batch).is_none() {
+            return Claim::Wait;
         }
         is_done[worker] = batch.is_empty();
-        !batch.is_empty()
+        if batch.is_empty() { Claim::End } else { Claim::Run }
     }
 
-    /// Claims the last half, by gas, of what others have not begun and may leave.
-    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Vec<usize>) {
+    /// Claims the last half, by gas, of what others have not begun and may leave; `None` if there
+    /// is nothing, but may be as soon as more is known.
+    fn take_over(
+        &self,
+        is_claimed: &mut [bool],
+        owners: &[Option<usize>],
+        is_done: &[bool],
+        batch: &mut Vec<usize>,
+    ) -> Option<()> {
         let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
         let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.plan.gas[index]));
-        let mut gas = 0_u64;
-        for (index, _) in open().filter(|(index, _)| self.may_leave(*index)) {
+        let (mut gas, mut is_unsure) = (0_u64, false);
+        for (index, _) in open() {
+            match self.may_leave(index, owners, is_done) {
+                Some(true) => {}
+                may => {
+                    is_unsure |= may.is_none();
+                    continue;
+                }
+            }
             gas = gas.saturating_add(self.plan.gas[index]);
             if gas > total / 2 && !batch.is_empty() {
                 break;
@@ -284,6 +361,7 @@ impl Claims {
         for index in batch.iter() {
             is_claimed[*index] = true;
         }
+        (!batch.is_empty() || !is_unsure).then_some(())
     }
 }
 

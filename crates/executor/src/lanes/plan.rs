@@ -230,6 +230,12 @@ impl Plan {
         chain_gas > 0 && u128::from(chain_gas) * 100 >= u128::from(total_gas) * CHAIN_PERCENT_MIN
     }
 
+    /// Whether a group is nearly all of the block.
+    pub(super) fn is_nearly_all(&self, group: u32) -> bool {
+        let gas = u128::from(self.group_gas[group as usize]);
+        gas * 100 >= u128::from(self.total_gas) * CHAIN_PERCENT_MIN
+    }
+
     /// That the block is one chain was acted upon, and nobody will see whether it was right.
     pub(crate) fn doubt(&self, hints: &mut Hints) {
         for callee in self.callees.keys() {

@@ -238,6 +238,7 @@ impl Ground {
             claims: OnceLock::from(Claims::new(Plan::cold(&prepared.txs, workers), workers)),
             marks: Marks::default(),
             published,
+            declines: false,
             rooms: Mutex::new(Vec::new()),
             lanes: Mutex::new(Vec::new()),
             log: Mutex::default(),

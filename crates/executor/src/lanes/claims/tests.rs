@@ -49,8 +49,8 @@ fn turns(count: usize) -> Vec<PreparedTx> {
 /// What a worker claims next; nothing if there is nothing left.
 fn claim(claims: &Claims, worker: usize, last: Option<usize>) -> Vec<usize> {
     let mut batch = Vec::new();
-    let is_claimed = claims.claim(worker, last, &mut batch);
-    assert_eq!(is_claimed, !batch.is_empty());
+    let claim = claims.claim(worker, last, &mut batch);
+    assert_eq!(claim == Claim::Run, !batch.is_empty());
     batch
 }
 
@@ -91,7 +91,7 @@ fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
     for index in [0, 1] {
-        assert!(!claims.note(0, index, OWN));
+        assert_eq!(claims.note(0, index, OWN), None);
     }
     assert_eq!(claim_all(&claims, 1, Some(1)), [3, 5, 7]);
     assert_eq!(claim_all(&claims, 0, Some(0)), [2, 4, 6]);
@@ -107,7 +107,7 @@ fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
             assert_eq!(claim(&claims, 0, last), [index]);
             // The first has nobody to depend on.
             let is_free = index == 0;
-            assert!(!claims.note(0, index, if is_free { NONE } else { dependence }));
+            assert_eq!(claims.note(0, index, if is_free { NONE } else { dependence }), None);
             last = Some(index);
         }
         assert_eq!(claim(&claims, 1, None), expected, "{dependence:?}");
@@ -122,14 +122,64 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
     let mut serial = Hints::default();
     let lesson = Lesson { trials: 20, depended: 20, on_strangers: 20 };
     serial.learn_callee(&A, lesson, &[], |_| false);
-    for (hints, expected) in [(Hints::default(), &[5, 6, 7][..]), (serial, &[][..])] {
+    for (hints, expected) in [(Hints::default(), &[6, 7][..]), (serial, &[][..])] {
         let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
         let claims = Claims::new(plan, 2);
-        assert_eq!(claim(&claims, 0, None), [0]);
+        for index in 0..4_usize {
+            assert_eq!(claim(&claims, 0, index.checked_sub(1)), [index]);
+            assert_eq!(claims.note(0, index, NONE), None);
+        }
         assert_eq!(claim(&claims, 1, None), expected);
-        let left: Vec<_> = (1..8).filter(|index| !expected.contains(index)).collect();
-        assert_eq!(claim_all(&claims, 0, Some(0)), left);
+        let left: Vec<_> = (4..8).filter(|index| !expected.contains(index)).collect();
+        assert_eq!(claim_all(&claims, 0, Some(3)), left);
     }
+}
+
+#[test]
+fn nothing_of_a_group_is_taken_over_until_it_is_known_whether_it_is_serial() {
+    let txs: Vec<_> = (0..12).map(|_| call(A)).collect();
+    let claims = claims_of(&txs, 2);
+    let mut batch = Vec::new();
+    for index in 0..SPLIT_MIN as usize {
+        assert_eq!(claim(&claims, 0, index.checked_sub(1)), [index]);
+        assert_eq!(claims.claim(1, None, &mut batch), Claim::Wait, "{index} ran");
+        assert_eq!(claims.note(0, index, NONE), None);
+    }
+    assert_eq!(claim(&claims, 1, None), [8, 9, 10, 11]);
+}
+
+#[test]
+fn a_block_that_is_nearly_one_chain_is_told_by_its_first_transactions() {
+    let on = |index: Option<usize>| {
+        let mut dependence = Dependence::default();
+        dependence.on(index.map(|index| Mark { worker: 0, index }), Mark { worker: 0, index: 99 });
+        dependence
+    };
+    let told = |txs: &[PreparedTx], behind: usize| {
+        let claims = claims_of(txs, 2);
+        let told = (0..16).map(|index| claims.note(0, index, on(index.checked_sub(behind))));
+        told.collect::<Vec<_>>()
+    };
+    let txs: Vec<_> = (0..16).map(|_| call(A)).collect();
+    let mut expected = vec![None; 16];
+    assert_eq!(told(&txs, 2), expected, "two chains");
+    assert_eq!(told(&turns(16), 2), expected, "half of the block each");
+    expected[CHAIN_MIN as usize - 1] = Some(LaneFault::OneChain);
+    assert_eq!(told(&txs, 1), expected);
+}
+
+#[test]
+fn an_entangled_group_that_is_nearly_the_block_is_many_chains_unless_nearly_all_depend() {
+    let told = |txs: &[PreparedTx], free: u32| {
+        let claims = claims_of(txs, 2);
+        let dependence = |index| if index < free { NONE } else { on_other(1, 0) };
+        let told = (0..ALL_MIN + 4).map(|index| claims.note(0, index as usize, dependence(index)));
+        told.flatten().next()
+    };
+    let txs: Vec<_> = (0..24).map(|_| call(A)).collect();
+    assert_eq!(told(&txs, 8), Some(LaneFault::ManyChains));
+    assert_eq!(told(&txs, 2), Some(LaneFault::Entangled));
+    assert_eq!(told(&turns(24), 8), Some(LaneFault::Entangled));
 }
 
 /// Claims of a block of which these transactions are begun early.
@@ -160,7 +210,7 @@ fn a_heavier_group_goes_before_what_is_begun_early_and_has_the_rest_of_its_own()
         let claims = claims_with_early(&txs, vec![early], 2);
         assert_eq!(claim(&claims, 0, None), [0]);
         assert_eq!(claim(&claims, 1, None), [early]);
-        assert!(!claims.note(0, 0, OWN));
+        assert_eq!(claims.note(0, 0, OWN), None);
         let mut rest = claim_all(&claims, 0, Some(0));
         rest.extend(claim_all(&claims, 1, Some(early)));
         rest.sort_unstable();
@@ -185,10 +235,10 @@ fn a_disturbed_group_goes_to_the_worker_that_disturbs_it() {
     let claims = claims_of(&turns(8), 2);
     assert_eq!(claim(&claims, 0, None), [0]);
     assert_eq!(claim(&claims, 1, None), [1]);
-    assert!(!claims.note(0, 0, OWN));
-    assert!(!claims.note(0, 1, on_other(0, 0)));
+    assert_eq!(claims.note(0, 0, OWN), None);
+    assert_eq!(claims.note(0, 1, on_other(0, 0)), None);
     assert_eq!(claim(&claims, 1, Some(1)), [3], "once is no reason");
-    assert!(!claims.note(0, 3, on_other(0, 0)));
+    assert_eq!(claims.note(0, 3, on_other(0, 0)), None);
     assert!(claim(&claims, 1, Some(3)).is_empty());
     let mut left = claim_all(&claims, 0, Some(0));
     left.sort_unstable();
@@ -198,26 +248,31 @@ fn a_disturbed_group_goes_to_the_worker_that_disturbs_it() {
 #[test]
 fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has_ended() {
     // The first is a call whose group is worker 0's, whoever has left the mark.
-    for (index, expected) in [(0, vec![]), (8, vec![7])] {
-        let mut txs = turns(8);
+    for (index, expected) in [(0, vec![]), (20, vec![11, 13, 15, 17, 19])] {
+        let mut txs = turns(20);
         txs.push(payment());
         let claims = claims_of(&txs, 3);
         assert_eq!(claim(&claims, 0, None), [0]);
         assert_eq!(claim(&claims, 1, None), [1]);
-        for index in [0, 1] {
-            assert!(!claims.note(0, index, OWN));
+        for _ in 0..SPLIT_MIN {
+            for index in [0, 1] {
+                assert_eq!(claims.note(0, index, OWN), None);
+            }
         }
-        assert_eq!(claim_all(&claims, 2, None), [8], "both groups are serial");
+        assert_eq!(claim_all(&claims, 2, None), [20], "both groups are serial");
         let elsewhere = Dependence { on_other: Some(Mark { worker: 2, index }), ..OWN };
-        assert_eq!(claim(&claims, 1, Some(1)), [3]);
-        assert!(!claims.note(0, 3, elsewhere));
-        assert_eq!(claim(&claims, 1, Some(3)), [5]);
-        assert!(!claims.note(0, 5, elsewhere));
-        assert_eq!(claim_all(&claims, 1, Some(5)), expected);
+        for index in [3, 5, 7, 9] {
+            assert_eq!(claim(&claims, 1, Some(index - 2)), [index]);
+            assert_eq!(claims.note(0, index, elsewhere), None);
+        }
+        assert_eq!(claim_all(&claims, 1, Some(9)), expected);
         let mut all = claim_all(&claims, 0, Some(0));
         all.extend(expected);
         all.sort_unstable();
-        assert_eq!(all, [2, 4, 6, 7]);
+        let odd = (11..20).step_by(2);
+        let mut left: Vec<_> = (2..20).step_by(2).chain(odd).collect();
+        left.sort_unstable();
+        assert_eq!(all, left);
     }
 }
 
@@ -230,7 +285,7 @@ fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
         let mut is_over = Vec::new();
         for index in 0..ALL_MIN {
             let dependence = if index < plain { OWN } else { on_other(1, 0) };
-            is_over.push(claims.note(0, index as usize, dependence));
+            is_over.push(claims.note(0, index as usize, dependence).is_some());
         }
         let last = is_over.pop();
         assert!(!is_over.contains(&true), "fewer than are judged");
@@ -240,7 +295,7 @@ fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
     // Payments are not counted.
     let txs: Vec<_> = (0..32).map(|_| payment()).collect();
     let claims = claims_of(&txs, 2);
-    assert!((0..32).all(|index| !claims.note(0, index, on_other(1, 0))));
+    assert!((0..32).all(|index| claims.note(0, index, on_other(1, 0)).is_none()));
 }
 
 /// Numbers that look random. Source: Marsaglia, "Xorshift RNGs".
@@ -298,12 +353,21 @@ fn claimed_once(seed: u64) {
             ran.push(index);
             continue;
         }
-        let batch = claim(&claims, worker, lasts[worker]);
+        let mut batch = Vec::new();
+        match claims.claim(worker, lasts[worker], &mut batch) {
+            Claim::Run => {}
+            Claim::Wait => {
+                let others = going.iter().filter(|other| **other != worker);
+                assert!(others.count() > 0, "seed {seed}: {worker} waits for nobody");
+                continue;
+            }
+            Claim::End => {
+                going.swap_remove(place);
+                continue;
+            }
+        }
         assert!(batch.is_sorted_by(|a, b| a < b), "seed {seed}: {batch:?}");
-        let Some(last) = batch.last() else {
-            going.swap_remove(place);
-            continue;
-        };
+        let last = batch.last().expect("something was claimed");
         lasts[worker] = Some(*last);
         for index in &batch {
             let before = claimed[*index].replace(worker);

@@ -91,7 +91,7 @@ fn what_is_begun_early_for_no_reason_costs_time_alone() {
 
 #[test]
 fn auto_does_not_run_in_lanes_what_it_knows_to_be_one_chain() {
-    let calls: Vec<_> = (0..12).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
+    let calls: Vec<_> = (0..7).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
     let ground = Ground::new(Fork::Shanghai, &calls);
     let expected = ground.sequential().expect("valid");
     assert_eq!(execute(&ground, Mode::Auto).report.way, Way::Lanes);
@@ -112,6 +112,19 @@ fn auto_does_not_run_in_lanes_what_it_knows_to_be_one_chain() {
     // After some blocks it is tried again.
     let blocks = (0..100).find(|_| execute(&ground, Mode::Auto).report.way == Way::Lanes);
     assert!(blocks.is_some());
+}
+
+#[test]
+fn auto_finds_a_chain_by_its_first_transactions_and_remembers_it() {
+    let calls: Vec<_> = (0..12).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
+    let ground = Ground::new(Fork::Shanghai, &calls);
+    let chain = Way::Sequential(Some(WhySequential::OneChain));
+    for _ in 0..2 {
+        let Execution { outcome, report } = execute(&ground, Mode::Auto);
+        assert_eq!((report.way, report.fallback), (chain, None));
+        assert_eq!(Ok(outcome), ground.sequential());
+    }
+    assert_eq!(execute(&ground, Mode::Lanes).report.way, Way::Lanes);
 }
 
 #[test]
