@@ -15,7 +15,7 @@ OPENRPC := target/openrpc/openrpc.json
 # A document that is named or recorded: nothing has to be fetched for the tests.
 OPENRPC_GIVEN := $(or $(FUGUE_OPENRPC),$(wildcard $(DATA)/openrpc.json))
 # How long make ci waits for it, where the machine has a word for that.
-BRIEFLY := $(if $(shell command -v timeout 2>/dev/null),timeout 20)
+BRIEFLY := $(if $(shell command -v timeout 2>/dev/null),timeout 30)
 # For make fuzz: which targets, and how long each.
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60

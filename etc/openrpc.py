@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes an OpenRPC document of the JSON-RPC specification: `make openrpc`.
 
-The sources are those of ethereum/execution-apis at one commit: lists of methods and maps of schemas,
-in YAML. In the document they are one list and one map; nothing else of them is changed. Methods of
+The sources are those of ethereum/execution-apis at one commit: lists of methods and maps of
+schemas, in YAML. In the document they are one list and one map; nothing else of them is changed. Methods of
 the Engine API are left out: its tests have rules of their own.
 
 Where they cannot be reached, an npm package has 31 of the methods as an older specification had
@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import time
 import urllib.request
+import zlib
 
 COMMIT = "033ca6e69da000445840d2060ff47e5e56172a86"
 SOURCE = f"https://github.com/ethereum/execution-apis/archive/{COMMIT}.tar.gz"
@@ -37,10 +38,12 @@ INTEGRITY = (
 # Bytes of an archive, and of a file in it, at most.
 ARCHIVE_BYTES_MAX = 64 << 20
 FILE_BYTES_MAX = 4 << 20
-# Seconds that the download of the sources may be silent, and may take; and seconds of npm.
+# Seconds that the download of the sources may be silent, and may take; and seconds of npm, and of
+# each step that installs PyYAML.
 SILENCE_MAX = 5
 DOWNLOAD_MAX = 10
 NPM_MAX = 10
+PIP_MAX = 60
 # Bytes that are read at once.
 CHUNK = 1 << 16
 
@@ -60,8 +63,14 @@ def download():
                     raise SystemExit(f"{SOURCE}: more than {ARCHIVE_BYTES_MAX} bytes")
                 if time.monotonic() > end:
                     raise Unreachable(f"not whole within {DOWNLOAD_MAX} s")
-    except (OSError, http.client.HTTPException) as error:
+        return unpacked(packed)
+    # What is no archive comes from somebody else on the way.
+    except (OSError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error) as error:
         raise Unreachable(str(error)) from None
+
+
+def unpacked(packed):
+    """The same of the archive."""
     files = {}
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         for member in archive:
@@ -85,7 +94,10 @@ def yaml_loader(home):
     commands = [[sys.executable, "-m", "venv", home], [*pip, f"pyyaml=={PYYAML_VERSION}"]]
     is_there = any(home.glob(f"lib/python*/site-packages/pyyaml-{PYYAML_VERSION}.dist-info"))
     for command in [] if is_there else commands:
-        run = subprocess.run(command, capture_output=True, text=True)
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=PIP_MAX)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unreachable(f"no PyYAML: {error}") from None
         if run.returncode:
             said = (run.stderr or run.stdout).strip().splitlines() or ["nothing"]
             raise Unreachable(f"no PyYAML: {said[-1]}")
@@ -239,7 +251,10 @@ def main():
             raise SystemExit(f"nothing made: {SOURCE}: {why}; {PACKAGE}@{VERSION}: {also}") from None
         print(f"{SOURCE} is not to be had ({why}): of older schemas, and fewer methods")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    # Whoever is stopped half-way leaves no half of it.
+    begun = out.with_suffix(".begun")
+    begun.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    begun.replace(out)
     info = made["info"]
     print(f"{out}: {info['title']} {info['version']}: {len(made['methods'])} methods")
 

@@ -1,11 +1,11 @@
 //! The OpenRPC document of the JSON-RPC specification: whether a result fits the schema of its
 //! method.
 //!
-//! The document is no part of the repository: `FUGUE_OPENRPC` names it, else it is `openrpc.json`
-//! in the data folder, or what `make openrpc` has made, which may be an older document with fewer
-//! methods. Where it is there, whoever asks a server in these tests has each result judged whose
-//! method it has. Known are the keywords of JSON Schema 2019-09 that assert something; one that is
-//! not known fails the test, since a schema that is not understood vouches for nothing.
+//! The document is no part of the repository: `FUGUE_OPENRPC` names it, else it is what `make
+//! openrpc` has made, which may be an older document with fewer methods, or `openrpc.json` in the
+//! data folder. Where it is there, whoever asks a server in these tests has each result judged
+//! whose method it has. Known are the keywords of JSON Schema 2019-09 that assert something; one
+//! that is not known fails the test, since a schema that is not understood vouches for nothing.
 
 use crate::support::{data, root};
 use regex_automata::nfa::thompson::pikevm::PikeVM;

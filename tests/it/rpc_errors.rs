@@ -6,11 +6,12 @@ use crate::{
     import_support::{Recipe, TestChain},
     rules_support::{Wire, WireChain, quantity},
 };
-use alloy_consensus::TxEip1559;
+use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_eips::Encodable2718;
+use alloy_primitives::Signature;
 use fugue_chain::Retention;
 use fugue_chainspec::Fork;
-use fugue_types::{Address, Bytes, TxKind, U256};
+use fugue_types::{Address, Bytes, Transaction, TxKind, U256};
 use fugue_workload::{CHAIN_ID, gwei};
 use serde_json::{Value, json};
 
@@ -48,6 +49,9 @@ fn a_rejected_transaction_has_the_code_of_the_specification_and_the_words_of_get
     let of_nonce = encoded(good(nonce));
     wire.public_ok("eth_sendRawTransaction", &json!([of_nonce]));
     let next = good(nonce + 1);
+    // No half of a signature is that large. Source: EIP-2.
+    let signature = Signature::new(U256::from(1), U256::MAX, false);
+    let unsigned = Transaction::Eip1559(next.clone().into_signed(signature));
     let cases = [
         (of_nonce, 1_000, "already known"),
         (encoded(good(nonce - 1)), 1, "nonce too low"),
@@ -84,6 +88,7 @@ fn a_rejected_transaction_has_the_code_of_the_specification_and_the_words_of_get
             1_001,
             "invalid sender: invalid chain id for signer",
         ),
+        (Bytes::from(unsigned.encoded_2718()), 1_001, "invalid sender: "),
         (encoded(TxEip1559 { input: vec![0; 200_000].into(), ..next }), -32_003, "oversized data"),
         (Bytes::from_static(&[2]), INVALID_PARAMS, "invalid argument 0 (transaction): "),
     ];

@@ -8,7 +8,8 @@ use fugue_executor::{Report, Way};
 pub struct ParallelRuns {
     /// Transactions of these blocks.
     pub txs: u64,
-    /// Runs of them, those that were given up half-way included.
+    /// Runs of them, those that were given up half-way included, but for those in lanes that left
+    /// the block to another way.
     pub runs: u64,
     /// Transactions that ran more than once.
     pub rerun_txs: u64,
@@ -55,7 +56,7 @@ mod tests {
         for (mode, way) in [
             (Mode::Seq, Way::Sequential(None)),
             (Mode::Auto, sequential(WhySequential::LittleToDo)),
-            // Lanes have declined it.
+            // Lanes have declined it, or given it up.
             (Mode::Auto, sequential(WhySequential::OneChain)),
             (Mode::Bal, sequential(WhySequential::ManySteps)),
         ] {

@@ -23,8 +23,8 @@ pub struct Recorder {
 
 impl Recorder {
     /// A number that two runs share, in all likelihood, only if they had the same instructions in
-    /// the same order; `None` if there were more than are recorded. Slots and places in memory are
-    /// not in it.
+    /// the same order; `None` if there were as many as are recorded at most, or more. Contracts,
+    /// slots and places in memory are not in it.
     pub fn path(&self, hashes: &impl BuildHasher) -> Option<u64> {
         (self.steps.len() < STEPS_MAX).then(|| hashes.hash_one(&self.steps))
     }

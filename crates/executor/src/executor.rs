@@ -130,7 +130,7 @@ pub enum ListUse {
     Dropped,
 }
 
-/// The way on which a block was begun.
+/// The way on which a block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// One transaction after the other, and why another mode than [`Mode::Seq`] took that way.
@@ -178,7 +178,7 @@ impl fmt::Display for Way {
 pub struct Report {
     /// The mode that was asked for.
     pub mode: Mode,
-    /// How it was begun.
+    /// The way on which it was begun; where lanes gave it up, that to which they left it.
     pub way: Way,
     /// Threads that were offered.
     pub threads: usize,
@@ -345,28 +345,25 @@ impl Executor {
             let OccRun { outcome, stats, ended_by, tx_runs } =
                 occ::run(block, rules, view, scope, &resources)?;
             let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
-            let report = Report { way: Way::Optimistic, fallback, tx_runs, ..report(stats) };
-            Ok(Execution { outcome, report })
+            Ok(Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } })
         };
         let ran: Result<Execution, FallbackCause> = match way {
             Way::Sequential(_) => return in_order(),
             Way::Optimistic => optimistic(),
-            Way::Lanes => {
-                let declines = mode == Mode::Auto;
-                match lanes::run(block, rules, view, scope, &resources, declines) {
-                    Ok(LaneRun { outcome, stats }) => {
-                        Ok(Execution { outcome, report: report(stats) })
-                    }
-                    Err(FallbackCause::Lanes(LaneFault::ManyChains)) if declines => optimistic(),
-                    Err(cause) => Err(cause),
-                }
-            }
+            Way::Lanes => lanes::run(block, rules, view, scope, &resources, mode == Mode::Auto)
+                .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) }),
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
                     .map(|(outcome, stats)| Execution { outcome, report: report(stats) }),
                 Some(Err(fault)) => Err(fault.clone().into()),
                 None => Err(BlockError::Internal("the block has no list".to_owned()).into()),
             },
+        };
+        let (way, ran) = match ran {
+            Err(FallbackCause::Lanes(LaneFault::ManyChains)) if mode == Mode::Auto => {
+                (Way::Optimistic, optimistic())
+            }
+            ran => (way, ran),
         };
         // Whatever a parallel run came upon, only one that was sequential from the start may speak
         // about the block.
@@ -383,6 +380,10 @@ impl Executor {
                 execution
             }
         };
+        if way == Way::Optimistic {
+            // Lanes may have been given up for it.
+            execution.report.way = way;
+        }
         if self.threads > 1 && matches!(mode, Mode::Bal | Mode::Lanes | Mode::Auto) {
             let BlockOutcome { results, excess, .. } = &execution.outcome;
             self.hints.lock().learn_work(&block.txs, results, excess);

@@ -75,6 +75,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use plan::{Hearing, Plan};
@@ -94,8 +95,8 @@ pub enum LaneFault {
     /// As footprints, earlier blocks or its first transactions tell, nearly all of it is one chain.
     #[error("nearly every transaction waits for another one")]
     OneChain,
-    /// Nearly all of it are calls of one contract that depend on one another, in several chains;
-    /// and lanes do not see which call belongs to which.
+    /// Nearly all of it is one group whose calls depend on one another in several chains; and lanes
+    /// do not see which call belongs to which.
     #[error("nearly every transaction waits for one of several others")]
     ManyChains,
 }
@@ -111,6 +112,11 @@ pub(crate) struct LaneRun {
 /// to settle.
 const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 1_500_000;
+
+/// Times that a worker that has to wait asks again before it sleeps between two times, and for how
+/// long: whoever asks holds the lock that those need who run.
+const ASKS_MAX: u32 = 8;
+const SLEEP: Duration = Duration::from_micros(30);
 
 /// Lanes whose room is kept from one block to the next, and the accounts, as well as the slots,
 /// that each keeps room for: 3 MiB a lane at most, and enough for half a block of mainnet.
@@ -227,9 +233,9 @@ pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
     calls >= CALLS_MIN && gas >= CALLS_GAS_MIN
 }
 
-/// Runs the block on the caller's thread and those of the pool. However that ends, the hints learn
-/// what it came upon. If it `declines`, a block that is one chain is not begun, or not gone on with
-/// ([`LaneFault::OneChain`]).
+/// Runs the block on the caller's thread and those of the pool. However that ends, but with
+/// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
+/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]).
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -378,13 +384,19 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
     let Some(claims) = shared.claims() else { return };
     let mut lane = Running::new(shared, worker);
     let mut batch = Vec::new();
+    let mut asked = 0_u32;
     loop {
         let last = lane.txs.last().map(|tx| tx.index);
         match claims.claim(worker, last, &mut batch) {
-            Claim::Run => {}
+            Claim::Run => asked = 0,
             Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
             Claim::Wait => {
-                std::thread::yield_now();
+                asked = asked.saturating_add(1);
+                if asked < ASKS_MAX {
+                    std::thread::yield_now();
+                } else {
+                    std::thread::sleep(SLEEP);
+                }
                 continue;
             }
             Claim::End => break,

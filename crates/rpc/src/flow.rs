@@ -463,6 +463,8 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let FlowLimits { batch_bytes_max, batch_time_max, .. } = self.flow.limits;
         let entered = self.flow.enter();
+        // Before the turn, which may be refused: what is not told then is not told later.
+        let misread = misread_of(&batch);
         forget_calls(&batch);
         let (inner, flow) = (self.inner.clone(), Arc::clone(&self.flow));
         async move {
@@ -472,7 +474,7 @@ where
             };
             let patience = Patience::new(batch_time_max, Arc::default());
             let mut answers = BatchResponseBuilder::new_with_limit(batch_bytes_max);
-            let mut has_notification = false;
+            let (mut misread, mut has_notification) = (misread, false);
             for entry in batch {
                 let answer = match entry {
                     Ok(BatchEntry::Call(mut request)) => {
@@ -486,7 +488,8 @@ where
                             Some(refusal) => MethodResponse::error(request.id, refusal),
                         }
                     }
-                    Ok(BatchEntry::Notification(said)) if is_misread(&said) => {
+                    Ok(BatchEntry::Notification(_)) if misread > 0 => {
+                        misread -= 1;
                         let (id, error) = no_request();
                         MethodResponse::error(id, error)
                     }
@@ -535,6 +538,14 @@ where
 /// have one.
 fn is_misread(notification: &Notification<'_>) -> bool {
     notification.extensions().get::<Sent>().is_some_and(Sent::take_misread)
+}
+
+/// How many of a batch are taken for notifications, and have an id.
+fn misread_of(batch: &Batch<'_>) -> usize {
+    let entries = batch.iter();
+    let misread = entries
+        .filter(|entry| matches!(entry, Ok(BatchEntry::Notification(said)) if is_misread(said)));
+    misread.count()
 }
 
 /// Lets go of the text of a batch in which nothing is taken for a notification: its calls may take

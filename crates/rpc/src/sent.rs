@@ -87,23 +87,24 @@ struct Shape<'a> {
 
 /// How many of a message the server takes for notifications though they have an id.
 fn misread(message: &[u8], batch_max: usize) -> usize {
-    let Ok(text) = std::str::from_utf8(message) else { return 0 };
-    if !text.trim_start().starts_with('[') {
+    // Of bytes, as the server reads them: of what it ignores it does not ask whether it is UTF-8.
+    let text = message.trim_ascii_start();
+    if !text.starts_with(b"[") {
         return usize::from(is_misread(text));
     }
-    match serde_json::from_str::<Vec<&RawValue>>(text) {
+    match serde_json::from_slice::<Vec<&RawValue>>(text) {
         Ok(calls) if calls.len() <= batch_max => {
-            calls.iter().filter(|call| is_misread(call.get())).count()
+            calls.iter().filter(|call| is_misread(call.get().as_bytes())).count()
         }
         _ => 0,
     }
 }
 
-fn is_misread(text: &str) -> bool {
+fn is_misread(text: &[u8]) -> bool {
     // An id that is there twice is no id, and none that is not there.
-    let has_id = || !matches!(serde_json::from_str(text), Ok(Shape { id: None }));
-    serde_json::from_str::<Request<'_>>(text).is_err()
-        && serde_json::from_str::<Notification<'_>>(text).is_ok()
+    let has_id = || !matches!(serde_json::from_slice(text), Ok(Shape { id: None }));
+    serde_json::from_slice::<Request<'_>>(text).is_err()
+        && serde_json::from_slice::<Notification<'_>>(text).is_ok()
         && has_id()
 }
 
@@ -222,14 +223,19 @@ mod tests {
     #[test]
     fn what_has_an_id_that_cannot_be_one_is_misread() {
         for id in ["-1", "1.5", "true", "{}", "[1]", "99999999999999999999999", "1,\"id\":2"] {
-            assert!(is_misread(&with(id)), "{id}");
+            assert!(is_misread(with(id).as_bytes()), "{id}");
+        }
+        // Nor can what is not UTF-8, or has that beside it.
+        for id in [&b"\"\xff\""[..], b"-1,\"x\":\"\xff\""] {
+            let text = [&br#"{"jsonrpc":"2.0","method":"m","id":"#[..], id, b"}"].concat();
+            assert!(is_misread(&text), "{id:?}");
         }
         for id in ["0", "null", "\"a\"", "18446744073709551615"] {
-            assert!(!is_misread(&with(id)), "{id}");
+            assert!(!is_misread(with(id).as_bytes()), "{id}");
         }
         // Neither are notifications, and what is told to be no request in any case.
         for text in [SAID, CALL, "{}", r#"{"id":-1}"#, r#"{"id":-1,"method":"m"}"#, "7", "{"] {
-            assert!(!is_misread(text), "{text}");
+            assert!(!is_misread(text.as_bytes()), "{text}");
         }
     }
 

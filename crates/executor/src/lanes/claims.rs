@@ -5,6 +5,12 @@
 //! that claims the first of them has the others. What is heavy is claimed first: groups, and single
 //! transactions that hardly depend on others, each in a lane of its own. At its end a worker takes
 //! over what is left to others, in a lane of its own, from the end of the block.
+//!
+//! It may have to *wait* before that, until the first of a group have shown whether they depend on
+//! one another. Nobody waits for ever: whoever waits has been through the whole block, so that
+//! nothing is open that it may claim, and what is open belongs to workers that have not ended; of
+//! these each claims what is its own before it waits. A group moves to another worker only when a
+//! transaction has run, which happens once for each, and never to one that has ended.
 
 use super::{LaneFault, marks::Dependence, plan::Plan};
 use parking_lot::Mutex;
@@ -31,12 +37,14 @@ const ALL_DISTURBED_PERCENT_MAX: u32 = 40;
 const DISTURBED_MIN: u32 = 2;
 /// Share of a group's transactions that may depend on others of it, for it to be split.
 const DEPENDING_PERCENT_MAX: u32 = 70;
-/// Transactions of a group that have to have run before that is judged: until then nobody takes
-/// over what is left of it.
+/// Transactions of a group that have to have run before that is judged, and the part of it that is
+/// enough: until then nobody takes over what is left of it.
 const SPLIT_MIN: u32 = 4;
-/// Transactions after which a group that is nearly the whole block is judged, and the share of them
-/// from which on it is one chain: that have come upon what the one right before had written.
-const CHAIN_MIN: u32 = 8;
+const SPLIT_PART: u32 = 4;
+/// Transactions after which a group that is nearly the whole block is judged: as many as hints need
+/// to know it the next time. It is one chain from this share on, of those behind the first, that
+/// have come upon what the one right before had written.
+const CHAIN_MIN: u32 = 9;
 const FOLLOWING_PERCENT_MIN: u32 = 60;
 /// Share of the first transactions of an entangled group that depend on others of it from which on
 /// it is a few chains, which more threads run hardly sooner.
@@ -59,9 +67,11 @@ pub(super) struct Claims {
 }
 
 /// What is known of a group while it runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
-    /// Transactions that ran.
+    /// Transactions that it has.
+    txs: u32,
+    /// Those of them that ran.
     ran: AtomicU32,
     /// Those of them that came upon what others had written.
     depended: AtomicU32,
@@ -69,8 +79,15 @@ struct Counts {
     followed: AtomicU32,
     /// Those that should have seen what others had written, and have not.
     disturbed: AtomicU32,
-    /// The last one that ran.
+    /// The last one that ran; none has this index before.
     last: AtomicU32,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let [ran, depended, followed, disturbed] = Default::default();
+        Self { txs: 0, ran, depended, followed, disturbed, last: AtomicU32::new(u32::MAX) }
+    }
 }
 
 /// What a worker is to do next.
@@ -148,7 +165,10 @@ impl Claims {
             cursors: vec![0; workers],
             is_done: vec![false; workers],
         };
-        let counts = group_gas.iter().map(|_| Counts::default()).collect();
+        let mut counts: Vec<Counts> = group_gas.iter().map(|_| Counts::default()).collect();
+        for group in groups.iter().flatten() {
+            counts[*group as usize].txs += 1;
+        }
         Self {
             plan,
             batch_gas,
@@ -197,8 +217,8 @@ impl Claims {
         let share =
             |count: &AtomicU32| count.load(Ordering::Relaxed) * 100 / ran.saturating_sub(1).max(1);
         if is_entangled {
-            let is_one_group = self.plan.is_nearly_all(group);
-            let are_many = is_one_group && share(&counts.depended) < FEW_CHAINS_PERCENT_MIN;
+            let are_many =
+                self.plan.is_nearly_all(group) && share(&counts.depended) < FEW_CHAINS_PERCENT_MIN;
             return Some(if are_many { LaneFault::ManyChains } else { LaneFault::Entangled });
         }
         let is_chain = ran == CHAIN_MIN
@@ -231,14 +251,14 @@ impl Claims {
 
     /// Whether what is left of a transaction's group may as well run elsewhere; `None` if nobody
     /// knows yet.
-    fn may_leave(&self, index: usize, owners: &[Option<usize>], is_done: &[bool]) -> Option<bool> {
+    fn may_leave(&self, index: usize) -> Option<bool> {
         let Some(group) = self.plan.groups[index] else { return Some(true) };
         if self.plan.is_bound[group as usize] {
             return Some(false);
         }
-        let Counts { ran, depended, .. } = &self.counts[group as usize];
+        let Counts { txs, ran, depended, .. } = &self.counts[group as usize];
         let ran = ran.load(Ordering::Relaxed);
-        if ran < SPLIT_MIN && owners[group as usize].is_some_and(|owner| !is_done[owner]) {
+        if ran < SPLIT_MIN.min(txs / SPLIT_PART) {
             return None;
         }
         // The first of a group has nobody to depend on.
@@ -259,7 +279,8 @@ impl Claims {
             &mut *inner;
         // After one that stands by itself a worker begins at the start of the block. If it went on
         // above, it would own groups of which it can run the earlier ones in a later lane only.
-        let last = if std::mem::take(&mut is_alone[worker]) { None } else { last };
+        let was_alone = std::mem::take(&mut is_alone[worker]);
+        let last = if was_alone { None } else { last };
         let mut gas = 0_u64;
         loop {
             if runs[worker].is_none() && *heavy_taken < self.heavy.len() {
@@ -324,27 +345,22 @@ impl Claims {
                 break;
             }
         }
-        if batch.is_empty() && self.take_over(is_claimed, owners, is_done, batch).is_none() {
-            return Claim::Wait;
+        if !batch.is_empty() {
+            return Claim::Run;
         }
-        is_done[worker] = batch.is_empty();
-        if batch.is_empty() { Claim::End } else { Claim::Run }
+        let claim = self.take_over(is_claimed, batch);
+        is_done[worker] = claim == Claim::End;
+        is_alone[worker] = was_alone && claim == Claim::Wait;
+        claim
     }
 
-    /// Claims the last half, by gas, of what others have not begun and may leave; `None` if there
-    /// is nothing, but may be as soon as more is known.
-    fn take_over(
-        &self,
-        is_claimed: &mut [bool],
-        owners: &[Option<usize>],
-        is_done: &[bool],
-        batch: &mut Vec<usize>,
-    ) -> Option<()> {
+    /// Claims the last half, by gas, of what others have not begun and may leave.
+    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Vec<usize>) -> Claim {
         let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
         let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.plan.gas[index]));
         let (mut gas, mut is_unsure) = (0_u64, false);
         for (index, _) in open() {
-            match self.may_leave(index, owners, is_done) {
+            match self.may_leave(index) {
                 Some(true) => {}
                 may => {
                     is_unsure |= may.is_none();
@@ -361,7 +377,11 @@ impl Claims {
         for index in batch.iter() {
             is_claimed[*index] = true;
         }
-        (!batch.is_empty() || !is_unsure).then_some(())
+        match (batch.is_empty(), is_unsure) {
+            (false, _) => Claim::Run,
+            (true, true) => Claim::Wait,
+            (true, false) => Claim::End,
+        }
     }
 }
 

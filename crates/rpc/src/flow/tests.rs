@@ -272,15 +272,17 @@ async fn an_answer_that_is_sent_while_it_is_made_keeps_its_turn_and_is_no_part_o
     assert_eq!(batch.as_json().get(), r#"[{"jsonrpc":"2.0","id":1,"result":"whole"}]"#);
 }
 
+/// What the server takes for a notification.
+fn notification(sent: &Sent) -> Notification<'static> {
+    let mut notification = Notification::new("any".into(), None);
+    notification.extensions_mut().insert(sent.clone());
+    notification
+}
+
 #[tokio::test]
 async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answered() {
     let bounded = FlowLayer::new(flow(false).0)
         .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
-    let notification = |sent: &Sent| {
-        let mut notification = Notification::new("any".into(), None);
-        notification.extensions_mut().insert(sent.clone());
-        notification
-    };
     let told = json!({ "code": -32600, "message": "Invalid request" });
     let told = json!({ "jsonrpc": "2.0", "id": null, "error": told });
     let answered =
@@ -306,6 +308,22 @@ async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answer
     assert_eq!(answered(&answer), json!([told]));
     drop(answer);
     assert!(is_silent(&bounded.batch(batch()).await));
+}
+
+#[tokio::test]
+async fn what_was_refused_with_its_batch_is_not_told_to_what_is_said_later() {
+    let (flow, all_unsent) = flow(true);
+    let bounded = FlowLayer::new(Arc::clone(&flow))
+        .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
+    let sent = Sent::default();
+    sent.look(br#"[{"jsonrpc":"2.0","id":-1,"method":"any"}]"#, 1);
+    all_unsent.store(101, Ordering::Relaxed);
+    let batch = Batch::from(vec![Ok(BatchEntry::Notification(notification(&sent)))]);
+    let refused = bounded.batch(batch).await;
+    assert_eq!(refused.as_error_code(), Some(LIMIT_EXCEEDED));
+    all_unsent.store(0, Ordering::Relaxed);
+    let later = bounded.notification(notification(&sent)).await;
+    assert!(later.extensions().get::<Silence>().is_some());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Footprint, Location,
-    hints::{Calls, Lesson},
+    hints::{Calls, Habit, Lesson},
 };
 
 fn execute(ground: &Ground, mode: Mode) -> Execution {
@@ -119,11 +119,16 @@ fn auto_finds_a_chain_by_its_first_transactions_and_remembers_it() {
     let calls: Vec<_> = (0..12).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
     let ground = Ground::new(Fork::Shanghai, &calls);
     let chain = Way::Sequential(Some(WhySequential::OneChain));
-    for _ in 0..2 {
+    let run = || {
         let Execution { outcome, report } = execute(&ground, Mode::Auto);
         assert_eq!((report.way, report.fallback), (chain, None));
         assert_eq!(Ok(outcome), ground.sequential());
-    }
+    };
+    run();
+    let hints = ground.executor.hints();
+    let depended = hints.habit(&COUNTER).and_then(Habit::depended_percent);
+    assert_eq!(depended, Some(100), "the next one is not begun");
+    run();
     assert_eq!(execute(&ground, Mode::Lanes).report.way, Way::Lanes);
 }
 
