@@ -55,7 +55,8 @@ def capture(stage, setup):
         # Two blocks of one second would break a rule.
         rpc.call("evm_increaseTime", 5)
         sent = rpc.call("eth_sendTransaction", {"from": OWNER, **fields})
-        receipt = rpc.call("eth_getTransactionReceipt", sent)
+        receipt = stage.wait(f"the receipt of {sent}", START_S,
+                             lambda: rpc.call("eth_getTransactionReceipt", sent))
         return receipt["contractAddress"], int(receipt["blockNumber"], 16)
 
     # The proofs of anvil's first state do not fit the root that its genesis names.

@@ -64,12 +64,12 @@ export class Sender {
     for (const [url, offered] of this.offered) {
       for (const tx of this.sent) {
         if (offered.has(tx.hash)) continue;
-        const hash = await rpc(url, "eth_sendRawTransaction", [tx.raw]).catch((error) => {
-          // The node may have it: from a block that left its chain, or after a restart.
-          const known = /already known/i.test(error.message);
-          if (known || (tx.again && /nonce/i.test(error.message))) return tx.hash;
-          // A node that went away may have taken it before it could say so.
-          tx.again = true;
+        const hash = await rpc(url, "eth_sendRawTransaction", [tx.raw]).catch(async (error) => {
+          // The node may have it: from another one, from a block that left its chain, or since it
+          // went away before it could say that it had taken it.
+          const known = /already known/i.test(error.message) || (/nonce/i.test(error.message) &&
+            await rpc(url, "eth_getTransactionByHash", [tx.hash]));
+          if (known) return tx.hash;
           error.message += ` for ${tx.hash}, type ${tx.type}`;
           throw error;
         });
@@ -89,7 +89,6 @@ export class Sender {
       const included = this.sent.filter((tx) => tx.nonce < counts.get(tx.from));
       this.offered.set(url, new Set(included.map((tx) => tx.hash)));
     }
-    for (const tx of this.sent) tx.again = true;
   }
 
   /** Checks the receipts at a node against its chain, and gives the transactions without one. */
