@@ -125,14 +125,8 @@ fn a_range_that_is_wrong_is_told_with_its_argument() {
 
 #[test]
 fn fees_without_percentiles_need_no_receipts() {
-    let chain = WireChain::of_recipe(&Recipe::new(0xfee, Fork::Prague, 10, 2));
-    let mut setup = Setup::new(2);
-    setup.chain.retention = Retention::Full { window: 3 };
-    let node = Node::in_memory(&chain.chain, &setup);
-    let wire = Wire::over(chain, node);
+    let wire = Wire::pruned(0xfee, Fork::Prague, Retention::Full { window: 3 });
     let last = wire.chain.last();
-    wire.follow(1..=last);
-    wire.node.settled();
     let oldest = wire.node.view().oldest_receipts();
     assert!(oldest > 1, "nothing is pruned");
     let ask = |percentiles: &[u64]| json!([quantity(last), "latest", percentiles]);

@@ -7,7 +7,7 @@
 
 use crate::{
     engine_support::{Node, Setup, changed, choice, moved},
-    import_support::{Recipe, Replayed},
+    import_support::Replayed,
     rules_support::{
         FORKS, SECRET, UNKNOWN, Wire, WireChain, assert_invalid, attributes, bearer, choice_of,
         engine_methods, head, later_fields, open, public_methods, quantity, request, shaped,
@@ -1271,15 +1271,9 @@ fn f15_bytes_that_are_no_transaction_of_a_block_make_a_payload_invalid_and_are_n
 
 #[test]
 fn f21_what_is_pruned_is_answered_with_4444_and_never_with_another_state() {
-    let chain = WireChain::of_recipe(&Recipe::new(0xf21, Fork::Prague, 10, 2));
-    let replayed = Replayed::new(&chain.chain);
-    let mut setup = Setup::new(2);
-    setup.chain.retention = Retention::Full { window: 3 };
-    let node = Node::in_memory(&chain.chain, &setup);
-    let wire = Wire::over(chain, node);
+    let wire = Wire::pruned(0xf21, Fork::Prague, Retention::Full { window: 3 });
+    let replayed = Replayed::new(&wire.chain.chain);
     let last = wire.chain.last();
-    wire.follow(1..=last);
-    wire.node.settled();
     let oldest = wire.node.view().oldest_state();
     assert!(oldest > 3 && oldest < last, "the oldest state is of block {oldest}");
     let deployer = wire.chain.deployer.address();

@@ -16,7 +16,7 @@ use crate::{
     support::in_time,
 };
 use alloy_eips::Encodable2718;
-use fugue_chain::{Engine, Genesis};
+use fugue_chain::{Engine, Genesis, Retention};
 use fugue_chainspec::Fork;
 use fugue_executor::{BlockOutcome, Executor, Mode, Scope};
 use fugue_rpc::{
@@ -706,6 +706,18 @@ impl Wire {
         let chain = WireChain::new(fork);
         let node = Node::in_memory(&chain.chain, &setup);
         Self::over(chain, node)
+    }
+
+    /// At the end of a chain of ten blocks, of which no more is kept than is said.
+    pub(crate) fn pruned(seed: u64, fork: Fork, retention: Retention) -> Self {
+        let chain = WireChain::of_recipe(&Recipe::new(seed, fork, 10, 2));
+        let mut setup = Setup::new(2);
+        setup.chain.retention = retention;
+        let node = Node::in_memory(&chain.chain, &setup);
+        let wire = Self::over(chain, node);
+        wire.follow(1..=wire.chain.last());
+        wire.node.settled();
+        wire
     }
 
     /// Over a node that runs.

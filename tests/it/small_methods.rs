@@ -3,7 +3,7 @@
 
 use crate::{
     engine_support::{Node, Setup, changed, choice},
-    import_support::{Recipe, TestChain},
+    import_support::TestChain,
     openrpc,
     rules_support::{
         Endpoint, FORKS, UNKNOWN, Wire, WireChain, assert_invalid, choice_of, quantity, valid,
@@ -386,14 +386,7 @@ fn transactions_are_found_by_sender_and_nonce() {
 
 #[test]
 fn f21_what_is_pruned_is_said_to_be() {
-    let chain = WireChain::of_recipe(&Recipe::new(0xf21, Fork::Amsterdam, 10, 2));
-    let mut setup = Setup::new(2);
-    setup.chain.retention = Retention::Minimal { window: 3 };
-    let node = Node::in_memory(&chain.chain, &setup);
-    let wire = Wire::over(chain, node);
-    let last = wire.chain.last();
-    wire.follow(1..=last);
-    wire.node.settled();
+    let wire = Wire::pruned(0xf21, Fork::Amsterdam, Retention::Minimal { window: 3 });
     let view = wire.node.view();
     let (state, body) = (view.oldest_state(), view.oldest_body());
     assert!(state > 1 && body > 1, "{state} {body}");

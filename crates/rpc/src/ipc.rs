@@ -17,6 +17,7 @@ use crate::{
     flow::{Flow, FlowLimits},
     ids::RandomIds,
     public::{error, patience::Patience},
+    sent::Shape,
     server::{PUBLIC_LIMITS, ServerError},
 };
 use frame::{Broken, Framer};
@@ -31,7 +32,6 @@ use jsonrpsee::{
         },
     },
 };
-use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -317,15 +317,6 @@ struct Caller {
     id: ConnectionId,
     subscriptions: BoundedSubscriptions,
     limits: IpcLimits,
-}
-
-/// What tells a notification from a request.
-#[derive(Deserialize)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<&'a RawValue>,
 }
 
 impl Caller {

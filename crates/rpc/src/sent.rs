@@ -80,9 +80,11 @@ pub(crate) fn no_request() -> (Id<'static>, ErrorObjectOwned) {
 
 /// What tells a notification from a request.
 #[derive(Deserialize)]
-struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     #[serde(borrow)]
-    id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) method: Option<&'a RawValue>,
 }
 
 /// How many of a message the server takes for notifications though they have an id.
@@ -102,7 +104,7 @@ fn misread(message: &[u8], batch_max: usize) -> usize {
 
 fn is_misread(text: &[u8]) -> bool {
     // An id that is there twice is no id, and none that is not there.
-    let has_id = || !matches!(serde_json::from_slice(text), Ok(Shape { id: None }));
+    let has_id = || !matches!(serde_json::from_slice(text), Ok(Shape { id: None, .. }));
     serde_json::from_slice::<Request<'_>>(text).is_err()
         && serde_json::from_slice::<Notification<'_>>(text).is_ok()
         && has_id()

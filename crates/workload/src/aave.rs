@@ -32,23 +32,14 @@ const RATES: [u64; 9] = [900, 0, 40, 600, 5, 600, 10, 80, 200];
 /// The mode of loans at a variable rate.
 const VARIABLE: u64 = 2;
 /// Libraries, each after those that it calls.
-const LIBRARIES: [&str; 8] = [
-    "SupplyLogic",
-    "BorrowLogic",
-    "LiquidationLogic",
-    "EModeLogic",
-    "BridgeLogic",
-    "PoolLogic",
-    "ConfiguratorLogic",
-    "FlashLoanLogic",
-];
+const LIBRARIES: &[&str] = AaveCodes::NAMES.split_at(8).0;
 
 /// Creation codes of the real contracts.
 #[derive(Debug, Clone)]
 pub struct AaveCodes(BTreeMap<&'static str, UnlinkedCode>);
 
 impl AaveCodes {
-    /// The contracts that there must be.
+    /// The contracts that there must be, libraries first.
     pub const NAMES: [&'static str; 18] = [
         "SupplyLogic",
         "BorrowLogic",

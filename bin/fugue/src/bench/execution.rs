@@ -38,11 +38,11 @@ const QUICK_SAMPLES: u16 = 3;
 /// Most samples: all times are in memory.
 const SAMPLES_MAX: i64 = 1_000;
 /// Gas of a generated block, and of the small preset.
-const GAS: u64 = 30_000_000;
+pub(super) const GAS: u64 = 30_000_000;
 const QUICK_GAS: u64 = 1_000_000;
 /// Least and most gas of a generated block.
-const GAS_MIN: u64 = 100_000;
-const GAS_MAX: u64 = 1_000_000_000;
+pub(super) const GAS_MIN: u64 = 100_000;
+pub(super) const GAS_MAX: u64 = 1_000_000_000;
 /// Transactions of a hundred that aim at the hot place, and of the small preset.
 const SHARES: [u8; 4] = [0, 10, 30, 100];
 const QUICK_SHARES: [u8; 2] = [0, 100];

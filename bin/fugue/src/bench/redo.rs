@@ -14,6 +14,7 @@ mod report;
 
 use super::{
     execution::{
+        GAS, GAS_MAX, GAS_MIN,
         case::Case,
         source::{Source, Wanted, Workload},
     },
@@ -29,11 +30,6 @@ use std::{path::PathBuf, time::Duration};
 const ROUNDS: u16 = 5;
 /// Most rounds: all times of a block are in memory.
 const ROUNDS_MAX: i64 = 1_000;
-/// Gas of a generated block.
-const GAS: u64 = 30_000_000;
-/// Least and most gas of a generated block.
-const GAS_MIN: u64 = 100_000;
-const GAS_MAX: u64 = 1_000_000_000;
 /// Transactions of a hundred that aim at the hot place.
 const SHARE: u8 = 100;
 
