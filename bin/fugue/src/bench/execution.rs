@@ -18,17 +18,19 @@ mod hints;
 mod latency;
 mod measure;
 mod report;
+pub(super) mod setup;
 pub(super) mod source;
 
 use super::show;
-use crate::{UsageError, Verdict, cli::cores, datadir::usage, progress::Progress};
+use crate::{UsageError, Verdict, progress::Progress};
 use fugue_executor::{Executor, Mode};
 use hints::{HintsFrom, Taught};
 use latency::Pace;
 use measure::Setting;
 use report::{Group, Report};
-use source::{Source, Wanted, Workload};
-use std::{path::PathBuf, time::Duration};
+use setup::{GAS, Setup, distinct};
+use source::{Wanted, Workload};
+use std::time::Duration;
 
 /// The modes that are compared, where nothing is said.
 const MODES: [Mode; 4] = [Mode::Seq, Mode::Occ, Mode::Auto, Mode::Bal];
@@ -37,12 +39,8 @@ const SAMPLES: u16 = 5;
 const QUICK_SAMPLES: u16 = 3;
 /// Most samples: all times are in memory.
 const SAMPLES_MAX: i64 = 1_000;
-/// Gas of a generated block, and of the small preset.
-pub(super) const GAS: u64 = 30_000_000;
+/// Gas of a generated block of the small preset.
 const QUICK_GAS: u64 = 1_000_000;
-/// Least and most gas of a generated block.
-pub(super) const GAS_MIN: u64 = 100_000;
-pub(super) const GAS_MAX: u64 = 1_000_000_000;
 /// Transactions of a hundred that aim at the hot place, and of the small preset.
 const SHARES: [u8; 4] = [0, 10, 30, 100];
 const QUICK_SHARES: [u8; 2] = [0, 100];
@@ -52,31 +50,13 @@ const LATENCY_US_MAX: i64 = 10_000;
 /// Options of `fugue bench execution`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// What to execute, separated by commas: bundles, or kinds of generated blocks: transfers,
-    /// chain, erc20, swaps-1, swaps-10, swaps-100, swaps-each, the same with uniswap-v2 and
-    /// uniswap-v3 in place of swaps, lending, aave, vault, options, mix [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    workloads: Vec<Source>,
-    /// Bundles, directories of them, or glob patterns; each PATH is measured by itself [default:
-    /// testdata/bundles and ../shared/data/mainnet-blocks/blocks, as far as they are there]
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    bundles: Vec<String>,
-    /// Folder with the compiled contracts of Uniswap and Aave [default:
-    /// ../shared/data/contracts/npm, if it is there]
-    #[arg(long, value_name = "DIR")]
-    contracts: Option<PathBuf>,
-    /// Gas of a generated block, about [default: 30000000]
-    #[arg(long, value_name = "GAS",
-          value_parser = clap::value_parser!(u64).range(GAS_MIN..=GAS_MAX))]
-    gas: Option<u64>,
+    #[command(flatten)]
+    setup: Setup,
     /// Of a hundred generated transactions, how many aim at one hot place; several, separated by
     /// commas [default: 0,10,30,100]
     #[arg(long, value_name = "PERCENT", value_delimiter = ',',
           value_parser = clap::value_parser!(u8).range(0..=100))]
     conflicts: Vec<u8>,
-    /// The same seed generates the same blocks
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Modes, separated by commas, of seq, occ, bal, lanes and auto; seq is always among them
     /// [default: seq,occ,auto,bal]
     #[arg(long, value_name = "MODES", value_delimiter = ',')]
@@ -84,10 +64,6 @@ pub(super) struct Options {
     /// Samples of each mode, after one that is not counted [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SAMPLES_MAX))]
     samples: Option<u16>,
-    /// Threads for parallel execution; several numbers, separated by commas [default: all cores]
-    #[arg(long, value_name = "N", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Vec<u16>,
     /// How long the first read of anything takes, in microseconds; several, separated by commas
     /// [default: 0]
     #[arg(long, value_name = "US", value_delimiter = ',',
@@ -106,28 +82,13 @@ pub(super) struct Options {
     /// A small preset: 3 samples, blocks of 1000000 gas, conflicts of 0 and 100
     #[arg(long)]
     quick: bool,
-    /// Write one JSON object to this file, or to standard output with "-"
-    #[arg(long, value_name = "PATH|-")]
-    json: Option<PathBuf>,
 }
 
 impl Options {
-    /// What was asked for, or what stands for it.
-    fn list<T: Copy + PartialEq>(asked: &[T], otherwise: &[T]) -> Vec<T> {
-        let chosen = if asked.is_empty() { otherwise } else { asked };
-        let mut list = Vec::with_capacity(chosen.len());
-        for item in chosen {
-            if !list.contains(item) {
-                list.push(*item);
-            }
-        }
-        list
-    }
-
     /// `seq` first: the others are divided by it.
     fn modes(&self) -> Vec<Mode> {
         let mut modes = vec![Mode::Seq];
-        let asked = Self::list(&self.modes, &MODES);
+        let asked = distinct(&self.modes, &MODES);
         modes.extend(asked.into_iter().filter(|mode| *mode != Mode::Seq));
         modes
     }
@@ -137,16 +98,9 @@ impl Options {
         usize::from(self.samples.unwrap_or(samples))
     }
 
-    fn executors(&self) -> Result<Vec<Executor>, UsageError> {
-        let cores = u16::try_from(cores()).unwrap_or(u16::MAX);
-        let threads = Self::list(&self.threads, &[cores]);
-        let executor = |threads: u16| Executor::new(usize::from(threads)).map_err(usage);
-        threads.into_iter().map(executor).collect()
-    }
-
     /// How long first reads take; `None` is no time.
     fn paces(&self) -> Vec<Option<Pace>> {
-        let latencies = Self::list(&self.latency_us, &[0]).into_iter();
+        let latencies = distinct(&self.latency_us, &[0]).into_iter();
         let pace = |us: u32| (us > 0).then(|| Pace::of(Duration::from_micros(u64::from(us))));
         latencies.map(pace).collect()
     }
@@ -154,24 +108,17 @@ impl Options {
     fn wanted(&self) -> Wanted<'_> {
         let (gas, shares) =
             if self.quick { (QUICK_GAS, &QUICK_SHARES[..]) } else { (GAS, &SHARES[..]) };
-        Wanted {
-            sources: &self.workloads,
-            bundles: &self.bundles,
-            contracts: self.contracts.as_deref(),
-            gas: self.gas.unwrap_or(gas),
-            shares: Self::list(&self.conflicts, shares),
-            seed: self.seed,
-        }
+        self.setup.wanted(gas, distinct(&self.conflicts, shares))
     }
 }
 
 /// Runs the command.
 pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
-    let (modes, executors) = (options.modes(), options.executors()?);
+    let (modes, executors) = (options.modes(), options.setup.executors()?);
     let mut report = Report {
         modes: &modes,
         samples: options.samples(),
-        seed: options.seed,
+        seed: options.setup.seed(),
         hints: options.hints,
         recover: options.recover,
         per_block: options.per_block,
@@ -188,7 +135,7 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     if report.groups.is_empty() {
         return Err(UsageError("there is nothing to be measured".to_owned()));
     }
-    show(options.json.as_deref(), &report.to_json(), &report)?;
+    show(options.setup.json(), &report.to_json(), &report)?;
     Ok(if report.is_good() { Verdict::Good } else { Verdict::Differs })
 }
 

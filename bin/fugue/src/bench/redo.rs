@@ -14,17 +14,17 @@ mod report;
 
 use super::{
     execution::{
-        GAS, GAS_MAX, GAS_MIN,
         case::Case,
-        source::{Source, Wanted, Workload},
+        setup::{GAS, Setup, distinct},
+        source::Workload,
     },
     show,
     spread::Spread,
 };
-use crate::{UsageError, Verdict, cli::cores, datadir::usage, progress::Progress};
+use crate::{UsageError, Verdict, datadir::usage, progress::Progress};
 use fugue_executor::{Executor, Fed, Mode, RerunCause, TxAccess, TxRedo, Work};
 use report::Report;
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// Rounds where nothing else is said.
 const ROUNDS: u16 = 5;
@@ -36,41 +36,17 @@ const SHARE: u8 = 100;
 /// Options of `fugue bench redo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// What to execute, separated by commas: bundles, or kinds of generated blocks, as in bench
-    /// execution [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    workloads: Vec<Source>,
-    /// Bundles, directories of them, or glob patterns; each PATH is measured by itself [default:
-    /// testdata/bundles and ../shared/data/mainnet-blocks/blocks, as far as they are there]
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    bundles: Vec<String>,
-    /// Folder with the compiled contracts of Uniswap and Aave [default:
-    /// ../shared/data/contracts/npm, if it is there]
-    #[arg(long, value_name = "DIR")]
-    contracts: Option<PathBuf>,
-    /// Gas of a generated block, about
-    #[arg(long, value_name = "GAS", default_value_t = GAS,
-          value_parser = clap::value_parser!(u64).range(GAS_MIN..=GAS_MAX))]
-    gas: u64,
+    #[command(flatten)]
+    setup: Setup,
     /// Of a hundred generated transactions, how many aim at one hot place; several, separated by
     /// commas
     #[arg(long, value_name = "PERCENT", value_delimiter = ',', default_values_t = [SHARE],
           value_parser = clap::value_parser!(u8).range(0..=100))]
     conflicts: Vec<u8>,
-    /// The same seed generates the same blocks
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Times that each block is run in each way, after one that is not counted
     #[arg(long, value_name = "R", default_value_t = ROUNDS,
           value_parser = clap::value_parser!(u16).range(1..=ROUNDS_MAX))]
     rounds: u16,
-    /// Threads for parallel execution; several numbers, separated by commas [default: all cores]
-    #[arg(long, value_name = "N", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Vec<u16>,
-    /// Write one JSON object to this file, or to standard output with "-"
-    #[arg(long, value_name = "PATH|-")]
-    json: Option<PathBuf>,
 }
 
 /// Blocks that are measured together.
@@ -144,15 +120,9 @@ const fn has_waited(cause: RerunCause) -> bool {
 
 /// Runs the command.
 pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
-    let executors = options.executors()?;
-    let wanted = Wanted {
-        sources: &options.workloads,
-        bundles: &options.bundles,
-        contracts: options.contracts.as_deref(),
-        gas: options.gas,
-        shares: options.conflicts.clone(),
-        seed: options.seed,
-    };
+    let executors = options.setup.executors()?.into_iter().map(Executor::observing);
+    let executors: Vec<Executor> = executors.collect();
+    let wanted = options.setup.wanted(GAS, distinct(&options.conflicts, &[]));
     let rounds = usize::from(options.rounds);
     let mut report = Report { rounds, groups: Vec::new(), left_out: Vec::new() };
     for item in wanted.items(&mut report.left_out)? {
@@ -174,19 +144,8 @@ pub(super) fn run(options: &Options) -> Result<Verdict, UsageError> {
     if report.groups.is_empty() {
         return Err(UsageError("there is nothing to be measured".to_owned()));
     }
-    show(options.json.as_deref(), &report.to_json(), &report)?;
+    show(options.setup.json(), &report.to_json(), &report)?;
     Ok(Verdict::Good)
-}
-
-impl Options {
-    fn executors(&self) -> Result<Vec<Executor>, UsageError> {
-        let mut counts: Vec<usize> = self.threads.iter().copied().map(usize::from).collect();
-        if counts.is_empty() {
-            counts.push(cores());
-        }
-        let executor = |threads| Executor::new(threads).map(Executor::observing).map_err(usage);
-        counts.into_iter().map(executor).collect()
-    }
 }
 
 impl Group {
