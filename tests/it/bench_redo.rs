@@ -2,9 +2,9 @@
 
 use crate::{
     bench_cli::number,
-    support::{Done, finish, generated, program},
+    support::{Done, bundle_files, finish, generated, program},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{path::Path, process::Command};
 
 /// Kinds of work, each of which has the one before it.
@@ -17,15 +17,18 @@ fn redo(folder: &Path, arguments: &[&str]) -> Done {
     finish(&mut command)
 }
 
-/// The groups of a good run, by workload.
-fn groups(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+/// The object of a good run, of which each group was checked.
+fn object(folder: &Path, arguments: &[&str]) -> Value {
     let done = redo(folder, &[arguments, &["--json", "-"]].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     let object: Value = serde_json::from_str(&done.stdout).expect("an object");
     assert_eq!(object["type"], "bench-redo");
-    let groups = object["groups"].as_array().expect("groups").clone();
-    groups.iter().for_each(check);
-    groups
+    groups(&object).iter().for_each(check);
+    object
+}
+
+fn groups(object: &Value) -> &[Value] {
+    object["groups"].as_array().expect("groups")
 }
 
 /// What must hold of every group.
@@ -64,9 +67,9 @@ fn swaps_in_one_pool_disturb_one_another_and_swaps_apart_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments =
         ["--workloads", "swaps-1,swaps-each,transfers", "--gas", "1000000", "--rounds", "2"];
-    let groups = groups(folder.path(), &[&arguments[..], &["--conflicts", "0"]].concat());
+    let object = object(folder.path(), &[&arguments[..], &["--conflicts", "0"]].concat());
     let of = |name: &str| {
-        let group = groups.iter().find(|group| group["workload"] == name);
+        let group = groups(&object).iter().find(|group| group["workload"] == name);
         group.unwrap_or_else(|| panic!("no {name}"))
     };
     let pool = of("swaps-1");
@@ -84,13 +87,16 @@ fn swaps_in_one_pool_disturb_one_another_and_swaps_apart_do_not() {
 #[test]
 fn recorded_blocks_of_every_fork_are_measured() {
     let folder = tempfile::tempdir().expect("a folder");
+    let files = bundle_files(&generated());
     let bundles = generated();
     let bundles = bundles.to_str().expect("a name");
-    let groups =
-        groups(folder.path(), &["--workloads", "bundles", "--bundles", bundles, "--rounds", "1"]);
-    assert_eq!(groups.len(), 1);
-    assert!(number(&groups[0], "/disturbedTxs") > 0.0, "{}", groups[0]);
-    assert!(number(&groups[0], "/keepPathTxs") > 0.0, "{}", groups[0]);
+    let arguments = ["--workloads", "bundles", "--bundles", bundles, "--rounds", "1"];
+    let object = object(folder.path(), &arguments);
+    assert_eq!(object["leftOut"], json!([]));
+    let [group] = groups(&object) else { panic!("not one group: {object}") };
+    assert_eq!(group["blocks"], files.len(), "{group}");
+    assert!(number(group, "/disturbedTxs") > 0.0, "{group}");
+    assert!(number(group, "/keepPathTxs") > 0.0, "{group}");
 }
 
 #[test]
