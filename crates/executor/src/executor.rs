@@ -336,25 +336,26 @@ impl Executor {
             Mode::Auto => self.choose(block, rules, has_list),
         };
         let resources = self.resources();
-        let report = |stats| self.report(mode, way, stats);
-        let in_order = || -> Result<Execution, BlockError> {
+        let in_order = |way: Way| -> Result<Execution, BlockError> {
             let outcome = sequential::run(block, rules, view, &self.codes, scope)?;
-            Ok(Execution { outcome, report: report(Stats::default()) })
+            Ok(Execution { outcome, report: self.report(mode, way, Stats::default()) })
         };
         let optimistic = || -> Result<Execution, FallbackCause> {
             let OccRun { outcome, stats, ended_by, tx_runs } =
                 occ::run(block, rules, view, scope, &resources)?;
             let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
-            Ok(Execution { outcome, report: Report { fallback, tx_runs, ..report(stats) } })
+            let report = self.report(mode, Way::Optimistic, stats);
+            Ok(Execution { outcome, report: Report { fallback, tx_runs, ..report } })
         };
+        let ended = |outcome, stats| Execution { outcome, report: self.report(mode, way, stats) };
         let ran: Result<Execution, FallbackCause> = match way {
-            Way::Sequential(_) => return in_order(),
+            Way::Sequential(_) => return in_order(way),
             Way::Optimistic => optimistic(),
             Way::Lanes => lanes::run(block, rules, view, scope, &resources, mode == Mode::Auto)
-                .map(|LaneRun { outcome, stats }| Execution { outcome, report: report(stats) }),
+                .map(|LaneRun { outcome, stats }| ended(outcome, stats)),
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
-                    .map(|(outcome, stats)| Execution { outcome, report: report(stats) }),
+                    .map(|(outcome, stats)| ended(outcome, stats)),
                 Some(Err(fault)) => Err(fault.clone().into()),
                 None => Err(BlockError::Internal("the block has no list".to_owned()).into()),
             },
@@ -370,20 +371,14 @@ impl Executor {
         let mut execution = match ran {
             Ok(execution) => execution,
             Err(FallbackCause::Lanes(LaneFault::OneChain)) => {
-                let mut execution = in_order()?;
-                execution.report.way = Way::Sequential(Some(WhySequential::OneChain));
-                execution
+                in_order(Way::Sequential(Some(WhySequential::OneChain)))?
             }
             Err(cause) => {
-                let mut execution = in_order()?;
-                execution.report.fallback = Some(Fallback { cause });
-                execution
+                let Execution { outcome, report } = in_order(way)?;
+                let fallback = Some(Fallback { cause });
+                Execution { outcome, report: Report { fallback, ..report } }
             }
         };
-        if way == Way::Optimistic {
-            // Lanes may have been given up for it.
-            execution.report.way = way;
-        }
         if self.threads > 1 && matches!(mode, Mode::Bal | Mode::Lanes | Mode::Auto) {
             let BlockOutcome { results, excess, .. } = &execution.outcome;
             self.hints.lock().learn_work(&block.txs, results, excess);
