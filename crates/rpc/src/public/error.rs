@@ -213,15 +213,6 @@ pub(crate) fn of_call(error: CallError) -> ErrorObjectOwned {
     }
 }
 
-/// The pool did not take a transaction. The words stay those of geth, by which libraries tell.
-pub(crate) fn of_pool(error: PoolError) -> ErrorObjectOwned {
-    match error {
-        PoolError::Decode(_) => invalid_argument(0, "transaction", error),
-        PoolError::State(error) => of_state(error),
-        refusal => with_code(code_of(&refusal), refusal.to_string()),
-    }
-}
-
 /// The codes of what stands against a transaction in every state, by the name of the rule.
 const CODES: &[(&str, i32)] = &[
     // Of the floor of EIP-7623, too.
@@ -232,8 +223,11 @@ const CODES: &[(&str, i32)] = &[
     ("INVALID_CHAINID", INVALID_SENDER),
 ];
 
-fn code_of(refusal: &PoolError) -> i32 {
-    match refusal {
+/// The pool did not take a transaction. The words stay those of geth, by which libraries tell.
+pub(crate) fn of_pool(error: PoolError) -> ErrorObjectOwned {
+    let code = match &error {
+        PoolError::Decode(_) => return invalid_argument(0, "transaction", &error),
+        PoolError::State(error) => return of_state(error.clone()),
         PoolError::NonceTooLow { .. } => NONCE_TOO_LOW,
         PoolError::NonceTooHigh { .. } => NONCE_TOO_HIGH,
         PoolError::GasLimit { .. } => ABOVE_BLOCK_GAS_LIMIT,
@@ -250,8 +244,23 @@ fn code_of(refusal: &PoolError) -> i32 {
         }
         // It says nothing about the transaction.
         PoolError::HeadMoved => REFUSED,
-        _ => REJECTED,
-    }
+        // The catalogue has no code for these. One that is added here was looked for in it.
+        PoolError::Size { .. }
+        | PoolError::SenderLimit { .. }
+        | PoolError::KindReserved(_)
+        | PoolError::SenderHasCode { .. }
+        | PoolError::DelegatedLimit
+        | PoolError::DelegatedGap { .. }
+        | PoolError::AuthorityReserved(_)
+        | PoolError::SidecarMissing
+        | PoolError::SidecarForm { .. }
+        | PoolError::SidecarCounts { .. }
+        | PoolError::BlobCount { .. }
+        | PoolError::BlobHash { .. }
+        | PoolError::BlobProof
+        | PoolError::SidecarMalformed(_) => REJECTED,
+    };
+    with_code(code, error.to_string())
 }
 
 #[cfg(test)]
@@ -325,6 +334,7 @@ mod tests {
             (PoolError::AlreadyKnown, 1000, "already known"),
             (PoolError::DelegatedLimit, -32_003, "in-flight transaction limit reached"),
             (PoolError::Size { bytes, max }, -32_003, "oversized data"),
+            (PoolError::SidecarMissing, -32_003, "missing sidecar"),
             (PoolError::HeadMoved, REFUSED, "the head moved"),
             (
                 PoolError::Decode(alloy_rlp::Error::InputTooShort),
