@@ -263,8 +263,8 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
                 failed.push(missed);
                 if is_last {
                     let left = options.block.end().saturating_sub(number);
-                    if left > 0 {
-                        progress.say(&format!("{left} more blocks were not asked for"));
+                    if let Some(told) = not_asked_for(left) {
+                        progress.say(&told);
                     }
                     break;
                 }
@@ -282,6 +282,15 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         print(&summary)?;
     }
     Ok(verdict)
+}
+
+/// What is said of so many blocks after the last one that was asked for.
+fn not_asked_for(left: u64) -> Option<String> {
+    match left {
+        0 => None,
+        1 => Some("1 more block was not asked for".to_owned()),
+        _ => Some(format!("{left} more blocks were not asked for")),
+    }
 }
 
 impl Capture<'_> {
@@ -493,5 +502,14 @@ mod tests {
             assert!(found.starts_with(reason), "{wrong}: {found}");
         }
         assert_eq!(numbers("1..10000"), Ok(1..=10_000));
+    }
+
+    #[test]
+    fn blocks_that_are_left_are_told_as_one_or_as_many() {
+        let told = [0, 1, 2].map(not_asked_for);
+        let [none, one, two] = told.each_ref().map(Option::as_deref);
+        assert_eq!(none, None);
+        assert_eq!(one, Some("1 more block was not asked for"));
+        assert_eq!(two, Some("2 more blocks were not asked for"));
     }
 }
