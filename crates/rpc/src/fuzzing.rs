@@ -19,7 +19,8 @@ use jsonrpsee::{
         stop_channel,
     },
 };
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
@@ -77,8 +78,8 @@ pub fn ipc_stream(data: &[u8]) {
     block_on(ipc::fuzz(data, methods(), BYTES_MAX as usize));
 }
 
-/// The body of a request over HTTP. Every answer is JSON, but to notifications, which is empty, and
-/// none says that the node is at fault.
+/// The body of a request over HTTP. Every answer is JSON, but to what is nothing but notifications,
+/// which is empty, and none says that the node is at fault.
 pub fn http_request(data: &[u8]) {
     block_on(async {
         let limits = BodyLimits {
@@ -109,6 +110,8 @@ pub fn http_request(data: &[u8]) {
         assert!(known.contains(&status), "{status}");
         let answer = collect(answer.into_body()).await;
         if answer.is_empty() {
+            // Whoever sent anything else would wait for an answer.
+            assert!(are_notifications(data), "not answered");
             return;
         }
         let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
@@ -116,6 +119,36 @@ pub fn http_request(data: &[u8]) {
         let all = answer.as_array().map_or(std::slice::from_ref(&answer), Vec::as_slice);
         assert!(!all.iter().any(is_ours), "{answer}");
     });
+}
+
+/// Whether this is a notification, or a batch of nothing else, as JSON-RPC 2.0 has it in sections
+/// 4.1 and 6, and not as the server reads it.
+fn are_notifications(data: &[u8]) -> bool {
+    let text = data.trim_ascii_start();
+    if !text.starts_with(b"[") {
+        return is_notification(text);
+    }
+    let entries = serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default();
+    let mut texts = entries.iter().map(|entry| entry.get().as_bytes());
+    !entries.is_empty() && texts.all(is_notification)
+}
+
+fn is_notification(text: &[u8]) -> bool {
+    // Of what else is in it, nobody asks whether it is UTF-8.
+    matches!(serde_json::from_slice(text), Ok(Named { id: false, method: true }))
+}
+
+/// Which members an object has, whatever they are.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default, deserialize_with = "is_there")]
+    id: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    method: bool,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
 }
 
 fn block_on(work: impl Future<Output = ()>) {

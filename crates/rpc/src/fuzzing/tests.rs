@@ -244,6 +244,36 @@ fn what_is_deep_or_long_or_odd_is_decoded_or_refused() {
 }
 
 #[test]
+fn notifications_alone_need_no_answer() {
+    let said = r#"{"jsonrpc":"2.0","method":"a"}"#;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#;
+    let batch = |entries: &[&str]| format!("[{}]", entries.join(","));
+    for text in [said.to_owned(), format!(" \n{said} "), batch(&[said]), batch(&[said, said])] {
+        assert!(are_notifications(text.as_bytes()), "{text}");
+        http_request(text.as_bytes());
+    }
+    let odd_id = |id: &str| call.replace(":1,", &format!(":{id},"));
+    for text in [
+        String::new(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        "7".to_owned(),
+        format!("{said},"),
+        call.to_owned(),
+        odd_id("null"),
+        odd_id("-1"),
+        odd_id("1,\"\\u0069d\":1"),
+        batch(&[said, call]),
+        batch(&[said, &odd_id("1.5")]),
+        batch(&[said, "7"]),
+        batch(&[said, &batch(&[said])]),
+    ] {
+        assert!(!are_notifications(text.as_bytes()), "{text}");
+        http_request(text.as_bytes());
+    }
+}
+
+#[test]
 fn a_request_above_the_bound_is_told_so() {
     http_request(&vec![b'['; BYTES_MAX as usize + 1]);
 }
