@@ -60,21 +60,22 @@ class Chain:
 
 class DevNode(Chain):
     """`fugue node --dev`, with every group of methods that it has. Where there is an OpenRPC document,
-    clients speak to judge.py, which judges what is answered over HTTP."""
+    clients speak to judge.py, which judges what is answered."""
 
     def __init__(self, stage, setup, *words):
         program = setup.fugue
         engine, http, ws = (stage.port() for _ in range(3))
         self.stage, self.judge = stage, None
-        port, document = http, openrpc_document()
+        port, ws_port, document = http, ws, openrpc_document()
         if document:
-            port = stage.port()
+            port, ws_port = stage.port(), stage.port()
             command = [setup.packages("judge") / "bin" / "python", HERE.parent / "judge.py"]
             command += ["--listen", port, "--node", http, "--document", document]
+            command += ["--listen-ws", ws_port, "--node-ws", ws]
             self.judge = stage.start("judge", command)
         else:
             stage.say("not judged: results, as there is no OpenRPC document: make openrpc")
-        super().__init__(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{ws}")
+        super().__init__(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{ws_port}")
         apis = ",".join(api_groups(program))
         command = [program, "node", "--dev", "--ipcdisable", *words]
         command += ["--authrpc.port", engine, "--authrpc.jwtsecret", stage.jwt]
