@@ -25,7 +25,7 @@ use crate::{
         patience::Patience,
         subscriptions::{is_begun_by, is_ended_by},
     },
-    sent::{Sent, Silence, no_request},
+    sent::{Form, Sent, Silence, no_request},
     stream::{Offer, QUEUE_BYTES_MAX},
 };
 use http::{StatusCode, Version};
@@ -519,7 +519,7 @@ where
         &self,
         notification: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
-        let entered = is_misread(&notification).then(|| self.flow.enter());
+        let entered = is_misread(&notification, Form::Alone).then(|| self.flow.enter());
         let inner = self.inner.clone();
         async move {
             let Some(entered) = entered else {
@@ -536,15 +536,16 @@ where
 
 /// Whether what the server takes for a notification has an id. True for as many of a message as
 /// have one.
-fn is_misread(notification: &Notification<'_>) -> bool {
-    notification.extensions().get::<Sent>().is_some_and(Sent::take_misread)
+fn is_misread(notification: &Notification<'_>, form: Form) -> bool {
+    notification.extensions().get::<Sent>().is_some_and(|sent| sent.take_misread(form))
 }
 
 /// How many of a batch are taken for notifications, and have an id.
 fn misread_of(batch: &Batch<'_>) -> usize {
-    let entries = batch.iter();
-    let misread = entries
-        .filter(|entry| matches!(entry, Ok(BatchEntry::Notification(said)) if is_misread(said)));
+    let misread = batch.iter().filter(|entry| match entry {
+        Ok(BatchEntry::Notification(said)) => is_misread(said, Form::InBatch),
+        Ok(BatchEntry::Call(_)) | Err(_) => false,
+    });
     misread.count()
 }
 

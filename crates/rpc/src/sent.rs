@@ -9,7 +9,11 @@
 //! body of a request -> Sent: text  -> a notification? -> how many of it have an id
 //! WebSocket -> Messages -> message -> Sent: how many have an id
 //! ```
-//! All that have one are answered in the same words, so it is enough to know how many they are.
+//! All that have one are answered in the same words, with an id of null, so it is enough to know how
+//! many they are, alone and in batches, whose answers are lists. Over a WebSocket each message is a
+//! task of its own, and is looked at before that begins; but a task may overtake another, and then
+//! is told what was meant for that. Callers see no difference, except of batches that are under way
+//! at once, with calls in them: the error may be in the list of the other.
 
 use jsonrpsee::{
     server::middleware::rpc::{Notification, Request},
@@ -32,7 +36,30 @@ struct Text {
     /// What is not looked at; no longer than a request may be.
     bytes: Vec<u8>,
     /// Of what was looked at, and is not told.
-    misread: usize,
+    alone: usize,
+    in_batches: usize,
+}
+
+/// How something was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Alone,
+    InBatch,
+}
+
+impl Text {
+    /// So many more are to be told.
+    fn add(&mut self, (form, misread): (Form, usize)) {
+        let count = self.count(form);
+        *count = count.saturating_add(misread);
+    }
+
+    const fn count(&mut self, form: Form) -> &mut usize {
+        match form {
+            Form::Alone => &mut self.alone,
+            Form::InBatch => &mut self.in_batches,
+        }
+    }
 }
 
 /// In the extensions of an answer that is none: nothing is sent.
@@ -57,18 +84,19 @@ impl Sent {
     /// A whole message of a WebSocket, which has at most so many calls if it is a batch.
     pub(crate) fn look(&self, message: &[u8], batch_max: usize) {
         let misread = misread(message, batch_max);
-        let mut text = self.text();
-        text.misread = text.misread.saturating_add(misread);
+        self.text().add(misread);
     }
 
-    /// Whether one more of what is taken for notifications is to be told that it is no request.
-    pub(crate) fn take_misread(&self) -> bool {
+    /// Whether one more of what is taken for notifications, and was sent like this, is to be told
+    /// that it is no request.
+    pub(crate) fn take_misread(&self, form: Form) -> bool {
         let mut text = self.text();
         let bytes = mem::take(&mut text.bytes);
         // Of a batch that is too large, nothing is taken for a notification.
-        text.misread = text.misread.saturating_add(misread(&bytes, usize::MAX));
-        let is_one = text.misread > 0;
-        text.misread = text.misread.saturating_sub(1);
+        text.add(misread(&bytes, usize::MAX));
+        let count = text.count(form);
+        let is_one = *count > 0;
+        *count = count.saturating_sub(1);
         is_one
     }
 }
@@ -88,18 +116,19 @@ pub(crate) struct Shape<'a> {
 }
 
 /// How many of a message the server takes for notifications though they have an id.
-fn misread(message: &[u8], batch_max: usize) -> usize {
+fn misread(message: &[u8], batch_max: usize) -> (Form, usize) {
     // Of bytes, as the server reads them: of what it ignores it does not ask whether it is UTF-8.
     let text = message.trim_ascii_start();
     if !text.starts_with(b"[") {
-        return usize::from(is_misread(text));
+        return (Form::Alone, usize::from(is_misread(text)));
     }
-    match serde_json::from_slice::<Vec<&RawValue>>(text) {
+    let count = match serde_json::from_slice::<Vec<&RawValue>>(text) {
         Ok(calls) if calls.len() <= batch_max => {
             calls.iter().filter(|call| is_misread(call.get().as_bytes())).count()
         }
         _ => 0,
-    }
+    };
+    (Form::InBatch, count)
 }
 
 fn is_misread(text: &[u8]) -> bool {
@@ -248,16 +277,19 @@ mod tests {
         let (begin, end) = batch.as_bytes().split_at(7);
         sent.push(begin);
         sent.push(end);
-        assert_eq!([(); 3].map(|()| sent.take_misread()), [true, true, false]);
+        let of_batch = || [(); 3].map(|()| sent.take_misread(Form::InBatch));
+        assert_eq!(of_batch(), [true, true, false]);
         sent.push(with("-1").as_bytes());
         sent.forget();
-        assert!(!sent.take_misread());
+        assert!(!sent.take_misread(Form::Alone));
         // What is too many calls is told so as a whole.
         sent.look(batch.as_bytes(), 4);
-        assert!(!sent.take_misread());
+        assert!(!sent.take_misread(Form::InBatch));
         sent.look(batch.as_bytes(), 5);
         sent.look(&[0xff], 5);
-        assert_eq!([(); 3].map(|()| sent.take_misread()), [true, true, false]);
+        sent.look(with("-1").as_bytes(), 5);
+        assert_eq!(of_batch(), [true, true, false]);
+        assert_eq!([(); 2].map(|()| sent.take_misread(Form::Alone)), [true, false]);
     }
 
     fn frame(first: u8, text: &[u8]) -> Vec<u8> {
