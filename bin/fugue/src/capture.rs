@@ -126,7 +126,10 @@ impl Way {
 
 /// A number, or two and what is between them.
 fn numbers(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let number = |text: &str| {
+        let parsed = text.parse::<u64>();
+        parsed.map_err(|error| format!("{text:?} is no block number: {error}"))
+    };
     let (first, last) = match text.split_once("..") {
         Some((first, last)) => (number(first)?, number(last)?),
         None => (number(text)?, number(text)?),
@@ -494,9 +497,9 @@ mod tests {
             ("0..3", "the genesis"),
             ("9..7", "7 is below 9"),
             ("1..10001", "at most 10000"),
-            ("latest", "\"latest\": "),
-            ("1..", "\"\": "),
-            ("1..=2", "\"=2\": "),
+            ("latest", "\"latest\" is no block number: "),
+            ("1..", "\"\" is no block number: "),
+            ("1..=2", "\"=2\" is no block number: "),
         ] {
             let found = numbers(wrong).unwrap_err();
             assert!(found.starts_with(reason), "{wrong}: {found}");

@@ -31,12 +31,17 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// The account
-        #[arg(value_name = "ADDRESS")]
+        #[arg(value_name = "ADDRESS", value_parser = parsed_address)]
         address: Address,
         /// The slot, decimal or 0x
         #[arg(value_name = "SLOT")]
         slot: Option<U256>,
     },
+}
+
+fn parsed_address(text: &str) -> Result<Address, String> {
+    let parsed = text.parse::<Address>();
+    parsed.map_err(|error| format!("{error}: an address has 20 bytes, 40 digits in hex"))
 }
 
 /// Runs the command.
@@ -93,4 +98,19 @@ fn show(
         }
     }
     Ok(Verdict::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_told_what_one_is() {
+        let address = Address::repeat_byte(0xa1);
+        assert_eq!(parsed_address(&address.to_string()), Ok(address));
+        for wrong in ["0xa1", "", "0xzz"] {
+            let told = parsed_address(wrong).expect_err(wrong);
+            assert!(told.ends_with("an address has 20 bytes, 40 digits in hex"), "{told}");
+        }
+    }
 }

@@ -65,7 +65,9 @@ impl FromStr for Mode {
             "bal" => Ok(Self::Bal),
             "lanes" => Ok(Self::Lanes),
             "auto" => Ok(Self::Auto),
-            _ => Err(format!("\"{name}\" is no mode of execution")),
+            _ => Err(format!(
+                "\"{name}\" is no mode of execution: those are seq, occ, bal, lanes and auto"
+            )),
         }
     }
 }
@@ -550,5 +552,20 @@ impl Executor {
     const fn resources(&self) -> Resources<'_> {
         let Self { threads, pool, codes, room, lane_room, observes, hints } = self;
         Resources { codes, pool, threads: *threads, room, lane_room, hints, observes: *observes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_mode_is_told_which_there_are() {
+        let told = "fast".parse::<Mode>().expect_err("no mode");
+        for mode in [Mode::Seq, Mode::Occ, Mode::Bal, Mode::Lanes, Mode::Auto] {
+            let name = mode.to_string();
+            assert_eq!(name.parse::<Mode>(), Ok(mode));
+            assert!(told.contains(&name), "{told}");
+        }
     }
 }

@@ -55,7 +55,8 @@ impl FromStr for Retention {
         let (name, window) = match text.split_once(':') {
             None => (text, WINDOW_BLOCKS),
             Some((name, window)) => {
-                (name, window.parse().map_err(|error| format!("\"{window}\": {error}"))?)
+                let blocks = window.parse::<u64>();
+                (name, blocks.map_err(|error| format!("\"{window}\" is no window: {error}"))?)
             }
         };
         if window < WINDOW_BLOCKS_MIN {
@@ -231,5 +232,7 @@ mod tests {
         for text in ["", "archive:5", "full:", "full:63", "minimal:x", "fast"] {
             assert!(text.parse::<Retention>().is_err(), "{text}");
         }
+        let told = "minimal:x".parse::<Retention>().expect_err("no window");
+        assert!(told.starts_with("\"x\" is no window: "), "{told}");
     }
 }

@@ -165,7 +165,10 @@ impl FromStr for BlockKind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
-        found.ok_or_else(|| format!("\"{name}\" is no kind of block"))
+        found.ok_or_else(|| {
+            let kinds: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("\"{name}\" is no kind of block: those are {}", kinds.join(", "))
+        })
     }
 }
 
@@ -301,7 +304,8 @@ mod tests {
         for kind in BlockKind::ALL {
             assert_eq!(kind.to_string().parse::<BlockKind>(), Ok(kind));
         }
-        assert!("swaps-2".parse::<BlockKind>().is_err());
+        let told = "swaps-2".parse::<BlockKind>().expect_err("no kind");
+        assert!(BlockKind::ALL.iter().all(|kind| told.contains(&kind.to_string())), "{told}");
     }
 
     #[test]

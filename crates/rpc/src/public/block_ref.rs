@@ -9,8 +9,10 @@ use fugue_types::B256;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 
-/// Characters of a block hash in hex, with its prefix.
-const HASH_CHARACTERS: usize = 66;
+/// Characters of a number in hex, with its prefix, at most. What is longer was meant as a hash.
+const NUMBER_CHARACTERS_MAX: usize = 18;
+/// Tags, for whoever has written none.
+const TAGS: &str = "the tags are earliest, finalized, safe, latest and pending";
 
 /// A block by what it is to the chain. Source: execution-apis, "Block tag".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,19 @@ pub(crate) fn number_or_tag(value: &Value) -> Result<BlockRef, String> {
         Some("safe") => Tag::Safe,
         Some("latest") => Tag::Latest,
         Some("pending") => Tag::Pending,
-        _ => return quantity_u64(value).map(BlockRef::Number),
+        _ => {
+            let number = quantity_u64(value).map(BlockRef::Number);
+            return number.map_err(|reason| {
+                if is_hex(value) { reason } else { format!("{reason}; {TAGS}") }
+            });
+        }
     };
     Ok(BlockRef::Tag(tag))
+}
+
+/// Whether it begins as a number or a hash.
+fn is_hex(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("0x") || text.starts_with("0X"))
 }
 
 /// A number, a tag, a hash, or an object with a number or a hash.
@@ -73,7 +85,7 @@ pub(crate) fn block_ref(value: &Value) -> Result<BlockRef, String> {
                 (None, None) => Err("blockHash or blockNumber is expected".to_owned()),
             }
         }
-        Value::String(text) if text.len() == HASH_CHARACTERS => {
+        Value::String(text) if text.len() > NUMBER_CHARACTERS_MAX && is_hex(value) => {
             hash(value).map(|hash| BlockRef::Hash { hash, must_be_canonical: false })
         }
         other => number_or_tag(other),
@@ -154,5 +166,20 @@ mod tests {
             assert!(block_ref(&wrong).is_err(), "{wrong}");
         }
         assert!(number_or_tag(&json!(hash)).is_err());
+    }
+
+    #[test]
+    fn what_may_have_been_meant_as_a_tag_or_a_hash_is_told_so() {
+        let told = |value: Value| block_ref(&value).expect_err("no block");
+        let long = json!("the newest block of all");
+        for value in [json!("newest"), json!("2"), json!(""), json!(2), long] {
+            assert!(told(value.clone()).ends_with(TAGS), "{value}");
+        }
+        assert!(told(json!("newest")).starts_with("hex string without 0x prefix"));
+        assert_eq!(told(json!("0x01")), "hex number with leading zero digits");
+        for digits in [17, 63, 65] {
+            let told = told(json!(format!("0x{}", "7".repeat(digits))));
+            assert_eq!(told, format!("a hash has 32 bytes, this has {digits} hex digits"));
+        }
     }
 }

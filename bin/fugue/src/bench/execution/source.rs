@@ -30,7 +30,11 @@ impl FromStr for Source {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if name == RECORDED { Ok(Self::Bundles) } else { name.parse().map(Self::Kind) }
+        if name == RECORDED {
+            return Ok(Self::Bundles);
+        }
+        let kind = name.parse::<BlockKind>();
+        kind.map(Self::Kind).map_err(|told| format!("{told}; {RECORDED} are recorded ones"))
     }
 }
 
@@ -192,7 +196,8 @@ mod tests {
     fn workloads_are_named_bundles_or_as_their_kind() {
         assert_eq!("bundles".parse::<Source>(), Ok(Source::Bundles));
         assert_eq!("erc20".parse::<Source>(), Ok(Source::Kind(BlockKind::Tokens)));
-        assert!("erc21".parse::<Source>().is_err());
+        let told = "erc21".parse::<Source>().expect_err("no name");
+        assert!(told.contains("erc20") && told.contains("bundles"), "{told}");
     }
 
     #[test]
