@@ -9,11 +9,11 @@
 //! body of a request -> Sent: text  -> a notification? -> how many of it have an id
 //! WebSocket -> Messages -> message -> Sent: how many have an id
 //! ```
-//! All that have one are answered in the same words, with an id of null, so it is enough to know how
-//! many they are, alone and in batches, whose answers are lists. Over a WebSocket each message is a
-//! task of its own, and is looked at before that begins; but a task may overtake another, and then
-//! is told what was meant for that. Callers see no difference, except of batches that are under way
-//! at once, with calls in them: the error may be in the list of the other.
+//! All that have one are answered in the same words, with an id of null, so it is enough to know
+//! how many they are, alone and in batches, whose answers are lists. Over a WebSocket each message
+//! is a task of its own, and is looked at before that begins; but a task may overtake another, and
+//! then is told what was meant for that. Callers see no difference, except of batches that are
+//! under way at once, with calls in them: the error may be in the list of the other.
 
 use jsonrpsee::{
     server::middleware::rpc::{Notification, Request},
