@@ -22,6 +22,8 @@ pub(crate) struct LoggedDatabase<'c, R> {
     pub(crate) reader: R,
     pub(crate) codes: &'c CodeCache,
     pub(crate) log: ReadLog,
+    /// An account was asked for that does not exist, since the journal was last empty.
+    pub(crate) has_vacant: bool,
 }
 
 /// The account as the EVM implementation holds it; its code is asked for by hash when needed.
@@ -41,6 +43,7 @@ impl<R: StateReader> Database for LoggedDatabase<'_, R> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
         let account = self.reader.account(address).map_err(ReadFault)?;
         self.log.accounts.push((address, account));
+        self.has_vacant |= account.is_none();
         Ok(account.map(to_info))
     }
 

@@ -60,7 +60,7 @@ impl<'c, R: StateReader> Journal<'c, R> {
     /// "Behavior", step 7; EIP-161.
     fn forget_vacant(&mut self) {
         let JournalInner { state, journal, cfg, .. } = &mut self.inner;
-        if !cfg.spec.is_enabled_in(SpecId::PRAGUE) {
+        if !self.database.has_vacant || !cfg.spec.is_enabled_in(SpecId::PRAGUE) {
             return;
         }
         for entry in journal.iter() {

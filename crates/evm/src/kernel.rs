@@ -58,6 +58,23 @@ pub struct History {
     state: EvmState,
     /// Tags of all accounts in the state.
     loaded: TagFilter,
+    /// Empty: its room is kept.
+    log: ReadLog,
+}
+
+/// Room that a journal has taken, for another one.
+#[derive(Debug, Default)]
+pub struct JournalRoom {
+    state: EvmState,
+    log: ReadLog,
+}
+
+impl JournalRoom {
+    /// Accounts and slots that it has room for.
+    pub fn capacity(&self) -> (usize, usize) {
+        let accounts = self.state.capacity().min(self.log.accounts.capacity());
+        (accounts, self.log.slots.capacity())
+    }
 }
 
 impl History {
@@ -70,6 +87,18 @@ impl History {
     pub fn has_loaded_slot(&self, address: &Address, slot: &U256) -> bool {
         self.loaded.passes(tag(address))
             && self.state.get(address).is_some_and(|account| account.storage.contains_key(slot))
+    }
+
+    /// Gives back what was loaded, and keeps the room for this many accounts, and as many slots, if
+    /// that much was taken. It takes the least where the transactions ran: each account has memory
+    /// of that thread.
+    pub fn into_room(self, loads: usize) -> JournalRoom {
+        let Self { mut state, mut log, .. } = self;
+        state.clear();
+        state.shrink_to(loads);
+        log.clear();
+        log.shrink_to(loads);
+        JournalRoom { state, log }
     }
 
     /// Whether any of them has changed the account.
@@ -137,7 +166,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         fees: FeePayment,
         inspector: I,
     ) -> Self {
-        let database = LoggedDatabase { reader, codes, log: ReadLog::default() };
+        let database = LoggedDatabase { reader, codes, log: ReadLog::default(), has_vacant: false };
         let machine = Machine::inspected(rules, header, database, inspector);
         let block = &machine.inner.ctx.block;
         let blob_base_fee = block.blob_excess_gas_and_price.map(|blobs| blobs.blob_gasprice);
@@ -223,6 +252,16 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         self.machine.inner.ctx.journaled_state.touched = Some(Box::new(room));
     }
 
+    /// Has the journal use the room that another one has taken, if it is empty itself.
+    pub fn use_room(&mut self, room: JournalRoom) {
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        if journal.inner.state.is_empty() && journal.database.log == ReadLog::default() {
+            let JournalRoom { state, log } = room;
+            journal.inner.state = state;
+            journal.database.log = log;
+        }
+    }
+
     /// What the transactions have touched since [`Kernel::note_touches`].
     pub fn touched(&self) -> Option<&Touched> {
         self.machine.inner.ctx.journaled_state.touched.as_deref()
@@ -279,15 +318,15 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
     pub fn into_history(mut self) -> History {
         let touched = self.take_touched();
         let journal = self.machine.inner.ctx.journaled_state;
-        let log = &journal.database.log;
+        let LoggedDatabase { mut log, codes, .. } = journal.database;
         let clears = self.clears_empty_accounts;
         let mut same = Same::default();
-        let codes = journal.database.codes;
-        let diff = changes_noting(&journal.inner.state, log, codes, clears, Some(&mut same));
+        let diff = changes_noting(&journal.inner.state, &log, codes, clears, Some(&mut same));
         let restored = restored(&diff, &touched, &same);
         let mut loaded = TagFilter::default();
         log.accounts.iter().for_each(|(address, _)| loaded.add(tag(address)));
-        History { diff, touched, restored, state: journal.inner.state, loaded }
+        log.clear();
+        History { diff, touched, restored, state: journal.inner.state, loaded, log }
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not
@@ -369,10 +408,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         journal.finalize();
         state.clear();
         journal.inner.state = state;
-        let ReadLog { accounts, slots, seen } = &mut journal.database.log;
-        accounts.clear();
-        slots.clear();
-        seen.clear();
+        journal.database.log.clear();
+        journal.database.has_vacant = false;
     }
 
     /// Takes all changes out of the journal, in canonical form, and what was read since the last
@@ -392,7 +429,9 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         }
         // The map goes back empty: the next transaction finds its memory.
         state.clear();
-        self.machine.inner.ctx.journaled_state.inner.state = state;
+        let journal = &mut self.machine.inner.ctx.journaled_state;
+        journal.inner.state = state;
+        journal.database.has_vacant = false;
         (diff, log)
     }
 }

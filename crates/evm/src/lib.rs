@@ -38,7 +38,7 @@ pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, esti
 pub use code::CodeCache;
 pub use feeds::{Fed, Feeds, StateValue, Work};
 pub use invalid::InvalidTx;
-pub use kernel::{Executed, Fault, FeePayment, History, Kernel, SystemCallFault};
+pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel, SystemCallFault};
 pub use lasting::{Changed, FieldValue};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;

@@ -61,3 +61,21 @@ pub struct ReadLog {
     /// those too of accounts that began since, which are zero without being read.
     pub seen: Vec<(Address, U256)>,
 }
+
+impl ReadLog {
+    /// Forgets all, keeping the room that it took.
+    pub(crate) fn clear(&mut self) {
+        let Self { accounts, slots, seen } = self;
+        accounts.clear();
+        slots.clear();
+        seen.clear();
+    }
+
+    /// Gives back room beyond this many accounts, and as many slots.
+    pub(crate) fn shrink_to(&mut self, reads: usize) {
+        let Self { accounts, slots, seen } = self;
+        accounts.shrink_to(reads);
+        slots.shrink_to(reads);
+        seen.shrink_to(reads);
+    }
+}

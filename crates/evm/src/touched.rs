@@ -11,7 +11,7 @@ use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, Bytes, HashMap, HashSet, U256};
 use revm::{
     context::{JournalEntry, journal::JournalInner},
-    state::AccountInfo,
+    state::{Account as RevmAccount, AccountInfo, TransactionId},
 };
 use std::hash::Hash;
 
@@ -241,87 +241,179 @@ impl Touched {
     }
 
     /// Takes down the transaction that has run, before its entries are gone.
+    ///
+    /// This is done for every transaction: each account and slot is looked up once, as far as the
+    /// entries of an account stand together.
     pub(crate) fn end_tx(&mut self, journal: &mut JournalInner<JournalEntry>, log: &ReadLog) {
-        let mut now = std::mem::take(&mut self.now);
+        let Self { accounts, tags, slots, codes, ends, now } = self;
         let JournalInner { state, journal: entries, transaction_id, .. } = journal;
-        let first_account = self.accounts.len();
-        let mut accounts = Places::default();
-        let warmed = entries.iter().chain(&now.reverted).filter_map(|entry| match entry {
-            JournalEntry::AccountWarmed { address } => Some(address),
-            _ => None,
-        });
-        let logged = log.accounts.iter().skip(now.logged).map(|(address, _)| address);
-        // The sender may have been loaded before the transaction was begun, and be warm.
-        for address in logged.chain(warmed).chain(std::iter::once(&now.sender)) {
-            let known = self.accounts.get(first_account..).unwrap_or_default();
-            if accounts.place(known, address, |touch| touch.address).is_some() {
-                continue;
-            }
-            let Some(account) = state.get_mut(address) else { continue };
-            let before = existing(account.original_info_mut());
-            let is_destroyed = account.is_selfdestructed_locally();
-            let after = if is_destroyed { None } else { existing(&account.info) };
-            if let (Some(code), Some(after)) = (&account.info.code, after)
-                && after.has_code()
-                && before.is_none_or(|before| before.code_hash != after.code_hash)
-            {
-                self.codes.push((after.code_hash, code.original_bytes()));
-            }
-            self.tags.push((tag(address), u32::try_from(self.ends.len()).unwrap_or(u32::MAX)));
-            self.accounts.push(AccountTouch {
-                address: *address,
-                before,
-                after,
-                spends: U256::ZERO,
-                is_balance_seen: may_overflow(before) || may_overflow(after),
-                is_nonce_seen: now.sees_nonces,
-                is_created: account.is_created_locally(),
-                is_destroyed,
-            });
-        }
-        let touches = self.accounts.get_mut(first_account..).unwrap_or_default();
-        if let Some(place) = accounts.place(touches, &now.sender, |touch| touch.address) {
-            touches[place].spends = now.sender_spends;
-            touches[place].is_nonce_seen = true;
-        }
-        for entry in entries.iter().chain(&now.reverted) {
-            if let JournalEntry::BalanceTransfer { balance, from, to: _ } = entry
-                && let Some(place) = accounts.place(touches, from, |touch| touch.address)
-            {
-                touches[place].spends = touches[place].spends.saturating_add(*balance);
-            }
-        }
-        for address in &now.seen {
-            if let Some(place) = accounts.place(touches, address, |touch| touch.address) {
-                touches[place].is_balance_seen = true;
+        let tx = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+        let mut noted = Noted::new(accounts, tags, codes, tx, now.sees_nonces);
+        // The log has each once.
+        for (address, _) in log.accounts.get(now.logged..).unwrap_or_default() {
+            if let Some(account) = state.get_mut(address) {
+                noted.add(address, account);
             }
         }
         // Without these no slot has two entries.
         let may_repeat = !now.reverted.is_empty() || !now.listed.is_empty();
-        let first_slot = self.slots.len();
-        let mut slots = Places::default();
-        let warmed = entries.iter().chain(&now.reverted).filter_map(|entry| match entry {
-            JournalEntry::StorageWarmed { address, key } => Some((*address, *key)),
-            _ => None,
-        });
-        for (address, slot) in warmed.chain(now.listed.iter().copied()) {
-            let known = self.slots.get(first_slot..).unwrap_or_default();
-            let key = |touch: &SlotTouch| (touch.address, touch.slot);
-            if may_repeat && slots.place(known, &(address, slot), key).is_some() {
-                continue;
+        let mut noted_slots = NotedSlots::new(slots, may_repeat, *transaction_id);
+        let mut has_transfers = false;
+        let mut last: Option<(&Address, &mut RevmAccount)> = None;
+        for entry in entries.iter().chain(&now.reverted) {
+            match entry {
+                JournalEntry::AccountWarmed { address } => {
+                    if noted.find(address).is_some() {
+                        continue;
+                    }
+                    last = state.get_mut(address).map(|account| (address, account));
+                    if let Some((_, account)) = &mut last {
+                        noted.add(address, account);
+                    }
+                }
+                JournalEntry::StorageWarmed { address, key } => {
+                    if last.as_ref().is_none_or(|(known, _)| *known != address) {
+                        last = state.get_mut(address).map(|account| (address, account));
+                    }
+                    if let Some((_, account)) = &last {
+                        noted_slots.add(address, key, account);
+                    }
+                }
+                JournalEntry::BalanceTransfer { .. } => has_transfers = true,
+                _ => {}
             }
-            let found = state.get(&address).and_then(|account| account.storage.get(&slot));
-            let Some(value) = found else { continue };
-            // Listed, but not come upon.
-            if value.transaction_id.get() != transaction_id.get() {
-                continue;
-            }
-            let (before, after) = (value.original_value(), value.present_value());
-            self.slots.push(SlotTouch { address, slot, before, after });
         }
-        self.ends.push((self.accounts.len(), self.slots.len()));
+        for (address, key) in &now.listed {
+            if let Some(account) = state.get(address) {
+                noted_slots.add(address, key, account);
+            }
+        }
+        // The sender may have been loaded before the transaction was begun, and be warm.
+        if noted.find(&now.sender).is_none()
+            && let Some(account) = state.get_mut(&now.sender)
+        {
+            noted.add(&now.sender, account);
+        }
+        if let Some(touch) = noted.find(&now.sender) {
+            touch.spends = now.sender_spends;
+            touch.is_nonce_seen = true;
+        }
+        if has_transfers {
+            for entry in entries.iter().chain(&now.reverted) {
+                if let JournalEntry::BalanceTransfer { balance, from, to: _ } = entry
+                    && let Some(touch) = noted.find(from)
+                {
+                    touch.spends = touch.spends.saturating_add(*balance);
+                }
+            }
+        }
+        for address in &now.seen {
+            if let Some(touch) = noted.find(address) {
+                touch.is_balance_seen = true;
+            }
+        }
+        ends.push((noted.accounts.len(), noted_slots.slots.len()));
         now.clear();
-        self.now = now;
+    }
+}
+
+/// The accounts that are noted of the transaction that has run.
+struct Noted<'t> {
+    accounts: &'t mut Vec<AccountTouch>,
+    tags: &'t mut Vec<(u32, u32)>,
+    codes: &'t mut Vec<(B256, Bytes)>,
+    /// How many are those of transactions before it.
+    first: usize,
+    tx: u32,
+    /// The nonce of any of them may have been seen.
+    sees_nonces: bool,
+    by_address: Places<Address>,
+}
+
+impl<'t> Noted<'t> {
+    fn new(
+        accounts: &'t mut Vec<AccountTouch>,
+        tags: &'t mut Vec<(u32, u32)>,
+        codes: &'t mut Vec<(B256, Bytes)>,
+        tx: u32,
+        sees_nonces: bool,
+    ) -> Self {
+        let first = accounts.len();
+        Self { accounts, tags, codes, first, tx, sees_nonces, by_address: Places::default() }
+    }
+
+    /// The touch of an account, if it is noted.
+    fn find(&mut self, address: &Address) -> Option<&mut AccountTouch> {
+        let touches = self.accounts.get_mut(self.first..)?;
+        let place = if touches.len() <= LINEAR_MAX {
+            let tag = tag(address);
+            let tags = self.tags.get(self.first..).unwrap_or_default();
+            let mut known = tags.iter().zip(touches.iter());
+            known.position(|((known, _), touch)| *known == tag && touch.address == *address)
+        } else {
+            self.by_address.place(touches, address, |touch| touch.address)
+        };
+        touches.get_mut(place?)
+    }
+
+    /// Notes an account that is not noted yet.
+    fn add(&mut self, address: &Address, account: &mut RevmAccount) {
+        let before = existing(account.original_info_mut());
+        let is_destroyed = account.is_selfdestructed_locally();
+        let after = if is_destroyed { None } else { existing(&account.info) };
+        if let (Some(code), Some(after)) = (&account.info.code, after)
+            && after.has_code()
+            && before.is_none_or(|before| before.code_hash != after.code_hash)
+        {
+            self.codes.push((after.code_hash, code.original_bytes()));
+        }
+        self.tags.push((tag(address), self.tx));
+        self.accounts.push(AccountTouch {
+            address: *address,
+            before,
+            after,
+            spends: U256::ZERO,
+            is_balance_seen: may_overflow(before) || may_overflow(after),
+            is_nonce_seen: self.sees_nonces,
+            is_created: account.is_created_locally(),
+            is_destroyed,
+        });
+    }
+}
+
+/// The slots that are noted of the transaction that has run.
+struct NotedSlots<'t> {
+    slots: &'t mut Vec<SlotTouch>,
+    /// How many are those of transactions before it.
+    first: usize,
+    /// A slot may be told of twice.
+    may_repeat: bool,
+    /// The transaction, as the journal counts.
+    id: TransactionId,
+    by_key: Places<(Address, U256)>,
+}
+
+impl<'t> NotedSlots<'t> {
+    fn new(slots: &'t mut Vec<SlotTouch>, may_repeat: bool, id: TransactionId) -> Self {
+        Self { first: slots.len(), slots, may_repeat, id, by_key: Places::default() }
+    }
+
+    /// Notes a slot of an account, if the transaction has come upon it, and it is not noted yet.
+    fn add(&mut self, address: &Address, key: &U256, account: &RevmAccount) {
+        if self.may_repeat {
+            let known = self.slots.get(self.first..).unwrap_or_default();
+            let key_of = |touch: &SlotTouch| (touch.address, touch.slot);
+            if self.by_key.place(known, &(*address, *key), key_of).is_some() {
+                return;
+            }
+        }
+        let Some(value) = account.storage.get(key) else { return };
+        // Listed, but not come upon.
+        if value.transaction_id.get() != self.id.get() {
+            return;
+        }
+        let (before, after) = (value.original_value(), value.present_value());
+        self.slots.push(SlotTouch { address: *address, slot: *key, before, after });
     }
 }
 
@@ -376,16 +468,10 @@ impl TagFilter {
 }
 
 /// Where the touches of one transaction are.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Places<K> {
-    /// Of the first touches; used where there are many.
-    by_key: HashMap<K, usize>,
-}
-
-impl<K> Default for Places<K> {
-    fn default() -> Self {
-        Self { by_key: HashMap::default() }
-    }
+    /// Of the first touches; there where they are many.
+    by_key: Option<HashMap<K, usize>>,
 }
 
 impl<K: Eq + Hash> Places<K> {
@@ -394,10 +480,11 @@ impl<K: Eq + Hash> Places<K> {
         if touches.len() <= LINEAR_MAX {
             return touches.iter().position(|touch| key_of(touch) == *key);
         }
-        for (place, touch) in touches.iter().enumerate().skip(self.by_key.len()) {
-            self.by_key.insert(key_of(touch), place);
+        let by_key = self.by_key.get_or_insert_default();
+        for (place, touch) in touches.iter().enumerate().skip(by_key.len()) {
+            by_key.insert(key_of(touch), place);
         }
-        self.by_key.get(key).copied()
+        by_key.get(key).copied()
     }
 }
 

@@ -45,6 +45,7 @@ mod lessons;
 mod listening;
 mod marks;
 mod plan;
+mod room;
 mod settle;
 mod steps;
 
@@ -68,6 +69,7 @@ use lessons::Log;
 use listening::{Listener, ListeningReader, Published};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
+use room::{JournalRooms, give_back};
 use settle::{Job, Settled, settle};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -79,6 +81,8 @@ use std::{
 };
 
 use plan::{Hearing, Plan};
+
+pub(crate) use room::LaneRoom;
 
 #[cfg(doc)]
 use fugue_evm::AccountTouch;
@@ -118,39 +122,6 @@ const CALLS_GAS_MIN: u64 = 1_500_000;
 const ASKS_MAX: u32 = 8;
 const SLEEP: Duration = Duration::from_micros(30);
 
-/// Lanes whose room is kept from one block to the next, and the accounts, as well as the slots,
-/// that each keeps room for: 3 MiB a lane at most, and enough for half a block of mainnet.
-const ROOM_LANES_MAX: usize = 16;
-const ROOM_TOUCHES_MAX: usize = 1 << 13;
-
-/// What lanes take room for, kept from one block to the next.
-#[derive(Debug, Default)]
-pub(crate) struct LaneRoom {
-    touched: Vec<Touched>,
-    marks: Marks,
-    published: Published,
-}
-
-impl LaneRoom {
-    /// The room of a block that is done: what none of its lanes has taken, and what they give back.
-    fn new(
-        mut touched: Vec<Touched>,
-        lanes: &mut [Lane],
-        mut marks: Marks,
-        mut published: Published,
-    ) -> Self {
-        touched.extend(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.history.touched)));
-        touched.truncate(ROOM_LANES_MAX);
-        for room in &mut touched {
-            room.clear();
-            room.shrink_to(ROOM_TOUCHES_MAX);
-        }
-        marks.clear();
-        published.clear();
-        Self { touched, marks, published }
-    }
-}
-
 /// A kernel that runs a lane.
 type LaneKernel<'l> = Kernel<'l, ListeningReader<'l>>;
 
@@ -168,6 +139,8 @@ struct Running<'l> {
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
 struct Lane {
     worker: usize,
+    /// The thread of the pool that ran it, by its number; `None` if none did.
+    thread: Option<usize>,
     txs: Vec<LaneTx>,
     /// Index of each transaction that was not refused.
     noted: Vec<usize>,
@@ -211,6 +184,8 @@ struct Shared<'l> {
     declines: bool,
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,
+    /// Room for their journals.
+    journals: JournalRooms,
     lanes: Mutex<Vec<Lane>>,
     log: Mutex<Log>,
     /// Set where nothing that is still run is of any use.
@@ -256,7 +231,7 @@ pub(crate) fn run(
     let opened = Stack::new([&opening], view);
     let workers = threads.min(prepared.txs.len()).max(1);
     let room = lane_room.lock().take().unwrap_or_default();
-    let LaneRoom { touched, marks, mut published } = room;
+    let LaneRoom { touched, marks, mut published, journals } = room;
     if workers > 1 {
         published.open();
     }
@@ -271,6 +246,7 @@ pub(crate) fn run(
         published: &published,
         declines,
         rooms: Mutex::new(touched),
+        journals,
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
         is_over: AtomicBool::new(false),
@@ -287,7 +263,7 @@ pub(crate) fn run(
             run_lanes(&shared, 0);
         });
     });
-    let Shared { claims, marks, rooms, lanes, log, failure, .. } = shared;
+    let Shared { claims, marks, rooms, journals, lanes, log, failure, .. } = shared;
     let (mut lanes, mut log) = (lanes.into_inner(), log.into_inner());
     let job = Job { prepared, rules, codes, view: &opened, pool, threads };
     let settled = match failure.into_inner() {
@@ -295,11 +271,11 @@ pub(crate) fn run(
         None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
             .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
     };
-    *lane_room.lock() = Some(LaneRoom::new(rooms.into_inner(), &mut lanes, marks, published));
+    let touched = rooms.into_inner();
+    let room = LaneRoom::new(touched, &mut lanes, marks, published, journals.clone());
+    *lane_room.lock() = Some(room);
     if workers > 1 {
-        // A journal has thousands of pieces of memory: whoever is idle gives them back. Before the
-        // pool has run the next block's lanes it has done so.
-        pool.spawn(move || drop(lanes));
+        give_back(pool, lanes, journals);
         // Of several chains hints would keep that all depend on one another, as if they were one.
         let is_taught = !matches!(settled, Err(FallbackCause::Lanes(LaneFault::ManyChains)));
         if let Some(claims) = claims.into_inner().filter(|_| is_taught) {
@@ -425,6 +401,7 @@ impl<'l> Running<'l> {
         let reader = ListeningReader::new(view, published, lane);
         let mut kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
         kernel.note_touches(shared.rooms.lock().pop().unwrap_or_default());
+        kernel.use_room(shared.journals.lock().pop().unwrap_or_default());
         Self {
             kernel,
             txs: Vec::new(),
@@ -494,15 +471,17 @@ impl<'l> Running<'l> {
         let Self { mut kernel, txs, noted, assumed, worker, mut log, listener: _ } = self;
         shared.log.lock().append(&mut log);
         let heard = kernel.reader_mut().take_heard();
-        shared.lanes.lock().push(Lane {
+        let lane = Lane {
             worker,
+            thread: rayon::current_thread_index(),
             txs,
             noted,
             assumed,
             heard: heard.accounts().collect(),
             heard_slots: heard.count,
             history: kernel.into_history(),
-        });
+        };
+        shared.lanes.lock().push(lane);
     }
 }
 

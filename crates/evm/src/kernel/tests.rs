@@ -280,6 +280,28 @@ fn to_be_touched_does_not_make_an_authority_exist() {
 }
 
 #[test]
+fn accounts_that_do_not_exist_are_looked_for_only_where_there_are_any() {
+    let state = with_contract(&[0x00], &[]);
+    let header =
+        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
+    let rules = ChainSpec::at_fork(1, Fork::Istanbul).rules(&header);
+    let codes = CodeCache::new();
+    let reader = ViewReader(&state);
+    let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Deferred);
+    let mut has_vacant = |nonce, to| {
+        kernel.transact(&tx(nonce, TxKind::Call(to), 0, &[])).expect("valid");
+        let found = kernel.machine.inner.ctx.journaled_state.database.has_vacant;
+        if found {
+            kernel.take();
+            assert!(!kernel.machine.inner.ctx.journaled_state.database.has_vacant);
+        }
+        found
+    };
+    assert!(!has_vacant(0, CONTRACT));
+    assert!(has_vacant(1, Address::repeat_byte(0xb0)));
+}
+
+#[test]
 fn a_balance_that_may_overflow_is_seen() {
     let balance = |bits: usize| Some(Account { balance: U256::ONE << bits, ..Account::default() });
     let touch = AccountTouch {

@@ -1,7 +1,7 @@
 //! What is noted of the transactions of one journal, and what follows from it.
 
 use super::*;
-use crate::{CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ViewReader};
+use crate::{CodeCache, Executed, Fault, FeePayment, JournalRoom, Kernel, PreparedTx, ViewReader};
 use alloy_consensus::{Signed, TxEip2930, TxLegacy};
 use alloy_primitives::Signature;
 use fugue_chainspec::{ChainSpec, Fork};
@@ -248,6 +248,66 @@ fn what_a_frame_came_upon_that_was_reverted_is_noted() {
             assert_eq!(slots(&touched, tx), expected, "{fork}, {tx}");
         }
         assert_eq!(addresses(&touched, 2), [SENDER, INNER], "{fork}");
+    }
+}
+
+/// The account that pays is come upon in a frame that is taken back later than the payment.
+#[test]
+fn who_pays_in_a_frame_within_a_reverted_one_must_have_had_it() {
+    const MIDDLE: Address = Address::repeat_byte(0xc2);
+    let reverts = [0x60, 0, 0x60, 0, 0xfd];
+    let [outer, middle, inner] = [calls(MIDDLE, 0), calls(INNER, 0), calls(OTHER, 1)];
+    let middle = [&middle[..], &reverts[..]].concat();
+    let state = state(&[
+        (CONTRACT, 0, &outer, &[]),
+        (MIDDLE, 0, &middle, &[]),
+        (INNER, 5, &inner, &[]),
+        (OTHER, 0, &reverts, &[]),
+    ]);
+    for fork in [Fork::Istanbul, Fork::Berlin] {
+        let (_, touched) = run(fork, &state, &[call(0, CONTRACT, 0), call(1, CONTRACT, 0)]);
+        for tx in 0..2 {
+            let expected = [SENDER, CONTRACT, INNER, MIDDLE, OTHER];
+            assert_eq!(addresses(&touched, tx), expected, "{fork}, {tx}");
+            let payer = account(&touched, tx, INNER);
+            assert_eq!((payer.spends, payer.before), (U256::ONE, payer.after), "{fork}, {tx}");
+        }
+    }
+}
+
+/// The same keys, in one account and another by turns, and again in a frame that is reverted.
+#[test]
+fn slots_are_those_of_their_accounts_however_they_are_mixed() {
+    // SSTORE(slot, SLOAD(slot) + 1)
+    let adds = |slot: u8| vec![0x60, slot, 0x54, 0x60, 1, 0x01, 0x60, slot, 0x55];
+    let inner = [adds(0), adds(1)].concat();
+    let reverts = [&adds(1)[..], &calls(INNER, 0)[..], &[0x60, 0, 0x60, 0, 0xfd][..]].concat();
+    let to = |address| calls(address, 0);
+    let outer = [adds(0), to(INNER), adds(1), to(OTHER), adds(2), to(INNER), adds(0)].concat();
+    let state = state(&[
+        (CONTRACT, 0, &outer, &[(0, 10), (1, 20), (2, 30)]),
+        (INNER, 0, &inner, &[(0, 40), (1, 50)]),
+        (OTHER, 0, &reverts, &[(1, 60)]),
+    ]);
+    for fork in [Fork::Istanbul, Fork::Berlin] {
+        let (executed, touched) = run(fork, &state, &[call(0, CONTRACT, 0), call(1, CONTRACT, 0)]);
+        for tx in 0..2 {
+            assert_eq!(executed[tx].result.status, TxStatus::Success, "{fork}, {tx}");
+            let of = |address: Address, slot: u64, first: u64, step: u64| {
+                let before = first + tx as u64 * step;
+                (address, slot, before, before + step)
+            };
+            let expected = [
+                of(CONTRACT, 0, 10, 2),
+                of(CONTRACT, 1, 20, 1),
+                of(CONTRACT, 2, 30, 1),
+                of(INNER, 0, 40, 2),
+                of(INNER, 1, 50, 2),
+                of(OTHER, 1, 60, 0),
+            ];
+            assert_eq!(slots(&touched, tx), expected, "{fork}, {tx}");
+            assert_eq!(addresses(&touched, tx), [SENDER, CONTRACT, INNER, OTHER], "{fork}, {tx}");
+        }
     }
 }
 
@@ -532,6 +592,32 @@ fn notes_go_on_where_the_journal_is_forgotten() {
         let [slot] = slots else { panic!("{slots:?}") };
         assert_eq!((slot.before, slot.after), (U256::from(3), U256::from(value)));
     }
+}
+
+#[test]
+fn a_journal_in_the_room_of_another_one_begins_with_nothing() {
+    let state = state(&[(CONTRACT, 0, STORES, &[(0, 7)])]);
+    let txs = [store(0, 0, 8), store(1, 1, 9)];
+    let history = |room: JournalRoom| {
+        with_kernel(Fork::Istanbul, &state, |mut kernel| {
+            kernel.use_room(room);
+            for tx in &txs {
+                kernel.transact(tx).expect("valid");
+                // One that has begun keeps what it has.
+                kernel.use_room(JournalRoom::default());
+            }
+            kernel.into_history()
+        })
+    };
+    let [first, plain, none] = [(); 3].map(|()| history(JournalRoom::default()));
+    let room = first.into_room(64);
+    let (accounts, slots) = room.capacity();
+    assert!(accounts >= 2 && slots >= 2, "its room is kept");
+    let again = history(room);
+    assert_eq!(again.diff, plain.diff);
+    assert_eq!(again.touched.all(), plain.touched.all());
+    assert!(again.has_loaded(&CONTRACT) && again.has_loaded_slot(&CONTRACT, &U256::ONE));
+    assert_eq!(none.into_room(0).capacity(), (0, 0), "no more than is asked for");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{LaneFault, marks::Dependence, plan::Plan};
 use parking_lot::Mutex;
 use std::{
     cmp::Reverse,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// Gas of a batch that is likely to be used, at least and at most: some ten and some hundred
@@ -57,36 +57,99 @@ pub(super) struct Claims {
     batch_gas: u64,
     /// Of each group.
     counts: Vec<Counts>,
-    /// Calls and creations that ran, and those that have not seen what another worker's had
-    /// written.
-    all: AtomicU32,
+    /// Of each worker.
+    works: Vec<Work>,
+    /// Calls and creations that have not seen what another worker's had written.
     all_disturbed: AtomicU32,
     /// What has much of the block's gas, the heaviest first.
     heavy: Vec<Heavy>,
-    inner: Mutex<Inner>,
+    inner: Apart<Mutex<Inner>>,
 }
 
-/// What is known of a group while it runs.
+/// What is known of a group while it runs. Workers write it at each transaction: it shares no cache
+/// line with another group, which may be another worker's.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Counts {
     /// Transactions that it has.
     txs: u32,
-    /// Those of them that ran.
-    ran: AtomicU32,
-    /// Those of them that came upon what others had written.
-    depended: AtomicU32,
-    /// Those that came upon what the one before them in the group had, and nobody later.
-    followed: AtomicU32,
+    /// It is nearly the whole block.
+    is_nearly_all: bool,
     /// Those that should have seen what others had written, and have not.
     disturbed: AtomicU32,
-    /// The last one that ran; none has this index before.
+    /// The last one that ran, until it is judged whether the group is a chain; none has this index
+    /// before. Kept for a group that is nearly the whole block.
     last: AtomicU32,
+    /// [`Ran`], in one word.
+    ran: AtomicU64,
 }
 
-impl Default for Counts {
-    fn default() -> Self {
-        let [ran, depended, followed, disturbed] = Default::default();
-        Self { txs: 0, ran, depended, followed, disturbed, last: AtomicU32::new(u32::MAX) }
+/// Those of a group's transactions that ran: as many as 44 billion gas has room for. Beyond that
+/// they are miscounted, and nothing but time depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ran {
+    all: u32,
+    /// Those of them that came upon what others had written.
+    depended: u32,
+    /// Those that came upon what the one before them in the group had, and nobody later; as far as
+    /// [`Counts::last`] is kept.
+    followed: u32,
+}
+
+impl Ran {
+    /// Bits of each count in the word.
+    const BITS: u32 = 21;
+
+    /// One more that ran, to be added to the word.
+    fn one(depends: bool, follows: bool) -> u64 {
+        1 | u64::from(depends) << Self::BITS | u64::from(follows) << (2 * Self::BITS)
+    }
+
+    const fn of(word: u64) -> Self {
+        let mask = (1 << Self::BITS) - 1;
+        Self {
+            all: (word & mask) as u32,
+            depended: (word >> Self::BITS & mask) as u32,
+            followed: (word >> (2 * Self::BITS) & mask) as u32,
+        }
+    }
+
+    /// Percentage of those behind the first one: that has nobody to depend on.
+    fn percent(self, count: u32) -> u32 {
+        count * 100 / self.all.saturating_sub(1).max(1)
+    }
+}
+
+/// What one worker counts, and nobody else writes.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Work {
+    /// Calls and creations that ran.
+    all: AtomicU32,
+    /// The group of which it knows last that it is judged whether it is a chain.
+    judged: AtomicU32,
+}
+
+/// What shares no cache line with its neighbours, which are read at each transaction.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl Counts {
+    fn new(is_nearly_all: bool) -> Self {
+        let [disturbed, last] = [0, u32::MAX].map(AtomicU32::new);
+        Self { txs: 0, is_nearly_all, disturbed, last, ran: AtomicU64::new(0) }
+    }
+
+    fn ran(&self) -> Ran {
+        Ran::of(self.ran.load(Ordering::Relaxed))
+    }
+}
+
+impl Work {
+    fn new() -> Self {
+        let [all, judged] = [0, u32::MAX].map(AtomicU32::new);
+        Self { all, judged }
     }
 }
 
@@ -165,7 +228,9 @@ impl Claims {
             cursors: vec![0; workers],
             is_done: vec![false; workers],
         };
-        let mut counts: Vec<Counts> = group_gas.iter().map(|_| Counts::default()).collect();
+        let counts = (0_u32..).zip(group_gas);
+        let counts = counts.map(|(group, _)| Counts::new(plan.is_nearly_all(group)));
+        let mut counts: Vec<Counts> = counts.collect();
         for group in groups.iter().flatten() {
             counts[*group as usize].txs += 1;
         }
@@ -173,10 +238,10 @@ impl Claims {
             plan,
             batch_gas,
             counts,
-            all: AtomicU32::new(0),
+            works: (0..workers).map(|_| Work::new()).collect(),
             all_disturbed: AtomicU32::new(0),
             heavy,
-            inner: Mutex::new(inner),
+            inner: Apart(Mutex::new(inner)),
         }
     }
 
@@ -196,49 +261,51 @@ impl Claims {
         let group = self.plan.groups.get(index).copied().flatten()?;
         let Dependence { on_own, on_other, by_other, writers, .. } = dependence;
         let counts = &self.counts[group as usize];
-        let before = counts.last.swap(index as u32, Ordering::Relaxed);
-        if writers.iter().max() == Some(before) {
-            counts.followed.fetch_add(1, Ordering::Relaxed);
+        let Work { all, judged } = &self.works[worker];
+        // Nobody else writes it.
+        all.store(all.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let follows = counts.is_nearly_all
+            && judged.load(Ordering::Relaxed) != group
+            && writers.iter().max() == Some(counts.last.swap(index as u32, Ordering::Relaxed));
+        let one = Ran::one(on_own || on_other.is_some(), follows);
+        let ran = Ran::of(counts.ran.fetch_add(one, Ordering::Relaxed).wrapping_add(one));
+        if counts.is_nearly_all && ran.all >= CHAIN_MIN {
+            judged.store(group, Ordering::Relaxed);
         }
-        counts.depended.fetch_add(u32::from(on_own || on_other.is_some()), Ordering::Relaxed);
-        let ran = counts.ran.fetch_add(1, Ordering::Relaxed) + 1;
-        let all = self.all.fetch_add(1, Ordering::Relaxed) + 1;
         let mut is_entangled = false;
         if let Some(writer) = on_other {
-            is_entangled |= self.disturb(group, ran, writer.index, writer.worker, all);
+            is_entangled |= self.disturb(group, ran, writer.index, writer.worker);
         }
         if let Some(reader) = by_other
             && let Some(Some(theirs)) = self.plan.groups.get(reader.index).copied()
         {
-            let ran = self.counts[theirs as usize].ran.load(Ordering::Relaxed);
-            is_entangled |= self.disturb(theirs, ran, index, worker, all);
+            let ran = self.counts[theirs as usize].ran();
+            is_entangled |= self.disturb(theirs, ran, index, worker);
         }
-        // The first of a group has nobody to depend on.
-        let share =
-            |count: &AtomicU32| count.load(Ordering::Relaxed) * 100 / ran.saturating_sub(1).max(1);
         if is_entangled {
             let are_many =
-                self.plan.is_nearly_all(group) && share(&counts.depended) < FEW_CHAINS_PERCENT_MIN;
+                counts.is_nearly_all && ran.percent(ran.depended) < FEW_CHAINS_PERCENT_MIN;
             return Some(if are_many { LaneFault::ManyChains } else { LaneFault::Entangled });
         }
-        let is_chain = ran == CHAIN_MIN
-            && share(&counts.followed) >= FOLLOWING_PERCENT_MIN
-            && self.plan.is_nearly_all(group);
+        let is_chain = ran.all == CHAIN_MIN
+            && ran.percent(ran.followed) >= FOLLOWING_PERCENT_MIN
+            && counts.is_nearly_all;
         is_chain.then_some(LaneFault::OneChain)
     }
 
     /// A transaction of a group has not seen what that of `writer`, in other hands, has written.
-    fn disturb(&self, group: u32, ran: u32, writer: usize, worker: usize, all: u32) -> bool {
+    fn disturb(&self, group: u32, ran: Ran, writer: usize, worker: usize) -> bool {
         let Counts { disturbed, .. } = &self.counts[group as usize];
+        let all: u32 = self.works.iter().map(|work| work.all.load(Ordering::Relaxed)).sum();
         let all_disturbed = self.all_disturbed.fetch_add(1, Ordering::Relaxed) + 1;
         if all >= ALL_MIN && all_disturbed * 100 > all * ALL_DISTURBED_PERCENT_MAX {
             return true;
         }
         let disturbed = disturbed.fetch_add(1, Ordering::Relaxed) + 1;
-        if disturbed < DISTURBED_MIN || disturbed * 2 < ran {
+        if disturbed < DISTURBED_MIN || disturbed * 2 < ran.all {
             return false;
         }
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner.0.lock();
         let Inner { owners, cursors, is_done, .. } = &mut *inner;
         let new = self.plan.groups.get(writer).copied().flatten();
         let new = new.and_then(|group| owners[group as usize]).unwrap_or(worker);
@@ -256,14 +323,13 @@ impl Claims {
         if self.plan.is_bound[group as usize] {
             return Some(false);
         }
-        let Counts { txs, ran, depended, .. } = &self.counts[group as usize];
-        let ran = ran.load(Ordering::Relaxed);
-        if ran < SPLIT_MIN.min(txs / SPLIT_PART) {
+        let counts = &self.counts[group as usize];
+        let Ran { all, depended, .. } = counts.ran();
+        if all < SPLIT_MIN.min(counts.txs / SPLIT_PART) {
             return None;
         }
         // The first of a group has nobody to depend on.
-        let ran = ran.saturating_sub(1);
-        Some(depended.load(Ordering::Relaxed) * 100 <= ran * DEPENDING_PERCENT_MAX)
+        Some(depended * 100 <= all.saturating_sub(1) * DEPENDING_PERCENT_MAX)
     }
 
     /// Claims what the worker runs next, in block order. `last` is what it has run last.
@@ -274,7 +340,7 @@ impl Claims {
         batch: &mut Vec<usize>,
     ) -> Claim {
         batch.clear();
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner.0.lock();
         let Inner { is_claimed, owners, heavy_taken, runs, is_alone, cursors, is_done } =
             &mut *inner;
         // After one that stands by itself a worker begins at the start of the block. If it went on

@@ -14,7 +14,8 @@
 //! an account begins with values that were never those before the block, so that the account is hot
 //! from the start, and neither the diff nor what was restored in it is looked at ([`Lane::heard`]).
 //!
-//! The way in which nothing was said takes an atomic load for each other lane.
+//! The way in which nothing was said takes an atomic load for each other lane. To listen takes a
+//! lock only where the journal may hold a slot of which something was said.
 
 use super::ReadResult;
 use fugue_evm::{Kernel, SlotTouch, StateReader, TagFilter, tag};
@@ -24,8 +25,8 @@ use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, Hasher},
     sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
+        LazyLock, OnceLock,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -35,13 +36,14 @@ use super::Lane;
 /// Lanes of a block that publish. A worker begins a few; a lane beyond neither publishes nor
 /// listens.
 const LOGS_MAX: usize = 64;
-/// Slots that a lane publishes, which take 430 KB: as many as 20 million gas can change.
+/// Slots that a lane publishes, which take 490 KB: as many as 20 million gas can change.
 const WRITES_MAX: usize = 1 << 12;
 /// Chains of a log; a power of two. In one that is full, each has some four slots.
 const CHAINS: usize = 1 << 10;
 /// Where a chain ends: no log has so many slots.
 const CHAIN_END: u32 = u32::MAX;
-/// Slots for which a log keeps room from block to block: more than most lanes change.
+/// Slots for which a log keeps room from block to block: more than most lanes change. The heads of
+/// a log are kept as they are: 64 KiB each.
 const ROOM_WRITES_MAX: usize = 1 << 10;
 
 /// What the lanes of a block have published.
@@ -60,9 +62,20 @@ pub(super) struct Published {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct WriteLog {
-    /// Slots that are there: whoever knows as many needs no lock.
+    /// Slots that are there.
     count: AtomicUsize,
+    /// As many as a log has slots at most. Those below the count are set, and stay as they are.
+    heads: OnceLock<Box<[Head]>>,
     writes: Mutex<Writes>,
+}
+
+/// What others look at first of a slot that was changed; no lock is needed for that.
+#[derive(Debug, Default)]
+struct Head {
+    /// Of the slot's name.
+    hash: AtomicU64,
+    /// Who has changed it.
+    index: AtomicU32,
 }
 
 /// Slots that were changed, in block order. Those whose hashes are alike are a chain, which is
@@ -130,7 +143,7 @@ impl Published {
         let Self { is_open, writes_max: _, begun, logs } = self;
         *is_open = false;
         let begun = std::mem::take(begun.get_mut());
-        for WriteLog { count, writes } in logs.iter_mut().take(begun) {
+        for WriteLog { count, heads: _, writes } in logs.iter_mut().take(begun) {
             *count.get_mut() = 0;
             let Writes { keys, slots, chains } = writes.get_mut();
             keys.clear();
@@ -179,6 +192,37 @@ impl Published {
             }
         }
         latest
+    }
+}
+
+impl WriteLog {
+    /// The heads that are there, from a place on.
+    fn heads(&self, from: usize) -> &[Head] {
+        let count = self.count.load(Ordering::Acquire);
+        if count <= from {
+            return &[];
+        }
+        self.heads.get().and_then(|heads| heads.get(from..count)).unwrap_or_default()
+    }
+
+    /// The name of the slot at a place.
+    fn name(&self, place: usize) -> Option<(Address, U256)> {
+        let writes = self.writes.lock();
+        writes.slots.get(place).map(|write| (write.address, write.slot))
+    }
+
+    /// Adds slots, as long as the log has no more than so many.
+    fn push(&self, changed: impl Iterator<Item = (Key, Write)>, most: usize) {
+        let heads = self.heads.get_or_init(|| (0..WRITES_MAX).map(|_| Head::default()).collect());
+        let mut writes = self.writes.lock();
+        let from = writes.keys.len();
+        let room = heads.get(from..most.min(heads.len())).unwrap_or_default();
+        for (head, (key, write)) in room.iter().zip(changed) {
+            head.hash.store(key.hash, Ordering::Relaxed);
+            head.index.store(key.index, Ordering::Relaxed);
+            writes.push(key, write);
+        }
+        self.count.store(writes.keys.len(), Ordering::Release);
     }
 }
 
@@ -235,8 +279,8 @@ pub(super) struct Listener {
     places: Vec<Place>,
     /// What the running transaction has changed.
     changed: Vec<(Key, Write)>,
-    /// Slots that were heard of, and that the journal may hold.
-    news: Vec<(u64, Address, U256)>,
+    /// Slots that were heard of, and that the journal may hold: hash, lane, and place in its log.
+    news: Vec<(u64, usize, usize)>,
 }
 
 impl Listener {
@@ -264,28 +308,28 @@ impl Listener {
             }
             let place = &mut self.places[lane];
             // The lane's own transactions have left it in its journal.
-            if lane == own || place.next > index || log.count.load(Ordering::Acquire) <= place.known
-            {
+            if lane == own || place.next > index {
                 continue;
             }
-            place.next = 0;
-            let writes = log.writes.lock();
-            let keys = writes.keys.get(place.known..).unwrap_or_default();
-            let slots = writes.slots.get(place.known..).unwrap_or_default();
-            for (key, write) in keys.iter().zip(slots) {
-                if key.index > index {
-                    place.next = key.index;
+            for head in log.heads(place.known) {
+                place.next = 0;
+                let writer = head.index.load(Ordering::Relaxed);
+                if writer > index {
+                    place.next = writer;
                     break;
                 }
-                place.known += 1;
+                let hash = head.hash.load(Ordering::Relaxed);
                 reader.has_news = true;
-                reader.written.add(key.hash);
-                if self.loaded.passes(key.hash) {
-                    self.news.push((key.hash, write.address, write.slot));
+                reader.written.add(hash);
+                if self.loaded.passes(hash) {
+                    self.news.push((hash, lane, place.known));
                 }
+                place.known += 1;
             }
         }
-        for (hash, address, slot) in self.news.drain(..) {
+        for (hash, lane, place) in self.news.drain(..) {
+            let name = published.logs.get(lane).and_then(|log| log.name(place));
+            let Some((address, slot)) = name else { continue };
             let Some(held) = kernel.loaded_slot(&address, &slot) else { continue };
             let latest = published.latest(hash, &address, &slot, index);
             if let Some(Latest { lane, value, .. }) = latest
@@ -329,12 +373,7 @@ impl Listener {
         if self.changed.is_empty() {
             return;
         }
-        let mut writes = log.writes.lock();
-        let room = published.writes_max.saturating_sub(writes.keys.len());
-        for (key, write) in self.changed.drain(..).take(room) {
-            writes.push(key, write);
-        }
-        log.count.store(writes.keys.len(), Ordering::Release);
+        log.push(self.changed.drain(..), published.writes_max);
     }
 }
 
@@ -542,15 +581,46 @@ mod tests {
         assert_eq!(before(&published, u32::MAX, WRITES_MAX as u64), None);
     }
 
+    /// Hash and index of what a lane has published, from a place on.
+    fn heads(log: &WriteLog, from: usize) -> Vec<(u64, u32)> {
+        let heads = log.heads(from).iter();
+        let load = Ordering::Relaxed;
+        heads.map(|head| (head.hash.load(load), head.index.load(load))).collect()
+    }
+
+    #[test]
+    fn what_was_published_is_looked_at_without_a_lock() {
+        let published = opened();
+        let mut lane = Listener::new(published.begin());
+        let log = &published.logs[0];
+        assert!(heads(log, 0).is_empty());
+        for (index, slot) in [(3, 5), (4, 6), (7, 5)] {
+            leave(&published, &mut lane, index, slot, 10);
+        }
+        let [five, six] = [5, 6].map(|slot| slot_hash(&KEEPER, &U256::from(slot)));
+        let held = log.writes.lock();
+        assert_eq!(heads(log, 0), [(five, 3), (six, 4), (five, 7)]);
+        assert_eq!(heads(log, 1), [(six, 4), (five, 7)]);
+        assert!(heads(log, 3).is_empty());
+        drop(held);
+        assert_eq!(log.name(1), Some((KEEPER, U256::from(6))));
+        assert_eq!(log.name(3), None);
+    }
+
     #[test]
     fn what_lanes_publish_at_once_is_heard_as_a_whole() {
         let published = opened();
+        let hash = slot_hash(&KEEPER, &U256::from(5));
         let lane = || {
             let mut lane = Listener::new(published.begin());
             for index in 0..500_u32 {
                 let value = 3 * u64::from(index);
                 leave(&published, &mut lane, index, 5, value);
                 assert_eq!(before(&published, index + 1, 5), Some((index, value)));
+                for log in published.begun() {
+                    let heads = heads(log, 0);
+                    assert!(heads.iter().zip(0..).all(|(head, index)| *head == (hash, index)));
+                }
             }
         };
         std::thread::scope(|scope| {

@@ -23,9 +23,15 @@ pub(super) struct Mark {
 
 /// Marks by the hash of a slot.
 #[derive(Debug)]
-pub(super) struct Marks {
-    writes: Vec<AtomicU64>,
-    reads: Vec<AtomicU64>,
+pub(super) struct Marks(Vec<Marked>);
+
+/// Who has written a slot last, and who has read it: both are asked for at once, and are in one
+/// cache line.
+#[derive(Debug, Default)]
+#[repr(align(16))]
+struct Marked {
+    written: AtomicU64,
+    read: AtomicU64,
 }
 
 /// On whom a transaction depends, as far as marks tell.
@@ -64,17 +70,14 @@ impl Writers {
 
 impl Default for Marks {
     fn default() -> Self {
-        let marks = || (0..MARKS).map(|_| AtomicU64::new(0)).collect();
-        Self { writes: marks(), reads: marks() }
+        Self((0..MARKS).map(|_| Marked::default()).collect())
     }
 }
 
 impl Marks {
     /// Forgets all of them, for the next block.
     pub(super) fn clear(&mut self) {
-        for mark in self.writes.iter_mut().chain(&mut self.reads) {
-            *mark.get_mut() = 0;
-        }
+        self.0.fill_with(Marked::default);
     }
 
     /// Marks the slots of a transaction, and tells what the marks of others say of it. `has_seen`
@@ -91,7 +94,7 @@ impl Marks {
             let hash = slot_hash(&slot.address, &slot.slot);
             let (place, tag) = place(hash);
             let is_write = slot.before != slot.after;
-            let [written, read] = [&self.writes, &self.reads].map(|marks| &marks[place]);
+            let Marked { written, read } = &self.0[place];
             let writer = unpack(written, tag);
             let is_written = writer
                 .is_some_and(|writer| writer.worker != mark.worker && writer.index < mark.index);
@@ -192,7 +195,7 @@ mod tests {
     /// Who has written the slot last.
     fn find(marks: &Marks, slot: &SlotTouch) -> Option<Mark> {
         let (place, tag) = place(slot_hash(&slot.address, &slot.slot));
-        unpack(&marks.writes[place], tag)
+        unpack(&marks.0[place].written, tag)
     }
 
     #[test]

@@ -240,6 +240,7 @@ impl Ground {
             published,
             declines: false,
             rooms: Mutex::new(Vec::new()),
+            journals: JournalRooms::default(),
             lanes: Mutex::new(Vec::new()),
             log: Mutex::default(),
             is_over: AtomicBool::new(false),

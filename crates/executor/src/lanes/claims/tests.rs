@@ -189,6 +189,52 @@ fn an_entangled_group_that_is_nearly_the_block_is_many_chains_unless_nearly_all_
     assert_eq!(told(&turns(24), 8), Some(LaneFault::Entangled));
 }
 
+/// Each counts by itself what it has run, and the sum is judged.
+#[test]
+fn what_several_workers_have_run_is_judged_together() {
+    let txs: Vec<_> = (0..32).map(|number| call(Address::repeat_byte(number))).collect();
+    let claims = claims_of(&txs, 4);
+    let note = |index: u32, dependence| {
+        claims.note(index as usize % 4, index as usize, dependence).is_some()
+    };
+    assert!((0..ALL_MIN - 1).all(|index| !note(index, on_other(1, 0))), "fewer than are judged");
+    assert!(note(ALL_MIN - 1, on_other(1, 0)));
+}
+
+#[test]
+fn one_chain_is_told_whoever_runs_it_and_once() {
+    let txs: Vec<_> = (0..32).map(|_| call(A)).collect();
+    for behind in [1, 2] {
+        let claims = claims_of(&txs, 2);
+        let told = (0..32_usize).map(|index| {
+            let mut dependence = Dependence::default();
+            let writer = index.checked_sub(behind).map(|index| Mark { worker: 0, index });
+            dependence.on(writer, Mark { worker: 0, index });
+            claims.note(index / 3 % 2, index, dependence)
+        });
+        let told: Vec<_> = told.collect();
+        let mut expected = vec![None; 32];
+        expected[CHAIN_MIN as usize - 1] = (behind == 1).then_some(LaneFault::OneChain);
+        assert_eq!(told, expected, "on the one so many before it: {behind}");
+    }
+}
+
+#[test]
+fn what_is_counted_of_a_group_does_not_run_into_one_another() {
+    let most = (1 << Ran::BITS) - 1;
+    let mut word = 0;
+    for _ in 0..most {
+        word += Ran::one(true, true);
+    }
+    assert_eq!(Ran::of(word), Ran { all: most, depended: most, followed: most });
+    let word = Ran::one(false, false) + Ran::one(true, false) + Ran::one(false, true);
+    assert_eq!(Ran::of(word), Ran { all: 3, depended: 1, followed: 1 });
+    // Of those behind the first.
+    for (all, count, expected) in [(5, 3, 75), (2, 1, 100), (1, 1, 100), (0, 0, 0)] {
+        assert_eq!(Ran { all, depended: 0, followed: 0 }.percent(count), expected, "of {all}");
+    }
+}
+
 /// Claims of a block of which these transactions are begun early.
 fn claims_with_early(txs: &[PreparedTx], early: Vec<usize>, workers: usize) -> Claims {
     let mut plan = Plan::cold(txs, workers);

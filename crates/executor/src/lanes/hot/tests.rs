@@ -61,6 +61,7 @@ fn lane(state: &MemoryState, txs: &[(usize, PreparedTx)]) -> Lane {
     let noted = txs.iter().map(|(index, _)| *index).collect();
     Lane {
         worker: 0,
+        thread: None,
         txs: Vec::new(),
         noted,
         assumed: Vec::new(),

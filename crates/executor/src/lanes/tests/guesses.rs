@@ -2,6 +2,7 @@
 //! blocks in which all of it is of no use.
 
 use super::*;
+use crate::lanes::room::ROOM_LANES_MAX;
 
 /// Given one word, adds it to slot 0 and pays what it was paid to the account of that number:
 /// v = SLOAD(0) + CALLDATALOAD(0), SSTORE(0, v), CALL(GAS, v, CALLVALUE, 0, 0, 0, 0).
@@ -176,7 +177,8 @@ fn a_block_is_given_up_that_mostly_runs_again_at_its_turn() {
 #[test]
 fn room_is_kept_from_block_to_block_and_bounded() {
     let rooms = (0..2 * ROOM_LANES_MAX).map(|_| Touched::default()).collect();
-    let room = LaneRoom::new(rooms, &mut [], Marks::default(), Published::default());
+    let (marks, published, journals) = Default::default();
+    let room = LaneRoom::new(rooms, &mut [], marks, published, journals);
     assert_eq!(room.touched.len(), ROOM_LANES_MAX);
     let (ground, view) = meeting(COUNTS_TOO, 0);
     let expected = ground.sequential();
