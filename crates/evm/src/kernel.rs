@@ -3,6 +3,7 @@
 use crate::{
     CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched,
     database::{LoggedDatabase, ReadFault, to_account},
+    ledger::Kept,
     machine::{Ctx, Machine, Phases},
     touched::{TagFilter, tag},
 };
@@ -45,7 +46,8 @@ pub struct Executed {
     pub excess: u64,
 }
 
-/// What transactions of one journal have done to the state.
+/// What transactions of one journal, or of one ledger ([`Ledger`](crate::Ledger)), have done to the
+/// state.
 #[derive(Debug, Default)]
 pub struct History {
     /// What they changed, in canonical form.
@@ -55,11 +57,14 @@ pub struct History {
     /// Accounts whose fields, and slots whose values, one of them changed and a later one changed
     /// back, so that the diff does not show it; in order.
     pub restored: Vec<(Address, Option<U256>)>,
-    state: EvmState,
-    /// Tags of all accounts in the state.
-    loaded: TagFilter,
+    /// What the journal has loaded; empty of a ledger.
+    pub(crate) state: EvmState,
+    /// What the ledger has loaded; empty of a journal.
+    pub(crate) ledger: AddressMap<Kept>,
+    /// Tags of all accounts in either.
+    pub(crate) loaded: TagFilter,
     /// Empty: its room is kept.
-    log: ReadLog,
+    pub(crate) log: ReadLog,
 }
 
 /// Room that a journal has taken, for another one.
@@ -80,7 +85,8 @@ impl JournalRoom {
 impl History {
     /// Whether any of them has loaded the account.
     pub fn has_loaded(&self, address: &Address) -> bool {
-        self.loaded.passes(tag(address)) && self.state.contains_key(address)
+        self.loaded.passes(tag(address))
+            && (self.state.contains_key(address) || self.ledger.contains_key(address))
     }
 
     /// Whether any of them has loaded the slot.
@@ -326,7 +332,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let mut loaded = TagFilter::default();
         log.accounts.iter().for_each(|(address, _)| loaded.add(tag(address)));
         log.clear();
-        History { diff, touched, restored, state: journal.inner.state, loaded, log }
+        let (state, ledger) = (journal.inner.state, AddressMap::default());
+        History { diff, touched, restored, state, ledger, loaded, log }
     }
 
     /// Calls a system contract as the protocol does, and gives its output. A contract that is not

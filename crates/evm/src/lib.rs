@@ -5,7 +5,8 @@
 //! It reads through a [`StateReader`], logs the value of every read, keeps changes in its journal,
 //! and gives them out as a [`fugue_state::StateDiff`]. The sequential mode lets the changes of a
 //! whole block gather in one journal; the parallel modes take them after each transaction, or are
-//! told what it changed ([`Changed`]) and what transactions elsewhere have left.
+//! told what it changed ([`Changed`]) and what transactions elsewhere have left. A [`Ledger`] runs
+//! plain payments as a kernel does, without an EVM.
 //!
 //! Beside it, [`call()`] runs a message on a view, and the functions named for traces run one, or a
 //! transaction, with an inspector that looks on. [`Feeds`] and [`Recorder`] look on while a kernel
@@ -21,6 +22,7 @@ mod invalid;
 mod journal;
 mod kernel;
 mod lasting;
+mod ledger;
 mod machine;
 mod message;
 mod precompiled;
@@ -40,6 +42,7 @@ pub use feeds::{Fed, Feeds, StateValue, Work};
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel, SystemCallFault};
 pub use lasting::{Changed, FieldValue};
+pub use ledger::Ledger;
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};

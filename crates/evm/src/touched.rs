@@ -88,6 +88,24 @@ struct Running {
 }
 
 impl AccountTouch {
+    /// An account of which nothing was seen, but a balance that may overflow.
+    pub(crate) fn between(
+        address: Address,
+        before: Option<Account>,
+        after: Option<Account>,
+    ) -> Self {
+        Self {
+            address,
+            before,
+            after,
+            spends: U256::ZERO,
+            is_balance_seen: may_overflow(before) || may_overflow(after),
+            is_nonce_seen: false,
+            is_created: false,
+            is_destroyed: false,
+        }
+    }
+
     /// Whether a transaction that came upon the account as `before` does the same where it is
     /// `now`, with balance and nonce changing by as much.
     pub fn holds(&self, now: Option<Account>) -> bool {
@@ -238,6 +256,17 @@ impl Touched {
 
     pub(crate) fn drop_tx(&mut self) {
         self.now.clear();
+    }
+
+    /// Takes down a transaction that has run without a journal: all accounts that it came upon,
+    /// each once. It came upon no slots.
+    pub(crate) fn add_tx(&mut self, accounts: impl IntoIterator<Item = AccountTouch>) {
+        let tx = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
+        for touch in accounts {
+            self.tags.push((tag(&touch.address), tx));
+            self.accounts.push(touch);
+        }
+        self.ends.push((self.accounts.len(), self.slots.len()));
     }
 
     /// Takes down the transaction that has run, before its entries are gone.

@@ -56,6 +56,11 @@ impl PreparedTx {
         }
     }
 
+    /// Whether it does nothing but pay, unless the account that it names has code.
+    pub fn is_bare(&self) -> bool {
+        self.env.kind.to().is_some() && self.env.data.is_empty()
+    }
+
     /// Its data.
     pub fn input(&self) -> &[u8] {
         &self.env.data

@@ -406,6 +406,10 @@ impl Executor {
             return Way::Sequential(Some(WhySequential::OneThread));
         }
         if !lanes::pays(block) {
+            // Plain payments are light in lanes, and nowhere else.
+            if lanes::fits(rules) && lanes::has_many_payments(block) {
+                return Way::Lanes;
+            }
             return Way::Sequential(Some(WhySequential::LittleToDo));
         }
         if has_list && bal::fits(rules) {

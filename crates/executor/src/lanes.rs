@@ -4,7 +4,8 @@
 //! A *lane* is a journal with some of the block's transactions, in block order. Of other lanes it
 //! hears which slots they have changed so far, as a guess ([`mod@listening`]); anything else that
 //! they write it does not see. The kernel notes what each transaction came upon and left behind
-//! ([`Touched`]).
+//! ([`Touched`]). Plain payments have no need of a kernel: beside it each worker has a ledger for
+//! them, which is a lane as well ([`mod@payments`]).
 //!
 //! **Settling** goes through the block in order, on the caller's thread. It follows the accounts
 //! that are *hot*: changed in one lane where another has looked ([`mod@disturbed`]), or with a slot
@@ -32,8 +33,8 @@
 //!
 //! Of a balance it is only asked that it suffices, unless more of it was seen; so fees, plain
 //! payments and payments of one sender in several lanes do not disturb one another. A sender whose
-//! earlier transactions are in other lanes is taken to have sent them; its account is hot then, and
-//! settling compares the nonce.
+//! earlier transactions are in other lanes, be it the other one of the same worker, is taken to
+//! have sent them; its account is hot then, and settling compares the nonce.
 //!
 //! Fit for this are blocks from Byzantium on and before Amsterdam: outside, something is taken down
 //! of each transaction, or empty accounts are more than none.
@@ -44,6 +45,7 @@ mod hot;
 mod lessons;
 mod listening;
 mod marks;
+mod payments;
 mod plan;
 mod room;
 mod settle;
@@ -69,6 +71,7 @@ use lessons::Log;
 use listening::{Listener, ListeningReader, Published};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
+use payments::PaymentLane;
 use room::{JournalRooms, give_back};
 use settle::{Job, Settled, settle};
 use std::{
@@ -116,6 +119,8 @@ pub(crate) struct LaneRun {
 /// to settle.
 const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 1_500_000;
+/// Payments from which on that pays as well, whatever else the block has.
+const PAYMENTS_MIN: usize = 100;
 
 /// Times that a worker that has to wait asks again before it sleeps between two times, and for how
 /// long: whoever asks holds the lock that those need who run.
@@ -125,7 +130,7 @@ const SLEEP: Duration = Duration::from_micros(30);
 /// A kernel that runs a lane.
 type LaneKernel<'l> = Kernel<'l, ListeningReader<'l>>;
 
-/// A lane that is run.
+/// A lane that is run, and the ledger beside it.
 struct Running<'l> {
     kernel: LaneKernel<'l>,
     txs: Vec<LaneTx>,
@@ -134,6 +139,10 @@ struct Running<'l> {
     worker: usize,
     log: Log,
     listener: Listener,
+    /// The ledger; `None` as long as no payment was tried.
+    payments: Option<PaymentLane<'l>>,
+    /// What ran last, in either.
+    last: Option<usize>,
 }
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
@@ -141,6 +150,8 @@ struct Lane {
     worker: usize,
     /// The thread of the pool that ran it, by its number; `None` if none did.
     thread: Option<usize>,
+    /// It was a ledger: all of its transactions are plain payments.
+    is_ledger: bool,
     txs: Vec<LaneTx>,
     /// Index of each transaction that was not refused.
     noted: Vec<usize>,
@@ -198,14 +209,20 @@ pub(crate) fn fits(rules: &Rules) -> bool {
     rules.receipts_have_status() && !rules.has(Fork::Amsterdam)
 }
 
-/// Whether a block has enough to do for more than one thread. The gas of a plain payment does not
-/// count, since that takes no longer than it takes to settle it; nor does as much of any other
-/// transaction, which is a payment as well if its callee has no code.
+/// Whether a block has enough to do for more than one thread, beside its payments. The gas of one
+/// does not count, since that takes no longer than it takes to settle it; nor does as much of any
+/// other transaction, which is a payment as well if its callee has no code.
 pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
     let calls = prepared.txs.iter().filter(|tx| tx.target() != Target::Payment).count();
     let header = &prepared.block.block().header;
     let gas = header.gas_used.saturating_sub(prepared.txs.len() as u64 * PAYMENT_GAS);
     calls >= CALLS_MIN && gas >= CALLS_GAS_MIN
+}
+
+/// Whether a block pays in lanes for its payments alone. In ledgers these take a fraction of what
+/// they take in an EVM, so that it pays to settle them.
+pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
+    prepared.txs.iter().filter(|tx| tx.is_bare()).count() >= PAYMENTS_MIN
 }
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
@@ -362,7 +379,7 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
     let mut batch = Vec::new();
     let mut asked = 0_u32;
     loop {
-        let last = lane.txs.last().map(|tx| tx.index);
+        let last = lane.last;
         match claims.claim(worker, last, &mut batch) {
             Claim::Run => asked = 0,
             Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
@@ -410,10 +427,12 @@ impl<'l> Running<'l> {
             worker,
             log: Log::default(),
             listener: Listener::new(lane),
+            payments: None,
+            last: None,
         }
     }
 
-    /// Runs one transaction, above those before it in the lane.
+    /// Runs one transaction, above those before it in the lane, or in the ledger.
     fn run(
         &mut self,
         shared: &Shared<'l>,
@@ -421,6 +440,14 @@ impl<'l> Running<'l> {
         index: usize,
     ) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
+        self.last = Some(index);
+        if tx.is_bare() {
+            let payments = self.payments.get_or_insert_with(|| PaymentLane::new(shared));
+            if payments.run(shared, index)? {
+                // It has no slots to mark, or to publish.
+                return self.note(shared, claims, index, Dependence::default());
+            }
+        }
         self.listener.listen(&mut self.kernel, index as u32);
         // Only whose sender has sent before in this block may miss something.
         let (is_assumed, executed) = match shared.prepared.predecessors[index] {
@@ -442,15 +469,26 @@ impl<'l> Running<'l> {
         if let Some(place) = touches {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
-            self.log.add(index, &dependence);
-            match claims.note(self.worker, index, dependence) {
-                Some(LaneFault::OneChain) if !shared.declines => {}
-                Some(fault) => return Err(fault.into()),
-                None => {}
-            }
+            self.note(shared, claims, index, dependence)?;
         }
         self.txs.push(LaneTx { index, executed, touches });
         Ok(())
+    }
+
+    /// Notes that a transaction ran, and on whom it depends; fails if it does not pay to go on.
+    fn note(
+        &mut self,
+        shared: &Shared<'l>,
+        claims: &Claims,
+        index: usize,
+        dependence: Dependence,
+    ) -> Result<(), FallbackCause> {
+        self.log.add(index, &dependence);
+        match claims.note(self.worker, index, dependence) {
+            Some(LaneFault::OneChain) if !shared.declines => Ok(()),
+            Some(fault) => Err(fault.into()),
+            None => Ok(()),
+        }
     }
 
     /// Marks the slots of a transaction, publishes what it has changed, and tells whom it has
@@ -468,12 +506,23 @@ impl<'l> Running<'l> {
     }
 
     fn end(self, shared: &Shared<'l>) {
-        let Self { mut kernel, txs, noted, assumed, worker, mut log, listener: _ } = self;
+        let Self {
+            mut kernel,
+            txs,
+            noted,
+            assumed,
+            worker,
+            mut log,
+            listener: _,
+            payments,
+            last: _,
+        } = self;
         shared.log.lock().append(&mut log);
         let heard = kernel.reader_mut().take_heard();
         let lane = Lane {
             worker,
             thread: rayon::current_thread_index(),
+            is_ledger: false,
             txs,
             noted,
             assumed,
@@ -481,7 +530,8 @@ impl<'l> Running<'l> {
             heard_slots: heard.count,
             history: kernel.into_history(),
         };
-        shared.lanes.lock().push(lane);
+        let payments = payments.and_then(|payments| payments.end(worker));
+        shared.lanes.lock().extend(std::iter::once(lane).chain(payments));
     }
 }
 

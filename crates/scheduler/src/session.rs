@@ -136,6 +136,9 @@ pub struct Stats {
     /// Slots of another thread's state that were taken over into one's own; in a session, which has
     /// one memory for all, there are none.
     pub heard_slots: usize,
+    /// Transactions that first ran in a way of their own, in which they are light; in a session
+    /// there is none.
+    pub light_txs: usize,
 }
 
 /// One block's run.

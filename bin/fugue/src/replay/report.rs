@@ -347,6 +347,7 @@ fn of_parallel(report: &Report) -> Value {
         "blockedRuns": stats.blocked_runs,
         "headReruns": stats.head_reruns,
         "heardSlots": stats.heard_slots,
+        "lightTxs": stats.light_txs,
         "sequentialFrom": stats.sequential_from,
         "fallback": fallback.as_ref().map(|fallback| fallback.cause.to_string()),
         "accessList": list,

@@ -75,6 +75,9 @@ impl Old {
     /// Gives back, on this thread of the pool, what is for it to give back.
     fn give_back(&self, thread: usize) {
         while let Some(lane) = self.next_of(thread) {
+            if lane.is_ledger {
+                continue;
+            }
             let room = lane.history.into_room(ROOM_LOADS_MAX);
             let mut journals = self.journals.lock();
             if journals.len() < ROOM_LANES_MAX {
@@ -102,6 +105,7 @@ mod tests {
         Lane {
             worker: 0,
             thread,
+            is_ledger: false,
             txs: Vec::new(),
             noted: Vec::new(),
             assumed: Vec::new(),

@@ -141,6 +141,7 @@ pub(super) fn settle(
         head_reruns,
         active_threads: active.len(),
         heard_slots: lanes.iter().map(|lane| lane.heard_slots).sum(),
+        light_txs: lanes.iter().filter(|lane| lane.is_ledger).map(|lane| lane.txs.len()).sum(),
         ..Stats::default()
     };
     Ok(Settled { diff: end.merge(lanes, header, job.rules, job.view)?, tally, stats })

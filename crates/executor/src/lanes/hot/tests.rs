@@ -62,6 +62,7 @@ fn lane(state: &MemoryState, txs: &[(usize, PreparedTx)]) -> Lane {
     Lane {
         worker: 0,
         thread: None,
+        is_ledger: false,
         txs: Vec::new(),
         noted,
         assumed: Vec::new(),

@@ -1,0 +1,79 @@
+//! The plain payments of a worker: a lane that has a ledger ([`Ledger`]) in place of an EVM.
+//!
+//! A worker runs two lanes side by side, and each payment that it claims is tried in the ledger
+//! first. What is not plain there goes to the EVM, which also has the last word on what seems not
+//! to be in order: the payment may be in order on what the other lane has done. Where the worker
+//! goes back in the block, both end, and both begin anew.
+//!
+//! To settling a ledger is a lane like any other, for all that it relies on holds of it:
+//! * *It ran in block order*: so does the worker, and the ledger has some of what that one runs.
+//! * *It has seen nothing of others*: it began with the state before the block, and sees neither
+//!   the other lane of its worker nor those of others. It has no slots to hear of.
+//! * *What a payment did follows from what it came upon*, by its touches: the sender's nonce and
+//!   code, the recipient's code, that the first had enough, and whether either was there. The
+//!   ledger notes them as a journal does, for which its tests compare the two. That a payment is
+//!   plain follows from the same: an account that another lane gives code to (by a creation, or a
+//!   delegation of EIP-7702), or destroys, was changed there and loaded here. So it is hot, and
+//!   whoever paid it afterwards without seeing that does not hold, and runs again in an EVM.
+//! * *The nonce of a sender* is raised only if somebody before may have sent what is missing; it is
+//!   hot then, and compared. A sender that pays and calls has transactions in both lanes of a
+//!   worker, and each of them takes it to have sent what is in the other one.
+//! * *The fee recipient* takes part in no plain payment, and the fee is left to settling.
+//! * *An account that is there and empty* is in none either, so that no lane with a ledger ends
+//!   one.
+
+use super::{Lane, LaneTx, ReadResult, Shared};
+use fugue_evm::Ledger;
+use fugue_types::Address;
+
+/// A ledger that is run.
+pub(super) struct PaymentLane<'l> {
+    ledger: Ledger<'l>,
+    txs: Vec<LaneTx>,
+    assumed: Vec<Address>,
+}
+
+impl<'l> PaymentLane<'l> {
+    pub(super) fn new(shared: &Shared<'l>) -> Self {
+        let Shared { rules, header, view, .. } = *shared;
+        let room = shared.rooms.lock().pop().unwrap_or_default();
+        let ledger = Ledger::new(rules, header, view, room);
+        Self { ledger, txs: Vec::new(), assumed: Vec::new() }
+    }
+
+    /// Runs a transaction above those before it, if it is a plain payment, and says whether it is.
+    pub(super) fn run(&mut self, shared: &Shared<'l>, index: usize) -> ReadResult<bool> {
+        let tx = &shared.prepared.txs[index];
+        // Only whose sender has sent before in this block may miss something.
+        let paid = match shared.prepared.predecessors[index] {
+            Some(_) => self.ledger.pay_assuming(tx)?,
+            None => self.ledger.pay(tx)?.map(|executed| (false, executed)),
+        };
+        let Some((is_assumed, executed)) = paid else { return Ok(false) };
+        if is_assumed {
+            self.assumed.push(tx.sender());
+        }
+        let touches = Some(self.txs.len());
+        self.txs.push(LaneTx { index, executed: Some(executed), touches });
+        Ok(true)
+    }
+
+    /// The lane at its end; `None` if nothing ran in it.
+    pub(super) fn end(self, worker: usize) -> Option<Lane> {
+        let Self { ledger, txs, assumed } = self;
+        if txs.is_empty() {
+            return None;
+        }
+        Some(Lane {
+            worker,
+            thread: rayon::current_thread_index(),
+            is_ledger: true,
+            noted: txs.iter().map(|tx| tx.index).collect(),
+            txs,
+            assumed,
+            heard: Vec::new(),
+            heard_slots: 0,
+            history: ledger.into_history(),
+        })
+    }
+}
