@@ -2,9 +2,10 @@
 //!
 //! Workers claim in block order, a batch at a time, so that each runs its own in block order.
 //! Transactions that most likely read what one another write are a *group* ([`Plan`]): the worker
-//! that claims the first of them has the others. What is heavy is claimed first: groups, and single
-//! transactions that hardly depend on others, each in a lane of its own. At its end a worker takes
-//! over what is left to others, in a lane of its own, from the end of the block.
+//! that claims the first of them has the others. What is heavy is claimed first: groups of a few
+//! transactions, and single ones that hardly depend on others, each in a lane of its own. At its
+//! end a worker takes over what is left to others, a batch at a time, and again in block order: who
+//! comes later then runs later, and hears what it depends on.
 //!
 //! It may have to *wait* before that, until the first of a group have shown whether they depend on
 //! one another. Nobody waits for ever: whoever waits has been through the whole block, so that
@@ -25,6 +26,10 @@ const BATCH_GAS_MIN: u64 = 100_000;
 const BATCH_GAS_MAX: u64 = 1_000_000;
 /// Of what a worker has to do if all have as much, a group is heavy from one such part on.
 const HEAVY: u64 = 4;
+/// Transactions of a heavy group, at most, unless it has this percentage of what a worker has to
+/// do: one of many is spread over the block, and would run before what it depends on.
+const HEAVY_TXS_MAX: usize = 8;
+const HEAVY_PERCENT_MIN: u64 = 90;
 /// Batches of a worker in a block, about.
 const BATCHES: u64 = 16;
 
@@ -38,7 +43,8 @@ const DISTURBED_MIN: u32 = 2;
 /// Share of a group's transactions that may depend on others of it, for it to be split.
 const DEPENDING_PERCENT_MAX: u32 = 70;
 /// Transactions of a group that have to have run before that is judged, and the part of it that is
-/// enough: until then nobody takes over what is left of it.
+/// enough if it is more than the first, which depends on none: until then nobody takes over what is
+/// left of it.
 const SPLIT_MIN: u32 = 4;
 const SPLIT_PART: u32 = 4;
 /// Transactions after which a group that is nearly the whole block is judged: as many as hints need
@@ -196,7 +202,7 @@ impl Claims {
         let Plan { groups, gas, group_gas, early, .. } = &plan;
         let total: u64 = gas.iter().fold(0, |sum, gas| sum.saturating_add(*gas));
         let batch_gas = (total / (workers as u64 * BATCHES)).clamp(BATCH_GAS_MIN, BATCH_GAS_MAX);
-        let much = if workers > 1 { total / (workers as u64 * HEAVY) } else { u64::MAX };
+        let fair = if workers > 1 { total / workers as u64 } else { u64::MAX };
         // Groups without those of them that are begun by themselves.
         let mut left = group_gas.clone();
         for index in early {
@@ -205,7 +211,7 @@ impl Claims {
                 *left = left.saturating_sub(gas[*index]);
             }
         }
-        let heavy = (0_u32..).zip(left).filter(|(_, gas)| *gas > much);
+        let heavy = (0_u32..).zip(left).filter(|(_, gas)| *gas > fair / HEAVY);
         let mut heavy: Vec<Heavy> =
             heavy.map(|(group, gas)| Heavy { group: Some(group), gas, txs: Vec::new() }).collect();
         for (index, group) in groups.iter().enumerate() {
@@ -217,6 +223,8 @@ impl Claims {
             }
         }
         let alone = |index: &usize| Heavy { group: None, gas: gas[*index], txs: vec![*index] };
+        let most = fair / 100 * HEAVY_PERCENT_MIN;
+        heavy.retain(|heavy| heavy.txs.len() <= HEAVY_TXS_MAX || heavy.gas > most);
         heavy.extend(early.iter().map(alone));
         heavy.sort_by_key(|heavy| Reverse(heavy.gas));
         let inner = Inner {
@@ -325,7 +333,7 @@ impl Claims {
         }
         let counts = &self.counts[group as usize];
         let Ran { all, depended, .. } = counts.ran();
-        if all < SPLIT_MIN.min(counts.txs / SPLIT_PART) {
+        if all < SPLIT_MIN.min(counts.txs / SPLIT_PART).max(2) {
             return None;
         }
         // The first of a group has nobody to depend on.
@@ -414,40 +422,44 @@ impl Claims {
         if !batch.is_empty() {
             return Claim::Run;
         }
-        let claim = self.take_over(is_claimed, batch);
+        let claim = self.take_over(last, is_claimed, batch);
         is_done[worker] = claim == Claim::End;
         is_alone[worker] = was_alone && claim == Claim::Wait;
         claim
     }
 
-    /// Claims the last half, by gas, of what others have not begun and may leave.
-    fn take_over(&self, is_claimed: &mut [bool], batch: &mut Vec<usize>) -> Claim {
-        let open = || is_claimed.iter().enumerate().rev().filter(|(_, claimed)| !**claimed);
-        let total = open().fold(0_u64, |sum, (index, _)| sum.saturating_add(self.plan.gas[index]));
-        let (mut gas, mut is_unsure) = (0_u64, false);
-        for (index, _) in open() {
-            match self.may_leave(index) {
-                Some(true) => {}
-                may => {
-                    is_unsure |= may.is_none();
+    /// Claims a batch of what others have not begun and may leave, above what the worker has run
+    /// last, else from the start. Whatever it is, it is the first in the block: so those before it
+    /// have run, or run beside it, and it hears what most of them have written.
+    fn take_over(
+        &self,
+        last: Option<usize>,
+        is_claimed: &mut [bool],
+        batch: &mut Vec<usize>,
+    ) -> Claim {
+        let mut is_unsure = false;
+        for from in [last.map_or(0, |last| last + 1), 0] {
+            let mut gas = 0_u64;
+            for (index, claimed) in is_claimed.iter_mut().enumerate().skip(from) {
+                if gas >= self.batch_gas {
+                    break;
+                }
+                if *claimed {
                     continue;
                 }
+                let may_leave = self.may_leave(index);
+                is_unsure |= may_leave.is_none();
+                if may_leave == Some(true) {
+                    *claimed = true;
+                    batch.push(index);
+                    gas = gas.saturating_add(self.plan.gas[index]);
+                }
             }
-            gas = gas.saturating_add(self.plan.gas[index]);
-            if gas > total / 2 && !batch.is_empty() {
-                break;
+            if !batch.is_empty() {
+                return Claim::Run;
             }
-            batch.push(index);
         }
-        batch.reverse();
-        for index in batch.iter() {
-            is_claimed[*index] = true;
-        }
-        match (batch.is_empty(), is_unsure) {
-            (false, _) => Claim::Run,
-            (true, true) => Claim::Wait,
-            (true, false) => Claim::End,
-        }
+        if is_unsure { Claim::Wait } else { Claim::End }
     }
 }
 

@@ -6,7 +6,9 @@
 //! * so are those that depend on one another, and nobody takes them over if nearly all do;
 //! * those that hardly depend on one another, unless they have a party in common, are split: tied
 //!   by parties, they are as many groups as there are;
-//! * callees of which one disturbs the other are one group.
+//! * callees of which one disturbs the other are one group;
+//! * what stands between two calls of one sender to a contract that the block hardly calls, and
+//!   close to them, goes with these: most likely they are there for what is between them.
 //!
 //! A few of the heaviest are begun *early*, before all others: whoever came upon one last would
 //! have the other workers wait for it. They run without what precedes them in the block, so only
@@ -42,6 +44,10 @@ const HEARD_PARTNERS_PERCENT_MIN: u8 = 80;
 /// Of a hundred gas, how much is one chain for lanes not to pay: on two threads they would gain
 /// less than settling takes.
 const CHAIN_PERCENT_MIN: u128 = 80;
+/// Calls that the block has of a callee for two of them to enclose others, at most, and how far
+/// apart these two are.
+const ENCLOSING_MAX: u32 = 4;
+const ENCLOSED_MAX: usize = 5;
 /// One such part of the fair share of a worker is enough for a transaction to be begun early: one
 /// that is begun last leaves the other workers idle for half of that on average.
 const EARLY_PARTS: u64 = 8;
@@ -175,7 +181,8 @@ impl Plan {
         let callees = calls.into_numbers();
         let place =
             |(index, tx): (usize, &PreparedTx)| placer.place(index, tx, callee_of[index], kin);
-        let sets: Vec<Option<u32>> = txs.iter().enumerate().map(place).collect();
+        let mut sets: Vec<Option<u32>> = txs.iter().enumerate().map(place).collect();
+        placer.enclose(txs, &callee_of, kin, &mut sets);
         let total_gas = sum(gas.iter().copied());
         let fair = total_gas / (workers as u64).max(1);
         placer.join_partners(&callees, &sets, &gas, fair, hearing.heavy_partners_percent());
@@ -319,6 +326,45 @@ impl<'h> Placer<'h> {
                 }
                 Some(set)
             }
+        }
+    }
+
+    /// Puts calls that are enclosed into the set of those that enclose them. Enclosures that follow
+    /// one another are one.
+    fn enclose(
+        &mut self,
+        txs: &[PreparedTx],
+        callee_of: &[Option<u32>],
+        kin: &Kin,
+        sets: &mut [Option<u32>],
+    ) {
+        let Self { known, joined, .. } = self;
+        let mut last: Vec<Option<usize>> = vec![None; known.len()];
+        // Where the enclosure before ends, and its set.
+        let mut before: Option<(usize, u32)> = None;
+        for (index, callee) in callee_of.iter().enumerate() {
+            let Some(callee) = callee.map(|callee| callee as usize) else { continue };
+            if known[callee].count > ENCLOSING_MAX {
+                continue;
+            }
+            let (Some(first), Some(set)) = (last[callee].replace(index), sets[index]) else {
+                continue;
+            };
+            let is_close = (2..=ENCLOSED_MAX).contains(&(index - first));
+            if !is_close || txs[first].sender() != txs[index].sender() {
+                continue;
+            }
+            for enclosed in first + 1..index {
+                // Whose footprint is known goes by that, and who belongs to nobody still does.
+                if sets[enclosed].is_some() && kin.firsts.get(enclosed).is_none_or(Option::is_none)
+                {
+                    sets[enclosed] = Some(set);
+                }
+            }
+            if let Some((_, other)) = before.filter(|(end, _)| first <= end + 1) {
+                joined.join(set, other);
+            }
+            before = Some((index, set));
         }
     }
 

@@ -291,3 +291,52 @@ fn footprints_place_transactions_by_the_slots_that_tie_them() {
     let without = Plan::of(&txs[..3], &gas[..3], &Kin::new(&footprints[..3]), &Hints::default(), 2);
     assert!(without.is_one_chain(), "100 of 110");
 }
+
+/// What stands between two calls that belong together is most likely what they are for.
+#[test]
+fn what_two_calls_of_one_sender_enclose_goes_with_them() {
+    let of = |sender, callee| tx(sender, TxKind::Call(callee), vec![1], GAS);
+    let router = |number| call(A, number);
+    let groups = |txs: &[PreparedTx]| plan(txs, &Hints::default()).groups;
+    let enclosed = [router(1), of(ALICE, B), router(2), of(ALICE, B), router(3), router(4)];
+    assert_eq!(groups(&enclosed), [0, 1, 1, 1, 0, 0].map(Some));
+    // Not by two senders, ...
+    let by_others = [router(1), of(ALICE, B), router(2), of(BOB, B), router(3), router(4)];
+    assert_eq!(groups(&by_others), [0, 1, 0, 1, 0, 0].map(Some));
+    // ... nor where nothing is between, ...
+    let close = [of(ALICE, B), of(ALICE, B), router(1)];
+    assert_eq!(groups(&close), [0, 0, 1].map(Some));
+    // ... nor too much, ...
+    let around = |between: usize| {
+        let between = (0..between).map(|number| router(number as u8));
+        std::iter::once(of(ALICE, B)).chain(between).chain([of(ALICE, B), router(99)])
+    };
+    for (between, is_enclosed) in [(ENCLOSED_MAX - 1, true), (ENCLOSED_MAX, false)] {
+        let groups = groups(&around(between).collect::<Vec<_>>());
+        assert_eq!(groups[1] == groups[0], is_enclosed, "{between} between");
+        assert_ne!(Some(&groups[0]), groups.last(), "{between} between");
+    }
+    // ... nor by calls of a contract that many call.
+    for (more, is_enclosed) in [(ENCLOSING_MAX - 2, true), (ENCLOSING_MAX - 1, false)] {
+        let often = around(1).chain((0..more).map(|_| of(BOB, B)));
+        let groups = groups(&often.collect::<Vec<_>>());
+        assert_eq!(groups[1] == groups[0], is_enclosed, "{more} more");
+    }
+}
+
+#[test]
+fn enclosures_that_follow_one_another_are_one_and_others_keep_their_places() {
+    let of = |sender, callee| tx(sender, TxKind::Call(callee), vec![1], GAS);
+    let txs = [of(ALICE, B), call(A, 1), of(ALICE, B), of(BOB, C), call(A, 2), of(BOB, C)];
+    let groups = plan(&txs, &Hints::default()).groups;
+    assert_eq!(groups, [0; 6].map(Some));
+    // Apart from one another they are two; and a payment belongs to nobody.
+    let txs = [&txs[..3], &[call(A, 3)], &txs[3..4], &[payment()], &txs[4..]].concat();
+    let groups = plan(&txs, &Hints::default()).groups;
+    let expected = [Some(0), Some(0), Some(0), Some(1), Some(2), None, Some(2), Some(2)];
+    assert_eq!(groups, expected);
+    // What is tied to something by its footprint stays there.
+    let kin = Kin { firsts: vec![None, Some(1), None, Some(1)], ..Kin::default() };
+    let groups = Plan::of(&txs[..4], &[], &kin, &Hints::default(), 2).groups;
+    assert_eq!(groups, [0, 1, 0, 1].map(Some));
+}
