@@ -1,18 +1,19 @@
 //! Plain payments, without an EVM.
 //!
 //! A payment is *plain* if it is in order, and does nothing but move amounts and count up a nonce:
-//! * it is of a type that the fork has, without access list, authorizations and blobs, and its gas
-//!   is what a payment takes, neither more nor less;
+//! * it is of a type that the fork has, without data, access list, authorizations and blobs, and
+//!   its gas limit is enough and allowed (EIP-7825);
 //! * it breaks no rule: chain id, prices, gas limit of the block, nonce, funds;
 //! * both accounts are there, or the recipient is none, and neither is empty or has code; nor is
-//!   the recipient a precompiled contract, the sender, or one of them the fee recipient.
+//!   the recipient a precompiled contract, or the sender.
 //!
 //! A [`Ledger`] runs what is plain, and leaves the rest to a kernel: it refuses nothing, and says
 //! nothing about what it leaves. What it gives and notes is what a kernel with
 //! [`FeePayment::Deferred`] gives and notes of the same payments in one journal, in particular:
-//! * gas of a payment is all intrinsic, with and without the floor of EIP-7623, so that nothing is
-//!   left to give back, and no fork bounds the gas of one transaction below that;
-//! * sender and recipient are all that it comes upon: the fee recipient is not loaded;
+//! * all gas that is used is intrinsic, with and without the floor of EIP-7623, and what is left
+//!   over is given back;
+//! * sender and recipient are all that it comes upon. If one of them is the fee recipient, the fees
+//!   are left to the caller all the same, where a kernel that has loaded it pays them at once;
 //! * nothing is ever changed back: who sends has a higher nonce afterwards, and what others have
 //!   only grows. So [`History::restored`] is empty.
 //!

@@ -28,6 +28,8 @@ const FULL: Address = Address::repeat_byte(0xb4);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
 const DELEGATED: Address = Address::repeat_byte(0xc1);
 const AUTHOR: Address = Address::repeat_byte(0xfe);
+/// In no state.
+const NOBODY: Address = Address::repeat_byte(0x0b);
 const ETHER: u64 = 1_000_000_000_000_000_000;
 const GAS_PRICE: u128 = 10;
 /// From London on.
@@ -179,12 +181,14 @@ fn rules(fork: Fork) -> Rules {
 }
 
 /// Runs transactions in a ledger, and in one kernel those that it takes; tells which these are.
-/// With `true` transactions of the sender may be missing.
+/// With `true` transactions of the sender may be missing. A ledger leaves each fee to others, and a
+/// kernel does if nothing has looked at the fee recipient: it is one of whom nobody knows.
 fn taken_of(fork: Fork, txs: &[(Draft, bool)]) -> Vec<bool> {
     let (state, rules, header) = (state(), rules(fork), header());
     let codes = CodeCache::new();
     let reader = ViewReader(&state);
-    let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Deferred);
+    let aside = Header { beneficiary: NOBODY, ..header.clone() };
+    let mut kernel = Kernel::new(&rules, &aside, &codes, reader, FeePayment::Deferred);
     kernel.note_touches(Touched::default());
     let mut ledger = Ledger::new(&rules, &header, &state, Touched::default());
     let mut taken = Vec::new();
@@ -255,14 +259,17 @@ fn plain_payments_leave_what_they_leave_in_a_kernel() {
         pays(VAST, 3, PAYEE, 2),
         // Nothing is left.
         pays(EXACT, 0, PAYEE, 9),
-        pays(PAYEE, 0, AUTHOR, 1),
+        pays(SENDER, 6, AUTHOR, 1),
+        pays(AUTHOR, 0, PAYEE, 1),
         pays(OLD, 5, EXACT, 1),
+        // What is not used is given back.
+        Draft { gas_limit: 10 * PAYMENT_GAS, ..pays(SENDER, 7, PAYEE, 1) },
         Draft { chain_id: Some(1), ..pays(OLD, 6, PAYEE, 1) },
     ];
     for fork in FORKS {
         let taken = taken(fork, &drafts);
         let left: Vec<_> = (0..drafts.len()).filter(|index| !taken[*index]).collect();
-        assert_eq!(left, [9], "{fork}: to the fee recipient");
+        assert_eq!(left, [0; 0], "{fork}");
     }
 }
 
@@ -294,6 +301,17 @@ fn types_and_prices_are_those_of_the_fork() {
     }
 }
 
+/// Source: EIP-7825, "Specification".
+#[test]
+fn gas_is_bounded_as_in_the_fork() {
+    for (gas_limit, last) in [(1 << 24, Fork::Osaka), ((1 << 24) + 1, Fork::Prague)] {
+        for fork in FORKS {
+            let draft = Draft { gas_limit, ..plain() };
+            assert_eq!(taken(fork, &[draft]), [fork <= last], "{fork}: {gas_limit}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_plain_is_left_to_a_kernel() {
     let to = |to| pays(SENDER, 0, to, 5);
@@ -301,8 +319,6 @@ fn what_is_not_plain_is_left_to_a_kernel() {
     let item = AccessListItem { address: PAYEE, storage_keys: vec![B256::ZERO] };
     let cases = [
         ("to oneself", to(SENDER)),
-        ("to the fee recipient", to(AUTHOR)),
-        ("by the fee recipient", from(AUTHOR, 0)),
         ("to a contract", to(CONTRACT)),
         ("by a contract", from(CONTRACT, 1)),
         ("to one that is delegated", to(DELEGATED)),
@@ -316,7 +332,7 @@ fn what_is_not_plain_is_left_to_a_kernel() {
         ),
         ("by nobody", Draft { price: Price::Legacy(0), ..pays(STRANGER, 0, PAYEE, 0) }),
         ("a creation", Draft { to: TxKind::Create, ..plain() }),
-        ("more gas", Draft { gas_limit: PAYMENT_GAS + 1, ..plain() }),
+        ("more gas than the block", Draft { gas_limit: 30_000_001, ..plain() }),
         ("less gas", Draft { gas_limit: PAYMENT_GAS - 1, ..plain() }),
         ("data", Draft { input: Bytes::from_static(&[0]), ..plain() }),
         ("a nonce that is too low", from(OLD, 4)),

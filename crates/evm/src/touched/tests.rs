@@ -291,8 +291,9 @@ fn slots_are_those_of_their_accounts_however_they_are_mixed() {
     ]);
     for fork in [Fork::Istanbul, Fork::Berlin] {
         let (executed, touched) = run(fork, &state, &[call(0, CONTRACT, 0), call(1, CONTRACT, 0)]);
-        for tx in 0..2 {
-            assert_eq!(executed[tx].result.status, TxStatus::Success, "{fork}, {tx}");
+        assert_eq!(executed.len(), 2);
+        for (tx, executed) in executed.iter().enumerate() {
+            assert_eq!(executed.result.status, TxStatus::Success, "{fork}, {tx}");
             let of = |address: Address, slot: u64, first: u64, step: u64| {
                 let before = first + tx as u64 * step;
                 (address, slot, before, before + step)

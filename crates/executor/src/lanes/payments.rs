@@ -18,7 +18,8 @@
 //! * *The nonce of a sender* is raised only if somebody before may have sent what is missing; it is
 //!   hot then, and compared. A sender that pays and calls has transactions in both lanes of a
 //!   worker, and each of them takes it to have sent what is in the other one.
-//! * *The fee recipient* takes part in no plain payment, and the fee is left to settling.
+//! * *The fee recipient* may pay, or be paid. All fees are left to settling, where it is hot then,
+//!   having been loaded; that the ledger has not seen them is no more than a lower balance.
 //! * *An account that is there and empty* is in none either, so that no lane with a ledger ends
 //!   one.
 

@@ -354,11 +354,11 @@ impl<'h> Placer<'h> {
             if !is_close || txs[first].sender() != txs[index].sender() {
                 continue;
             }
-            for enclosed in first + 1..index {
+            for (enclosed, place) in sets.iter_mut().enumerate().take(index).skip(first + 1) {
                 // Whose footprint is known goes by that, and who belongs to nobody still does.
-                if sets[enclosed].is_some() && kin.firsts.get(enclosed).is_none_or(Option::is_none)
-                {
-                    sets[enclosed] = Some(set);
+                let has_kin = kin.firsts.get(enclosed).is_some_and(Option::is_some);
+                if place.is_some() && !has_kin {
+                    *place = Some(set);
                 }
             }
             if let Some((_, other)) = before.filter(|(end, _)| first <= end + 1) {

@@ -18,6 +18,10 @@ const SENDER: Address = Address::repeat_byte(0x5e);
 const GAS: u64 = 1_000_000;
 
 fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
+    tx_by(SENDER, to, input, gas_limit)
+}
+
+fn tx_by(sender: Address, to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
     let input = Bytes::from_static(input);
     let tx = TxLegacy {
         chain_id: None,
@@ -30,7 +34,7 @@ fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
     };
     let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
     let tx = Transaction::Legacy(Signed::new_unhashed(tx, signature));
-    PreparedTx::new(&tx, SENDER).expect("type 0 is known")
+    PreparedTx::new(&tx, sender).expect("type 0 is known")
 }
 
 fn call(callee: Address) -> PreparedTx {
@@ -41,9 +45,13 @@ fn payment() -> PreparedTx {
     tx(TxKind::Call(A), &[], 21_000)
 }
 
-/// Calls to A and B by turns.
+/// Calls to A and B by turns, each by somebody else.
 fn turns(count: usize) -> Vec<PreparedTx> {
-    (0..count).map(|index| call(if index % 2 == 0 { A } else { B })).collect()
+    let call = |index: usize| {
+        let callee = if index.is_multiple_of(2) { A } else { B };
+        tx_by(Address::with_last_byte(index as u8), TxKind::Call(callee), &[1], GAS)
+    };
+    (0..count).map(call).collect()
 }
 
 /// What a worker claims next; nothing if there is nothing left.
@@ -99,7 +107,7 @@ fn calls_of_one_contract_go_to_one_worker_while_they_depend_on_one_another() {
 
 #[test]
 fn a_serial_group_is_not_taken_over_and_an_independent_one_is() {
-    for (dependence, expected) in [(OWN, &[][..]), (NONE, &[6, 7][..])] {
+    for (dependence, expected) in [(OWN, &[][..]), (NONE, &[4][..])] {
         let txs: Vec<_> = (0..8).map(|_| call(A)).collect();
         let claims = claims_of(&txs, 2);
         let mut last = None;
@@ -122,7 +130,7 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
     let mut serial = Hints::default();
     let lesson = Lesson { trials: 20, depended: 20, on_strangers: 20 };
     serial.learn_callee(&A, lesson, &[], |_| false);
-    for (hints, expected) in [(Hints::default(), &[6, 7][..]), (serial, &[][..])] {
+    for (hints, expected) in [(Hints::default(), &[4][..]), (serial, &[][..])] {
         let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
         let claims = Claims::new(plan, 2);
         for index in 0..4_usize {
@@ -137,8 +145,8 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
 
 #[test]
 fn nothing_of_a_group_is_taken_over_until_it_is_known_whether_it_is_serial() {
-    // A quarter of it is enough to tell.
-    for (count, judged, last_half) in [(3, 0, 2..3), (12, 3, 8..12), (40, 4, 22..40)] {
+    // A quarter of it is enough to tell, but for the first, which has nobody to depend on.
+    for (count, judged) in [(3, 2), (12, 3), (40, 4)] {
         let txs: Vec<_> = (0..count).map(|_| call(A)).collect();
         let claims = claims_of(&txs, 2);
         let mut batch = Vec::new();
@@ -150,8 +158,7 @@ fn nothing_of_a_group_is_taken_over_until_it_is_known_whether_it_is_serial() {
                 assert_eq!(claim(&claims, 0, Some(index)), [index + 1]);
             }
         }
-        let last_half: Vec<_> = last_half.collect();
-        assert_eq!(claim(&claims, 1, None), last_half, "of {count}");
+        assert_eq!(claim(&claims, 1, None)[0], judged, "of {count}");
     }
 }
 
@@ -269,6 +276,36 @@ fn a_heavier_group_goes_before_what_is_begun_early_and_has_the_rest_of_its_own()
         rest.sort_unstable();
         let expected: Vec<_> = (1..9).filter(|index| *index != early).collect();
         assert_eq!(rest, expected);
+    }
+}
+
+/// Who is idle helps with what comes next, so that both go on in block order.
+#[test]
+fn what_is_taken_over_is_a_batch_and_the_next_one() {
+    let txs: Vec<_> = (0..64).map(|_| call(A)).collect();
+    let claims = claims_of(&txs, 2);
+    let mut last = None;
+    for index in 0..SPLIT_MIN as usize {
+        assert_eq!(claim(&claims, 0, last), [index]);
+        assert_eq!(claims.note(0, index, NONE), None);
+        last = Some(index);
+    }
+    assert_eq!(claim(&claims, 1, None), [4]);
+    assert_eq!(claim(&claims, 0, last), [5]);
+    assert_eq!(claim(&claims, 1, Some(4)), [6]);
+    // Where nothing is left above what it has run last, it goes back.
+    assert_eq!(claim(&claims, 1, Some(63)), [7]);
+    assert_eq!(claim_all(&claims, 0, Some(5)), (8..64).collect::<Vec<_>>());
+}
+
+/// One that is spread over the block would run before what it depends on.
+#[test]
+fn a_heavy_group_is_begun_first_if_it_is_short_or_half_of_the_block() {
+    for (count, is_first) in [(HEAVY_TXS_MAX, true), (HEAVY_TXS_MAX + 1, false), (30, true)] {
+        let mut txs: Vec<_> = (0..30).map(|number| call(Address::repeat_byte(number))).collect();
+        txs.extend((0..count).map(|_| call(A)));
+        let claims = claims_of(&txs, 2);
+        assert_eq!(claim(&claims, 0, None)[0] == 30, is_first, "{count} of the group");
     }
 }
 

@@ -111,15 +111,32 @@ fn a_recipient_that_is_given_code_within_the_block_is_no_plain_one_afterwards() 
     }
 }
 
+/// Pools pay those who mine for them in blocks of their own.
+#[test]
+fn the_fee_recipient_takes_part_and_gas_is_left_over() {
+    let txs = [
+        transfer(AUTHOR, 0, PAYEE, 1),
+        pay(ALICE, 0, PAYEE, 1),
+        pay(AUTHOR, 1, ALICE, 2),
+        transfer(ALICE, 1, AUTHOR, 3),
+        transfer(BOB, 0, AUTHOR, 4),
+        transfer(AUTHOR, 2, BOB, 5),
+    ];
+    for fork in FORKS {
+        let mut ground = Ground::new(fork, &txs);
+        put(&mut ground.state, AUTHOR, ETHER, &[], &[]);
+        for split in splits(6, 2) {
+            assert_eq!(ground.light(&split), (0, 6), "{fork}, {split:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_plain_runs_in_the_evm() {
-    let cases: [(&str, Sent); 6] = [
+    let cases: [(&str, Sent); 3] = [
         ("to a contract", transfer(ALICE, 0, MORTAL, 1)),
         ("to oneself", transfer(ALICE, 0, ALICE, 1)),
-        ("to the fee recipient", transfer(ALICE, 0, AUTHOR, 1)),
-        ("by the fee recipient", transfer(AUTHOR, 0, PAYEE, 1)),
         ("to a precompiled contract", transfer(ALICE, 0, Address::with_last_byte(4), 1)),
-        ("with gas for more", pay(ALICE, 0, PAYEE, 1)),
     ];
     for (name, sent) in cases {
         let txs = [transfer(BOB, 0, PAYEE, 1), sent, transfer(BOB, 1, PAYEE, 1)];
