@@ -53,6 +53,8 @@ pub(crate) struct Kept {
     /// As it is in the view.
     before: Option<Account>,
     now: Option<Account>,
+    /// A payment was plain in which it took part.
+    is_noted: bool,
 }
 
 /// What a block asks of its payments.
@@ -163,7 +165,7 @@ impl<'v> Ledger<'v> {
             Entry::Occupied(kept) => Ok(kept.get().now),
             Entry::Vacant(vacant) => {
                 let before = self.view.account(address)?;
-                vacant.insert(Kept { before, now: before });
+                vacant.insert(Kept { before, now: before, is_noted: false });
                 Ok(before)
             }
         }
@@ -173,15 +175,18 @@ impl<'v> Ledger<'v> {
     fn put(&mut self, address: Address, now: Option<Account>) {
         if let Some(kept) = self.accounts.get_mut(&address) {
             kept.now = now;
+            kept.is_noted = true;
         }
     }
 
     /// Ends the ledger.
     pub fn into_history(self) -> History {
-        let Self { view: _, terms: _, accounts, touched } = self;
+        let Self { view: _, terms: _, mut accounts, touched } = self;
+        // Of the others nothing was seen that anybody depends on.
+        accounts.retain(|_, kept| kept.is_noted);
         let mut loaded = TagFilter::default();
         let mut changes = Vec::with_capacity(accounts.len());
-        for (address, Kept { before, now }) in &accounts {
+        for (address, Kept { before, now, is_noted: _ }) in &accounts {
             loaded.add(tag(address));
             if before != now {
                 changes.push(AccountDiff {
@@ -225,13 +230,12 @@ impl Terms {
 
     /// The payment that a transaction is; `None` if it is not plain, whatever the accounts are.
     fn payment(&self, tx: &PreparedTx) -> Option<Payment> {
-        let TxEnv { caller: from, kind, value, nonce, .. } = &tx.env;
-        let to = kind.to()?;
+        let TxEnv { caller: from, value, nonce, .. } = &tx.env;
+        let to = tx.payee()?;
         let is_plain = self.has_plain
-            && tx.is_bare()
             && (PAYMENT_GAS..=self.gas_limit).contains(&tx.gas_limit())
-            && from != to
-            && !self.precompiles.contains(to)
+            && *from != to
+            && !self.precompiles.contains(&to)
             && self.takes(tx);
         if !is_plain {
             return None;
@@ -241,7 +245,7 @@ impl Terms {
         let gas = u128::from(PAYMENT_GAS);
         Some(Payment {
             from: *from,
-            to: *to,
+            to,
             nonce: *nonce,
             value: *value,
             fee: U256::from(price.checked_mul(gas)?),
@@ -252,7 +256,7 @@ impl Terms {
 
     /// Whether the fork has transactions of this type, and the chain this one.
     fn takes(&self, tx: &PreparedTx) -> bool {
-        let TxEnv { chain_id, gas_price, gas_priority_fee, access_list, .. } = &tx.env;
+        let TxEnv { chain_id, gas_price, gas_priority_fee, .. } = &tx.env;
         let is_known = match tx.tx_type {
             TxType::Legacy => true,
             TxType::Eip2930 => self.has_lists,
@@ -266,7 +270,7 @@ impl Terms {
             Some(chain_id) => *chain_id == self.chain_id,
             None => tx.tx_type == TxType::Legacy,
         };
-        is_known && is_here && access_list.0.is_empty()
+        is_known && is_here
     }
 }
 

@@ -281,6 +281,7 @@ impl Touched {
         // The log has each once.
         for (address, _) in log.accounts.get(now.logged..).unwrap_or_default() {
             if let Some(account) = state.get_mut(address) {
+                debug_assert!(noted.find(address).is_none(), "{address} was loaded twice");
                 noted.add(address, account);
             }
         }

@@ -56,9 +56,14 @@ impl PreparedTx {
         }
     }
 
-    /// Whether it does nothing but pay, unless the account that it names has code.
-    pub fn is_bare(&self) -> bool {
-        self.env.kind.to().is_some() && self.env.data.is_empty()
+    /// Whom it pays, if it does nothing else, unless that account has code.
+    pub fn payee(&self) -> Option<Address> {
+        let TxEnv { kind, data, access_list, authorization_list, blob_hashes, .. } = &self.env;
+        let is_bare = data.is_empty()
+            && access_list.0.is_empty()
+            && authorization_list.is_empty()
+            && blob_hashes.is_empty();
+        kind.to().copied().filter(|_| is_bare)
     }
 
     /// Its data.

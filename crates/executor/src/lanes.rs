@@ -61,8 +61,8 @@ use crate::{
 use claims::{Claim, Claims};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
-    CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, Target, Touched,
-    ViewReader,
+    CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, TagFilter, Target,
+    Touched, ViewReader, tag,
 };
 use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
@@ -71,7 +71,7 @@ use lessons::Log;
 use listening::{Listener, ListeningReader, Published};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
-use payments::PaymentLane;
+use payments::{PaymentLane, callers};
 use room::{JournalRooms, give_back};
 use settle::{Job, Settled, settle};
 use std::{
@@ -188,6 +188,8 @@ struct Shared<'l> {
     view: &'l dyn StateView,
     /// Set when it is known who runs what.
     claims: OnceLock<Claims>,
+    /// Tags of who sends something else than payments.
+    callers: TagFilter,
     marks: Marks,
     /// What lanes tell one another.
     published: &'l Published,
@@ -222,7 +224,7 @@ pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
 /// Whether a block pays in lanes for its payments alone. In ledgers these take a fraction of what
 /// they take in an EVM, so that it pays to settle them.
 pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
-    prepared.txs.iter().filter(|tx| tx.is_bare()).count() >= PAYMENTS_MIN
+    prepared.txs.iter().filter(|tx| tx.payee().is_some()).count() >= PAYMENTS_MIN
 }
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
@@ -259,6 +261,7 @@ pub(crate) fn run(
         codes,
         view: &opened,
         claims: OnceLock::new(),
+        callers: callers(&prepared.txs),
         marks,
         published: &published,
         declines,
@@ -367,6 +370,11 @@ impl Shared<'_> {
         }
     }
 
+    /// Whether one of them may send something else than payments.
+    fn may_call(&self, payer: Address, payee: Address) -> bool {
+        [payer, payee].iter().any(|address| self.callers.passes(tag(address)))
+    }
+
     fn fail(&self, cause: FallbackCause) {
         self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
@@ -441,7 +449,7 @@ impl<'l> Running<'l> {
     ) -> Result<(), FallbackCause> {
         let tx = &shared.prepared.txs[index];
         self.last = Some(index);
-        if tx.is_bare() {
+        if tx.payee().is_some_and(|payee| !shared.may_call(tx.sender(), payee)) {
             let payments = self.payments.get_or_insert_with(|| PaymentLane::new(shared));
             if payments.run(shared, index)? {
                 // It has no slots to mark, or to publish.
@@ -460,7 +468,10 @@ impl<'l> Running<'l> {
         let executed = match executed {
             Ok(executed) => Some(executed),
             // A guess may be refused as well as run.
-            Err(Fault::Invalid(_)) => None,
+            Err(Fault::Invalid(_)) => {
+                claims.note_refused(index);
+                None
+            }
             Err(Fault::Read(error)) => return Err(error.into()),
             Err(Fault::Internal(message)) => return Err(BlockError::Internal(message).into()),
         };
@@ -530,7 +541,7 @@ impl<'l> Running<'l> {
             heard_slots: heard.count,
             history: kernel.into_history(),
         };
-        let payments = payments.and_then(|payments| payments.end(worker));
+        let payments = payments.and_then(|payments| payments.end(shared, worker));
         shared.lanes.lock().extend(std::iter::once(lane).chain(payments));
     }
 }

@@ -301,6 +301,13 @@ impl Claims {
         is_chain.then_some(LaneFault::OneChain)
     }
 
+    /// Notes that a transaction was refused: nobody knows on whom it depends.
+    pub(super) fn note_refused(&self, index: usize) {
+        if let Some(group) = self.plan.groups.get(index).copied().flatten() {
+            self.counts[group as usize].ran.fetch_add(Ran::one(false, false), Ordering::Relaxed);
+        }
+    }
+
     /// A transaction of a group has not seen what that of `writer`, in other hands, has written.
     fn disturb(&self, group: u32, ran: Ran, writer: usize, worker: usize) -> bool {
         let Counts { disturbed, .. } = &self.counts[group as usize];

@@ -1,9 +1,11 @@
 //! The plain payments of a worker: a lane that has a ledger ([`Ledger`]) in place of an EVM.
 //!
 //! A worker runs two lanes side by side, and each payment that it claims is tried in the ledger
-//! first. What is not plain there goes to the EVM, which also has the last word on what seems not
-//! to be in order: the payment may be in order on what the other lane has done. Where the worker
-//! goes back in the block, both end, and both begin anew.
+//! first, unless who pays or is paid calls something in the block: neither lane sees what the other
+//! one has done, and such an account would be in both. What is not plain there goes to the EVM,
+//! which also has the last word on what seems not to be in order: the payment may be in order on
+//! what the other lane has done. Where the worker goes back in the block, both end, and both begin
+//! anew.
 //!
 //! To settling a ledger is a lane like any other, for all that it relies on holds of it:
 //! * *It ran in block order*: so does the worker, and the ledger has some of what that one runs.
@@ -16,16 +18,23 @@
 //!   delegation of EIP-7702), or destroys, was changed there and loaded here. So it is hot, and
 //!   whoever paid it afterwards without seeing that does not hold, and runs again in an EVM.
 //! * *The nonce of a sender* is raised only if somebody before may have sent what is missing; it is
-//!   hot then, and compared. A sender that pays and calls has transactions in both lanes of a
-//!   worker, and each of them takes it to have sent what is in the other one.
+//!   hot then, and compared.
 //! * *The fee recipient* may pay, or be paid. All fees are left to settling, where it is hot then,
 //!   having been loaded; that the ledger has not seen them is no more than a lower balance.
 //! * *An account that is there and empty* is in none either, so that no lane with a ledger ends
 //!   one.
 
 use super::{Lane, LaneTx, ReadResult, Shared};
-use fugue_evm::Ledger;
+use fugue_evm::{Ledger, PreparedTx, TagFilter, tag};
 use fugue_types::Address;
+
+/// Tags of all who send something else than payments.
+pub(super) fn callers(txs: &[PreparedTx]) -> TagFilter {
+    let mut callers = TagFilter::default();
+    let calls = txs.iter().filter(|tx| tx.payee().is_none());
+    calls.for_each(|tx| callers.add(tag(&tx.sender())));
+    callers
+}
 
 /// A ledger that is run.
 pub(super) struct PaymentLane<'l> {
@@ -60,9 +69,11 @@ impl<'l> PaymentLane<'l> {
     }
 
     /// The lane at its end; `None` if nothing ran in it.
-    pub(super) fn end(self, worker: usize) -> Option<Lane> {
+    pub(super) fn end(self, shared: &Shared<'l>, worker: usize) -> Option<Lane> {
         let Self { ledger, txs, assumed } = self;
+        let history = ledger.into_history();
         if txs.is_empty() {
+            shared.rooms.lock().push(history.touched);
             return None;
         }
         Some(Lane {
@@ -74,7 +85,7 @@ impl<'l> PaymentLane<'l> {
             assumed,
             heard: Vec::new(),
             heard_slots: 0,
-            history: ledger.into_history(),
+            history,
         })
     }
 }

@@ -46,7 +46,8 @@ impl LaneRoom {
         journals: JournalRooms,
     ) -> Self {
         touched.extend(lanes.iter_mut().map(|lane| std::mem::take(&mut lane.history.touched)));
-        touched.truncate(ROOM_LANES_MAX);
+        // A worker takes two at a time: its payments have notes of their own.
+        touched.truncate(2 * ROOM_LANES_MAX);
         for room in &mut touched {
             room.clear();
             room.shrink_to(ROOM_TOUCHES_MAX);

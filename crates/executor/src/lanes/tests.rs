@@ -237,6 +237,7 @@ impl Ground {
             codes: &codes,
             view: &opened,
             claims: OnceLock::from(Claims::new(Plan::cold(&prepared.txs, workers), workers)),
+            callers: callers(&prepared.txs),
             marks: Marks::default(),
             published,
             declines: false,

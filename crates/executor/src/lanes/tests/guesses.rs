@@ -176,10 +176,10 @@ fn a_block_is_given_up_that_mostly_runs_again_at_its_turn() {
 
 #[test]
 fn room_is_kept_from_block_to_block_and_bounded() {
-    let rooms = (0..2 * ROOM_LANES_MAX).map(|_| Touched::default()).collect();
+    let rooms = (0..3 * ROOM_LANES_MAX).map(|_| Touched::default()).collect();
     let (marks, published, journals) = Default::default();
     let room = LaneRoom::new(rooms, &mut [], marks, published, journals);
-    assert_eq!(room.touched.len(), ROOM_LANES_MAX);
+    assert_eq!(room.touched.len(), 2 * ROOM_LANES_MAX);
     let (ground, view) = meeting(COUNTS_TOO, 0);
     let expected = ground.sequential();
     let first = ground.execute(Mode::Lanes, &view).map(|execution| execution.outcome);

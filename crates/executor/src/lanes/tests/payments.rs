@@ -66,8 +66,9 @@ fn bursts_of_one_sender_are_light_in_several_lanes() {
     }
 }
 
+/// Neither lane of a worker sees what the other one has done: who is in both would run again.
 #[test]
-fn who_pays_and_calls_has_sent_both() {
+fn who_calls_as_well_pays_and_is_paid_in_the_evm() {
     let txs = [
         transfer(ALICE, 0, PAYEE, 5),
         call(ALICE, 1, COUNTER, 0),
@@ -79,12 +80,12 @@ fn who_pays_and_calls_has_sent_both() {
     for fork in FORKS {
         let ground = Ground::new(fork, &txs);
         for split in [[0; 6], [0, 1, 0, 1, 0, 1], [1, 0, 0, 0, 1, 1]] {
-            assert_eq!(ground.light(&split), (0, 4), "{fork}, {split:?}");
+            assert_eq!(ground.light(&split), (0, 0), "{fork}, {split:?}");
         }
     }
     let ground = Ground::new(Fork::Istanbul, &txs);
     for split in splits(6, 2) {
-        assert_eq!(ground.light(&split), (0, 4), "{split:?}");
+        assert_eq!(ground.light(&split), (0, 0), "{split:?}");
     }
 }
 
@@ -207,7 +208,8 @@ fn who_has_spent_it_elsewhere_makes_the_block_invalid() {
 
 #[test]
 fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
-    const PAYERS: u8 = 4;
+    const PAYERS: u8 = 6;
+    const CALLERS: usize = 2;
     let (mut light, mut reruns) = (0, 0);
     for seed in 1..=60_u64 {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -219,7 +221,8 @@ fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
                 nonces[number] += 1;
                 let somebody = [payer(random.below(nonces.len()) as u8), PAYEE, STRANGER, child()];
                 let to = somebody[random.below(somebody.len())];
-                match random.below(12) {
+                let kind = random.below(12);
+                match if number < CALLERS { kind } else { 3 + kind % 9 } {
                     0 => call(sender, nonce, COUNTER, 0),
                     1 => call(sender, nonce, DONOR, 1),
                     2 => with_gas(150_000, sender, nonce, FACTORY, 0, &[1]),
@@ -247,5 +250,5 @@ fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
             }
         }
     }
-    assert!(light > 1_000 && reruns > 10, "{light} light ones, {reruns} reruns");
+    assert!(light > 500 && reruns > 10, "{light} light ones, {reruns} reruns");
 }
