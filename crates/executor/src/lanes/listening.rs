@@ -484,13 +484,24 @@ impl StateReader for ListeningReader<'_> {
 /// Seeded at random: nobody can choose slots that are all in one chain, or pass each filter.
 static SEED: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
 
-/// A hash of a slot's name.
-pub(super) fn slot_hash(address: &Address, slot: &U256) -> u64 {
+/// A hasher of what begins with an address.
+fn hasher_of(address: &Address) -> impl Hasher {
     // By words: bytes would be hashed with their number, each of the two by itself.
     let (words, _) = address.0.as_chunks::<8>();
     let mut hasher = SEED.build_hasher();
     words.iter().for_each(|word| hasher.write_u64(u64::from_le_bytes(*word)));
     hasher.write_u32(tag(address));
+    hasher
+}
+
+/// A hash of an account's name.
+pub(super) fn account_hash(address: &Address) -> u64 {
+    hasher_of(address).finish()
+}
+
+/// A hash of a slot's name.
+pub(super) fn slot_hash(address: &Address, slot: &U256) -> u64 {
+    let mut hasher = hasher_of(address);
     slot.as_limbs().iter().for_each(|limb| hasher.write_u64(*limb));
     hasher.finish()
 }

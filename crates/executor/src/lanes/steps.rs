@@ -1,7 +1,7 @@
 //! What lanes have changed, to be found by account.
 
-use super::Lane;
-use fugue_evm::{AccountTouch, SlotTouch, tag};
+use super::{Lane, listening::account_hash};
+use fugue_evm::{AccountTouch, SlotTouch};
 use fugue_types::Address;
 
 /// Places of all changes among the touches of the lanes, sorted: an account's stand together, in
@@ -13,8 +13,8 @@ pub(super) struct Steps(Vec<Place>);
 /// comes before its slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    /// Of the account's address.
-    tag: u32,
+    /// Of the account's name, seeded: nobody can have those of many accounts stand together.
+    hash: u64,
     /// The transaction's index in the block.
     index: u32,
     is_slot: bool,
@@ -41,7 +41,7 @@ impl Steps {
                 let index = lane.index_of(noted);
                 let mut add = |address: &Address, is_slot, touch: usize| {
                     places.push(Place {
-                        tag: tag(address),
+                        hash: account_hash(address),
                         index: index as u32,
                         is_slot,
                         lane: number as u32,
@@ -74,11 +74,11 @@ impl Steps {
         address: Address,
         index: usize,
     ) -> impl Iterator<Item = (usize, Step<'l>)> {
-        let wanted = tag(&address);
-        let from = self.0.partition_point(|place| place.tag < wanted);
+        let wanted = account_hash(&address);
+        let from = self.0.partition_point(|place| place.hash < wanted);
         let places = self.0.get(from..).unwrap_or_default().iter();
         let places =
-            places.take_while(move |place| place.tag == wanted && (place.index as usize) < index);
+            places.take_while(move |place| place.hash == wanted && (place.index as usize) < index);
         places.filter_map(move |place| {
             let touched = &lanes.get(place.lane as usize)?.history.touched;
             let (accounts, slots) = touched.of(place.noted as usize);

@@ -1,6 +1,7 @@
 //! A state that is read for the first time: a simulated disk.
 //!
-//! The first read of each account, slot and code waits. Whoever reads the same while that wait
+//! The first read of each account and slot waits, and of each code, but that the bench has all of
+//! them analysed beforehand, so that nobody reads one. Whoever reads the same while that wait
 //! lasts waits as well: what is on its way is not there yet. Then it is in memory, as a page would
 //! be. Each sample has a view of its own, so that each begins with nothing in memory.
 //!
