@@ -35,6 +35,8 @@ mod redo;
 mod replay;
 mod requests;
 mod rerun;
+#[cfg(test)]
+mod samples;
 mod sequential;
 mod sets;
 mod simulation;

@@ -1,9 +1,8 @@
 //! Journals that last, of two workers that take turns in every possible way.
 
 use super::*;
-use alloy_consensus::{TxEip7702, crypto::SECP256K1N_HALF};
-use alloy_eips::eip7702::{Authorization, SignedAuthorization};
-use fugue_types::{address, b256};
+use crate::samples::{AUTHORITY, authorization};
+use alloy_consensus::TxEip7702;
 
 /// Creates a contract from its input: CALLDATACOPY(0, 0, CALLDATASIZE),
 /// CREATE2(CALLVALUE, 0, CALLDATASIZE, 0), POP.
@@ -19,10 +18,6 @@ const CHILD_CODE: &[u8] = &[
     0x5b, 0x33, 0xff, // JUMPDEST, CALLER, SELFDESTRUCT
     0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3, // MSTORE, RETURN
 ];
-/// The address whose private key is 1.
-const AUTHORITY: Address = address!("7e5f4552091a69125d5dfcb7b8c2659029395bdf");
-/// The generator of secp256k1: its x; its y is even.
-const GENERATOR: B256 = b256!("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798");
 
 /// Runs the block by a list, its transactions in this order, each by the worker that is named.
 fn take_turns(
@@ -118,17 +113,8 @@ fn a_contract_that_is_destroyed_and_comes_back_is_the_same_to_both() {
     }
 }
 
-/// Lets the account whose private key is 1 have the code of another. Its signature is the one whose
-/// nonce is 1.
+/// Lets [`AUTHORITY`] have the code of another account.
 fn delegation(sender: Address, nonce: u64, target: Address, authority_nonce: u64) -> Sent {
-    let authorization =
-        Authorization { chain_id: U256::ZERO, address: target, nonce: authority_nonce };
-    let order = SECP256K1N_HALF * U256::from(2) + U256::from(1);
-    let r = U256::from_be_bytes(GENERATOR.0);
-    let hash = U256::from_be_bytes(authorization.signature_hash().0);
-    let s = hash.add_mod(r, order);
-    let (s, parity) = if s > SECP256K1N_HALF { (order - s, 1) } else { (s, 0) };
-    let signed = SignedAuthorization::new_unchecked(authorization, parity, r, s);
     let tx = TxEip7702 {
         chain_id: 1,
         nonce,
@@ -137,7 +123,7 @@ fn delegation(sender: Address, nonce: u64, target: Address, authority_nonce: u64
         max_priority_fee_per_gas: 1,
         to: OTHER,
         value: U256::from(1),
-        authorization_list: vec![signed],
+        authorization_list: vec![authorization(target, authority_nonce)],
         ..TxEip7702::default()
     };
     let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");

@@ -2,10 +2,18 @@
 //! what is said to be in one lane here is in two.
 
 use super::{taught::Random, *};
+use crate::samples::{AUTHORITY, authorization};
+use alloy_consensus::TxEip7702;
 use fugue_types::TxStatus;
 
 /// Hands on what it is paid to the one that has nothing.
 const DONOR: Address = Address::repeat_byte(0xd4);
+/// Creates a contract whose first code ends it: CREATE2(0, 30, 2, 0).
+const MAYFLIES: Address = Address::repeat_byte(0xd5);
+const HATCHES: &[u8] =
+    &[0x61, 0x33, 0xff, 0x60, 0, 0x52, 0x60, 0, 0x60, 2, 0x60, 30, 0x60, 0, 0xf5];
+/// Forks that have delegations (EIP-7702).
+const DELEGATING: [Fork; 2] = [Fork::Prague, Fork::Osaka];
 /// What a payment of these costs its sender beside the amount.
 const FEE: u64 = 10 * PAYMENT_GAS;
 const ETHER: u64 = 1_000_000_000_000_000_000;
@@ -13,6 +21,40 @@ const ETHER: u64 = 1_000_000_000_000_000_000;
 /// An account of this number that can pay.
 fn payer(number: u8) -> Address {
     Address::from_word(U256::from(0x5000 + u64::from(number)).into())
+}
+
+/// The contract that is never there after a transaction.
+fn mayfly() -> Address {
+    MAYFLIES.create2(B256::ZERO, keccak256(ENDS))
+}
+
+/// Lets [`AUTHORITY`] have the code of another account, or none for that of address zero.
+fn delegate(sender: Address, nonce: u64, target: Address, authority_nonce: u64) -> Sent {
+    let tx = TxEip7702 {
+        chain_id: 1,
+        nonce,
+        gas_limit: 500_000,
+        max_fee_per_gas: 10,
+        max_priority_fee_per_gas: 1,
+        to: PAYEE,
+        authorization_list: vec![authorization(target, authority_nonce)],
+        ..TxEip7702::default()
+    };
+    let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+    (sender, Transaction::Eip7702(Signed::new_unhashed(tx, signature)))
+}
+
+/// The same at another price of gas.
+fn at_price((sender, tx): Sent, gas_price: u128) -> Sent {
+    let Transaction::Legacy(signed) = tx else { panic!("no legacy transaction") };
+    let (tx, signature, _) = signed.into_parts();
+    (sender, Transaction::Legacy(Signed::new_unhashed(TxLegacy { gas_price, ..tx }, signature)))
+}
+
+/// What an account has after the block; `None` if it is not there, or has not changed.
+fn left(outcome: &BlockOutcome, address: Address) -> Option<U256> {
+    let change = outcome.diff.accounts.iter().find(|change| change.address == address)?;
+    change.after.map(|account| account.balance)
 }
 
 impl Ground {
@@ -108,6 +150,182 @@ fn a_recipient_that_is_given_code_within_the_block_is_no_plain_one_afterwards() 
             assert_eq!(light, 3, "{fork}, {split:?}");
             // The creation has not seen that its address was paid before.
             assert!((2..4).contains(&reruns), "{fork}, {split:?}: {reruns}");
+        }
+    }
+}
+
+/// Its code runs out of gas, or counts. The authorization is cheaper if somebody has paid before.
+#[test]
+fn a_recipient_that_is_delegated_within_the_block_is_no_plain_one_afterwards() {
+    let txs = [
+        transfer(BOB, 0, AUTHORITY, 1),
+        delegate(ALICE, 0, COUNTER, 0),
+        transfer(BOB, 1, AUTHORITY, 2),
+        pay(BOB, 2, AUTHORITY, 3),
+        transfer(BOB, 3, PAYEE, 4),
+    ];
+    for (fork, is_there) in DELEGATING.into_iter().flat_map(|fork| [(fork, false), (fork, true)]) {
+        let mut ground = Ground::new(fork, &txs);
+        if is_there {
+            put(&mut ground.state, AUTHORITY, 1, &[], &[]);
+        }
+        let outcome = ground.sequential().expect("valid");
+        let is_paid = |index: usize| outcome.results[index].status == TxStatus::Success;
+        assert_eq!([0, 1, 2, 3, 4].map(is_paid), [true, true, false, true, true], "{fork}");
+        assert!(outcome.results[3].gas.used > PAYMENT_GAS, "{fork}: it counts");
+        for split in splits(5, 2) {
+            let (reruns, light) = ground.light(&split);
+            assert_eq!(light, 4, "{fork}, {is_there}, {split:?}");
+            let least = 2 + usize::from(!is_there);
+            assert!(reruns >= least, "{fork}, {is_there}, {split:?}: {reruns}");
+        }
+    }
+}
+
+/// An authorization counts up the nonce of its authority, whoever sends it.
+#[test]
+fn a_sender_that_is_delegated_within_the_block_goes_on_with_the_nonce_after_that() {
+    let goes_on = [
+        transfer(AUTHORITY, 0, PAYEE, 1),
+        // It does not hold in its lane, where nothing was sent before it.
+        delegate(ALICE, 0, COUNTER, 1),
+        transfer(AUTHORITY, 2, PAYEE, 2),
+        transfer(AUTHORITY, 3, BOB, 3),
+        transfer(BOB, 0, PAYEE, 4),
+    ];
+    let begins = [delegate(ALICE, 0, COUNTER, 0), transfer(AUTHORITY, 1, PAYEE, 1)];
+    let holds_nowhere = [delegate(ALICE, 0, COUNTER, 7), transfer(AUTHORITY, 1, PAYEE, 1)];
+    for fork in DELEGATING {
+        let rich = |txs: &[Sent]| {
+            let mut ground = Ground::new(fork, txs);
+            put(&mut ground.state, AUTHORITY, ETHER, &[], &[]);
+            ground
+        };
+        let ground = rich(&goes_on);
+        for split in splits(5, 2) {
+            let (reruns, light) = ground.light(&split);
+            assert_eq!(light, 4, "{fork}, {split:?}");
+            assert!(reruns >= 3, "{fork}, {split:?}: {reruns}");
+        }
+        let ground = rich(&begins);
+        for split in splits(2, 2) {
+            assert_eq!(ground.light(&split), (1, 1), "{fork}, {split:?}");
+        }
+        let ground = rich(&holds_nowhere);
+        let expected = ground.sequential().expect_err("invalid");
+        assert!(matches!(expected, BlockError::Invalid(_)), "{expected}");
+        for split in splits(2, 2) {
+            let cause = ground.in_lanes(&split).err();
+            assert_eq!(cause, Some(expected.clone().into()), "{fork}, {split:?}");
+        }
+        assert_eq!(ground.execute(Mode::Lanes, &ground.state), Err(expected), "{fork}");
+    }
+}
+
+/// Before and after the block it is a plain recipient, and in between it is none.
+#[test]
+fn a_delegation_that_is_set_and_cleared_is_seen_in_between() {
+    let txs = [
+        transfer(BOB, 0, AUTHORITY, 1),
+        delegate(ALICE, 0, COUNTER, 0),
+        transfer(BOB, 1, AUTHORITY, 2),
+        delegate(ALICE, 1, Address::ZERO, 1),
+        transfer(BOB, 2, AUTHORITY, 3),
+    ];
+    for (fork, is_there) in DELEGATING.into_iter().flat_map(|fork| [(fork, false), (fork, true)]) {
+        let mut ground = Ground::new(fork, &txs);
+        if is_there {
+            put(&mut ground.state, AUTHORITY, 1, &[], &[]);
+        }
+        let outcome = ground.sequential().expect("valid");
+        let is_paid = |index: usize| outcome.results[index].status == TxStatus::Success;
+        assert_eq!([0, 1, 2, 3, 4].map(is_paid), [true, true, false, true, true], "{fork}");
+        let balance = U256::from(4 + u64::from(is_there));
+        assert_eq!(left(&outcome, AUTHORITY), Some(balance), "{fork}");
+        for split in splits(5, 2) {
+            let (reruns, light) = ground.light(&split);
+            assert_eq!(light, 3, "{fork}, {is_there}, {split:?}");
+            // Alone in a lane, the second authorization does not hold.
+            let least = 1 + usize::from(split[1] != split[3]);
+            assert!(reruns >= least, "{fork}, {is_there}, {split:?}: {reruns}");
+        }
+    }
+}
+
+/// What it was paid goes to its creator.
+#[test]
+fn a_recipient_that_comes_and_goes_in_one_transaction_is_paid_around_it() {
+    let txs = [
+        transfer(BOB, 0, mayfly(), 5),
+        call(ALICE, 0, MAYFLIES, 0),
+        transfer(BOB, 1, mayfly(), 6),
+        call(ALICE, 1, MAYFLIES, 0),
+        transfer(BOB, 2, mayfly(), 7),
+    ];
+    let forks = [Fork::Istanbul, Fork::Shanghai, Fork::Cancun, Fork::Prague];
+    for (fork, before) in forks.into_iter().flat_map(|fork| [(fork, 0), (fork, 3)]) {
+        let mut ground = Ground::new(fork, &txs);
+        ground.deploy(MAYFLIES, HATCHES, &[]);
+        if before > 0 {
+            put(&mut ground.state, mayfly(), before, &[], &[]);
+        }
+        let outcome = ground.sequential().expect("valid");
+        let balances = [mayfly(), MAYFLIES].map(|address| left(&outcome, address));
+        assert_eq!(balances, [7, 11 + before].map(|wei| Some(U256::from(wei))), "{fork}");
+        for split in splits(5, 2) {
+            let (reruns, light) = ground.light(&split);
+            assert_eq!(light, 3, "{fork}, {before}, {split:?}");
+            // Neither call has seen what was paid.
+            assert!(reruns >= 2, "{fork}, {before}, {split:?}: {reruns}");
+        }
+    }
+}
+
+/// It is there from the first tip on, or from the first payment that is not zero.
+#[test]
+fn a_fee_recipient_that_is_not_there_is_paid_zero_and_more() {
+    let zero =
+        [transfer(ALICE, 0, AUTHOR, 0), transfer(BOB, 0, AUTHOR, 0), transfer(BOB, 1, AUTHOR, 0)];
+    let more = [
+        transfer(ALICE, 0, AUTHOR, 0),
+        transfer(BOB, 0, AUTHOR, 0),
+        transfer(ALICE, 1, AUTHOR, 4),
+        transfer(BOB, 1, AUTHOR, 0),
+        transfer(BOB, 2, AUTHOR, 5),
+    ];
+    for fork in FORKS.into_iter().chain([Fork::Osaka]) {
+        let base_fee: u128 = if fork >= Fork::London { 7 } else { 0 };
+        for tip in [0_u128, 3] {
+            let at = |txs: &[Sent]| {
+                let priced = txs.iter().map(|sent| at_price(sent.clone(), base_fee + tip));
+                let mut ground = Ground::new(fork, &priced.collect::<Vec<_>>());
+                ground.state.accounts.remove(&AUTHOR);
+                ground
+            };
+            let check = |outcome: &BlockOutcome, paid: u64| {
+                let count = outcome.results.len() as u64;
+                let has = U256::from(paid + count * PAYMENT_GAS * tip as u64);
+                let expected = (!has.is_zero()).then_some(has);
+                // Before, there is a reward for the block.
+                if fork >= Fork::Shanghai {
+                    assert_eq!(left(outcome, AUTHOR), expected, "{fork}, {tip}");
+                }
+            };
+            let ground = at(&zero);
+            check(&ground.sequential().expect("valid"), 0);
+            // With tips all but the first one find it there.
+            let expected = if tip > 0 { 2 } else { 0 };
+            for split in splits(3, 2) {
+                assert_eq!(ground.light(&split), (expected, 3), "{fork}, {tip}, {split:?}");
+            }
+            let ground = at(&more);
+            check(&ground.sequential().expect("valid"), 9);
+            for split in splits(5, 2) {
+                // Those after the third one have seen it there in the lane of that one alone.
+                let later = split[3..].iter().filter(|lane| **lane != split[2]).count();
+                let case = format!("{fork}, {tip}, {split:?}");
+                assert_eq!(ground.light(&split), (expected + later, 5), "{case}");
+            }
         }
     }
 }
