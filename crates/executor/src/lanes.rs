@@ -353,7 +353,7 @@ impl Shared<'_> {
             }
             plan
         };
-        self.claims.get_or_init(|| Claims::new(plan, workers));
+        self.claims.get_or_init(|| Claims::new(plan, workers).declining(self.declines));
     }
 
     /// Who runs what, as soon as it is known; `None` if nothing is run. A sleep would take longer
@@ -453,7 +453,7 @@ impl<'l> Running<'l> {
             let payments = self.payments.get_or_insert_with(|| PaymentLane::new(shared));
             if payments.run(shared, index)? {
                 // It has no slots to mark, or to publish.
-                return self.note(shared, claims, index, Dependence::default());
+                return self.note(claims, index, Dependence::default());
             }
         }
         self.listener.listen(&mut self.kernel, index as u32);
@@ -480,7 +480,7 @@ impl<'l> Running<'l> {
         if let Some(place) = touches {
             self.noted.push(index);
             let dependence = self.mark(shared, place, index);
-            self.note(shared, claims, index, dependence)?;
+            self.note(claims, index, dependence)?;
         }
         self.txs.push(LaneTx { index, executed, touches });
         Ok(())
@@ -489,17 +489,12 @@ impl<'l> Running<'l> {
     /// Notes that a transaction ran, and on whom it depends; fails if it does not pay to go on.
     fn note(
         &mut self,
-        shared: &Shared<'l>,
         claims: &Claims,
         index: usize,
         dependence: Dependence,
     ) -> Result<(), FallbackCause> {
         self.log.add(index, &dependence);
-        match claims.note(self.worker, index, dependence) {
-            Some(LaneFault::OneChain) if !shared.declines => Ok(()),
-            Some(fault) => Err(fault.into()),
-            None => Ok(()),
-        }
+        claims.note(self.worker, index, dependence).map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     /// Marks the slots of a transaction, publishes what it has changed, and tells whom it has

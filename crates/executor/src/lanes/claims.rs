@@ -2,7 +2,8 @@
 //!
 //! Workers claim in block order, a batch at a time, so that each runs its own in block order.
 //! Transactions that most likely read what one another write are a *group* ([`Plan`]): the worker
-//! that claims the first of them has the others. What is heavy is claimed first: groups of a few
+//! that claims the first of them has the others, but nobody takes more than a fair share while
+//! others may. What is heavy is claimed first: groups of a few
 //! transactions, and single ones that hardly depend on others, each in a lane of its own. At its
 //! end a worker takes over what is left to others, a batch at a time, and again in block order: who
 //! comes later then runs later, and hears what it depends on.
@@ -30,6 +31,8 @@ const HEAVY: u64 = 4;
 /// do: one of many is spread over the block, and would run before what it depends on.
 const HEAVY_TXS_MAX: usize = 8;
 const HEAVY_PERCENT_MIN: u64 = 90;
+/// Of that share, what a group has at most that is anybody's, however much he has already.
+const LIGHT_PART: u64 = 16;
 /// Batches of a worker in a block, about.
 const BATCHES: u64 = 16;
 
@@ -52,6 +55,12 @@ const SPLIT_PART: u32 = 4;
 /// have come upon what the one right before had written.
 const CHAIN_MIN: u32 = 9;
 const FOLLOWING_PERCENT_MIN: u32 = 60;
+/// Transactions after which such a group is judged again. It is many chains if so many of a hundred
+/// depend on others of it, since lanes do not see which belongs to which; and one after all if
+/// nearly all do.
+const MANY_MIN: u32 = 24;
+const MANY_PERCENT_MIN: u32 = 60;
+const ONE_PERCENT_MIN: u32 = 85;
 /// Share of the first transactions of an entangled group that depend on others of it from which on
 /// it is a few chains, which more threads run hardly sooner.
 const FEW_CHAINS_PERCENT_MIN: u32 = 75;
@@ -60,6 +69,10 @@ const FEW_CHAINS_PERCENT_MIN: u32 = 75;
 #[derive(Debug)]
 pub(super) struct Claims {
     plan: Plan,
+    /// What is one chain, or many, is told.
+    declines: bool,
+    /// Gas that each worker has if all have as much.
+    fair: u64,
     batch_gas: u64,
     /// Of each group.
     counts: Vec<Counts>,
@@ -185,6 +198,8 @@ struct Inner {
     is_claimed: Vec<bool>,
     /// Of each group.
     owners: Vec<Option<usize>>,
+    /// Of each worker: gas of the groups that it has taken.
+    loads: Vec<u64>,
     /// Heavy ones that somebody has taken up.
     heavy_taken: usize,
     /// Of each worker: the heavy one that it runs, and how many of it are claimed.
@@ -230,6 +245,7 @@ impl Claims {
         let inner = Inner {
             is_claimed: vec![false; groups.len()],
             owners: vec![None; group_gas.len()],
+            loads: vec![0; workers],
             heavy_taken: 0,
             runs: vec![None; workers],
             is_alone: vec![false; workers],
@@ -244,6 +260,8 @@ impl Claims {
         }
         Self {
             plan,
+            declines: true,
+            fair,
             batch_gas,
             counts,
             works: (0..workers).map(|_| Work::new()).collect(),
@@ -251,6 +269,11 @@ impl Claims {
             heavy,
             inner: Apart(Mutex::new(inner)),
         }
+    }
+
+    /// Whether it is told that a block is one chain, or many.
+    pub(super) fn declining(self, declines: bool) -> Self {
+        Self { declines, ..self }
     }
 
     /// What was known beforehand.
@@ -295,10 +318,16 @@ impl Claims {
                 counts.is_nearly_all && ran.percent(ran.depended) < FEW_CHAINS_PERCENT_MIN;
             return Some(if are_many { LaneFault::ManyChains } else { LaneFault::Entangled });
         }
-        let is_chain = ran.all == CHAIN_MIN
-            && ran.percent(ran.followed) >= FOLLOWING_PERCENT_MIN
-            && counts.is_nearly_all;
-        is_chain.then_some(LaneFault::OneChain)
+        if !self.declines || !counts.is_nearly_all {
+            return None;
+        }
+        let (followed, depended) = (ran.percent(ran.followed), ran.percent(ran.depended));
+        match ran.all {
+            CHAIN_MIN if followed >= FOLLOWING_PERCENT_MIN => Some(LaneFault::OneChain),
+            MANY_MIN if depended >= ONE_PERCENT_MIN => Some(LaneFault::OneChain),
+            MANY_MIN if depended >= MANY_PERCENT_MIN => Some(LaneFault::ManyChains),
+            _ => None,
+        }
     }
 
     /// Notes that a transaction was refused: nobody knows on whom it depends.
@@ -356,7 +385,7 @@ impl Claims {
     ) -> Claim {
         batch.clear();
         let mut inner = self.inner.0.lock();
-        let Inner { is_claimed, owners, heavy_taken, runs, is_alone, cursors, is_done } =
+        let Inner { is_claimed, owners, loads, heavy_taken, runs, is_alone, cursors, is_done } =
             &mut *inner;
         // After one that stands by itself a worker begins at the start of the block. If it went on
         // above, it would own groups of which it can run the earlier ones in a later lane only.
@@ -370,6 +399,7 @@ impl Claims {
                 if let Some(group) = self.heavy[taken].group {
                     owners[group as usize] = Some(worker);
                 }
+                loads[worker] = loads[worker].saturating_add(self.heavy[taken].gas);
                 runs[worker] = Some((taken, 0));
             }
             let Some((taken, mut from)) = runs[worker] else { break };
@@ -395,8 +425,9 @@ impl Claims {
                 return Claim::Run;
             }
         }
-        // Above what it has run last, else from the start, in another lane.
-        for last in [last, None] {
+        // Above what it has run last, else from the start, in another lane; and what would be more
+        // than its share if nobody else has taken that.
+        for (last, is_limited) in [(last, true), (None, true), (None, false)] {
             let mut cursor = match last {
                 Some(_) => cursors[worker],
                 None => 0,
@@ -407,11 +438,16 @@ impl Claims {
                     && match self.plan.groups[cursor] {
                         None => true,
                         Some(group) => {
-                            let owner = owners[group as usize].get_or_insert(worker);
-                            if is_done[*owner] {
-                                *owner = worker;
+                            let owner = &mut owners[group as usize];
+                            let group_gas = self.plan.group_gas[group as usize];
+                            let load = loads[worker].saturating_add(group_gas);
+                            let is_much = load > self.fair && group_gas > self.fair / LIGHT_PART;
+                            let is_free = owner.is_none_or(|owner| is_done[owner]);
+                            if is_free && !(is_limited && is_much) {
+                                *owner = Some(worker);
+                                loads[worker] = load;
                             }
-                            *owner == worker
+                            *owner == Some(worker)
                         }
                     };
                 if is_ours {

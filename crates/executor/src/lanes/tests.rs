@@ -236,7 +236,9 @@ impl Ground {
             header,
             codes: &codes,
             view: &opened,
-            claims: OnceLock::from(Claims::new(Plan::cold(&prepared.txs, workers), workers)),
+            claims: OnceLock::from(
+                Claims::new(Plan::cold(&prepared.txs, workers), workers).declining(false),
+            ),
             callers: callers(&prepared.txs),
             marks: Marks::default(),
             published,

@@ -209,7 +209,7 @@ fn what_several_workers_have_run_is_judged_together() {
 }
 
 #[test]
-fn one_chain_is_told_whoever_runs_it_and_once() {
+fn one_chain_is_told_whoever_runs_it() {
     let txs: Vec<_> = (0..32).map(|_| call(A)).collect();
     for behind in [1, 2] {
         let claims = claims_of(&txs, 2);
@@ -222,7 +222,25 @@ fn one_chain_is_told_whoever_runs_it_and_once() {
         let told: Vec<_> = told.collect();
         let mut expected = vec![None; 32];
         expected[CHAIN_MIN as usize - 1] = (behind == 1).then_some(LaneFault::OneChain);
+        expected[MANY_MIN as usize - 1] = Some(LaneFault::OneChain);
         assert_eq!(told, expected, "on the one so many before it: {behind}");
+    }
+}
+
+#[test]
+fn many_chains_are_told_where_many_depend_and_hardly_all() {
+    let txs: Vec<_> = (0..32).map(|_| call(A)).collect();
+    let told = |free: usize, declines: bool| {
+        let claims = claims_of(&txs, 2).declining(declines);
+        let of = |index: usize| if index % 20 < free { NONE } else { OWN };
+        (0..32).map(|index| claims.note(0, index, of(index))).collect::<Vec<_>>()
+    };
+    let cases = [(2, Some(LaneFault::OneChain)), (5, Some(LaneFault::ManyChains)), (10, None)];
+    for (free, fault) in cases {
+        let mut expected = vec![None; 32];
+        expected[MANY_MIN as usize - 1] = fault;
+        assert_eq!(told(free, true), expected, "{free} of 20 depend on none");
+        assert_eq!(told(free, false), [None; 32], "where nothing else may be done");
     }
 }
 
@@ -277,6 +295,28 @@ fn a_heavier_group_goes_before_what_is_begun_early_and_has_the_rest_of_its_own()
         let expected: Vec<_> = (1..9).filter(|index| *index != early).collect();
         assert_eq!(rest, expected);
     }
+}
+
+/// Whoever begins first comes upon the first call of each contract.
+#[test]
+fn nobody_takes_more_than_a_fair_share_while_others_may() {
+    let contracts = [0xa0, 0xb0, 0xc0, 0xd0].map(Address::repeat_byte);
+    let call = |index: usize| {
+        let sender = Address::with_last_byte(index as u8);
+        tx_by(sender, TxKind::Call(contracts[index % 4]), &[1], 50_000)
+    };
+    let txs: Vec<_> = (0..40).map(call).collect();
+    let claims = claims_of(&txs, 2);
+    assert_eq!(claim(&claims, 0, None), [0, 1]);
+    assert_eq!(claim(&claims, 0, Some(1)), [4, 5]);
+    assert_eq!(claim(&claims, 1, None), [2, 3]);
+    let of = |first: usize| (0..40).filter(move |index| index % 4 / 2 == first);
+    assert_eq!(claim_all(&claims, 0, Some(5)), of(0).skip(4).collect::<Vec<_>>());
+    assert_eq!(claim_all(&claims, 1, Some(3)), of(1).skip(2).collect::<Vec<_>>());
+    // Where nobody else comes, all is his in the end.
+    let mut alone = claim_all(&claims_of(&txs, 2), 0, None);
+    alone.sort_unstable();
+    assert_eq!(alone, (0..40).collect::<Vec<_>>());
 }
 
 /// Who is idle helps with what comes next, so that both go on in block order.
