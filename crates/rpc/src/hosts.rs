@@ -13,14 +13,26 @@ use std::{net::IpAddr, sync::Arc};
 
 /// Allows any name.
 pub(crate) const ANY: &str = "*";
+/// The sites whose pages may open a WebSocket where none is named: those of this machine, at any
+/// port. Browsers do not let other pages say that they are from there.
+const LOCAL_SITES: [&str; 2] = ["http://localhost", "http://127.0.0.1"];
 
 /// The names that are answered; addresses are in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hosts(Names);
 
-/// The sites whose pages may open a WebSocket.
+/// The sites whose pages may open a WebSocket; `None` for any.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origins(Names);
+pub(crate) struct Origins(Option<Vec<Site>>);
+
+/// A site, or what is known of it, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Site {
+    scheme: Option<String>,
+    host: String,
+    /// A browser does not send that of the scheme.
+    port: Option<String>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Names {
@@ -79,9 +91,16 @@ impl Hosts {
 }
 
 impl Origins {
-    /// Origins with scheme, or [`ANY`].
+    /// Origins, or [`ANY`]; none for [`LOCAL_SITES`]. What one leaves out, scheme or port, may be
+    /// any, as in go-ethereum.
     pub(crate) fn new(names: &[String]) -> Self {
-        Self(Names::new(names))
+        if names.iter().any(|name| name == ANY) {
+            Self(None)
+        } else if names.is_empty() {
+            Self(Some(LOCAL_SITES.map(Site::new).into()))
+        } else {
+            Self(Some(names.iter().map(|name| Site::new(name)).collect()))
+        }
     }
 
     pub(crate) fn into_layer(self) -> GuardLayer {
@@ -93,11 +112,36 @@ impl Origins {
         let (Some(origin), true) = (headers.get(ORIGIN), headers.contains_key(UPGRADE)) else {
             return Ok(());
         };
-        if origin.to_str().is_ok_and(|origin| self.0.has(origin)) {
+        let Some(sites) = &self.0 else { return Ok(()) };
+        let is_of = |origin: &Site| sites.iter().any(|site| site.includes(origin));
+        if origin.to_str().is_ok_and(|origin| is_of(&Site::new(origin))) {
             return Ok(());
         }
         let reason = "the Origin header names a site that may not call this node".to_owned();
         Err(Refused { status: StatusCode::FORBIDDEN, reason })
+    }
+}
+
+impl Site {
+    fn new(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme.to_owned()), rest),
+            None => (None, text.as_str()),
+        };
+        let (host, port) = match rest.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.to_owned())),
+            _ => (rest, None),
+        };
+        Self { scheme, host: host.to_owned(), port }
+    }
+
+    fn includes(&self, origin: &Self) -> bool {
+        let Self { scheme, host, port } = self;
+        *host == origin.host
+            && (scheme.is_none() || *scheme == origin.scheme)
+            && (port.is_none() || *port == origin.port)
     }
 }
 
@@ -146,6 +190,66 @@ mod tests {
         assert_eq!(refused.status, StatusCode::FORBIDDEN);
         headers.insert(HOST, HeaderValue::from_static("evil"));
         assert!(hosts.check(&headers, &Uri::from_static("/")).is_err());
+    }
+
+    /// Whether a page of this origin may open a WebSocket where these sites may.
+    fn may_open(sites: &[&str], origin: &'static str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        Origins::new(&names(sites)).check(&headers).is_ok()
+    }
+
+    #[test]
+    fn pages_of_this_machine_may_open_a_websocket_where_no_site_is_named() {
+        for origin in [
+            "http://localhost",
+            "http://localhost:5173",
+            "http://LocalHost:5173",
+            "http://127.0.0.1:3000",
+        ] {
+            assert!(may_open(&[], origin), "{origin}");
+            // Who names sites means these alone.
+            assert!(!may_open(&["https://app.example"], origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "null",
+            "localhost",
+            "https://app.example",
+            "https://localhost",
+            "http://localhost.evil.example",
+            "http://evil.localhost",
+            "http://127.0.0.1.evil.example:80",
+        ] {
+            assert!(!may_open(&[], origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_a_site_leaves_out_may_be_any() {
+        for (site, origin, may) in [
+            ("http://localhost", "http://localhost:5173", true),
+            ("http://localhost:5173", "http://localhost:5173", true),
+            ("http://localhost:5173", "http://localhost:5174", false),
+            ("http://localhost:5173", "http://localhost", false),
+            ("http://localhost", "https://localhost", false),
+            ("https://App.Example", "https://app.example", true),
+            ("app.example", "https://app.example:8080", true),
+            ("app.example:8080", "http://app.example:8080", true),
+            ("app.example:8080", "http://app.example", false),
+            ("app.example", "https://evil.example", false),
+            ("app.example", "https://evil.app.example", false),
+            ("http://[::1]", "http://[::1]:5173", true),
+            ("http://[::1]", "http://[::1]", true),
+            ("http://[::1]:5173", "http://[::1]", false),
+            ("http://[::1]", "http://[::2]", false),
+            ("*", "https://evil.example", true),
+            ("*", "null", true),
+        ] {
+            assert_eq!(may_open(&[site], origin), may, "{site}: {origin}");
+        }
+        assert!(may_open(&["https://a.example", "https://b.example"], "https://b.example"));
     }
 
     #[test]

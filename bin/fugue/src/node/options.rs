@@ -222,7 +222,8 @@ pub(super) struct Ws {
         default_value = "eth,net,web3"
     )]
     pub(super) api: Vec<Api>,
-    /// Origins from which a browser may connect, as scheme://host:port; * allows all
+    /// Origins from which a browser may connect, as scheme://host, or scheme://host:port for that
+    /// port alone; * allows all [default: http://localhost,http://127.0.0.1]
     #[arg(id = "ws.origins", long, value_name = "ORIGINS", value_delimiter = ',')]
     pub(super) origins: Vec<String>,
 }
