@@ -75,6 +75,7 @@ impl<'w> Limited<'w> {
             transport: Transport::Both,
             vhosts: vec!["localhost".to_owned()],
             origins: Vec::new(),
+            ws_origins: Vec::new(),
             limits,
         };
         let server = wire.block_on(start_public_server(options, methods)).expect("a port");

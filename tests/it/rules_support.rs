@@ -735,6 +735,7 @@ impl Wire {
             transport: Transport::Both,
             vhosts,
             origins: Vec::new(),
+            ws_origins: Vec::new(),
             limits: PUBLIC_LIMITS,
         };
         let started = start_public_server(public, public_methods(node.engine()));

@@ -164,8 +164,11 @@ pub struct PublicServerOptions {
     pub transport: Transport,
     /// Names that the node may be called by, `*` for any; addresses are allowed in any case.
     pub vhosts: Vec<String>,
-    /// Sites whose pages may call the node, `*` for any.
+    /// Sites whose pages may read answers over HTTP, `*` for any.
     pub origins: Vec<String>,
+    /// Sites whose pages may open a WebSocket, `*` for any; pages of this machine where there is
+    /// none.
+    pub ws_origins: Vec<String>,
     /// What it answers at most.
     pub limits: PublicLimits,
 }
@@ -345,9 +348,9 @@ pub async fn start_public_server(
     options: PublicServerOptions,
     methods: impl Into<Methods>,
 ) -> Result<RunningServer, ServerError> {
-    let PublicServerOptions { listen, transport, vhosts, origins, limits } = options;
+    let PublicServerOptions { listen, transport, vhosts, origins, ws_origins, limits } = options;
     let config = public_config(transport, limits).build();
-    let guards = [Hosts::new(&vhosts).into_layer(), Origins::new(&origins).into_layer()];
+    let guards = [Hosts::new(&vhosts).into_layer(), Origins::new(&ws_origins).into_layer()];
     let (sockets, bodies) = (limits.sockets(), limits.bodies());
     let plan = Plan { config, sockets, guards, cors: cors(&origins)?, bodies };
     start(listen, plan, methods.into()).await
@@ -485,6 +488,7 @@ mod tests {
                 transport,
                 vhosts: vec!["localhost".to_owned()],
                 origins: vec!["https://app.example".to_owned()],
+                ws_origins: Vec::new(),
                 limits: PUBLIC_LIMITS,
             };
             let server = start_public_server(options, RpcModule::new(())).await.unwrap();

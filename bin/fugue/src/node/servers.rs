@@ -138,20 +138,22 @@ fn public(options: &Options) -> Vec<(PublicServerOptions, &[Api], &'static str)>
         transport: Transport::Http,
         vhosts: http.vhosts.clone(),
         origins: http.corsdomain.clone(),
+        ws_origins: Vec::new(),
         limits,
     });
     let mut ws_server = ws.is_on.then(|| PublicServerOptions {
         listen: Listen { address: (ws.addr, ws.port).into(), flag: "--ws.port" },
         transport: Transport::WebSocket,
         vhosts: http.vhosts.clone(),
-        origins: ws.origins.clone(),
+        origins: Vec::new(),
+        ws_origins: ws.origins.clone(),
         limits,
     });
     if options.is_one_server()
         && let (Some(server), Some(other)) = (&mut http_server, ws_server.take())
     {
         server.transport = Transport::Both;
-        server.origins.extend(other.origins);
+        server.ws_origins = other.ws_origins;
     }
     let http_server = http_server.map(|server| (server, http.api.as_slice(), "HTTP"));
     let ws_server = ws_server.map(|server| (server, ws.api.as_slice(), "WebSocket"));
@@ -198,8 +200,28 @@ mod tests {
         options: Options,
     }
 
+    fn options(arguments: &[&str]) -> Options {
+        Cli::parse_from([&["node"][..], arguments].concat()).options
+    }
+
     fn sockets(arguments: &[&str]) -> usize {
-        sockets_max(&Cli::parse_from([&["node"][..], arguments].concat()).options)
+        sockets_max(&options(arguments))
+    }
+
+    #[test]
+    fn sites_that_may_open_a_websocket_may_not_therefore_read_answers_over_http() {
+        let flags = ["--http", "--http.corsdomain", "https://a.example"];
+        let more = ["--ws", "--ws.origins", "https://b.example", "--ws.port"];
+        let [http, ws] = ["https://a.example", "https://b.example"].map(|site| [site.to_owned()]);
+        let one = options(&[&flags[..], &more, &["8545"]].concat());
+        let one = public(&one);
+        assert_eq!(one.len(), 1);
+        assert_eq!((&one[0].0.origins[..], &one[0].0.ws_origins[..]), (&http[..], &ws[..]));
+        let two = options(&[&flags[..], &more, &["8546"]].concat());
+        let two = public(&two);
+        assert_eq!(two.len(), 2);
+        assert_eq!((&two[0].0.origins[..], two[0].0.ws_origins.len()), (&http[..], 0));
+        assert_eq!((two[1].0.origins.len(), &two[1].0.ws_origins[..]), (0, &ws[..]));
     }
 
     #[test]
