@@ -16,7 +16,7 @@ use crate::{
     ids::RandomIds,
     socket::{IdleStream, Serving, SocketLimits, accept},
 };
-use http::{HeaderValue, Method, header::CONTENT_TYPE};
+use http::{HeaderValue, Method};
 use jsonrpsee::{
     Methods,
     core::BoxError,
@@ -38,7 +38,7 @@ use tokio::{
     time::timeout,
 };
 use tower::ServiceBuilder;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// Bytes of a request to the engine: a payload of the largest blocks, in hex, is far below.
 pub const ENGINE_BODY_BYTES_MAX: u32 = 128 * 1024 * 1024;
@@ -66,6 +66,8 @@ const ENGINE_FLOW: FlowLimits = FlowLimits {
     // Over HTTP its connection is idle meanwhile, and ends then.
     batch_time_max: ENGINE_IDLE_MAX,
 };
+/// How long a browser may go on without asking anew whether a page may call: as go-ethereum has it.
+const CORS_AGE_MAX: Duration = Duration::from_secs(600);
 /// How long a server that stops waits for calls and connections, before it drops them.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -446,7 +448,9 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, ServerError> {
     let layer = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::POST, Method::GET])
-        .allow_headers([CONTENT_TYPE]);
+        // Libraries send headers of their own, and none is acted on that would need care.
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(CORS_AGE_MAX);
     Ok(Some(layer))
 }
 
