@@ -61,6 +61,7 @@ mod rules_fuzz;
 mod rules_http;
 mod rules_limits;
 mod rules_load;
+mod rules_origins;
 mod rules_support;
 mod scheduler_program;
 mod set_head;
