@@ -7,9 +7,10 @@
 //! request -> Args -> immediate method ------------------------------> JSON
 //!                 -> permit -> thread -> reading method over a view -> JSON
 //! ```
-//! Those that run code need a permit of a smaller class first, so that they leave room for the
-//! others; those that trace it one of a class that is smaller still, and may take longer. All are
-//! given up when they take too long, or when nobody waits for them any more.
+//! Those that search many blocks or accounts, or run code, need a permit of a smaller class first,
+//! so that they leave room for the others; those that trace it one of a class that is smaller
+//! still, and may take longer. All are given up when they take too long, or when nobody waits for
+//! them any more.
 //!
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
@@ -32,6 +33,7 @@ mod net;
 mod ots;
 mod overrides;
 pub(crate) mod patience;
+mod permits;
 mod question;
 mod revert;
 pub(crate) mod rpc;
@@ -61,6 +63,7 @@ use jsonrpsee::{
 };
 use live::Live;
 use patience::{Patience, Waiting};
+use permits::Permits;
 use serde::Serialize;
 use std::{
     io,
@@ -72,11 +75,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{task::JoinHandle, time::timeout};
 use traces::TraceFolder;
 
 /// What callers may ask for.
@@ -98,7 +97,8 @@ pub struct Limits {
     pub fee_blocks_max: u64,
     /// Blocks that `fugue_profileContract` runs again.
     pub profile_blocks_max: u64,
-    /// Requests that read the store or run code at the same time, at least one; more wait.
+    /// Requests that read the store or run code at the same time, at least one; more wait. Half of
+    /// them, at least one, may search many blocks or accounts.
     pub reading_calls_max: usize,
     /// Those of them that run code, at least one; more wait.
     pub executing_calls_max: usize,
@@ -295,9 +295,7 @@ pub(crate) struct Context {
     limits: Limits,
     /// Codes that calls have run.
     codes: Arc<CodeCache>,
-    reading_calls: Arc<Semaphore>,
-    executing_calls: Arc<Semaphore>,
-    tracing_calls: Arc<Semaphore>,
+    permits: Permits,
     /// Requests that wait or run.
     waiting_calls: Arc<AtomicUsize>,
     /// The folder of the node's data, where it has one.
@@ -355,7 +353,9 @@ enum Class {
     Immediate,
     /// A thread, since it reads the store or takes long.
     Reading,
-    /// The same, and a permit of those that run code.
+    /// The same, and a permit of those that look through many blocks or accounts.
+    Searching,
+    /// A thread, and a permit of those that run code.
     Executing,
     /// The same, and a permit of those that trace it instead; and more time.
     Tracing,
@@ -365,7 +365,9 @@ impl Class {
     /// How long a method may take.
     const fn time_max(self, limits: &Limits) -> Duration {
         match self {
-            Self::Immediate | Self::Reading | Self::Executing => limits.call_time_max,
+            Self::Immediate | Self::Reading | Self::Searching | Self::Executing => {
+                limits.call_time_max
+            }
             Self::Tracing => limits.trace_time_max,
         }
     }
@@ -475,7 +477,7 @@ async fn start<T: Send + 'static>(
     let counted = Counted::new(&context.waiting_calls, waiting_calls_max).ok_or_else(|| {
         error::refused(format!("{waiting_calls_max} calls wait already, the most: ask later"))
     })?;
-    let permits = timeout(call_time_max, permits(&context, class)).await.map_err(|_| {
+    let permits = timeout(call_time_max, context.permits.take(class)).await.map_err(|_| {
         let seconds = call_time_max.as_secs_f64();
         error::refused(format!("the node is busy: the call had no turn within {seconds} s"))
     })?;
@@ -491,20 +493,6 @@ async fn start<T: Send + 'static>(
         answer
     });
     Ok((run, waiting))
-}
-
-/// What a method of this class holds while it runs. Whoever waits for the smaller class does not
-/// hold what others could use.
-async fn permits(
-    context: &Context,
-    class: Class,
-) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), AcquireError> {
-    let smaller = match class {
-        Class::Executing => Some(Arc::clone(&context.executing_calls).acquire_owned().await?),
-        Class::Tracing => Some(Arc::clone(&context.tracing_calls).acquire_owned().await?),
-        Class::Reading | Class::Immediate => None,
-    };
-    Ok((smaller, Arc::clone(&context.reading_calls).acquire_owned().await?))
 }
 
 /// One of the requests that wait or run.
@@ -537,9 +525,7 @@ impl Context {
             engine,
             limits,
             codes: Arc::new(CodeCache::new()),
-            reading_calls: Arc::new(Semaphore::new(limits.reading_calls_max.max(1))),
-            executing_calls: Arc::new(Semaphore::new(limits.executing_calls_max.max(1))),
-            tracing_calls: Arc::new(Semaphore::new(limits.tracing_calls_max.max(1))),
+            permits: Permits::new(&limits),
             waiting_calls: Arc::default(),
             datadir: None,
             trace_folder: None,
