@@ -9,6 +9,8 @@
 //! breaks off. One that never ends would be waited for as long as anything comes. One that does not
 //! begin as JSON would have another status than one that goes on as none, and end its connection.
 //!
+//! A `GET` of nothing is answered here, with nothing.
+//!
 //! Requests are not decompressed: a few bytes could stand for any number of them.
 
 use crate::{
@@ -19,8 +21,8 @@ use crate::{
 };
 use alloy_primitives::bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, UPGRADE},
 };
 use http_body::{Body, Frame, SizeHint};
 use jsonrpsee::{
@@ -127,6 +129,9 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        if is_health_check(&request) {
+            return Box::pin(ready(Ok(HttpResponse::new(HttpBody::empty()))));
+        }
         if !is_as_it_is(request.headers()) {
             return Box::pin(ready(Ok(encoded())));
         }
@@ -161,6 +166,15 @@ where
             polled.map_ok(|response| finished(response, limits))
         }))
     }
+}
+
+/// Whether a request asks for nothing: load balancers look that way whether the node is there, also
+/// where the server has WebSocket only. Source: go-ethereum, `rpc/http.go`, `ServeHTTP`.
+fn is_health_check<B: Body>(request: &http::Request<B>) -> bool {
+    request.method() == Method::GET
+        && request.uri().query().is_none_or(str::is_empty)
+        && !request.headers().contains_key(UPGRADE)
+        && request.body().is_end_stream()
 }
 
 /// Whether the body of a request is not compressed or the like.
@@ -551,6 +565,33 @@ mod tests {
         for coding in ["identity", "Identity"] {
             let answer = ask(LIMITS, ("content-encoding", coding), vec![b'x'; 3]).await;
             assert_eq!(answer.status(), StatusCode::OK, "{coding}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_get_of_nothing_finds_the_node_well() {
+        let refuses = service_fn(|_: http::Request<HttpBody>| {
+            let mut response = HttpResponse::new(HttpBody::from("not allowed"));
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            ready(Ok::<_, BoxError>(response))
+        });
+        let upgrade = ("upgrade", "websocket");
+        for (method, uri, header, body, is_check) in [
+            ("GET", "/", NOTHING, "", true),
+            ("GET", "/health", NOTHING, "", true),
+            ("GET", "/?id=1", NOTHING, "", false),
+            ("GET", "/", upgrade, "", false),
+            ("GET", "/", NOTHING, "{}", false),
+            ("PUT", "/", NOTHING, "", false),
+        ] {
+            let told = format!("{method} {uri} {header:?} {body:?}");
+            let request = http::Request::builder().method(method).uri(uri);
+            let request = request.header(header.0, header.1).body(HttpBody::from(body)).unwrap();
+            let answer = BodyLayer::new(LIMITS).layer(refuses).oneshot(request).await.unwrap();
+            let is_well = answer.status() == StatusCode::OK;
+            assert!(is_well || answer.status() == StatusCode::METHOD_NOT_ALLOWED, "{told}");
+            assert_eq!(is_well, is_check, "{told}");
+            assert_eq!(collect(answer.into_body()).await.is_empty(), is_check, "{told}");
         }
     }
 

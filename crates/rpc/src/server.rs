@@ -497,6 +497,13 @@ mod tests {
             };
             let server = start_public_server(options, RpcModule::new(())).await.unwrap();
             assert_ne!(server.local_addr().port(), 0);
+            // Whatever the transport, load balancers see that it is there.
+            let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            drop(stream);
             server.stop().await;
         }
     }
