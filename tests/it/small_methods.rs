@@ -572,6 +572,9 @@ fn the_node_tells_of_itself() {
     let again = Genesis::from_json(file.to_string().as_bytes()).expect("a good configuration");
     assert_eq!(again.chain, wire.chain.chain.genesis.chain);
     assert_eq!(wire.public_ok("admin_peers", &json!([])), json!([]));
+    assert_eq!(wire.public_ok("net_peerCount", &json!([])), "0x0");
+    // It has no peers, but is there.
+    assert_eq!(wire.public_ok("net_listening", &json!([])), json!(true));
     // Where no folder is known, none is named.
     assert_eq!(code(&wire, "admin_datadir", &json!([])), -32601);
     let api = PublicApi::new(wire.node.engine().clone(), EthLimits::default());
