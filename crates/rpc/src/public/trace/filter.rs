@@ -71,7 +71,8 @@ pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
     json(&found)
 }
 
-/// Source: OpenEthereum, "The trace module", `trace_filter`; the mode is Erigon's.
+/// Source: OpenEthereum, "The trace module", `trace_filter`; the mode is Erigon's, whose default is
+/// the union: OpenEthereum has the intersection alone.
 fn read(value: &Value, addresses_max: usize) -> Result<Filter, String> {
     let fields = object(value)?;
     only(fields, &["fromBlock", "toBlock", "fromAddress", "toAddress", "after", "count", "mode"])?;
