@@ -121,6 +121,9 @@ fn a_range_that_is_wrong_is_told_with_its_argument() {
     let (code, told) = error(&wire, "eth_feeHistory", &json!(["0x1", "0xffff", []]));
     assert_eq!(code, INVALID_PARAMS);
     assert!(told.starts_with("invalid argument 1 (newest block): "), "{told}");
+    let found = error(&wire, "eth_feeHistory", &json!(["0x1", "latest", [50, 50]]));
+    let told = "invalid argument 2 (reward percentiles): the percentiles do not rise";
+    assert_eq!(found, (INVALID_PARAMS, told.to_owned()));
 }
 
 #[test]
@@ -135,6 +138,8 @@ fn fees_without_percentiles_need_no_receipts() {
     assert_eq!(without["oldestBlock"], "0x1");
     let none = wire.public_ok("eth_feeHistory", &json!([quantity(last), "latest"]));
     assert_eq!(none, without);
+    let decimal = wire.public_ok("eth_feeHistory", &json!([last.to_string(), "latest"]));
+    assert_eq!(decimal, without);
     let (code, told) = error(&wire, "eth_feeHistory", &ask(&[50]));
     assert_eq!(code, 4_444, "{told}");
     assert!(told.contains("receipts of block 1 are not kept"), "{told}");

@@ -58,7 +58,7 @@ pub(crate) fn blob_base_fee(context: &Context, args: Args) -> Answer {
 
 /// `eth_feeHistory`.
 pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
-    let blocks = args.required("block count", count)?.min(context.limits.fee_blocks_max);
+    let blocks = args.required("block count", block_count)?.min(context.limits.fee_blocks_max);
     let newest = args.required("newest block", number_or_tag)?;
     let max = context.limits.percentiles_max;
     let percentiles = args.optional("reward percentiles", |value| percentiles(value, max))?;
@@ -135,17 +135,28 @@ fn ratio(used: u64, max: u64) -> f64 {
     if max == 0 { 0.0 } else { used as f64 / max as f64 }
 }
 
-/// Rising, from 0 to 100; `max` of them at most.
+/// A count, also in decimal digits. Source: go-ethereum, `common/math`, `HexOrDecimal64`.
+fn block_count(value: &Value) -> Result<u64, String> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) => {
+            text.parse::<u64>().map_err(|_| "decimal number > 64 bits".to_owned())
+        }
+        _ => count(value),
+    }
+}
+
+/// Each above the one before, from 0 to 100; `max` of them at most.
 fn percentiles(value: &Value, max: usize) -> Result<Vec<f64>, String> {
     let percentiles = list(value, max, |value| {
         let found = value.as_f64().filter(|percentile| (0.0..=100.0).contains(percentile));
         found.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
     })?;
-    if percentiles.is_sorted() {
-        Ok(percentiles)
-    } else {
-        Err("the percentiles do not rise".to_owned())
-    }
+    if rise(&percentiles) { Ok(percentiles) } else { Err("the percentiles do not rise".to_owned()) }
+}
+
+/// Whether each is above the one before.
+fn rise(percentiles: &[f64]) -> bool {
+    percentiles.is_sorted_by(|before, percentile| before < percentile)
 }
 
 fn block_rewards(
@@ -234,7 +245,7 @@ fn suggestion(mut samples: Vec<u128>) -> u128 {
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn fuzz(value: &Value) {
     if let Ok(percentiles) = percentiles(value, 3) {
-        assert!(percentiles.len() <= 3 && percentiles.is_sorted());
+        assert!(percentiles.len() <= 3 && rise(&percentiles));
     }
 }
 
@@ -257,8 +268,23 @@ mod tests {
         for wrong in [object!([2, 1]), object!([101]), object!([-1]), object!(["1"]), object!(1)] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }
+        for wrong in [object!([2, 1]), object!([50, 50]), object!([0, 1, 1.0])] {
+            assert_eq!(read(&wrong), Err("the percentiles do not rise".to_owned()), "{wrong}");
+        }
         let told = "4 values, want at most 3";
         assert_eq!(read(&object!([0, 1, 2, 3])), Err(told.to_owned()));
+    }
+
+    #[test]
+    fn blocks_are_counted_in_hex_or_in_decimal_digits() {
+        for ten in [object!("10"), object!("0xa"), object!(10)] {
+            assert_eq!(block_count(&ten), Ok(10), "{ten}");
+        }
+        let long = object!(u128::from(u64::MAX).saturating_add(1).to_string());
+        assert_eq!(block_count(&long), Err("decimal number > 64 bits".to_owned()));
+        for wrong in [object!(""), object!("+1"), object!("-1"), object!("a"), object!(1.5)] {
+            assert!(block_count(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
