@@ -218,6 +218,10 @@ fn proofs_and_witnesses_have_their_form_over_the_wire() {
         assert_eq!(proof, expected, "{block}");
     }
 
+    let without = public.call("eth_getProof", &json!([absent, [], "latest"])).expect("a proof");
+    assert_eq!(without["storageProof"], json!([]));
+    assert_eq!(public.call("eth_getProof", &json!([absent, null, "latest"])), Ok(without));
+
     let witness = public.call("debug_executionWitness", &json!(["latest"])).expect("a witness");
     let hash = site.chain.hash(site.chain.last());
     let by_hash = public.call("debug_executionWitnessByBlockHash", &json!([hash]));

@@ -62,8 +62,22 @@ impl Args {
         decode: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Result<T, ErrorObjectOwned> {
         let index = self.index;
-        self.optional(name, decode)?
-            .ok_or_else(|| invalid_params(format!("missing argument {index} ({name})")))
+        self.optional(name, decode)?.ok_or_else(|| missing(index, name))
+    }
+
+    /// The next argument, which may be null, but not left out; `None` if it is null.
+    ///
+    /// # Errors
+    /// If it is not there, or what `decode` says.
+    pub(crate) fn nullable<T>(
+        &mut self,
+        name: &str,
+        decode: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, ErrorObjectOwned> {
+        if self.values.as_slice().is_empty() {
+            return Err(missing(self.index, name));
+        }
+        self.optional(name, decode)
     }
 
     /// No more arguments.
@@ -76,6 +90,10 @@ impl Args {
         }
         Err(invalid_params(format!("too many arguments, want at most {}", self.index)))
     }
+}
+
+fn missing(index: usize, name: &str) -> ErrorObjectOwned {
+    invalid_params(format!("missing argument {index} ({name})"))
 }
 
 /// The value under a name of an object; `None` if it is null or not there.
@@ -231,6 +249,15 @@ mod tests {
             let error = args(text).required("block", quantity).unwrap_err();
             assert_eq!(error.message(), "missing argument 0 (block)");
         }
+    }
+
+    #[test]
+    fn null_may_be_taken_where_nothing_is_not() {
+        assert_eq!(args("[null]").nullable("keys", quantity).expect("null"), None);
+        let found = args(r#"["0x1"]"#).nullable("keys", quantity).expect("a number");
+        assert_eq!(found, Some(U256::from(1)));
+        let error = args("[]").nullable("keys", quantity).unwrap_err();
+        assert_eq!(error.message(), "missing argument 0 (keys)");
     }
 
     #[test]

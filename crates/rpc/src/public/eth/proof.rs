@@ -35,7 +35,9 @@ fn key(value: &Value) -> Result<Key, String> {
 pub(crate) fn proof(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
     let keys_max = context.limits.storage_keys_max;
-    let keys = args.required("storage keys", |value| list(value, keys_max, key))?;
+    // Null is none at all, as a list of Go that was never made is written.
+    let keys = args.nullable("storage keys", |value| list(value, keys_max, key))?;
+    let keys = keys.unwrap_or_default();
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
     let view = context.view();
