@@ -134,9 +134,13 @@ fn messages_and_what_they_give_back_are_bounded_for_all_of_them_together() {
     assert_told(&wire, limits, asked, INVALID_PARAMS, "3 values, want at most 2");
 
     let limits = EthLimits { simulated_calls_max: 2, ..usual };
-    let blocks = json!([{ "calls": [{}, {}] }, { "calls": [{}] }]);
-    let asked = ("eth_simulateV1", json!([{ "blockStateCalls": blocks }]));
-    assert_told(&wire, limits, asked, INVALID_PARAMS, "3 calls, want at most 2");
+    let (two, one) = (json!({ "calls": [{}, {}] }), json!({ "calls": [{}] }));
+    let three = json!({ "calls": [{}, {}, {}] });
+    for blocks in [json!([two, one]), json!([three])] {
+        let asked = ("eth_simulateV1", json!([{ "blockStateCalls": blocks }]));
+        let told = "too many calls: 2 are the most, of all blocks together";
+        assert_told(&wire, limits, asked, -38_026, told);
+    }
     let paid = json!({ "blockOverrides": { "withdrawals": [{}, {}, {}] } });
     let asked = ("eth_simulateV1", json!([{ "blockStateCalls": [paid] }]));
     assert_told(&wire, limits, asked, INVALID_PARAMS, "3 values, want at most 2");

@@ -62,6 +62,11 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
         }
         _ => {}
     }
+    let calls_max = limits.simulated_calls_max;
+    if given.blocks.iter().map(|block| block.calls.len()).sum::<usize>() > calls_max {
+        let told = format!("too many calls: {calls_max} are the most, of all blocks together");
+        return Err(with_code(codes::TOO_MANY, told));
+    }
     let view = context.view();
     let unknown = || error::refused("header not found");
     let number = block.number(&view)?.ok_or_else(unknown)?;
@@ -193,14 +198,11 @@ fn request(given: &Value, chain_id: u64, limits: &Limits) -> Result<Request, Str
         all.iter().take(most).enumerate().map(named).collect::<Result<Vec<_>, String>>()
     })?;
     let blocks = blocks.unwrap_or_default();
-    let calls: usize = blocks.iter().map(|block| block.calls.len()).sum();
     let withdrawals = blocks.iter().filter_map(|block| block.withdrawals.as_deref());
     let withdrawals: usize = withdrawals.map(Vec::len).sum();
     let max = limits.simulated_calls_max;
-    for (count, name) in [(calls, "calls"), (withdrawals, "withdrawals")] {
-        if count > max {
-            return Err(format!("{count} {name}, want at most {max}"));
-        }
+    if withdrawals > max {
+        return Err(format!("{withdrawals} withdrawals, want at most {max}"));
     }
     Ok(Request {
         blocks,
@@ -224,10 +226,12 @@ fn block(given: &Value, chain_id: u64, limits: &Limits) -> Result<SimulatedBlock
     })?;
     let (of_header, withdrawals) = of_header.unwrap_or_default();
     let calls = field(fields, "calls", |given| {
-        list(given, calls_max, |given| {
-            let calls::Message { request, gas, nonce } = calls::message(given, chain_id)?;
-            Ok(SimulatedCall { request, gas, nonce })
-        })
+        let all = given.as_array().ok_or("a list is expected")?;
+        let named =
+            |(index, one)| call(one, chain_id).map_err(|reason| format!("value {index}: {reason}"));
+        // One more than may be, as of blocks.
+        let some = all.iter().take(calls_max.saturating_add(1));
+        some.enumerate().map(named).collect::<Result<Vec<_>, String>>()
     })?;
     Ok(SimulatedBlock {
         number: of_header.number,
@@ -243,6 +247,11 @@ fn block(given: &Value, chain_id: u64, limits: &Limits) -> Result<SimulatedBlock
         accounts: state.accounts,
         calls: calls.unwrap_or_default(),
     })
+}
+
+fn call(given: &Value, chain_id: u64) -> Result<SimulatedCall, String> {
+    let calls::Message { request, gas, nonce } = calls::message(given, chain_id)?;
+    Ok(SimulatedCall { request, gas, nonce })
 }
 
 /// Source: execution-apis, "Withdrawal".
