@@ -219,7 +219,7 @@ fn roots_within_a_block_lead_to_that_after_it() {
 fn slots_are_listed_as_a_transaction_finds_them() {
     let wire = wire();
     let methods = usual(&wire);
-    let mut slots = 0;
+    let (mut slots, mut found_last) = (0, None);
     for (block, index, hash) in transactions(&wire) {
         let before = json!([hash, { "tracer": "prestateTracer" }]);
         let before = ok(&wire, &methods, "debug_traceTransaction", &before);
@@ -230,6 +230,9 @@ fn slots_are_listed_as_a_transaction_finds_them() {
             };
             let all = at("0x", 1_024);
             let listed = all["storage"].as_object().expect("slots");
+            if !listed.is_empty() {
+                found_last = Some((block, index, address.clone(), all.clone()));
+            }
             for (slot, value) in account["storage"].as_object().into_iter().flatten() {
                 let slot: B256 = slot.parse().expect("a slot");
                 let value: B256 = value.as_str().and_then(|it| it.parse().ok()).expect("a word");
@@ -248,6 +251,28 @@ fn slots_are_listed_as_a_transaction_finds_them() {
         }
     }
     assert!(slots > 0, "the chain stores something");
+    // However the block is named it is the same.
+    let (block, index, address, by_hash) = found_last.expect("a page with slots");
+    let listed = |named: &Value| {
+        let asked = json!([named, index, address, "0x", 1_024]);
+        ask(&wire, &methods, "debug_storageRangeAt", &asked)
+    };
+    let own = wire.chain.hash(block);
+    let by_object = json!({ "blockHash": own, "requireCanonical": true });
+    for named in [json!(at(block)), by_object, json!({ "blockNumber": at(block) })] {
+        assert_eq!(listed(&named), Ok(by_hash.clone()), "{named}");
+    }
+    let last = json!([wire.chain.hash(wire.chain.last()), 0, address, "0x", 1_024]);
+    let last = ok(&wire, &methods, "debug_storageRangeAt", &last);
+    let by_tag = json!(["latest", 0, address, "0x", 1_024]);
+    assert_eq!(ok(&wire, &methods, "debug_storageRangeAt", &by_tag), last);
+    let unknown = B256::repeat_byte(0x99);
+    for (named, told) in [
+        (json!("0xffff"), "block #65535 not found".to_owned()),
+        (json!(unknown), format!("block {unknown} not found")),
+    ] {
+        assert_eq!(listed(&named), Err((-32000, told)), "{named}");
+    }
     let beyond = json!([wire.chain.hash(1), 9_999, format!("0x{:040x}", 1), "0x", 1]);
     let (code, message) =
         ask(&wire, &methods, "debug_storageRangeAt", &beyond).expect_err("refused");

@@ -313,7 +313,14 @@ fn state(place: &Place) -> Vec<Group> {
         of(&["debug_dbGet"], vec![json!([word.to_string().replacen("0x", "0x63", 1)])]),
         of(&["debug_getModifiedAccountsByHash"], vec![json!([head]), json!([parent, head])]),
         of(&["debug_getModifiedAccountsByNumber"], vec![json!([0, "latest"])]),
-        of(&["debug_storageRangeAt"], vec![json!([head, 0, callee, "0x00", 16])]),
+        of(
+            &["debug_storageRangeAt"],
+            vec![
+                json!([head, 0, callee, "0x00", 16]),
+                json!(["latest", 0, callee, "0x00", 16]),
+                json!([by_hash, 0, callee, "0x00", 16]),
+            ],
+        ),
         of(&["fugue_profileContract"], vec![json!([callee, "0x0", "latest"])]),
     ]
 }

@@ -2,13 +2,16 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, address, bytes, count, hash},
+    args::{Args, address, bytes, count},
+    block_ref::{BlockRef, block_ref},
     error::{self, invalid_params, refused},
+    eth::blocks,
     json,
     traces::rerun,
 };
-use fugue_chain::{ListedSlot, SlotRange};
+use fugue_chain::{ChainView, ListedSlot, SlotRange, ViewedBlock};
 use fugue_types::{B256, Bytes};
+use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -31,7 +34,7 @@ struct WireSlot {
 /// `debug_storageRangeAt`: as the slots are before the transaction with this index; of a block
 /// without transactions, when it is opened.
 pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
-    let hash = args.required("block hash", hash)?;
+    let named = args.required("block", block_ref)?;
     let index = args.required("transaction index", count)?;
     let address = args.required("address", address)?;
     let start = args.required("key", bytes)?;
@@ -44,9 +47,8 @@ pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
         )));
     }
     let view = context.view();
-    let viewed = view.block_by_hash(hash).map_err(error::of_chain)?;
-    let viewed = viewed.ok_or_else(|| refused(format!("block {hash} not found")))?;
-    let transactions = viewed.body.transactions.len();
+    let viewed = find(&view, &named)?;
+    let (hash, transactions) = (viewed.hash, viewed.body.transactions.len());
     let index = usize::try_from(index).unwrap_or(usize::MAX);
     if index >= transactions.max(1) {
         return Err(refused(format!(
@@ -62,6 +64,23 @@ pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
         let found = view.slots_from(parent, changes, address, page, &context.reach(&check));
         json(&wired(found.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?))
     })
+}
+
+/// By its hash also a block beside the chain, unless it must be in it (EIP-1898).
+fn find(view: &ChainView, named: &BlockRef) -> Result<ViewedBlock, ErrorObjectOwned> {
+    let viewed = blocks::find(view, named)?.ok_or_else(|| {
+        refused(match named {
+            BlockRef::Hash { hash, .. } => format!("block {hash} not found"),
+            BlockRef::Number(number) => format!("block #{number} not found"),
+            BlockRef::Tag(_) => "block not found".to_owned(),
+        })
+    })?;
+    if let BlockRef::Hash { hash, must_be_canonical: true } = *named
+        && view.number(hash).map_err(error::of_chain)?.is_none()
+    {
+        return Err(refused(format!("hash {hash} is not currently canonical")));
+    }
+    Ok(viewed)
 }
 
 /// The first hash that is not below these bytes, which may be fewer.
