@@ -482,8 +482,15 @@ fn bad_blocks_are_kept_until_their_verdict_is_forgotten() {
         assert_eq!(found["hash"], json!(bad.hash()));
         assert_eq!(found["block"]["hash"], json!(bad.hash()));
         assert_eq!(found["rlp"], json!(Bytes::from(alloy_rlp::encode(bad.block()))));
-        let hashes: Vec<_> = bad.block().body.transactions.iter().map(|tx| tx.hash()).collect();
-        assert_eq!(found["block"]["transactions"], json!(hashes));
+        let txs = found["block"]["transactions"].as_array().expect("a list");
+        let own = &bad.block().body.transactions;
+        assert!(!own.is_empty() && txs.len() == own.len(), "{txs:?}");
+        for (index, (found, tx)) in txs.iter().zip(own).enumerate() {
+            assert_eq!(found["hash"], json!(tx.hash()));
+            assert_eq!(found["from"], json!(tx.recover_signer().expect("a good signature")));
+            assert_eq!(found["blockHash"], json!(bad.hash()));
+            assert_eq!(found["transactionIndex"], quantity(index as u64));
+        }
     }
     // It is run as the one that it was made of.
     let options = json!({ "tracer": "callTracer" });

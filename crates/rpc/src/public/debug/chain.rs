@@ -4,14 +4,15 @@ use crate::public::{
     Answer, Context,
     args::{Args, bytes, hash},
     block_ref::BlockRef,
+    debug::foreign,
     error, json,
     wire::{self, Detail, WireTransaction},
 };
 use alloy_rpc_types_eth::Block as WireBlock;
 use fugue_chain::{BadBlock, ViewedBlock};
-use fugue_chainspec::ChainSpec;
 use fugue_state::StateError;
 use fugue_types::{B256, Bytes, KECCAK256_EMPTY};
+use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -84,27 +85,39 @@ fn code(context: &Context, hash: B256) -> Answer {
     json(&code)
 }
 
-/// `debug_getBadBlocks`: the newest blocks that were found invalid, the newest first. Their
-/// transactions are named by hash: a sender may not be known.
+/// `debug_getBadBlocks`: the newest blocks that were found invalid, the newest first. Where
+/// a signature is invalid, the transactions of its block are named by hash.
 pub(super) fn bad_blocks(context: &Context, args: Args) -> Answer {
     args.end()?;
     let mut wired = Vec::new();
     for bad in context.engine.bad_blocks() {
-        context.patience.check()?;
-        wired.push(bad_block(context.engine.spec(), &bad));
+        wired.push(bad_block(context, &bad)?);
     }
     json(&wired)
 }
 
-fn bad_block(spec: &ChainSpec, bad: &BadBlock) -> WireBadBlock {
+fn bad_block(context: &Context, bad: &BadBlock) -> Result<WireBadBlock, ErrorObjectOwned> {
     let BadBlock { hash, block } = bad;
+    let rules = context.engine.spec().rules(&block.header);
+    let mut senders = Vec::with_capacity(block.body.transactions.len());
+    let mut detail = Detail::Transactions;
+    context.patience.check()?;
+    for tx in &block.body.transactions {
+        // Recovering all of a large block takes seconds.
+        context.patience.check()?;
+        let Some(signer) = foreign::signer(&rules, tx) else {
+            detail = Detail::Hashes;
+            break;
+        };
+        senders.push(signer);
+    }
     let (header, body) = (block.header.clone(), block.body.clone());
-    let viewed = ViewedBlock { hash: *hash, header, body, senders: Vec::new() };
-    WireBadBlock {
-        block: wire::block(viewed, &spec.rules(&block.header), Detail::Hashes),
+    let viewed = ViewedBlock { hash: *hash, header, body, senders };
+    Ok(WireBadBlock {
+        block: wire::block(viewed, &rules, detail),
         hash: *hash,
         rlp: alloy_rlp::encode(block).into(),
-    }
+    })
 }
 
 #[cfg(test)]

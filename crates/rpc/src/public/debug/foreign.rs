@@ -7,9 +7,9 @@ use crate::public::{
 };
 use alloy_consensus::transaction::SignerRecoverable;
 use fugue_chain::{ChainView, ViewedBlock};
-use fugue_chainspec::Fork;
+use fugue_chainspec::{Fork, Rules};
 use fugue_executor::BlockError;
-use fugue_types::{B256, Block, Header, RecoveredBlock, Transaction};
+use fugue_types::{Address, B256, Block, Header, RecoveredBlock, Transaction};
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// A block's gas limit may be larger than its parent's by less than this part of it. Source: Yellow
@@ -27,16 +27,21 @@ pub(super) fn recovered(
     if let Some(reason) = out_of_bounds(view, &block.header)? {
         return Ok(Err(reason));
     }
-    let is_homestead = view.spec().rules(&block.header).has(Fork::Homestead);
-    let recover = |tx: &Transaction| {
-        if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() }
-    };
-    let senders = block.body.transactions.iter().map(recover).collect::<Result<Vec<_>, _>>();
-    let Ok(senders) = senders else { return Ok(Err("a signature is invalid".to_owned())) };
+    let rules = view.spec().rules(&block.header);
+    let signers = block.body.transactions.iter().map(|tx| signer(&rules, tx));
+    let senders = signers.collect::<Option<Vec<_>>>();
+    let Some(senders) = senders else { return Ok(Err("a signature is invalid".to_owned())) };
     let hash = block.header.hash_slow();
     let Block { header, body } = block;
     let viewed = ViewedBlock { hash, header, body, senders };
     viewed.into_recovered().map(Ok).map_err(error::internal)
+}
+
+/// Who signed a transaction of a block with these rules; `None` if its signature is invalid.
+pub(super) fn signer(rules: &Rules, tx: &Transaction) -> Option<Address> {
+    let is_homestead = rules.has(Fork::Homestead);
+    let signer = if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() };
+    signer.ok()
 }
 
 /// A block that was found invalid, with its senders; `None` if none is known by this hash.
