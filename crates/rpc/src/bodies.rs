@@ -430,7 +430,7 @@ mod tests {
             let body = collect(request.into_body()).await;
             Ok::<_, BoxError>(HttpResponse::new(HttpBody::from(body)))
         });
-        let mut request = http::Request::new(HttpBody::from(body));
+        let mut request = http::Request::post("/").body(HttpBody::from(body)).unwrap();
         request.headers_mut().insert(header.0, HeaderValue::from_static(header.1));
         BodyLayer::new(limits).layer(echo).oneshot(request).await.unwrap()
     }
@@ -485,7 +485,7 @@ mod tests {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 Ok::<_, BoxError>(response)
             });
-            let request = http::Request::new(HttpBody::new(body));
+            let request = http::Request::post("/").body(HttpBody::new(body)).unwrap();
             let answer = BodyLayer::new(limits).layer(reads).oneshot(request).await.unwrap();
             assert_eq!(answer.status(), status);
         }
@@ -524,7 +524,8 @@ mod tests {
                 Ok::<_, BoxError>(HttpResponse::new(body))
             });
             let told = format!("{pieces:?}");
-            let request = http::Request::new(HttpBody::new(Pieces(pieces.into_iter())));
+            let request =
+                http::Request::post("/").body(HttpBody::new(Pieces(pieces.into_iter()))).unwrap();
             let answer = BodyLayer::new(LIMITS).layer(echo).oneshot(request).await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK, "{told}");
             assert_eq!(collect(answer.into_body()).await, wanted.as_bytes(), "{told}");
@@ -534,7 +535,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_json_is_answered_with_one_status() {
         let silent = service_fn(|_: http::Request<HttpBody>| ready(Ok::<_, BoxError>(malformed())));
-        let request = http::Request::new(HttpBody::empty());
+        let request = http::Request::post("/").body(HttpBody::empty()).unwrap();
         let answer = BodyLayer::new(LIMITS).layer(silent).oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let told: serde_json::Value =
@@ -549,7 +550,7 @@ mod tests {
             response.extensions_mut().insert(Silence);
             ready(Ok::<_, BoxError>(response))
         });
-        let request = http::Request::new(HttpBody::empty());
+        let request = http::Request::post("/").body(HttpBody::empty()).unwrap();
         let answer = BodyLayer::new(LIMITS).layer(silent).oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(collect(answer.into_body()).await.is_empty());
@@ -629,7 +630,7 @@ mod tests {
                 response.extensions_mut().insert(Debt::new(&flow, LONG as u64));
                 ready(Ok::<_, BoxError>(response))
             });
-            let mut request = http::Request::new(HttpBody::empty());
+            let mut request = http::Request::post("/").body(HttpBody::empty()).unwrap();
             request.headers_mut().insert(accepts.0, HeaderValue::from_static(accepts.1));
             let answer = BodyLayer::new(LIMITS).layer(indebted).oneshot(request).await.unwrap();
             let is_compressed = answer.headers().contains_key(CONTENT_ENCODING);
@@ -655,7 +656,7 @@ mod tests {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             ready(Ok::<_, BoxError>(response))
         });
-        let request = http::Request::new(HttpBody::empty());
+        let request = http::Request::post("/").body(HttpBody::empty()).unwrap();
         let answer = BodyLayer::new(LIMITS).layer(crowded).oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         let told = String::from_utf8(collect(answer.into_body()).await).unwrap();
