@@ -399,14 +399,10 @@ impl<'t> Noted<'t> {
         }
         self.tags.push((tag(address), self.tx));
         self.accounts.push(AccountTouch {
-            address: *address,
-            before,
-            after,
-            spends: U256::ZERO,
-            is_balance_seen: may_overflow(before) || may_overflow(after),
             is_nonce_seen: self.sees_nonces,
             is_created: account.is_created_locally(),
             is_destroyed,
+            ..AccountTouch::between(*address, before, after)
         });
     }
 }

@@ -193,7 +193,7 @@ struct Shared<'l> {
     marks: Marks,
     /// What lanes tell one another.
     published: &'l Published,
-    /// A chain is left to the sequential mode.
+    /// A chain is left to the sequential mode, and many chains to the optimistic one.
     declines: bool,
     /// Room for the touches of lanes.
     rooms: Mutex<Vec<Touched>>,

@@ -51,6 +51,11 @@ fn at_price((sender, tx): Sent, gas_price: u128) -> Sent {
     (sender, Transaction::Legacy(Signed::new_unhashed(TxLegacy { gas_price, ..tx }, signature)))
 }
 
+/// Which transactions have succeeded.
+fn succeeded(outcome: &BlockOutcome) -> Vec<bool> {
+    outcome.results.iter().map(|result| result.status == TxStatus::Success).collect()
+}
+
 /// What an account has after the block; `None` if it is not there, or has not changed.
 fn left(outcome: &BlockOutcome, address: Address) -> Option<U256> {
     let change = outcome.diff.accounts.iter().find(|change| change.address == address)?;
@@ -143,8 +148,7 @@ fn a_recipient_that_is_given_code_within_the_block_is_no_plain_one_afterwards() 
     for fork in [Fork::Istanbul, Fork::Shanghai, Fork::Cancun] {
         let ground = Ground::new(fork, &txs);
         let outcome = ground.sequential().expect("valid");
-        let is_paid = |index: usize| outcome.results[index].status == TxStatus::Success;
-        assert_eq!([0, 1, 2, 3].map(is_paid), [true, true, false, true], "{fork}");
+        assert_eq!(succeeded(&outcome), [true, true, false, true], "{fork}");
         for split in splits(4, 2) {
             let (reruns, light) = ground.light(&split);
             assert_eq!(light, 3, "{fork}, {split:?}");
@@ -170,8 +174,7 @@ fn a_recipient_that_is_delegated_within_the_block_is_no_plain_one_afterwards() {
             put(&mut ground.state, AUTHORITY, 1, &[], &[]);
         }
         let outcome = ground.sequential().expect("valid");
-        let is_paid = |index: usize| outcome.results[index].status == TxStatus::Success;
-        assert_eq!([0, 1, 2, 3, 4].map(is_paid), [true, true, false, true, true], "{fork}");
+        assert_eq!(succeeded(&outcome), [true, true, false, true, true], "{fork}");
         assert!(outcome.results[3].gas.used > PAYMENT_GAS, "{fork}: it counts");
         for split in splits(5, 2) {
             let (reruns, light) = ground.light(&split);
@@ -238,8 +241,7 @@ fn a_delegation_that_is_set_and_cleared_is_seen_in_between() {
             put(&mut ground.state, AUTHORITY, 1, &[], &[]);
         }
         let outcome = ground.sequential().expect("valid");
-        let is_paid = |index: usize| outcome.results[index].status == TxStatus::Success;
-        assert_eq!([0, 1, 2, 3, 4].map(is_paid), [true, true, false, true, true], "{fork}");
+        assert_eq!(succeeded(&outcome), [true, true, false, true, true], "{fork}");
         let balance = U256::from(4 + u64::from(is_there));
         assert_eq!(left(&outcome, AUTHORITY), Some(balance), "{fork}");
         for split in splits(5, 2) {
