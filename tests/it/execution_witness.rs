@@ -234,7 +234,7 @@ fn proofs_and_witnesses_have_their_form_over_the_wire() {
     let unknown = B256::repeat_byte(0x99);
     for (method, params, code, told) in [
         ("eth_getProof", json!([absent, many, "latest"]), -32_602, "(storage keys): 1025 values"),
-        ("eth_getProof", json!([absent, ["0xg"], "latest"]), -32_602, "(storage keys): value 0"),
+        ("eth_getProof", json!([absent, ["0xg"], "latest"]), -32_602, "(storage keys): [0]: "),
         ("eth_getProof", json!([absent]), -32_602, "missing argument 1 (storage keys)"),
         ("eth_getProof", json!([absent, [], unknown]), -32_001, "block not found"),
         ("debug_executionWitness", json!(["0x0"]), -32_000, "the genesis is not executed"),

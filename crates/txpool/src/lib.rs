@@ -45,5 +45,5 @@ pub use error::PoolError;
 pub use holdings::{Added, Advanced, HeadUpdate, MinedTx};
 pub use options::{LOCAL_SENDER_TXS_MAX, Origin, PoolHead, PoolOptions};
 pub use pool::{Observer, Pool, PoolContent, PoolStatus};
-pub use sidecar::{Sidecar, SidecarForm, check_sidecar};
+pub use sidecar::{Sidecar, SidecarForm, check_proofs, check_sidecar, prove_blobs};
 pub use tx::{PooledTransaction, PooledTx, TX_OVERHEAD_BYTES, split};

@@ -1,12 +1,13 @@
 //! Wallets, signed transactions, blobs, heads and states for the tests of this crate.
 
-use crate::{Origin, PoolHead, PooledTransaction, PooledTx, Sidecar, tx::split};
+use crate::{
+    Origin, PoolHead, PooledTransaction, PooledTx, Sidecar, SidecarForm, prove_blobs, tx::split,
+};
 use alloy_consensus::{
     SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
 };
 use alloy_eips::{
-    eip4844::{Blob, BlobTransactionSidecar, env_settings::EnvKzgSettings},
-    eip7594::BlobTransactionSidecarEip7594,
+    eip4844::Blob,
     eip7702::{Authorization, SignedAuthorization},
 };
 use alloy_primitives::Signature;
@@ -23,17 +24,12 @@ pub(crate) const GAS: u64 = 21_000;
 /// Where all of them go.
 const TO: Address = Address::repeat_byte(0xee);
 
-static OLD_SIDECAR: LazyLock<Sidecar> = LazyLock::new(|| {
-    let setup = EnvKzgSettings::Default;
-    let blobs = vec![Blob::repeat_byte(1)];
-    BlobTransactionSidecar::try_from_blobs_with_settings(blobs, setup.get()).unwrap().into()
-});
+static OLD_SIDECAR: LazyLock<Sidecar> = LazyLock::new(|| one_blob(SidecarForm::BlobProofs));
+static CELL_SIDECAR: LazyLock<Sidecar> = LazyLock::new(|| one_blob(SidecarForm::CellProofs));
 
-static CELL_SIDECAR: LazyLock<Sidecar> = LazyLock::new(|| {
-    let setup = EnvKzgSettings::Default;
-    let blobs = vec![Blob::repeat_byte(1)];
-    BlobTransactionSidecarEip7594::try_from_blobs_with_settings(blobs, setup.get()).unwrap().into()
-});
+fn one_blob(form: SidecarForm) -> Sidecar {
+    prove_blobs(vec![Blob::repeat_byte(1)], form).unwrap()
+}
 
 /// One blob with one proof.
 pub(crate) fn old_sidecar() -> Sidecar {

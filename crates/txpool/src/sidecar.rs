@@ -5,8 +5,10 @@
 
 use crate::PoolError;
 use alloy_eips::{
-    eip4844::{BlobTransactionValidationError, env_settings::EnvKzgSettings},
-    eip7594::{BlobTransactionSidecarVariant, CELLS_PER_EXT_BLOB},
+    eip4844::{
+        Blob, BlobTransactionSidecar, BlobTransactionValidationError, env_settings::EnvKzgSettings,
+    },
+    eip7594::{BlobTransactionSidecarEip7594, BlobTransactionSidecarVariant, CELLS_PER_EXT_BLOB},
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::B256;
@@ -83,9 +85,32 @@ pub fn check_sidecar(hashes: &[B256], sidecar: &Sidecar, rules: &Rules) -> Resul
     }
 }
 
+/// Commits to blobs, and proves them in this form: much dearer than [`check_proofs`], above all
+/// where it is cell by cell.
+///
+/// # Errors
+/// `PoolError::SidecarMalformed` if a blob holds what is no field element.
+pub fn prove_blobs(blobs: Vec<Blob>, form: SidecarForm) -> Result<Sidecar, PoolError> {
+    let setup = EnvKzgSettings::Default;
+    let proven = match form {
+        SidecarForm::BlobProofs => {
+            BlobTransactionSidecar::try_from_blobs_with_settings(blobs, setup.get())
+                .map(Sidecar::Eip4844)
+        }
+        SidecarForm::CellProofs => {
+            BlobTransactionSidecarEip7594::try_from_blobs_with_settings(blobs, setup.get())
+                .map(Sidecar::Eip7594)
+        }
+    };
+    proven.map_err(|error| PoolError::SidecarMalformed(error.to_string()))
+}
+
 /// Verifies the proofs: milliseconds for each blob. The first call loads the trusted setup of the
 /// KZG ceremony, which takes about a second.
-pub(crate) fn check_proofs(hashes: &[B256], sidecar: &Sidecar) -> Result<(), PoolError> {
+///
+/// # Errors
+/// `BlobProof`, `SidecarMalformed` of [`PoolError`].
+pub fn check_proofs(hashes: &[B256], sidecar: &Sidecar) -> Result<(), PoolError> {
     let setup = EnvKzgSettings::Default;
     sidecar.validate(hashes, setup.get()).map_err(|error| match error {
         BlobTransactionValidationError::InvalidProof => PoolError::BlobProof,
@@ -126,6 +151,14 @@ mod tests {
             found: SidecarForm::CellProofs,
         };
         assert_eq!(check_sidecar(&hashes(&new), &new, &prague), Err(wrong));
+    }
+
+    #[test]
+    fn a_blob_that_holds_no_field_elements_cannot_be_proven() {
+        for form in [SidecarForm::BlobProofs, SidecarForm::CellProofs] {
+            let error = prove_blobs(vec![Blob::repeat_byte(0xff)], form);
+            assert!(matches!(error, Err(PoolError::SidecarMalformed(_))), "{form}: {error:?}");
+        }
     }
 
     #[test]

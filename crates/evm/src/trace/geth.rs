@@ -16,7 +16,7 @@ use crate::{
 use alloy_rpc_types_trace::geth::{
     CallConfig, CallFrame, DefaultFrame, FlatCallConfig, FourByteFrame, GethDebugBuiltInTracerType,
     GethDebugTracerConfig, GethDebugTracerType, GethDebugTracingOptions, GethDefaultTracingOptions,
-    NoopFrame, StateGasTrace, erc7562::Erc7562Config,
+    MuxConfig, NoopFrame, PreStateConfig, StateGasTrace, erc7562::Erc7562Config,
 };
 use fugue_chainspec::Fork;
 use fugue_types::Log;
@@ -27,7 +27,7 @@ use revm::{
     interpreter::{CallInputs, CallOutcome, CreateInputs, CreateOutcome, Interpreter},
 };
 use revm_inspectors::tracing::FourByteInspector;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// A tracer that cannot be had.
@@ -148,17 +148,13 @@ impl Tracer {
             GethDebugTracerType::JsTracer(script) => return Self::of_script(script),
         };
         Ok(match known {
-            Known::CallTracer => Self::Calls(Calls::new(config.into_call_config().map_err(wrong)?)),
-            Known::FlatCallTracer => {
-                let config = config.into_flat_call_config().map_err(wrong)?;
-                Self::Flat(Calls::new(CallConfig::default()), config)
-            }
+            Known::CallTracer => Self::Calls(Calls::new(read(config)?)),
+            Known::FlatCallTracer => Self::Flat(Calls::new(CallConfig::default()), read(config)?),
             Known::PreStateTracer => Self::State(PreState::new(state_config(config)?)),
             Known::Erc7562Tracer => {
                 // The published type does not tell an empty list from none.
                 let names_ignored = !config.0["ignoredOpcodes"].is_null();
-                let config: Erc7562Config =
-                    if config.is_null() { Erc7562Config::default() } else { read(config)? };
+                let config: Erc7562Config = read(config)?;
                 let ignored = names_ignored.then_some(&*config.ignored_opcodes);
                 Self::Validation(Box::new(Validation::new(&config, ignored)))
             }
@@ -181,7 +177,7 @@ impl Tracer {
 
     fn several(config: GethDebugTracerConfig) -> Result<Self, TracerError> {
         let mut several = Vec::new();
-        for (name, config) in config.into_mux_config().map_err(wrong)?.0 {
+        for (name, config) in read::<MuxConfig>(config)?.0 {
             let mux = GethDebugBuiltInTracerType::MuxTracer;
             if name == GethDebugTracerType::BuiltInTracer(mux) {
                 return Err(TracerError::Settings("a muxTracer in a muxTracer".to_owned()));
@@ -406,7 +402,7 @@ fn state_config(config: GethDebugTracerConfig) -> Result<StateConfig, TracerErro
             return Err(TracerError::Settings("includeEmpty: a boolean is expected".to_owned()));
         }
     };
-    let published = config.into_pre_state_config().map_err(wrong)?;
+    let published: PreStateConfig = read(config)?;
     if include_empty && published.is_diff_mode() {
         let told = "cannot use diffMode with includeEmpty";
         return Err(TracerError::Settings(told.to_owned()));
@@ -414,10 +410,10 @@ fn state_config(config: GethDebugTracerConfig) -> Result<StateConfig, TracerErro
     Ok(StateConfig { published, include_empty })
 }
 
-fn read<T: serde::de::DeserializeOwned>(config: GethDebugTracerConfig) -> Result<T, TracerError> {
-    config.from_value().map_err(wrong)
-}
-
-fn wrong(error: impl std::fmt::Display) -> TracerError {
-    TracerError::Settings(error.to_string())
+fn read<T: DeserializeOwned + Default>(config: GethDebugTracerConfig) -> Result<T, TracerError> {
+    if config.is_null() {
+        return Ok(T::default());
+    }
+    let read = serde_path_to_error::deserialize(config.0);
+    read.map_err(|error| TracerError::Settings(error.to_string()))
 }

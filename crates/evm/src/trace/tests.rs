@@ -500,7 +500,7 @@ fn tracers_that_are_not_known_are_refused() {
         (r#"{"tracer": "{result: function() {}}"}"#, "no tracer is named \"{result"),
         (
             r#"{"tracer": "callTracer", "tracerConfig": {"onlyTopCall": 3}}"#,
-            "invalid tracer config",
+            "invalid tracer config: onlyTopCall: invalid type",
         ),
         (
             r#"{"tracer": "prestateTracer",

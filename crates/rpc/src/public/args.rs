@@ -5,6 +5,7 @@ use fugue_types::{Address, B256, Bytes, U256};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::fmt::Display;
 
 /// Hex digits of 256 bits.
 const WORD_DIGITS: usize = 64;
@@ -96,6 +97,18 @@ fn missing(index: usize, name: &str) -> ErrorObjectOwned {
     invalid_params(format!("missing argument {index} ({name})"))
 }
 
+/// What is wrong, with one more step of the path to it, a name or an index: `calls[1].to: ...`.
+/// There are no blanks in a path, and no colon in the first words of a reason without one.
+pub(crate) fn under(step: impl Display, reason: &str) -> String {
+    match reason.split_once(": ") {
+        Some((path, _)) if !path.contains(' ') => {
+            let joint = if path.starts_with('[') { "" } else { "." };
+            format!("{step}{joint}{reason}")
+        }
+        _ => format!("{step}: {reason}"),
+    }
+}
+
 /// The value under a name of an object; `None` if it is null or not there.
 ///
 /// # Errors
@@ -107,7 +120,7 @@ pub(crate) fn field<T>(
 ) -> Result<Option<T>, String> {
     match object.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => decode(value).map(Some).map_err(|reason| format!("{name}: {reason}")),
+        Some(value) => decode(value).map(Some).map_err(|reason| under(name, &reason)),
     }
 }
 
@@ -197,9 +210,9 @@ pub(crate) fn slot(value: &Value) -> Result<U256, String> {
 /// A value in the form that its published type has.
 ///
 /// # Errors
-/// What the published type says.
+/// What the published type says, with the place.
 pub(crate) fn published<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    T::deserialize(value).map_err(|error| error.to_string())
+    serde_path_to_error::deserialize(value).map_err(|error| error.to_string())
 }
 
 /// A list of at most `max` values.
@@ -215,10 +228,9 @@ pub(crate) fn list<T>(
     if values.len() > max {
         return Err(format!("{} values, want at most {max}", values.len()));
     }
-    let decoded = values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| decode(value).map_err(|reason| format!("value {index}: {reason}")));
+    let decoded = values.iter().enumerate().map(|(index, value)| {
+        decode(value).map_err(|reason| under(format_args!("[{index}]"), &reason))
+    });
     decoded.collect()
 }
 
@@ -240,6 +252,25 @@ mod tests {
         two.required("count", quantity_u64).expect("a number");
         let error = two.required("hash", hash).unwrap_err();
         assert_eq!(error.message(), "invalid argument 1 (hash): invalid hex digits");
+    }
+
+    #[test]
+    fn what_is_wrong_within_a_value_has_its_path() {
+        let numbers = |value: &Value| list(value, 2, quantity);
+        let inner = |value: &Value| field(object(value)?, "inner", numbers);
+        let read = |value: Value| list(&value, 2, inner).expect_err("refused");
+        for (value, told) in [
+            (json!([{}, { "inner": ["0x1", "1"] }]), "[1].inner[1]: hex string without 0x prefix"),
+            (json!([{ "inner": [1, 2, 3] }]), "[0].inner: 3 values, want at most 2"),
+            (json!([7]), "[0]: an object is expected"),
+            (json!(7), "a list is expected"),
+        ] {
+            assert_eq!(read(value), told);
+        }
+        // Of published types, too.
+        let lists = |value: Value| published::<Vec<Vec<u8>>>(&value).expect_err("refused");
+        assert!(lists(json!([[1], [2, "3"]])).starts_with("[1][1]: invalid type: "));
+        assert!(lists(json!(7)).starts_with("invalid type: "));
     }
 
     #[test]

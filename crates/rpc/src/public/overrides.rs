@@ -4,7 +4,9 @@
 
 use crate::public::{
     Limits,
-    args::{address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot},
+    args::{
+        address, bytes, field, hash, object, quantity, quantity_u64, quantity_u128, slot, under,
+    },
 };
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::Assumed;
@@ -90,10 +92,9 @@ pub(crate) fn state_overrides(value: &Value, limits: &Limits) -> Result<StateOve
     let mut overrides = StateOverrides::default();
     let mut slots = Slots { count: 0, max: overridden_slots_max };
     for (key, value) in accounts {
-        let address = address(&Value::from(key.as_str()))
-            .map_err(|reason| format!("account {key:?}: {reason}"))?;
-        let (account, moved) =
-            account(value, &mut slots).map_err(|reason| format!("account {key}: {reason}"))?;
+        let named = |reason: String| under(key, &reason);
+        let address = address(&Value::from(key.as_str())).map_err(named)?;
+        let (account, moved) = account(value, &mut slots).map_err(named)?;
         overrides.accounts.insert(address, account);
         overrides.moved.extend(moved.map(|to| (address, to)));
     }
@@ -132,7 +133,7 @@ fn slot_map(value: &Value, all: &mut Slots) -> Result<BTreeMap<U256, U256>, Stri
     }
     let mut slots = BTreeMap::new();
     for (key, value) in fields {
-        let named = |reason| format!("slot {key:?}: {reason}");
+        let named = |reason: String| under(key, &reason);
         let key = slot(&Value::from(key.as_str())).map_err(named)?;
         slots.insert(key, slot(value).map_err(named)?);
     }
@@ -261,7 +262,7 @@ mod tests {
             (json!({ "0x12": {} }), "an address has 20 bytes"),
             (json!({ HERE.to_string(): { "state": {}, "stateDiff": {} } }), "are given"),
             (json!({ HERE.to_string(): { "bal": "0x1" } }), "bal: not supported"),
-            (json!({ HERE.to_string(): { "state": { "0x1": "zz" } } }), "slot \"0x1\""),
+            (json!({ HERE.to_string(): { "state": { "0x1": "zz" } } }), ".state.0x1: hex "),
         ] {
             let found = read(&wrong).expect_err("refused");
             assert!(found.contains(reason), "{found}");

@@ -1,6 +1,6 @@
 //! Typed data, and the hash of it that is signed. Source: EIP-712.
 
-use crate::public::args::object;
+use crate::public::args::{object, published};
 use alloy_dyn_abi::TypedData;
 use fugue_types::B256;
 use serde_json::{Map, Value};
@@ -36,7 +36,7 @@ pub(crate) fn read(value: &Value) -> Result<TypedData, String> {
         None => value,
     };
     check_size(value)?;
-    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+    published(value)
 }
 
 fn check_size(value: &Value) -> Result<(), String> {

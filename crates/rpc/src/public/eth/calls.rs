@@ -259,7 +259,7 @@ mod tests {
             (object!({ "chainId": "0x8" }), "chainId: this is chain 7"),
             (object!({ "to": "0x12" }), "to: an address has 20 bytes"),
             (object!({ "accessList": 1 }), "accessList: "),
-            (object!({ "authorizationList": [1] }), "authorizationList: value 0: "),
+            (object!({ "authorizationList": [1] }), "authorizationList[0]: "),
             (
                 object!({ "authorizationList": vec![0; AUTHORIZATIONS_MAX + 1] }),
                 "authorizationList: 2049 values, want at most 2048",

@@ -2,7 +2,7 @@
 
 use crate::public::{
     Answer, Context, Limits,
-    args::{Args, address, boolean, field, list, object, quantity_u64},
+    args::{Args, address, boolean, field, list, object, quantity_u64, under},
     block_ref::block_ref,
     error::{self, invalid_params, with_code},
     eth::calls,
@@ -193,7 +193,8 @@ fn request(given: &Value, chain_id: u64, limits: &Limits) -> Result<Request, Str
     let blocks = field(fields, "blockStateCalls", |given| {
         let all = given.as_array().ok_or("a list is expected")?;
         let named = |(index, one)| {
-            block(one, chain_id, limits).map_err(|reason| format!("value {index}: {reason}"))
+            let read = block(one, chain_id, limits);
+            read.map_err(|reason| under(format_args!("[{index}]"), &reason))
         };
         all.iter().take(most).enumerate().map(named).collect::<Result<Vec<_>, String>>()
     })?;
@@ -227,8 +228,9 @@ fn block(given: &Value, chain_id: u64, limits: &Limits) -> Result<SimulatedBlock
     let (of_header, withdrawals) = of_header.unwrap_or_default();
     let calls = field(fields, "calls", |given| {
         let all = given.as_array().ok_or("a list is expected")?;
-        let named =
-            |(index, one)| call(one, chain_id).map_err(|reason| format!("value {index}: {reason}"));
+        let named = |(index, one)| {
+            call(one, chain_id).map_err(|reason| under(format_args!("[{index}]"), &reason))
+        };
         // One more than may be, as of blocks.
         let some = all.iter().take(calls_max.saturating_add(1));
         some.enumerate().map(named).collect::<Result<Vec<_>, String>>()
@@ -294,7 +296,7 @@ mod tests {
     fn what_is_not_known_is_refused_with_its_place() {
         let given = value!({ "blockStateCalls": [{}, { "blockOverrides": { "foo": 1 } }] });
         let reason = request(&given, CHAIN_ID, &Limits::default()).expect_err("refused");
-        assert_eq!(reason, "blockStateCalls: value 1: blockOverrides: foo: not supported");
+        assert_eq!(reason, "blockStateCalls[1].blockOverrides.foo: not supported");
     }
 
     #[test]

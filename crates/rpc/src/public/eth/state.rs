@@ -2,7 +2,7 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, address, list, object, slot},
+    args::{Args, address, list, object, slot, under},
     block_ref::{BlockRef, Tag, block_ref},
     error, json,
 };
@@ -82,7 +82,7 @@ fn wanted_slots(value: &Value, max: usize) -> Result<BTreeMap<Address, Vec<U256>
         return Err(format!("{} accounts, want at most {max}", fields.len()));
     }
     for (name, slots) in fields {
-        let named = |reason: String| format!("{name}: {reason}");
+        let named = |reason: String| under(name, &reason);
         let address = address(&Value::from(name.as_str())).map_err(named)?;
         let slots = list(slots, max, slot).map_err(named)?;
         count = count.saturating_add(slots.len());

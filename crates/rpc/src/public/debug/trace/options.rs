@@ -2,11 +2,11 @@
 
 use crate::public::{
     Context, Limits,
-    args::{count, field, hash, object},
+    args::{count, field, hash, object, published, under},
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
 };
 use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethDefaultTracingOptions};
-use fugue_evm::GethTracer;
+use fugue_evm::{GethTracer, TracerError};
 use fugue_types::B256;
 use serde_json::Value;
 use std::time::Duration;
@@ -31,7 +31,10 @@ impl Options {
     pub(super) fn new(given: GethDebugTracingOptions) -> Result<Self, String> {
         let time_max = given.timeout.as_deref().map(duration).transpose();
         let time_max = time_max.map_err(|reason| format!("timeout: {reason}"))?;
-        let tracer = GethTracer::new(given).map_err(|error| format!("tracer: {error}"))?;
+        let tracer = GethTracer::new(given).map_err(|error| match error {
+            TracerError::Settings(reason) => under("tracerConfig", &reason),
+            unknown @ TracerError::Unknown(_) => under("tracer", &unknown.to_string()),
+        })?;
         Ok(Self { tracer, time_max })
     }
 
@@ -48,7 +51,9 @@ impl Options {
 /// Source: geth's documentation, "debug_traceTransaction", `TraceConfig`.
 pub(super) fn options(value: &Value) -> Result<Options, String> {
     object(value)?;
-    Options::new(serde_json::from_value(value.clone()).map_err(|error| error.to_string())?)
+    // What lies flat among the others has no path in them.
+    published::<GethDefaultTracingOptions>(value)?;
+    Options::new(published(value)?)
 }
 
 /// Source: geth's documentation, "debug_traceCall", `TraceCallConfig`.
@@ -81,8 +86,7 @@ pub(super) fn file_options(value: &Value) -> Result<FileOptions, String> {
         return Err("overrides: a block is run by the rules of the chain".to_owned());
     }
     let tx = field(fields, "txHash", hash)?.filter(|hash| !hash.is_zero());
-    let steps = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
-    Ok(FileOptions { steps, tx })
+    Ok(FileOptions { steps: published(value)?, tx })
 }
 
 /// A duration as Go writes it: `300ms`, `1.5s`, `1m30s`. Source: Go, package `time`,
@@ -141,7 +145,12 @@ mod tests {
             (json!("callTracer"), "an object is expected"),
             (json!({ "tracer": "{}" }), "tracer: no tracer is named"),
             (json!({ "timeout": "soon" }), "timeout: a duration is expected"),
-            (json!({ "disableStack": 1 }), "invalid type"),
+            (json!({ "timeout": 5 }), "timeout: invalid type"),
+            (json!({ "disableStack": 1 }), "disableStack: invalid type"),
+            (
+                json!({ "tracer": "callTracer", "tracerConfig": { "withLog": 1 } }),
+                "tracerConfig.withLog: invalid type",
+            ),
         ] {
             let found = options(&wrong).expect_err("refused");
             assert!(found.starts_with(reason), "{found}");
@@ -173,7 +182,7 @@ mod tests {
             (json!("0x"), "an object is expected"),
             (json!({ "txHash": "../x" }), "txHash: "),
             (json!({ "overrides": {} }), "overrides: "),
-            (json!({ "disableStack": 1 }), "invalid type"),
+            (json!({ "disableStack": 1 }), "disableStack: invalid type"),
         ] {
             let found = file_options(&wrong).expect_err("refused");
             assert!(found.starts_with(reason), "{found}");
