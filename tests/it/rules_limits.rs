@@ -414,8 +414,28 @@ fn what_is_no_request_is_told_so_and_the_connection_goes_on() {
         assert_eq!((answer.status, &error["code"]), (200, &json!(code)), "{told}: {json}");
         assert_eq!(caller.ask(&[], &chain_id()).json()["result"], json!(quantity(CHAIN_ID)));
     }
-    let other = [("content-type", "text/plain")];
-    assert_eq!(limited.connect().ask(&other, &chain_id()).status, 415);
+}
+
+#[test]
+fn json_may_go_by_each_of_its_names_at_all_ports() {
+    let wire = wire();
+    let limited = Limited::of_servers(&wire, PUBLIC_LIMITS);
+    let bearer = bearer();
+    for (name, status) in [
+        ("application/json", 200),
+        ("application/json; charset=UTF-8; profile=x", 200),
+        ("application/json-rpc", 200),
+        ("Application/JSONRequest;charset=utf-8", 200),
+        ("application/jsonp", 415),
+        ("text/plain; application/json", 415),
+        ("text/plain", 415),
+        ("", 415),
+    ] {
+        let named = [("content-type", name)];
+        assert_eq!(limited.connect().ask(&named, &chain_id()).status, status, "{name:?}");
+        let signed = [("authorization", bearer.as_str()), named[0]];
+        assert_eq!(wire.engine.connect().post(&signed, &chain_id()).status, status, "{name:?}");
+    }
 }
 
 #[test]

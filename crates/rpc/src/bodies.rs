@@ -12,6 +12,8 @@
 //! A `GET` of nothing is answered here, with nothing.
 //!
 //! Requests are not decompressed: a few bytes could stand for any number of them.
+//!
+//! The server itself knows fewer names of JSON than there are: it is told one that it knows.
 
 use crate::{
     flow::Debt,
@@ -22,7 +24,7 @@ use crate::{
 use alloy_primitives::bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, UPGRADE},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, UPGRADE},
 };
 use http_body::{Body, Frame, SizeHint};
 use jsonrpsee::{
@@ -52,6 +54,10 @@ use tower_http::{
 pub(crate) const COMPRESSED_BYTES_MIN: u16 = 1_400;
 /// The only coding that a request may have. Source: RFC 9110, section 8.4.
 const IDENTITY: &str = "identity";
+/// The media type of JSON. Source: RFC 8259, section 11.
+const JSON: &str = "application/json";
+/// Others that mean it. Source: "JSON-RPC over HTTP" (historical), section 3.1; as geth has it.
+const JSON_RPC: [&str; 2] = ["application/json-rpc", "application/jsonrequest"];
 
 /// What bodies may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +141,9 @@ where
         if !is_as_it_is(request.headers()) {
             return Box::pin(ready(Ok(encoded())));
         }
+        if is_json(request.headers()) {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        }
         let limits = self.limits;
         let (sent, course) = (Sent::default(), Arc::new(Course::default()));
         // What comes over a WebSocket is in the extensions already.
@@ -185,7 +194,14 @@ fn is_as_it_is(headers: &HeaderMap) -> bool {
         .all(|value| value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case(IDENTITY)))
 }
 
-/// The answer to a request that is not. Source: RFC 9110, section 15.5.16.
+/// Whether the body of a request is said to be JSON, whatever the parameters: JSON has none.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let said = said.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    JSON_RPC.iter().chain([&JSON]).any(|known| said.eq_ignore_ascii_case(known))
+}
+
+/// The answer to a request that is not as it is. Source: RFC 9110, section 15.5.16.
 fn encoded() -> HttpResponse {
     let reason = "a request with a Content-Encoding is not read: send it as it is".to_owned();
     let refused = Refused { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, reason };

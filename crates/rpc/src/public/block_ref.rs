@@ -120,12 +120,20 @@ impl BlockRef {
         if let Some(number) = self.number(view)? {
             return Ok(number);
         }
+        self.check_canonical(view)?;
+        Err(error::block_not_found())
+    }
+
+    /// # Errors
+    /// If it must be in the chain of the head, and is known beside it. Source: EIP-1898.
+    pub(crate) fn check_canonical(&self, view: &ChainView) -> Result<(), ErrorObjectOwned> {
         if let Self::Hash { hash, must_be_canonical: true } = *self
+            && view.number(hash).map_err(error::of_chain)?.is_none()
             && view.block_by_hash(hash).map_err(error::of_chain)?.is_some()
         {
             return Err(error::refused(format!("hash {hash} is not currently canonical")));
         }
-        Err(error::block_not_found())
+        Ok(())
     }
 }
 

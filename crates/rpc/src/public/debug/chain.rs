@@ -101,7 +101,6 @@ fn bad_block(context: &Context, bad: &BadBlock) -> Result<WireBadBlock, ErrorObj
     let rules = context.engine.spec().rules(&block.header);
     let mut senders = Vec::with_capacity(block.body.transactions.len());
     let mut detail = Detail::Transactions;
-    context.patience.check()?;
     for tx in &block.body.transactions {
         // Recovering all of a large block takes seconds.
         context.patience.check()?;

@@ -75,11 +75,7 @@ fn find(view: &ChainView, named: &BlockRef) -> Result<ViewedBlock, ErrorObjectOw
             BlockRef::Tag(_) => "block not found".to_owned(),
         })
     })?;
-    if let BlockRef::Hash { hash, must_be_canonical: true } = *named
-        && view.number(hash).map_err(error::of_chain)?.is_none()
-    {
-        return Err(refused(format!("hash {hash} is not currently canonical")));
-    }
+    named.check_canonical(view)?;
     Ok(viewed)
 }
 

@@ -4,10 +4,10 @@
 use super::{Dev, chain, next_header, number, number_u64, of_dev, signing::unknown};
 use crate::public::{
     Answer, Context,
-    args::{Args, address, bytes, field, object, published},
+    args::{Args, address, field, object, published},
     block_ref::BlockRef,
     error,
-    eth::calls::at_block,
+    eth::calls::{at_block, sent_data},
     json, wire,
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
@@ -122,12 +122,6 @@ fn request(value: &Value, chain_id: u64) -> Result<Request, String> {
     for name in ["blobVersionedHashes", "blobs", "maxFeePerBlobGas"] {
         field(fields, name, |_| Err::<(), _>("blobs are not supported here".to_owned()))?;
     }
-    let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
-    if let (Some(data), Some(input)) = (&data, &input)
-        && data != input
-    {
-        return Err("data and input are given and differ".to_owned());
-    }
     let request = Request {
         from: field(fields, "from", address)?,
         to: field(fields, "to", address)?,
@@ -138,7 +132,7 @@ fn request(value: &Value, chain_id: u64) -> Result<Request, String> {
         max_fee: field(fields, "maxFeePerGas", number_u128)?,
         tip: field(fields, "maxPriorityFeePerGas", number_u128)?,
         value: field(fields, "value", number)?.unwrap_or_default(),
-        input: input.or(data).unwrap_or_default(),
+        input: sent_data(fields)?,
         access_list: field(fields, "accessList", published::<AccessList>)?,
         authorizations: field(fields, "authorizationList", published::<Vec<SignedAuthorization>>)?
             .unwrap_or_default(),
@@ -428,7 +422,7 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused() {
         for (wrong, reason) in [
-            (object!({ "data": "0x01", "input": "0x02" }), "data and input"),
+            (object!({ "data": "0x01", "input": "0x02" }), "both \"data\" and \"input\" are set"),
             (object!({ "gasPrice": "0x1", "maxFeePerGas": "0x1" }), "gasPrice and maxFeePerGas"),
             (object!({ "chainId": "0x8" }), "chainId: this is chain 7"),
             (object!({ "blobs": [] }), "blobs: blobs are not supported"),

@@ -17,7 +17,7 @@ use crate::public::{
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use fugue_evm::{CallPrice, CallRequest, EstimateError, Place};
 use fugue_state::StateView;
-use fugue_types::{Header, TxStatus, U256};
+use fugue_types::{Bytes, Header, TxStatus, U256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 
@@ -28,6 +28,9 @@ const BLOBS_MAX: usize = 128;
 const AUTHORIZATIONS_MAX: usize = 2_048;
 /// Less gas than this is no wish, but a field that a tool has left at zero.
 const GAS_WISH_MIN: u64 = 21_000;
+/// What is said of a transaction of which both are given and differ. The words are those of geth.
+const DATA_AND_INPUT: &str = "both \"data\" and \"input\" are set and not equal. Please use \
+                              \"input\" to pass transaction call data";
 
 /// A message as a request has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,11 +161,6 @@ pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
     }
     field(fields, "type", quantity_u64)?;
     let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
-    if let (Some(data), Some(input)) = (&data, &input)
-        && data != input
-    {
-        return Err("data and input are given and differ".to_owned());
-    }
     let hashes = field(fields, "blobVersionedHashes", |value| list(value, BLOBS_MAX, hash))?;
     let request = CallRequest {
         from: field(fields, "from", address)?.unwrap_or_default(),
@@ -183,6 +181,16 @@ pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
     };
     let nonce = field(fields, "nonce", quantity_u64)?;
     Ok(Message { request, gas: field(fields, "gas", quantity_u64)?, nonce })
+}
+
+/// The data of what is to be sent: nobody may be mistaken about them, while of a question `input`
+/// counts. Source: go-ethereum, `internal/ethapi/transaction_args.go`, `setDefaults` and `data`.
+pub(crate) fn sent_data(fields: &Map<String, Value>) -> Result<Bytes, String> {
+    let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
+    match (data, input) {
+        (Some(data), Some(input)) if data != input => Err(DATA_AND_INPUT.to_owned()),
+        (data, input) => Ok(input.or(data).unwrap_or_default()),
+    }
 }
 
 fn price(fields: &Map<String, Value>) -> Result<CallPrice, String> {
@@ -212,7 +220,7 @@ pub(super) fn fuzz(value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::{Address, Bytes};
+    use fugue_types::Address;
     use serde_json::json as object;
 
     const CHAIN_ID: u64 = 7;
@@ -241,6 +249,24 @@ mod tests {
     }
 
     #[test]
+    fn input_counts_where_data_differ_and_neither_where_it_would_be_sent() {
+        let read = |value: &Value| {
+            let asked = message(value, CHAIN_ID).expect("well formed").request.data;
+            (asked, sent_data(value.as_object().expect("an object")))
+        };
+        let bytes = |byte: u8| Bytes::from(vec![byte]);
+        let both = object!({ "data": "0x01", "input": "0x02" });
+        assert_eq!(read(&both), (bytes(2), Err(DATA_AND_INPUT.to_owned())));
+        for (value, byte) in [
+            (object!({ "data": "0x01" }), 1),
+            (object!({ "input": "0x02" }), 2),
+            (object!({ "data": "0x03", "input": "0x03" }), 3),
+        ] {
+            assert_eq!(read(&value), (bytes(byte), Ok(bytes(byte))), "{value}");
+        }
+    }
+
+    #[test]
     fn authorizations_are_read_in_their_published_form() {
         let word = format!("0x{}", "11".repeat(32));
         let value = object!({ "authorizationList": [{
@@ -254,7 +280,6 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused() {
         for (wrong, reason) in [
-            (object!({ "data": "0x01", "input": "0x02" }), "data and input"),
             (object!({ "gasPrice": "0x1", "maxFeePerGas": "0x1" }), "gasPrice and maxFeePerGas"),
             (object!({ "chainId": "0x8" }), "chainId: this is chain 7"),
             (object!({ "to": "0x12" }), "to: an address has 20 bytes"),
