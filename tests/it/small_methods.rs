@@ -10,12 +10,15 @@ use crate::{
     },
     support::recorded,
 };
-use alloy_consensus::{TxEip1559, transaction::SignerRecoverable};
-use alloy_eips::{Decodable2718, Encodable2718};
+use alloy_consensus::{Signed, TxEip1559, transaction::SignerRecoverable};
+use alloy_eips::{
+    Decodable2718, Encodable2718, eip4844::BYTES_PER_BLOB, eip7594::CELLS_PER_EXT_BLOB,
+};
 use fugue_archive::BlockFile;
 use fugue_chain::{Genesis, Retention};
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, PublicApi};
+use fugue_txpool::{PooledTransaction, split};
 use fugue_types::{Address, B256, Bytes, SealedBlock, Transaction, TxKind, U256};
 use fugue_workload::{CHAIN_ID, gwei};
 use serde_json::{Value, json};
@@ -557,6 +560,64 @@ fn a_filled_transaction_can_be_signed_and_sent() {
             assert_eq!(tx[field], value, "{fork}: {tx}");
         }
         assert_eq!(tx["nonce"], json!(quantity(nonce + 1)), "{fork}: {tx}");
+    }
+}
+
+#[test]
+fn filled_blobs_come_with_what_proves_them() {
+    for (fork, proofs_per_blob) in [(Fork::Prague, 1), (Fork::Osaka, CELLS_PER_EXT_BLOB)] {
+        let wire = Wire::new(fork);
+        wire.follow(1..=2);
+        let (from, to) = (wire.chain.deployer.address(), Address::repeat_byte(0xb0));
+        let blobs = [1_u8, 2].map(|byte| Bytes::from(vec![byte; BYTES_PER_BLOB]));
+        let asked = json!({ "from": from, "to": to, "blobs": blobs });
+        let filled = wire.public_ok("eth_fillTransaction", &json!([asked]));
+        let tx = &filled["tx"];
+        let count = |list: &str| tx[list].as_array().map(Vec::len);
+        let counts = ["blobs", "commitments", "blobVersionedHashes", "proofs"].map(count);
+        let expected = [2, 2, 2, 2 * proofs_per_blob].map(Some);
+        assert_eq!((counts, &tx["type"]), (expected, &json!("0x3")), "{fork}");
+
+        // What is given in their place is judged.
+        let with = |name: &str, value: &Value| {
+            let mut asked = asked.clone();
+            asked["commitments"] = tx["commitments"].clone();
+            asked["proofs"] = tx["proofs"].clone();
+            asked[name] = value.clone();
+            json!([asked])
+        };
+        let again = wire.public_ok("eth_fillTransaction", &with("proofs", &tx["proofs"]));
+        assert!(again == filled, "{fork}: another transaction");
+        let point = tx["commitments"][0].clone();
+        let wrong = json!(vec![point.clone(); 2 * proofs_per_blob]);
+        for (name, value, told) in [
+            ("proofs", wrong, "proofs: invalid blob proof"),
+            ("commitments", json!([point, point]), "proofs: invalid blob proof"),
+            ("blobVersionedHashes", json!([UNKNOWN, UNKNOWN]), "blob hash mismatch"),
+        ] {
+            let params = with(name, &value);
+            let error = wire.public.call("eth_fillTransaction", &params).expect_err(name);
+            let told = format!("invalid argument 0 (transaction): {told}");
+            assert!(error.code == -32_602 && error.message.starts_with(&told), "{fork}: {error:?}");
+        }
+        // Proofs of whole blobs are what there was before Osaka: ours take their place.
+        if fork >= Fork::Osaka {
+            let params = with("proofs", &json!([point, point]));
+            assert!(wire.public_ok("eth_fillTransaction", &params) == filled, "{fork}");
+        }
+
+        let raw: Bytes = filled["raw"].as_str().and_then(|it| it.parse().ok()).expect("bytes");
+        let unsigned = PooledTransaction::decode_2718_exact(&raw).expect("as it is sent");
+        let (Transaction::Eip4844(unsigned), Some(sidecar)) = split(unsigned) else {
+            panic!("{fork}: another transaction");
+        };
+        assert_eq!(json!(unsigned.tx().blob_versioned_hashes), tx["blobVersionedHashes"], "{fork}");
+        let signed = wire.chain.deployer.eip4844(unsigned.tx().clone());
+        let Transaction::Eip4844(signed) = signed else { panic!("{fork}: of another type") };
+        let (tx, signature, hash) = (signed.tx().clone(), *signed.signature(), *signed.hash());
+        let signed = Signed::new_unchecked(tx.with_sidecar(sidecar), signature, hash);
+        let sent = Bytes::from(PooledTransaction::Eip4844(signed).encoded_2718());
+        assert_eq!(wire.public_ok("eth_sendRawTransaction", &json!([sent])), json!(hash), "{fork}");
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) const COMPRESSED_BYTES_MIN: u16 = 1_400;
 const IDENTITY: &str = "identity";
 /// The media type of JSON. Source: RFC 8259, section 11.
 const JSON: &str = "application/json";
-/// Others that mean it. Source: "JSON-RPC over HTTP" (historical), section 3.1; as geth has it.
+/// Others that mean it. Source: go-ethereum, `rpc/http.go`, `acceptedContentTypes`.
 const JSON_RPC: [&str; 2] = ["application/json-rpc", "application/jsonrequest"];
 
 /// What bodies may be.

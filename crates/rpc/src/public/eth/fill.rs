@@ -2,7 +2,8 @@
 //! `eth_fillTransaction`.
 //!
 //! What is filled is what go-ethereum fills: the nonce after the sender's transactions in the pool,
-//! a suggested tip, twice the base fee above it, twice the blob base fee, and an estimate of gas.
+//! a suggested tip, twice the base fee above it, twice the blob base fee, and an estimate of gas; of
+//! blobs their commitments, the proofs that the next block asks for, and their hashes.
 
 use super::{
     calls::{self, Message},
@@ -10,22 +11,29 @@ use super::{
 };
 use crate::public::{
     Answer, Context,
-    args::{Args, field, object, quantity_u64, quantity_u128},
+    args::{Args, bytes, field, list, object, published, quantity_u64, quantity_u128, under},
     error::{self, refused},
     json, wire,
 };
 use alloy_consensus::{
     Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, transaction::RlpEcdsaEncodableTx,
 };
+use alloy_eips::{
+    eip2718::Encodable2718,
+    eip4844::{BYTES_PER_BLOB, Blob, BlobTransactionSidecar, Bytes48},
+    eip7594::BlobTransactionSidecarEip7594,
+};
 use alloy_primitives::Signature;
 use alloy_rlp::{EMPTY_STRING_CODE, Header as RlpHeader};
+use fugue_chainspec::Rules;
 use fugue_evm::{CallPrice, CallRequest};
-use fugue_types::{Bytes, Transaction, TxKind, Typed2718, U256, keccak256};
+use fugue_txpool::{
+    PooledTransaction, Sidecar, SidecarForm, check_proofs, check_sidecar, prove_blobs,
+};
+use fugue_types::{B256, Bytes, Transaction, TxKind, Typed2718, U256, keccak256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as value_of};
 
-/// Fields that are not filled, since nothing of what they hold is read here.
-const BLOB_FIELDS: [&str; 4] = ["blobs", "commitments", "proofs", "sidecar"];
 /// Times the base fee that a transaction offers, so that it outlives a few full blocks.
 const BASE_FEES: u128 = 2;
 
@@ -48,12 +56,17 @@ struct Wish {
     gas_price: Option<u128>,
     max_fee: Option<u128>,
     tip: Option<u128>,
+    /// Its blobs, if it came with them.
+    sidecar: Option<Sidecar>,
 }
 
 /// `eth_fillTransaction`.
 pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
-    let chain_id = context.engine.spec().chain_id();
-    let wish = args.required("transaction", |value| wish(value, chain_id))?;
+    let head = fees::head(&context.view())?;
+    // Those of the earliest next block, by which the pool judges.
+    let (number, time) = (head.number.saturating_add(1), head.timestamp.saturating_add(1));
+    let rules = context.engine.spec().rules_at(number, time);
+    let wish = args.required("transaction", |value| wish(value, &rules))?;
     args.end()?;
     let request = priced(context, &wish)?;
     let nonce = match wish.nonce {
@@ -67,18 +80,30 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
             calls::estimate(context, message)?
         }
     };
-    let (raw, tx) = unsigned(&request, chain_id, nonce, gas)?;
-    let tx = wired(&tx).map_err(error::internal)?;
-    json(&value_of!({ "raw": raw, "tx": tx }))
+    let (mut raw, tx) = unsigned(&request, rules.chain_id, nonce, gas)?;
+    let mut told = wired(&tx).map_err(error::internal)?;
+    if let (Transaction::Eip4844(unsigned), Some(sidecar)) = (&tx, wish.sidecar) {
+        let proofs = match &sidecar {
+            Sidecar::Eip4844(sidecar) => &sidecar.proofs,
+            Sidecar::Eip7594(sidecar) => &sidecar.cell_proofs,
+        };
+        told["blobs"] = value_of!(sidecar.blobs());
+        told["commitments"] = value_of!(sidecar.commitments());
+        told["proofs"] = value_of!(proofs);
+        raw = with_sidecar(unsigned, sidecar);
+    }
+    json(&value_of!({ "raw": raw, "tx": told }))
 }
 
 /// Source: execution-apis, "GenericTransaction".
-fn wish(value: &Value, chain_id: u64) -> Result<Wish, String> {
+fn wish(value: &Value, rules: &Rules) -> Result<Wish, String> {
     let fields = object(value)?;
-    if let Some(name) = BLOB_FIELDS.iter().find(|name| is_given(fields, name)) {
-        return Err(format!("{name}: not supported, give blobVersionedHashes alone"));
+    let mut message = calls::message(value, rules.chain_id)?;
+    calls::sent_data(fields)?;
+    let sidecar = sidecar(fields, &message.request.blob_hashes, rules)?;
+    if let Some(sidecar) = &sidecar {
+        message.request.blob_hashes = sidecar.versioned_hashes().collect();
     }
-    let message = calls::message(value, chain_id)?;
     let gas_price = field(fields, "gasPrice", quantity_u128)?;
     let max_fee = field(fields, "maxFeePerGas", quantity_u128)?;
     let tip = field(fields, "maxPriorityFeePerGas", quantity_u128)?;
@@ -87,11 +112,81 @@ fn wish(value: &Value, chain_id: u64) -> Result<Wish, String> {
     let has_own_field = gas_price.is_some() || max_fee.is_some() || tip.is_some();
     let is_kind_given = given.is_some() || has_own_field || kind > DYNAMIC;
     let nonce = field(fields, "nonce", quantity_u64)?;
-    Ok(Wish { message, nonce, kind, is_kind_given, gas_price, max_fee, tip })
+    Ok(Wish { message, nonce, kind, is_kind_given, gas_price, max_fee, tip, sidecar })
 }
 
-fn is_given(fields: &Map<String, Value>, name: &str) -> bool {
-    fields.get(name).is_some_and(|value| !value.is_null())
+/// The blobs of a transaction, with the commitments and proofs that it has, which are judged, or
+/// with ours. Proofs of the form before Osaka make way for ours from then on.
+///
+/// Source: go-ethereum, `internal/ethapi/transaction_args.go`, `setBlobTxSidecar`.
+fn sidecar(
+    fields: &Map<String, Value>,
+    hashes: &[B256],
+    rules: &Rules,
+) -> Result<Option<Sidecar>, String> {
+    let form = SidecarForm::at(rules);
+    let most =
+        rules.blob_params.map_or(0, |params| params.max_blob_count.min(params.max_blobs_per_tx));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let points_max = most.saturating_mul(form.proofs_per_blob());
+    let points = |value: &Value| list(value, points_max, published::<Bytes48>);
+    let blobs = field(fields, "blobs", |value| blobs(value, most))?;
+    let commitments = field(fields, "commitments", points)?;
+    let proofs = field(fields, "proofs", points)?;
+    let Some(blobs) = blobs else {
+        return match commitments.or(proofs) {
+            Some(_) => Err("blobs: missing, where there are commitments or proofs".to_owned()),
+            None => Ok(None),
+        };
+    };
+    let (sidecar, is_ours) = match (commitments, proofs) {
+        (None, Some(_)) => return Err("commitments: missing, where there are proofs".to_owned()),
+        (Some(_), None) => return Err("proofs: missing, where there are commitments".to_owned()),
+        (Some(commitments), Some(proofs))
+            if form == SidecarForm::BlobProofs || proofs.len() != blobs.len() =>
+        {
+            (of_form(form, blobs, commitments, proofs), false)
+        }
+        _ => (prove_blobs(blobs, form).map_err(|error| under("blobs", &error.to_string()))?, true),
+    };
+    let found: Vec<B256> = sidecar.versioned_hashes().collect();
+    let hashes = if hashes.is_empty() { &found[..] } else { hashes };
+    check_sidecar(hashes, &sidecar, rules).map_err(|error| error.to_string())?;
+    if !is_ours {
+        check_proofs(hashes, &sidecar).map_err(|error| under("proofs", &error.to_string()))?;
+    }
+    Ok(Some(sidecar))
+}
+
+/// As many as a transaction may have, and one at least.
+fn blobs(value: &Value, max: usize) -> Result<Vec<Blob>, String> {
+    let given = list(value, max, |value| match bytes(value)? {
+        blob if blob.len() == BYTES_PER_BLOB => Ok(blob),
+        other => Err(format!("a blob has {BYTES_PER_BLOB} bytes, this has {}", other.len())),
+    })?;
+    if given.is_empty() {
+        return Err("need at least 1 blob for a blob transaction".to_owned());
+    }
+    // Each goes to its place at once: a few copies would fill the stack.
+    let mut blobs = vec![Blob::ZERO; given.len()];
+    for (blob, given) in blobs.iter_mut().zip(&given) {
+        blob.0.copy_from_slice(given);
+    }
+    Ok(blobs)
+}
+
+fn of_form(
+    form: SidecarForm,
+    blobs: Vec<Blob>,
+    commitments: Vec<Bytes48>,
+    proofs: Vec<Bytes48>,
+) -> Sidecar {
+    match form {
+        SidecarForm::BlobProofs => BlobTransactionSidecar::new(blobs, commitments, proofs).into(),
+        SidecarForm::CellProofs => {
+            BlobTransactionSidecarEip7594::new(blobs, commitments, proofs).into()
+        }
+    }
 }
 
 /// The type that has these fields.
@@ -246,6 +341,13 @@ fn unsigned(
     Ok(encoded(tx, Transaction::Eip1559))
 }
 
+/// The form in which it is sent. Source: EIP-4844, EIP-7594, "Networking".
+fn with_sidecar(unsigned: &Signed<TxEip4844>, sidecar: Sidecar) -> Bytes {
+    let tx = unsigned.tx().clone().with_sidecar(sidecar);
+    let unsigned = Signed::new_unchecked(tx, *unsigned.signature(), *unsigned.hash());
+    PooledTransaction::Eip4844(unsigned).encoded_2718().into()
+}
+
 /// Source: EIP-2718; the three empty strings at the end are `v`, `r` and `s`.
 fn encoded<T: RlpEcdsaEncodableTx>(
     tx: T,
@@ -280,12 +382,13 @@ fn wired(tx: &Transaction) -> Result<Value, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::{Address, B256};
+    use fugue_chainspec::{ChainSpec, Fork};
+    use fugue_types::Address;
 
     const CHAIN_ID: u64 = 7;
 
     fn wished(value: Value) -> Result<Wish, String> {
-        wish(&value, CHAIN_ID)
+        wish(&value, &ChainSpec::at_fork(CHAIN_ID, Fork::Osaka).rules_at(1, 1))
     }
 
     fn request(price: CallPrice) -> CallRequest {
@@ -315,12 +418,24 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let hash = B256::repeat_byte(1);
+        let (blob, point) = (Bytes::from(vec![1; BYTES_PER_BLOB]), Bytes48::ZERO);
         for (value, reason) in [
+            (value_of!({ "data": "0x01", "input": "0x02" }), "both \"data\" and \"input\""),
             (value_of!({ "type": "0x2", "gasPrice": "0x1" }), "type: 2 is given"),
             (value_of!({ "type": "0x9" }), "type: 9 is given"),
             (value_of!({ "blobVersionedHashes": [hash] }), "to: "),
             (value_of!({ "gasPrice": "0x1", "blobVersionedHashes": [hash] }), "gasPrice does not"),
-            (value_of!({ "blobs": ["0x00"] }), "blobs: not supported"),
+            (value_of!({ "blobs": [] }), "blobs: need at least 1 blob"),
+            (value_of!({ "blobs": ["0x00"] }), "blobs[0]: a blob has 131072 bytes, this has 1"),
+            (value_of!({ "blobs": vec!["0x"; 7] }), "blobs: 7 values, want at most 6"),
+            (value_of!({ "commitments": [point] }), "blobs: missing"),
+            (value_of!({ "blobs": [blob], "commitments": [point] }), "proofs: missing"),
+            (value_of!({ "blobs": [blob], "proofs": [point] }), "commitments: missing"),
+            (value_of!({ "blobs": [blob], "proofs": ["0x1"] }), "proofs[0]: "),
+            (
+                value_of!({ "blobs": [blob], "commitments": [point], "proofs": [point, point] }),
+                "invalid number of blobs, commitments or proofs: 1, 1 and 2 for 1 blob hashes",
+            ),
             (value_of!({ "gasPrice": "0x1", "maxFeePerGas": "0x1" }), "gasPrice and maxFeePerGas"),
         ] {
             let found = wished(value).expect_err("refused");
