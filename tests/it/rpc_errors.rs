@@ -127,6 +127,64 @@ fn a_range_that_is_wrong_is_told_with_its_argument() {
 }
 
 #[test]
+fn what_is_wrong_within_an_argument_is_told_with_its_path() {
+    let wire = Wire::new(Fork::Prague);
+    wire.follow(1..=1);
+    let here = Address::repeat_byte(0xaa);
+    let key = here.to_string();
+    let assuming = |what: Value| json!({ key.as_str(): what });
+    let call = |options: Value| json!([{}, "latest", options]);
+    let calls = json!([{ "calls": [{}, { "to": "0x12" }] }]);
+    let cases = [
+        (
+            "eth_call",
+            json!([{}, "latest", assuming(json!({ "balance": "1000" }))]),
+            format!("2 (state overrides): {key}.balance: hex string without 0x prefix"),
+        ),
+        (
+            "eth_estimateGas",
+            json!([{}, "latest", {}, { "baseFee": 7 }]),
+            "3 (block overrides): baseFee: a hex string is expected".to_owned(),
+        ),
+        (
+            "eth_call",
+            json!([{ "accessList": [{ "address": here, "storageKeys": ["0x1"] }] }]),
+            "0 (transaction): accessList[0].storageKeys[0]: ".to_owned(),
+        ),
+        (
+            "eth_getLogs",
+            json!([{ "topics": [null, ["0x12"]] }]),
+            "0 (filter): topics[1][0]: a hash has 32 bytes".to_owned(),
+        ),
+        (
+            "eth_simulateV1",
+            json!([{ "blockStateCalls": calls }]),
+            "0 (simulation): blockStateCalls[0].calls[1].to: an address has 20 bytes".to_owned(),
+        ),
+        (
+            "debug_traceCall",
+            call(json!({ "tracer": "callTracer", "tracerConfig": { "onlyTopCall": "yes" } })),
+            "2 (options): tracerConfig.onlyTopCall: invalid type".to_owned(),
+        ),
+        (
+            "debug_traceCall",
+            call(json!({ "disableStorage": "true" })),
+            "2 (options): disableStorage: invalid type".to_owned(),
+        ),
+        (
+            "debug_traceCall",
+            call(json!({ "stateOverrides": assuming(json!({ "stateDiff": { "0x0": 1 } })) })),
+            format!("2 (options): stateOverrides.{key}.stateDiff.0x0: a hex string is expected"),
+        ),
+    ];
+    for (method, params, told) in cases {
+        let (code, found) = error(&wire, method, &params);
+        assert_eq!(code, INVALID_PARAMS, "{method}: {found}");
+        assert!(found.starts_with(&format!("invalid argument {told}")), "{method}: {found}");
+    }
+}
+
+#[test]
 fn fees_without_percentiles_need_no_receipts() {
     let wire = Wire::pruned(0xfee, Fork::Prague, Retention::Full { window: 3 });
     let last = wire.chain.last();
