@@ -2,8 +2,8 @@
 //! `eth_fillTransaction`.
 //!
 //! What is filled is what go-ethereum fills: the nonce after the sender's transactions in the pool,
-//! a suggested tip, twice the base fee above it, twice the blob base fee, and an estimate of gas; of
-//! blobs their commitments, the proofs that the next block asks for, and their hashes.
+//! a suggested tip, twice the base fee above it, twice the blob base fee, and an estimate of gas.
+//! Blobs get commitments, hashes, and the proofs that the next block's fork asks for.
 
 use super::{
     calls::{self, Message},
