@@ -65,5 +65,6 @@ mod rules_origins;
 mod rules_support;
 mod scheduler_program;
 mod set_head;
+mod side_blocks;
 mod small_methods;
 mod trace_files;

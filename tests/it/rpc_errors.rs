@@ -1,11 +1,7 @@
 //! Errors by which callers decide what to do, over HTTP: why a transaction is rejected, which
-//! argument of a range is wrong, what is pruned, and that a block is not in the chain.
+//! argument of a range is wrong, and what is pruned.
 
-use crate::{
-    engine_support::{Node, Setup, choice, index},
-    import_support::{Recipe, TestChain},
-    rules_support::{Wire, WireChain, quantity},
-};
+use crate::rules_support::{Wire, quantity};
 use alloy_consensus::{SignableTransaction as _, TxEip1559};
 use alloy_eips::Encodable2718;
 use alloy_primitives::Signature;
@@ -203,63 +199,4 @@ fn fees_without_percentiles_need_no_receipts() {
     assert!(told.contains("receipts of block 1 are not kept"), "{told}");
     let newest = wire.public_ok("eth_feeHistory", &json!(["0x1", "latest", [50]]));
     assert_eq!(newest["reward"].as_array().map(Vec::len), Some(1), "{newest}");
-}
-
-#[test]
-fn a_block_beside_the_chain_has_no_state_whether_it_must_be_canonical_or_not() {
-    let one = Recipe {
-        seed: 0x1898,
-        fork: Fork::Prague,
-        blocks: 6,
-        transactions: 4,
-        shared: 3,
-        branch: 1,
-    };
-    let chain = WireChain::of_recipe(&one);
-    let two = TestChain::new(&Recipe { blocks: 7, branch: 2, ..one });
-    let common = chain.chain.fork_with(&two);
-    let node = Node::in_memory(&chain.chain, &Setup::new(1_000));
-    let wire = Wire::over(chain, node);
-    let last = wire.chain.last();
-    wire.node.follow(&wire.chain.chain.blocks);
-    let deployer = wire.chain.deployer.address();
-    let left = wire.chain.hash(last);
-    let by_hash = |must_be: Option<bool>| match must_be {
-        Some(must_be) => json!({ "blockHash": left, "requireCanonical": must_be }),
-        None => json!({ "blockHash": left }),
-    };
-    let asked = |block: &Value| {
-        [
-            ("eth_getBalance", json!([deployer, block])),
-            ("eth_getTransactionCount", json!([deployer, block])),
-            ("eth_getCode", json!([deployer, block])),
-            ("eth_getStorageAt", json!([deployer, "0x0", block])),
-            ("eth_call", json!([{ "to": deployer }, block])),
-        ]
-    };
-    // In the chain, it is the state after it either way.
-    for must_be in [None, Some(false), Some(true)] {
-        for (method, params) in asked(&by_hash(must_be)) {
-            wire.public_ok(method, &params);
-        }
-    }
-    // Now it is beside the chain, and known.
-    wire.node.send(&two.blocks[index(common)..]);
-    wire.node.choose(choice(two.head().hash));
-    let block = wire.public_ok("eth_getBlockByHash", &json!([left, false]));
-    assert_eq!(block["hash"], json!(left));
-    let not_canonical = (-32_000, format!("hash {left} is not currently canonical"));
-    let not_found = (-32_001, "block not found".to_owned());
-    for (must_be, told) in
-        [(None, &not_found), (Some(false), &not_found), (Some(true), &not_canonical)]
-    {
-        for (method, params) in asked(&by_hash(must_be)) {
-            assert_eq!(error(&wire, method, &params), *told, "{method} {must_be:?}");
-        }
-    }
-    // Nor is one in the chain that nobody knows.
-    let unknown = json!({ "blockHash": Address::ZERO.into_word(), "requireCanonical": true });
-    for (method, params) in asked(&unknown) {
-        assert_eq!(error(&wire, method, &params), not_found, "{method}");
-    }
 }

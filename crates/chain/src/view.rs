@@ -52,7 +52,7 @@ impl ViewedBlock {
 }
 
 /// Head, safe and finalized block, all blocks and states of the head's chain, and the blocks beside
-/// it that are not forgotten yet.
+/// it that are not forgotten yet, whose chains [`ChainView::up_to`] gives.
 #[derive(Debug)]
 pub struct ChainView {
     spec: Arc<ChainSpec>,
@@ -62,7 +62,7 @@ pub struct ChainView {
     /// The blocks above it, up to the head.
     above: Vec<Arc<BlockRecord>>,
     /// All blocks that are not durable.
-    blocks: B256Map<Arc<BlockRecord>>,
+    blocks: Arc<B256Map<Arc<BlockRecord>>>,
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
@@ -93,12 +93,37 @@ impl ChainView {
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
         let (kept, rewound) = Default::default();
+        let blocks = Arc::new(blocks);
         Self { spec, snapshot, base, above, blocks, head, safe, finalized, kept, rewound }
     }
 
     /// The same, with the blocks that were taken back last.
     pub(crate) fn with_rewound(self, rewound: Arc<Rewound>) -> Self {
         Self { rewound, ..self }
+    }
+
+    /// The view as it would be if this block were its head, to read what is beside the chain as
+    /// what is in it, states included. Safe and finalized block stay what they are. `None` if the
+    /// block is not known.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn up_to(&self, hash: B256) -> Result<Option<Self>, ImportError> {
+        let (snapshot, below, above) = self.path_to(hash);
+        let Some(base) = snapshot.number(below)? else { return Ok(None) };
+        let number = above.last().map_or(base, |record| record.block.block().header.number);
+        Ok(Some(Self {
+            spec: self.spec.clone(),
+            snapshot: snapshot.clone(),
+            base,
+            above,
+            blocks: self.blocks.clone(),
+            head: Head { number, hash },
+            safe: self.safe,
+            finalized: self.finalized,
+            kept: KeptTries::default(),
+            rewound: self.rewound.clone(),
+        }))
     }
 
     /// The rules of the chain.
@@ -300,7 +325,7 @@ impl ChainView {
         Ok(Some(call(&HashesFrom::new(&state, hash))))
     }
 
-    /// What a build on a block needs: the snapshot, and the blocks above it up to that one.
+    /// What a block stands on: the snapshot, the newest block in it, those above up to this one.
     pub(crate) fn path_to(&self, hash: B256) -> (&Arc<Snapshot>, B256, Vec<Arc<BlockRecord>>) {
         let mut path = Vec::new();
         let mut at = hash;
@@ -322,3 +347,6 @@ pub(crate) fn viewed(record: &BlockRecord) -> ViewedBlock {
         senders: record.block.senders().to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -585,8 +585,7 @@ impl Context {
         block: &BlockRef,
         read: impl FnOnce(&dyn StateView) -> Result<T, StateError>,
     ) -> Result<T, ErrorObjectOwned> {
-        let view = self.view();
-        let number = block.number_with_state(&view)?;
+        let (view, number) = block.chain_with_state(self.view())?;
         let patience = &self.patience;
         let read = view.with_state(number, |state| read(&patience.guard(state)));
         let read = read.map_err(error::of_chain)?;

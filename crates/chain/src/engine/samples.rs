@@ -111,9 +111,21 @@ impl World {
 
     /// A view whose head is this block.
     pub(crate) fn view(&self, snapshot: &Arc<Snapshot>, after: &After) -> ChainView {
+        self.view_with(snapshot, after, &[])
+    }
+
+    /// The same, with the chains of others beside it.
+    pub(crate) fn view_with(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        after: &After,
+        others: &[&After],
+    ) -> ChainView {
         let above = not_durable(snapshot, after);
         let base = after.head.number - above.len() as u64;
-        let blocks = above.iter().map(|record| (record.block.hash(), record.clone())).collect();
+        let beside = others.iter().flat_map(|other| not_durable(snapshot, other));
+        let blocks = above.iter().cloned().chain(beside);
+        let blocks = blocks.map(|record| (record.block.hash(), record)).collect();
         let marks = Marks { head: after.head, safe: None, finalized: None };
         ChainView::new(self.spec.clone(), snapshot.clone(), base, above, blocks, marks)
     }

@@ -8,6 +8,7 @@ use fugue_chain::{ChainView, Head};
 use fugue_types::B256;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Characters of a number in hex, with its prefix, at most. What is longer was meant as a hash.
 const NUMBER_CHARACTERS_MAX: usize = 18;
@@ -112,16 +113,35 @@ impl BlockRef {
         }
     }
 
-    /// Its number, to read the state after it.
+    /// The chain that has it, and its number there: by a hash also a block beside the chain of the
+    /// head, then it is the chain up to that one. `None` if it is not known.
     ///
     /// # Errors
-    /// As [`BlockRef::number`], and if it is not in the chain of the head. Source: EIP-1898.
-    pub(crate) fn number_with_state(&self, view: &ChainView) -> Result<u64, ErrorObjectOwned> {
-        if let Some(number) = self.number(view)? {
-            return Ok(number);
+    /// As [`BlockRef::number`], and if it must be in the chain of the head, and is beside it.
+    /// Source: EIP-1898.
+    pub(crate) fn chain(
+        &self,
+        view: Arc<ChainView>,
+    ) -> Result<Option<(Arc<ChainView>, u64)>, ErrorObjectOwned> {
+        if let Some(number) = self.number(&view)? {
+            return Ok(Some((view, number)));
         }
-        self.check_canonical(view)?;
-        Err(error::block_not_found())
+        self.check_canonical(&view)?;
+        let Self::Hash { hash, .. } = *self else { return Ok(None) };
+        let Some(beside) = view.up_to(hash).map_err(error::of_chain)? else { return Ok(None) };
+        let number = beside.head().number;
+        Ok(Some((Arc::new(beside), number)))
+    }
+
+    /// The same, to read the state after it.
+    ///
+    /// # Errors
+    /// As [`BlockRef::chain`], and if the block is not known.
+    pub(crate) fn chain_with_state(
+        &self,
+        view: Arc<ChainView>,
+    ) -> Result<(Arc<ChainView>, u64), ErrorObjectOwned> {
+        self.chain(view)?.ok_or_else(error::block_not_found)
     }
 
     /// # Errors

@@ -121,7 +121,7 @@ pub(crate) fn not_ready(hash: B256) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(NOT_READY, told, Some(hash))
 }
 
-/// The block that a state was asked for is not in the chain.
+/// The block that a state was asked for is not known.
 pub(crate) fn block_not_found() -> ErrorObjectOwned {
     not_found("block not found")
 }

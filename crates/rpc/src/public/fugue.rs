@@ -41,8 +41,7 @@ const PROFILE_LOCATIONS_MAX: usize = 64;
 fn explain_block(context: &Context, mut args: Args) -> Answer {
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
-    let view = context.view();
-    let number = block.number_with_state(&view)?;
+    let (view, number) = block.chain_with_state(context.view())?;
     let told = run_again(context, &view, number, |accesses, rules, state| {
         // Its threads are started for the call alone, with the priority of its thread.
         let executor = Executor::new(cores().min(context.limits.explain_threads_max.max(1)))?;

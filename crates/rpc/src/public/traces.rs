@@ -188,6 +188,8 @@ fn on_threads<T: Send>(
 pub(crate) struct Rerun<'r> {
     pub(crate) rules: &'r Rules,
     pub(crate) replay: &'r Replay,
+    /// The chain up to its parent.
+    pub(crate) parent: &'r ChainView,
     /// Before the block.
     state: &'r dyn StateView,
     codes: &'r CodeCache,
@@ -219,7 +221,7 @@ impl Rerun<'_> {
         trace: impl FnOnce(&Place<'_>, TraceSubject<'_>, TraceOrigin) -> Result<T, TraceError>,
     ) -> Result<T, ErrorObjectOwned> {
         traces.patience.check()?;
-        let Self { rules, replay, state, codes, assumed } = *self;
+        let Self { rules, replay, parent: _, state, codes, assumed } = *self;
         let tx = replay.txs().get(index);
         let tx = tx.ok_or_else(|| error::internal(format!("no transaction {index} was run")))?;
         let origin = TraceOrigin {
@@ -233,8 +235,8 @@ impl Rerun<'_> {
     }
 }
 
-/// Runs the first `count` transactions of a block again, and calls with that. The block may stand
-/// beside the chain, its parent not.
+/// Runs the first `count` transactions of a block again, and calls with that. The block and its
+/// parent may stand beside the chain.
 ///
 /// # Errors
 /// If the state before the block is not known, or what the call gives.
@@ -267,17 +269,19 @@ pub(crate) fn rerun_block<T>(
         return Err(refused("genesis is not traceable"));
     }
     let parent_hash = header.parent_hash;
-    let parent = view.number(parent_hash).map_err(error::of_chain)?;
+    // Its number is that of the parent, whatever a bad block says of its own.
+    let parent = view.up_to(parent_hash).map_err(error::of_chain)?;
     let parent = parent.ok_or_else(|| {
-        refused(format!("block {parent_hash}, its parent, is not in the chain: no state is known"))
+        refused(format!("block {parent_hash}, its parent, is not known, nor the state after it"))
     })?;
     let rules = view.spec().rules(header);
     let (codes, patience) = (&*context.codes, &context.patience);
-    let done = view.with_state(parent, |state| {
+    let done = parent.with_state(parent.head().number, |state| {
         let state = patience.guard(state);
         let replay = Replay::run(block, &rules, &state, codes, count).map_err(of_block)?;
         let (state, assumed) = (&state, &Assumed::default());
-        call(&Rerun { rules: &rules, replay: &replay, state, codes, assumed })
+        let (rules, replay, parent) = (&rules, &replay, &parent);
+        call(&Rerun { rules, replay, parent, state, codes, assumed })
     });
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?
 }

@@ -68,7 +68,7 @@ pub(super) fn range(context: &Context, mut args: Args) -> Answer {
     let page = (first(&start), usize::try_from(wanted).unwrap_or(usize::MAX));
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
-    let number = block.number_with_state(&view)?;
+    let (view, number) = block.chain_with_state(view)?;
     let (_, header) =
         view.header(number).map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
     let check = || context.patience.told();

@@ -1,5 +1,5 @@
-//! Blocks that are not of the chain, but on a block of it: given by a caller, or found invalid.
-//! They are run as far as their transactions go.
+//! Blocks that are not of the chain, but on a block that is known: given by a caller, or found
+//! invalid. They are run as far as their transactions go.
 
 use crate::public::{
     Context,
@@ -70,11 +70,9 @@ pub(super) fn of_block(error: BlockError) -> ErrorObjectOwned {
 /// What bounds a run, its gas limit and the price of blobs, must be what it could be in the chain.
 /// Gives what is not, if anything.
 fn out_of_bounds(view: &ChainView, header: &Header) -> Result<Option<String>, ErrorObjectOwned> {
-    let parent = view.number(header.parent_hash).map_err(error::of_chain)?;
+    let parent = view.header_by_hash(header.parent_hash).map_err(error::of_chain)?;
     // Without a parent it is not run.
     let Some(parent) = parent else { return Ok(None) };
-    let found = view.header(parent).map_err(error::of_chain)?;
-    let (_, parent) = found.ok_or_else(error::block_not_found)?;
     let limit = parent.gas_limit;
     // The base fee doubles the gas limit at London. Source: EIP-1559, "Specification".
     let limit_max = limit.saturating_mul(2).saturating_add(limit / GAS_LIMIT_PART);

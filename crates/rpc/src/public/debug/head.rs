@@ -11,7 +11,7 @@ pub(super) fn set(context: &Context, mut args: Args) -> Answer {
     let named = args.required("block", block_ref)?;
     args.end()?;
     let view = context.view();
-    let number = named.number_with_state(&view)?;
+    let number = named.number(&view)?.ok_or_else(error::block_not_found)?;
     let oldest = view.oldest_state();
     if number < oldest {
         let pruned = StorageError::Pruned { what: "state", number, oldest };

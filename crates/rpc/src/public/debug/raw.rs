@@ -35,11 +35,10 @@ pub(super) fn block(context: &Context, args: Args) -> Answer {
     }))
 }
 
-/// `debug_getRawReceipts`: each as in the trie of receipts (EIP-2718), of blocks of the chain.
+/// `debug_getRawReceipts`: each as in the trie of receipts (EIP-2718).
 pub(super) fn receipts(context: &Context, args: Args) -> Answer {
     let block = argument(args)?;
-    let view = context.view();
-    let Some(number) = block.number(&view)? else { return json(&()) };
+    let Some((view, number)) = block.chain(context.view())? else { return json(&()) };
     let receipts = view.receipts(number).map_err(error::of_chain)?;
     json(&receipts.map(|receipts| encoded(&receipts)))
 }

@@ -9,7 +9,6 @@ use crate::public::{
     json,
     traces::{Rerun, rerun_block},
 };
-use fugue_chain::ChainView;
 use fugue_executor::{BlockError, InvalidBlock};
 use fugue_types::B256;
 use jsonrpsee::types::ErrorObjectOwned;
@@ -39,12 +38,11 @@ pub(super) fn intermediate(context: &Context, mut args: Args) -> Answer {
     };
     let again = block.clone();
     let count = block.block().body.transactions.len();
-    let done =
-        rerun_block(context, &view, block, count, of_block, |rerun| roots(context, &view, rerun));
+    let done = rerun_block(context, &view, block, count, of_block, |rerun| roots(context, rerun));
     let found = match stopped_at.get() {
         None => done?,
         Some(index) => rerun_block(context, &view, again, index, foreign::of_block, |rerun| {
-            roots(context, &view, rerun)
+            roots(context, rerun)
         })?,
     };
     json(&found)
@@ -64,16 +62,10 @@ const fn index_of(invalid: &InvalidBlock) -> Option<usize> {
     }
 }
 
-fn roots(
-    context: &Context,
-    view: &ChainView,
-    rerun: &Rerun<'_>,
-) -> Result<Vec<B256>, ErrorObjectOwned> {
+fn roots(context: &Context, rerun: &Rerun<'_>) -> Result<Vec<B256>, ErrorObjectOwned> {
     let check = || context.patience.told();
-    // The number of a bad block may be wrong.
-    let parent = view.number(rerun.header().parent_hash).map_err(error::of_chain)?;
-    let parent = parent.ok_or_else(error::block_not_found)?;
-    let found = view.roots_through(parent, rerun.replay.steps(), &context.reach(&check));
+    let (parent, number) = (rerun.parent, rerun.parent.head().number);
+    let found = parent.roots_through(number, rerun.replay.steps(), &context.reach(&check));
     let mut found = found.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
     if found.is_empty() {
         return Err(error::internal("a block was not opened"));

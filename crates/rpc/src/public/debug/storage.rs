@@ -57,11 +57,10 @@ pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
     }
     let page = (first(&start), usize::try_from(wanted).unwrap_or(usize::MAX));
     rerun(context, &view, viewed, index, |rerun| {
-        let parent = view.number(rerun.header().parent_hash).map_err(error::of_chain)?;
-        let parent = parent.ok_or_else(error::block_not_found)?;
+        let (parent, number) = (rerun.parent, rerun.parent.head().number);
         let check = || context.patience.told();
         let changes = rerun.replay.steps();
-        let found = view.slots_from(parent, changes, address, page, &context.reach(&check));
+        let found = parent.slots_from(number, changes, address, page, &context.reach(&check));
         json(&wired(found.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?))
     })
 }

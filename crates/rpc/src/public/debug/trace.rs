@@ -95,7 +95,7 @@ fn known_block(
     })
 }
 
-/// `debug_traceBlock`: of any block on a block of the chain, in RLP.
+/// `debug_traceBlock`: of any block on a block that is known, in RLP.
 fn block(context: &Context, mut args: Args) -> Answer {
     let rlp = args.required("block", bytes)?;
     let options = last(args)?;
@@ -173,8 +173,7 @@ fn call(context: &Context, mut args: Args) -> Answer {
 }
 
 fn check_index(context: &Context, block: &BlockRef, index: usize) -> Result<(), ErrorObjectOwned> {
-    let view = context.view();
-    block.number_with_state(&view)?;
+    let (view, _) = block.chain_with_state(context.view())?;
     let found = blocks::find(&view, block)?.ok_or_else(error::block_not_found)?;
     let count = found.body.transactions.len();
     if index >= count {

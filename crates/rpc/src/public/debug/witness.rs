@@ -33,12 +33,11 @@ pub(crate) fn execution_witness(context: &Context, mut args: Args) -> Answer {
 pub(crate) fn execution_witness_by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("block hash", hash)?;
     args.end()?;
-    witness(context, &BlockRef::Hash { hash, must_be_canonical: true })
+    witness(context, &BlockRef::Hash { hash, must_be_canonical: false })
 }
 
 fn witness(context: &Context, block: &BlockRef) -> Answer {
-    let view = context.view();
-    let number = block.number_with_state(&view)?;
+    let (view, number) = block.chain_with_state(context.view())?;
     if number == 0 {
         return Err(error::refused("the genesis is not executed, and has no witness"));
     }

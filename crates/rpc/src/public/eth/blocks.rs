@@ -70,9 +70,7 @@ pub(crate) fn block_receipts(context: &Context, mut args: Args) -> Answer {
     if block == BlockRef::Tag(Tag::Pending) {
         return json(&());
     }
-    let view = context.view();
-    // Of blocks beside the chain no receipts are kept.
-    let Some(number) = block.number(&view)? else { return json(&()) };
+    let Some((view, number)) = block.chain(context.view())? else { return json(&()) };
     let receipts = view.receipts(number).map_err(error::of_chain)?;
     let viewed = view.block(number).map_err(error::of_chain)?;
     let found = viewed.zip(receipts).map(|(viewed, receipts)| {

@@ -138,8 +138,7 @@ pub(crate) fn at_start<T>(
     let Some(count) = transactions else {
         return calls::at_block(context, &block, |header, state| run(&header, state));
     };
-    let view = context.view();
-    block.number_with_state(&view)?;
+    let (view, _) = block.chain_with_state(context.view())?;
     let viewed = blocks::find(&view, &block)?.ok_or_else(error::block_not_found)?;
     let Some(parent) = viewed.header.number.checked_sub(1) else {
         return Err(error::refused("the genesis has no transactions"));

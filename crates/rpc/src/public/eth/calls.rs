@@ -142,8 +142,7 @@ pub(crate) fn at_block<T>(
     block: &BlockRef,
     run: impl FnOnce(Header, &dyn StateView) -> T,
 ) -> Result<T, ErrorObjectOwned> {
-    let view = context.view();
-    let number = block.number_with_state(&view)?;
+    let (view, number) = block.chain_with_state(context.view())?;
     let (_, header) = headers::at(&view, number)?;
     let patience = &context.patience;
     let done = view.with_state(number, |state| run(header, &patience.guard(state)));

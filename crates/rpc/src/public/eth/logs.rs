@@ -79,7 +79,11 @@ pub(crate) fn find(
     place: &Where,
     filter: &Filter,
 ) -> Result<Vec<WireLog>, ErrorObjectOwned> {
-    let (view, limits, terms) = (context.view(), &context.limits, filter.terms());
+    let (mut view, limits, terms) = (context.view(), &context.limits, filter.terms());
+    if let Where::Block(hash) = *place {
+        let block = BlockRef::Hash { hash, must_be_canonical: false };
+        (view, _) = block.chain_with_state(view)?;
+    }
     let (logs_max, bytes_max) = (limits.logs_max, limits.log_bytes_max);
     let blocks_max =
         if terms.is_empty() { limits.log_blocks_max } else { limits.indexed_log_blocks_max };

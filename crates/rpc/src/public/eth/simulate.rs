@@ -67,9 +67,8 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
         let told = format!("too many calls: {calls_max} are the most, of all blocks together");
         return Err(with_code(codes::TOO_MANY, told));
     }
-    let view = context.view();
     let unknown = || error::refused("header not found");
-    let number = block.number(&view)?.ok_or_else(unknown)?;
+    let (view, number) = block.chain(context.view())?.ok_or_else(unknown)?;
     let (hash, header) = view.header(number).map_err(error::of_chain)?.ok_or_else(unknown)?;
     let options = SimulateOptions {
         blocks_max,

@@ -17,7 +17,7 @@ use alloy_rpc_types_trace::{
     },
     parity::RewardType,
 };
-use fugue_chain::{ChainView, ViewedBlock};
+use fugue_chain::ViewedBlock;
 use fugue_chainspec::Rules;
 use fugue_types::U256;
 use jsonrpsee::types::ErrorObjectOwned;
@@ -40,7 +40,7 @@ pub(crate) fn details_by_number(context: &Context, mut args: Args) -> Answer {
     details(context, &named)
 }
 
-/// `ots_getBlockDetailsByHash`: of blocks of the chain. Null if the block is not there.
+/// `ots_getBlockDetailsByHash`. Null if the block is not known.
 pub(crate) fn details_by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("block hash", hash)?;
     args.end()?;
@@ -48,8 +48,7 @@ pub(crate) fn details_by_hash(context: &Context, mut args: Args) -> Answer {
 }
 
 fn details(context: &Context, named: &BlockRef) -> Answer {
-    let view = context.view();
-    let Some((viewed, rules, receipts)) = with_receipts(&view, named)? else { return json(&()) };
+    let Some((viewed, rules, receipts)) = with_receipts(context, named)? else { return json(&()) };
     let fees = receipts.iter().map(|receipt| {
         U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price))
     });
@@ -59,12 +58,12 @@ fn details(context: &Context, named: &BlockRef) -> Answer {
     json(&BlockDetails::new(block, issuance, fees))
 }
 
-/// A block of the chain, and its receipts.
+/// A block and its receipts.
 fn with_receipts(
-    view: &ChainView,
+    context: &Context,
     named: &BlockRef,
 ) -> Result<Option<(ViewedBlock, Rules, Vec<TransactionReceipt>)>, ErrorObjectOwned> {
-    let Some(number) = named.number(view)? else { return Ok(None) };
+    let Some((view, number)) = named.chain(context.view())? else { return Ok(None) };
     let receipts = view.receipts(number).map_err(error::of_chain)?;
     let viewed = view.block(number).map_err(error::of_chain)?;
     Ok(viewed.zip(receipts).map(|(viewed, receipts)| {
@@ -98,8 +97,7 @@ pub(crate) fn transactions(context: &Context, mut args: Args) -> Answer {
             "invalid argument 2 (page size): {size}, want at most {size_max}"
         )));
     }
-    let view = context.view();
-    let Some((viewed, rules, mut receipts)) = with_receipts(&view, &named)? else {
+    let Some((viewed, rules, mut receipts)) = with_receipts(context, &named)? else {
         return json(&());
     };
     let timestamp = Some(viewed.header.timestamp);
