@@ -16,7 +16,7 @@ use crate::{
 use alloy_rpc_types_trace::geth::{
     CallConfig, CallFrame, DefaultFrame, FlatCallConfig, FourByteFrame, GethDebugBuiltInTracerType,
     GethDebugTracerConfig, GethDebugTracerType, GethDebugTracingOptions, GethDefaultTracingOptions,
-    MuxConfig, NoopFrame, PreStateConfig, StateGasTrace, erc7562::Erc7562Config,
+    NoopFrame, PreStateConfig, StateGasTrace, erc7562::Erc7562Config, mux::MuxConfig,
 };
 use fugue_chainspec::Fork;
 use fugue_types::Log;
