@@ -311,8 +311,14 @@ fn check_runs(group: &Value, modes: &[&str], pointer: &str) {
         }
         number(run, "/reExecutedTxs");
         number(run, "/fallbacks");
+        let ways = run["ways"].as_object().expect("ways");
+        let samples: u64 = ways.values().filter_map(Value::as_u64).sum();
+        assert!(samples > 0, "{run}");
+        let may_vary = run["mode"] != "occ" || number(run, "/fallbacks") > 0.0;
+        assert!(may_vary || ways.keys().eq(["optimistic"]), "{run}");
     }
     assert_eq!(number(&runs[0], "/reExecutedTxs"), 0.0);
+    assert!(runs[0]["ways"].as_object().expect("ways").keys().eq(["sequential"]), "{group}");
 }
 
 #[test]
@@ -376,6 +382,16 @@ fn recorded_blocks_have_a_total_and_the_worst_of_them_is_named() {
         };
         assert_eq!(group["gasUsed"], json!(sum("gasUsed")));
         assert_eq!(group["txs"], json!(sum("txs")));
+        for (index, run) in group["runs"].as_array().expect("runs").iter().enumerate() {
+            let of_blocks = blocks
+                .iter()
+                .flat_map(|block| block["runs"][index]["ways"].as_object().expect("ways").values());
+            let of_blocks: u64 = of_blocks.filter_map(Value::as_u64).sum();
+            let of_group = run["ways"].as_object().expect("ways").values();
+            assert_eq!(of_group.filter_map(Value::as_u64).sum::<u64>(), of_blocks, "{run}");
+            // Each block in each sample.
+            assert_eq!(json!(of_blocks), json!(3 * blocks.len()), "{run}");
+        }
         let ratios = blocks.iter().map(|block| number(block, "/runs/1/P/ratio"));
         assert_eq!(number(group, "/worst/0/all/ratio"), ratios.fold(f64::INFINITY, f64::min));
     }
@@ -462,8 +478,10 @@ fn a_comparison_is_a_text_without_an_option_and_what_is_not_there_is_said() {
         assert!(done.stdout.contains(needle), "{needle}: {done:?}");
     }
     for name in ["transfers", "chain", "swaps-each", "mix"] {
-        let rows = done.stdout.lines().filter(|line| line.starts_with(&format!("{name} ")));
-        assert!(rows.count() >= 2, "{name}: {done:?}");
+        let start = format!("{name} ");
+        let rows: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with(&start)).collect();
+        assert!(rows.len() >= 2, "{name}: {done:?}");
+        assert!(rows.iter().any(|row| row.ends_with("  1 sequential")), "{name}: {done:?}");
     }
 }
 

@@ -62,6 +62,8 @@ fn json_lines_end_with_a_summary_that_adds_up() {
         assert_eq!(block["type"], "block");
         assert_eq!(block["verdict"], "equal", "{block}");
         assert_eq!(block["occ"]["threads"], 2);
+        assert!(block["occ"]["memoryBytes"].as_u64() > Some(0), "{block}");
+        assert_eq!(block["occ"]["givenUp"], Value::Null, "{block}");
         let checked = block["checked"].as_array().expect("a list");
         for field in ["hash", "transactionsRoot", "gasUsed", "receiptsRoot", "stateRoot"] {
             assert!(checked.iter().any(|checked| checked == field), "{field}: {block}");
@@ -76,7 +78,7 @@ fn json_lines_end_with_a_summary_that_adds_up() {
     };
     assert_eq!(number("/blocks"), Some(files.len() as u64));
     assert_eq!(number("/equal"), number("/blocks"));
-    for zero in ["/different", "/partial", "/unreadable", "/fallbacks"] {
+    for zero in ["/different", "/partial", "/unreadable", "/fallbacks", "/lanesGivenUp"] {
         assert_eq!(number(zero), Some(0), "{zero}");
     }
     assert_eq!(number("/txs"), sum("/txs"));

@@ -11,7 +11,7 @@ use std::{
     panic::resume_unwind,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::{self, yield_now},
 };
@@ -32,6 +32,8 @@ struct Kitchen {
     begun: Vec<AtomicU32>,
     finished: Vec<AtomicU32>,
     workers: AtomicU64,
+    /// Somebody has asked for the predecessor that is not told.
+    has_asked: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,6 +57,7 @@ impl Kitchen {
             begun: counts(),
             finished: counts(),
             workers: AtomicU64::new(0),
+            has_asked: AtomicBool::new(false),
             recipe,
         }
     }
@@ -67,8 +70,13 @@ impl Kitchen {
         }
     }
 
-    /// Keeps transaction 1 until all after it have run once, and 0 until they have run twice.
+    /// Keeps transaction 1 until all after it have run once, and 0 until they have run twice; or
+    /// 0 until somebody has asked for the predecessor that is not told.
     fn hold(&self, tx: usize) {
+        let is_to_be_asked = tx == 0 && self.recipe.predecessor_panics.is_some();
+        while is_to_be_asked && !self.has_asked.load(Ordering::Acquire) {
+            yield_now();
+        }
         let Some(runs) = 2_u32.checked_sub(tx as u32).filter(|runs| *runs > 0) else { return };
         let is_short = |count: &AtomicU32| count.load(Ordering::Acquire) < runs;
         while self.recipe.is_held && self.finished.iter().skip(2).any(is_short) {
@@ -82,10 +90,18 @@ impl Program for Kitchen {
     type Error = &'static str;
 
     fn worker(&self) -> Rng {
-        Rng::new(self.workers.fetch_add(1, Ordering::Relaxed))
+        let number = self.workers.fetch_add(1, Ordering::Relaxed);
+        if self.recipe.worker_panics == Some(number) {
+            resume_unwind(Box::new("a worker that panics"));
+        }
+        Rng::new(number)
     }
 
     fn predecessor(&self, tx: usize) -> Option<usize> {
+        if self.recipe.predecessor_panics == Some(tx) {
+            self.has_asked.store(true, Ordering::Release);
+            resume_unwind(Box::new("a predecessor that panics"));
+        }
         self.recipe.predecessors.get(&tx).copied()
     }
 
@@ -279,6 +295,36 @@ fn a_panic_ends_the_session_and_nobody_waits() {
                 assert!(served.outputs.len() <= panics, "{what}");
                 assert_eq!(served.outputs, expected[..served.outputs.len()], "{what}");
             }
+        }
+    }
+}
+
+/// The thread that keeps transaction 0 until then would wait for the others for ever.
+#[test]
+fn a_panic_on_asking_whom_to_wait_for_ends_the_session_and_nobody_waits() {
+    for threads in THREADS.into_iter().filter(|threads| *threads > 1) {
+        for panics in [1, 5, 39] {
+            let recipe = Recipe { predecessor_panics: Some(panics), ..Recipe::independent(40) };
+            let (expected, _) = recipe.expected();
+            let what = format!("predecessor of transaction {panics} panics, {threads} threads");
+            let served = in_time(&what, move || serve(recipe, threads));
+            assert_eq!(served.failure, Some(Failure::Panicked(panics)), "{what}");
+            assert!(served.outputs.len() <= panics, "{what}");
+            assert_eq!(served.outputs, expected[..served.outputs.len()], "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_on_making_a_worker_ends_the_session_and_nobody_waits() {
+    for threads in THREADS {
+        for number in 0..threads as u64 {
+            let recipe = Recipe { worker_panics: Some(number), ..Recipe::serial(40) };
+            let (expected, _) = recipe.expected();
+            let what = format!("worker {number} panics, {threads} threads");
+            let served = in_time(&what, move || serve(recipe, threads));
+            assert_eq!(served.failure, Some(Failure::NoWorker), "{what}");
+            assert_eq!(served.outputs, expected[..served.outputs.len()], "{what}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use fugue_executor::{Report, Way};
 
-/// Parallel runs of blocks that were imported, summed up; of blocks that are built nothing, and
-/// nothing of blocks that were run one transaction after the other, in whatever mode.
+/// Parallel runs of blocks that were imported, most of it summed up; of blocks that are built
+/// nothing, and of blocks that were run one transaction after the other, in whatever mode, no more
+/// than what lanes had begun of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ParallelRuns {
     /// Transactions of these blocks.
@@ -17,15 +18,23 @@ pub struct ParallelRuns {
     pub head_reruns: u64,
     /// Blocks whose parallel run ended early, and what was left of them ran sequentially.
     pub fallbacks: u64,
+    /// Blocks that lanes gave up when transactions had run in them, whichever way went on: those
+    /// too that ran one transaction after the other then.
+    pub given_up: u64,
+    /// Bytes that the parallel run of the newest block held at its end ([`Report::memory_bytes`]).
+    pub memory_bytes: u64,
 }
 
 impl ParallelRuns {
     /// Adds the run of a block with so many transactions.
     pub(crate) fn add(&mut self, report: &Report, txs: usize) {
-        if matches!(report.way, Way::Sequential(_)) {
+        let Report { way, stats, fallback, given_up, memory_bytes, .. } = report;
+        let is_given_up = given_up.as_ref().is_some_and(|given_up| given_up.txs > 0);
+        self.given_up += u64::from(is_given_up);
+        self.memory_bytes = *memory_bytes as u64;
+        if matches!(way, Way::Sequential(_)) {
             return;
         }
-        let Report { stats, fallback, .. } = report;
         self.txs += txs as u64;
         self.runs += stats.runs as u64;
         self.rerun_txs += stats.rerun_txs as u64;
@@ -37,12 +46,21 @@ impl ParallelRuns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{BlockError, Fallback, Mode, WhySequential};
+    use fugue_executor::{BlockError, Fallback, GivenUp, LaneFault, Mode, WhySequential};
+    use std::time::Duration;
 
     fn report(mode: Mode, way: Way, runs: usize) -> Report {
-        let (stats, tx_runs) = (Default::default(), Vec::new());
-        let mut report =
-            Report { mode, way, threads: 2, stats, fallback: None, list: None, tx_runs };
+        let mut report = Report {
+            mode,
+            way,
+            threads: 2,
+            stats: Default::default(),
+            fallback: None,
+            given_up: None,
+            list: None,
+            tx_runs: Vec::new(),
+            memory_bytes: 0,
+        };
         report.stats.runs = runs;
         report.stats.rerun_txs = 2;
         report.stats.head_reruns = 1;
@@ -68,8 +86,39 @@ mod tests {
         let fallback = Some(Fallback { cause: cause.into() });
         let ended = Report { fallback, ..report(Mode::Bal, Way::Optimistic, 4) };
         all.add(&ended, 3);
-        let expected =
-            ParallelRuns { txs: 13, runs: 17, rerun_txs: 4, head_reruns: 2, fallbacks: 1 };
+        let expected = ParallelRuns {
+            txs: 13,
+            runs: 17,
+            rerun_txs: 4,
+            head_reruns: 2,
+            fallbacks: 1,
+            ..ParallelRuns::default()
+        };
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn lanes_that_were_given_up_are_counted_whichever_way_went_on() {
+        let given_up = |txs, way| {
+            let given_up = GivenUp { cause: LaneFault::OneChain.into(), txs, time: Duration::ZERO };
+            Report { given_up: Some(given_up), ..report(Mode::Auto, way, 0) }
+        };
+        let mut all = ParallelRuns::default();
+        let chain = Way::Sequential(Some(WhySequential::OneChain));
+        all.add(&given_up(0, chain), 9);
+        assert_eq!(all.given_up, 0, "it was not begun");
+        all.add(&given_up(7, chain), 9);
+        all.add(&given_up(1, Way::Optimistic), 9);
+        assert_eq!((all.given_up, all.txs, all.fallbacks), (2, 9, 0));
+    }
+
+    #[test]
+    fn of_memory_that_of_the_newest_block_is_told() {
+        let mut all = ParallelRuns::default();
+        for memory_bytes in [5, 3, 0] {
+            let report = Report { memory_bytes, ..report(Mode::Occ, Way::Optimistic, 4) };
+            all.add(&report, 4);
+            assert_eq!(all.memory_bytes, memory_bytes as u64);
+        }
     }
 }

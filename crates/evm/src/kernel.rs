@@ -1,7 +1,7 @@
 //! One EVM for one block.
 
 use crate::{
-    CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched,
+    CodeCache, InvalidTx, PreparedTx, ReadLog, StateReader, Touched, bytes,
     database::{LoggedDatabase, ReadFault, to_account},
     ledger::Kept,
     machine::{Ctx, Machine, Phases},
@@ -21,7 +21,7 @@ use revm::{
     },
     handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
     inspector::{Inspector, InspectorHandler},
-    state::{Account as RevmAccount, EvmState},
+    state::{Account as RevmAccount, EvmState, EvmStorageSlot},
 };
 
 /// Who credits the fee recipient.
@@ -79,6 +79,12 @@ impl JournalRoom {
     pub fn capacity(&self) -> (usize, usize) {
         let accounts = self.state.capacity().min(self.log.accounts.capacity());
         (accounts, self.log.slots.capacity())
+    }
+
+    /// Bytes that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        let Self { state, log } = self;
+        bytes::of_table::<(Address, RevmAccount)>(state.capacity()) + log.memory_bytes()
     }
 }
 
@@ -266,6 +272,18 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             journal.inner.state = state;
             journal.database.log = log;
         }
+    }
+
+    /// Bytes that its journal and the notes of [`Kernel::note_touches`] have taken; what accounts
+    /// keep their slots in is counted by the slots that were loaded.
+    pub fn memory_bytes(&self) -> usize {
+        let journal = &self.machine.inner.ctx.journaled_state;
+        let log = &journal.database.log;
+        let accounts = bytes::of_table::<(Address, RevmAccount)>(journal.inner.state.capacity());
+        let slots = bytes::of_table::<(U256, EvmStorageSlot)>(log.slots.len());
+        let touched = journal.touched.as_deref().map_or(0, Touched::memory_bytes);
+        let entries = bytes::of_vec(&journal.inner.journal);
+        accounts + slots + entries + log.memory_bytes() + touched
     }
 
     /// What the transactions have touched since [`Kernel::note_touches`].

@@ -21,7 +21,7 @@
 //! plain.
 
 use crate::{
-    AccountTouch, Executed, History, PAYMENT_GAS, PreparedTx, ReadLog, Touched, env,
+    AccountTouch, Executed, History, PAYMENT_GAS, PreparedTx, ReadLog, Touched, bytes, env,
     touched::{TagFilter, tag},
 };
 use fugue_chainspec::{Fork, Rules};
@@ -177,6 +177,12 @@ impl<'v> Ledger<'v> {
             kept.now = now;
             kept.is_noted = true;
         }
+    }
+
+    /// Bytes that it has taken.
+    pub fn memory_bytes(&self) -> usize {
+        let Self { view: _, terms: _, accounts, touched } = self;
+        bytes::of_table::<(Address, Kept)>(accounts.capacity()) + touched.memory_bytes()
     }
 
     /// Ends the ledger.

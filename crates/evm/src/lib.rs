@@ -12,6 +12,7 @@
 //! transaction, with an inspector that looks on. [`Feeds`] and [`Recorder`] look on while a kernel
 //! runs a block, to measure what running only parts of transactions again could gain.
 
+mod bytes;
 mod call;
 mod code;
 mod constantinople;

@@ -1,5 +1,6 @@
 //! What a kernel reads from, and the log of what it read.
 
+use crate::bytes;
 use fugue_state::{Account, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, U256};
 
@@ -77,5 +78,11 @@ impl ReadLog {
         accounts.shrink_to(reads);
         slots.shrink_to(reads);
         seen.shrink_to(reads);
+    }
+
+    /// Bytes that it has taken.
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        let Self { accounts, slots, seen } = self;
+        bytes::of_vec(accounts) + bytes::of_vec(slots) + bytes::of_vec(seen)
     }
 }

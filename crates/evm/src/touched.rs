@@ -6,7 +6,7 @@
 //!
 //! Only from Byzantium on, and before Amsterdam: an account that is empty counts as none (EIP-161).
 
-use crate::{ReadLog, database::to_account};
+use crate::{ReadLog, bytes, database::to_account};
 use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, Bytes, HashMap, HashSet, U256};
 use revm::{
@@ -204,11 +204,25 @@ impl Touched {
 
     /// Gives back room beyond this many accounts, and as many slots, codes and transactions.
     pub fn shrink_to(&mut self, touches: usize) {
-        self.accounts.shrink_to(touches);
-        self.tags.shrink_to(touches);
-        self.slots.shrink_to(touches);
-        self.codes.shrink_to(touches);
-        self.ends.shrink_to(touches);
+        let Self { accounts, tags, slots, codes, ends, now } = self;
+        accounts.shrink_to(touches);
+        tags.shrink_to(touches);
+        slots.shrink_to(touches);
+        codes.shrink_to(touches);
+        ends.shrink_to(touches);
+        let Running { reverted, seen, listed, .. } = now;
+        reverted.shrink_to(touches);
+        seen.shrink_to(touches);
+        listed.shrink_to(touches);
+    }
+
+    /// Bytes that it has taken, without the codes themselves.
+    pub const fn memory_bytes(&self) -> usize {
+        let Self { accounts, tags, slots, codes, ends, now } = self;
+        let Running { reverted, seen, listed, .. } = now;
+        let of_all = bytes::of_vec(accounts) + bytes::of_vec(tags) + bytes::of_vec(slots);
+        let of_now = bytes::of_vec(reverted) + bytes::of_vec(seen) + bytes::of_vec(listed);
+        of_all + bytes::of_vec(codes) + bytes::of_vec(ends) + of_now
     }
 
     /// `sender_spends` as the check before the transaction asks for; `authorizes` if it has

@@ -6,7 +6,7 @@ use crate::{
     build::{self, Job},
     footprint,
     hints::Hints,
-    lanes::{self, LaneFault, LaneRoom, LaneRun},
+    lanes::{self, LaneFault, LaneRoom, LaneRun, Spent},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
     redo, sequential,
@@ -19,7 +19,11 @@ use fugue_types::{
     Address, B256, BlockAccessList, Bytes, CheckedBlock, Header, RecoveredBlock, Transaction,
 };
 use parking_lot::Mutex;
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 /// Transactions below which a block is prepared on the caller's thread: waking the pool costs more
 /// than recovering a signature.
@@ -120,6 +124,18 @@ impl From<StateError> for FallbackCause {
     }
 }
 
+/// A block that lanes left to another way, and what was spent on it in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// What they came upon.
+    pub cause: FallbackCause,
+    /// Transactions that had run; none if the block was not begun, as one that is known to be a
+    /// chain.
+    pub txs: usize,
+    /// Until then, from the start.
+    pub time: Duration,
+}
+
 /// What became of a block's access list, in [`Mode::Bal`] and on [`Way::List`]. Where
 /// [`Report::way`] says that a block ran sequentially for a reason, nobody has looked at its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,11 +205,17 @@ pub struct Report {
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,
+    /// Set if lanes gave the block up, whichever way went on with it.
+    pub given_up: Option<GivenUp>,
     /// What became of the access list; `None` where nobody has looked for one.
     pub list: Option<ListUse>,
     /// What each transaction took on [`Way::Optimistic`], in block order; empty unless the executor
     /// is [observing](Executor::observing), on other ways, and where all ran sequentially.
     pub tx_runs: Vec<TxRuns>,
+    /// Bytes that were taken, at the end of the block, by versioned memory, or by the journals and
+    /// touches of lanes and what lanes share; also if it had been taken before. If lanes gave the
+    /// block up, both are summed up. 0 on other ways. Results and changes are not counted.
+    pub memory_bytes: usize,
 }
 
 /// An executed block.
@@ -343,18 +365,23 @@ impl Executor {
             Ok(Execution { outcome, report: self.report(mode, way, Stats::default()) })
         };
         let optimistic = || -> Result<Execution, FallbackCause> {
-            let OccRun { outcome, stats, ended_by, tx_runs } =
+            let OccRun { outcome, stats, ended_by, tx_runs, memory_bytes } =
                 occ::run(block, rules, view, scope, &resources)?;
             let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
             let report = self.report(mode, Way::Optimistic, stats);
-            Ok(Execution { outcome, report: Report { fallback, tx_runs, ..report } })
+            let report = Report { fallback, tx_runs, memory_bytes, ..report };
+            Ok(Execution { outcome, report })
         };
         let ended = |outcome, stats| Execution { outcome, report: self.report(mode, way, stats) };
+        let (begun, mut spent) = (Instant::now(), Spent::default());
         let ran: Result<Execution, FallbackCause> = match way {
             Way::Sequential(_) => return in_order(way),
             Way::Optimistic => optimistic(),
-            Way::Lanes => lanes::run(block, rules, view, scope, &resources, mode == Mode::Auto)
-                .map(|LaneRun { outcome, stats }| ended(outcome, stats)),
+            Way::Lanes => {
+                let declines = mode == Mode::Auto;
+                lanes::run(block, rules, view, scope, &resources, declines, &mut spent)
+                    .map(|LaneRun { outcome, stats }| ended(outcome, stats))
+            }
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
                     .map(|(outcome, stats)| ended(outcome, stats)),
@@ -362,6 +389,11 @@ impl Executor {
                 None => Err(BlockError::Internal("the block has no list".to_owned()).into()),
             },
         };
+        let given_up = ran.as_ref().err().filter(|_| way == Way::Lanes).map(|cause| GivenUp {
+            cause: cause.clone(),
+            txs: spent.txs,
+            time: begun.elapsed(),
+        });
         let (way, ran) = match ran {
             Err(FallbackCause::Lanes(LaneFault::ManyChains)) if mode == Mode::Auto => {
                 (Way::Optimistic, optimistic())
@@ -385,6 +417,8 @@ impl Executor {
             let BlockOutcome { results, excess, .. } = &execution.outcome;
             self.hints.lock().learn_work(&block.txs, results, excess);
         }
+        execution.report.given_up = given_up;
+        execution.report.memory_bytes += spent.memory_bytes;
         execution.report.list = match way {
             Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
             Way::List => Some(ListUse::Followed),
@@ -396,8 +430,17 @@ impl Executor {
 
     /// The report of a run that went to its end.
     fn report(&self, mode: Mode, way: Way, stats: Stats) -> Report {
-        let (threads, tx_runs) = (self.threads, Vec::new());
-        Report { mode, way, threads, stats, fallback: None, list: None, tx_runs }
+        Report {
+            mode,
+            way,
+            threads: self.threads,
+            stats,
+            fallback: None,
+            given_up: None,
+            list: None,
+            tx_runs: Vec::new(),
+            memory_bytes: 0,
+        }
     }
 
     /// How [`Mode::Auto`] runs a block.
@@ -490,7 +533,10 @@ impl Executor {
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, self.report(mode, Way::Sequential(None), Stats::default())),
             _ => match occ::fill(&job, &self.resources()) {
-                Ok((filled, stats)) => (filled, self.report(mode, Way::Optimistic, stats)),
+                Ok((filled, stats, memory_bytes)) => {
+                    let report = self.report(mode, Way::Optimistic, stats);
+                    (filled, Report { memory_bytes, ..report })
+                }
                 Err(cause) => {
                     let report = self.report(mode, Way::Optimistic, Stats::default());
                     let fallback = Some(Fallback { cause: cause.into() });

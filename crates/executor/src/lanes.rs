@@ -72,13 +72,13 @@ use listening::{Listener, ListeningReader, Published};
 use marks::{Dependence, Mark, Marks};
 use parking_lot::Mutex;
 use payments::{PaymentLane, callers};
-use room::{JournalRooms, give_back};
+use room::{JournalRooms, give_back, spare_bytes};
 use settle::{Job, Settled, settle};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -112,6 +112,15 @@ pub enum LaneFault {
 pub(crate) struct LaneRun {
     pub(crate) outcome: BlockOutcome,
     pub(crate) stats: Stats,
+}
+
+/// What a run in lanes took, however it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Spent {
+    /// Transactions that ran in a lane.
+    pub(crate) txs: usize,
+    /// Bytes of all that lanes have taken: [`room`] has what bounds what is kept of it.
+    pub(crate) memory_bytes: usize,
 }
 
 /// Calls and creations that a block has at least to be run in lanes, and gas that they use beyond
@@ -201,6 +210,8 @@ struct Shared<'l> {
     journals: JournalRooms,
     lanes: Mutex<Vec<Lane>>,
     log: Mutex<Log>,
+    /// Bytes that lanes had taken at their end.
+    bytes: AtomicUsize,
     /// Set where nothing that is still run is of any use.
     is_over: AtomicBool,
     failure: Mutex<Option<FallbackCause>>,
@@ -229,7 +240,7 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
-/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]).
+/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]). What it took is `spent`.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -240,6 +251,7 @@ pub(crate) fn run(
     scope: Scope,
     resources: &Resources<'_>,
     declines: bool,
+    spent: &mut Spent,
 ) -> Result<LaneRun, FallbackCause> {
     let Resources { codes, pool, threads, lane_room, hints, .. } = *resources;
     let block = prepared.block.block();
@@ -269,6 +281,7 @@ pub(crate) fn run(
         journals,
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
+        bytes: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
@@ -283,15 +296,16 @@ pub(crate) fn run(
             run_lanes(&shared, 0);
         });
     });
-    let Shared { claims, marks, rooms, journals, lanes, log, failure, .. } = shared;
-    let (mut lanes, mut log) = (lanes.into_inner(), log.into_inner());
+    let Shared { claims, marks, rooms, journals, lanes, log, bytes, failure, .. } = shared;
+    let (mut lanes, mut log, touched) = (lanes.into_inner(), log.into_inner(), rooms.into_inner());
+    let of_all = marks.memory_bytes() + published.memory_bytes() + spare_bytes(&touched, &journals);
+    *spent = Spent { txs: log.ran_count(), memory_bytes: bytes.into_inner() + of_all };
     let job = Job { prepared, rules, codes, view: &opened, pool, threads };
     let settled = match failure.into_inner() {
         Some(cause) => Err(cause),
         None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
             .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
     };
-    let touched = rooms.into_inner();
     let room = LaneRoom::new(touched, &mut lanes, marks, published, journals.clone());
     *lane_room.lock() = Some(room);
     if workers > 1 {
@@ -411,8 +425,7 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             if is_over
                 || lane.run(shared, claims, *index).map_err(|error| shared.fail(error)).is_err()
             {
-                shared.log.lock().append(&mut lane.log);
-                return;
+                return lane.give_up(shared);
             }
         }
     }
@@ -511,7 +524,16 @@ impl<'l> Running<'l> {
         dependence
     }
 
+    /// Leaves what is known of it, and nothing of what it did.
+    fn give_up(mut self, shared: &Shared<'l>) {
+        shared.log.lock().append(&mut self.log);
+        let of_payments = self.payments.as_ref().map_or(0, PaymentLane::memory_bytes);
+        let bytes = self.kernel.memory_bytes() + of_payments;
+        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn end(self, shared: &Shared<'l>) {
+        shared.bytes.fetch_add(self.kernel.memory_bytes(), Ordering::Relaxed);
         let Self {
             mut kernel,
             txs,

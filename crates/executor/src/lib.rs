@@ -48,7 +48,8 @@ pub use build::{BuildLimits, Built, Candidate, Draft, Refusal};
 pub use divergence::{Divergence, first_divergence};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{
-    Execution, Executor, Fallback, FallbackCause, ListUse, Mode, Report, Scope, Way, WhySequential,
+    Execution, Executor, Fallback, FallbackCause, GivenUp, ListUse, Mode, Report, Scope, Way,
+    WhySequential,
 };
 pub use explain::{
     Balances, Conflict, ConflictCause, ConflictGraph, ContractProfile, CriticalPath, Dependency,

@@ -44,6 +44,8 @@ pub(crate) struct OccRun {
     pub(crate) ended_by: Option<BlockError>,
     /// What each transaction took, if that was to be observed.
     pub(crate) tx_runs: Vec<TxRuns>,
+    /// Bytes that the versioned memory took.
+    pub(crate) memory_bytes: usize,
 }
 
 /// What a parallel run borrows from its executor.
@@ -96,13 +98,15 @@ pub(crate) fn run(
     let (stats, failure) = work(&Occ { block: &occ, commit: &commit }, txs.len(), resources);
     let ended_by = failure.map(|failure| ended_by(failure).unwrap_or_else(|defect| defect));
     let tx_runs = occ.take_log().map(RunLog::into_runs).unwrap_or_default();
-    *room.lock() = Some(occ.into_room());
+    let (kept, memory_bytes) = occ.into_room();
+    *room.lock() = Some(kept);
     let progress = commit.into_progress()?;
     let outcome = sequential::resume(progress, prepared, rules, codes, scope)?;
-    Ok(OccRun { outcome, stats, ended_by, tx_runs })
+    Ok(OccRun { outcome, stats, ended_by, tx_runs, memory_bytes })
 }
 
-/// Fills a block on the caller's thread and those of the pool.
+/// Fills a block on the caller's thread and those of the pool; gives what the scheduler did, and
+/// the bytes that the versioned memory took, too.
 ///
 /// # Errors
 /// What opening the block, a transaction that could not run at its turn, or closing the block came
@@ -110,7 +114,7 @@ pub(crate) fn run(
 pub(crate) fn fill(
     job: &Job<'_>,
     resources: &Resources<'_>,
-) -> Result<(Filled, Stats), BlockError> {
+) -> Result<(Filled, Stats, usize), BlockError> {
     let Resources { codes, room, .. } = *resources;
     let Job { header, rules, view, txs, predecessors, .. } = *job;
     let (opening, reads) = open(rules, header, view, codes)?;
@@ -122,14 +126,15 @@ pub(crate) fn fill(
     let memory = StateMemory::new(room.lock().take().unwrap_or_default(), view, &opening);
     let occ = OccBlock::new(header, txs, predecessors, rules, codes, memory);
     let (stats, failure) = work(&Occ { block: &occ, commit: &commit }, txs.len(), resources);
-    *room.lock() = Some(occ.into_room());
+    let (kept, memory_bytes) = occ.into_room();
+    *room.lock() = Some(kept);
     match failure.map(ended_by).transpose()? {
         None | Some(Ended::Over) => {}
         Some(Ended::Failed(error)) => return Err(error),
     }
     let (filling, overlay) = commit.into_parts();
     let kernel = Kernel::new(rules, header, codes, ViewReader(overlay), FeePayment::Direct);
-    Ok((filling.close(kernel)?, stats))
+    Ok((filling.close(kernel)?, stats, memory_bytes))
 }
 
 /// What the opening of the block changes and reads.
@@ -167,6 +172,7 @@ fn work<P: Program>(
 fn ended_by<E>(failure: Failure<E>) -> Result<E, BlockError> {
     match failure {
         Failure::Commit(error) => Ok(error),
+        Failure::NoWorker => Err(BlockError::Internal("a thread could not begin".to_owned())),
         Failure::Panicked(tx) => Err(BlockError::Internal(format!("transaction {tx} panicked"))),
         Failure::HeadRefused(tx) => {
             Err(BlockError::Internal(format!("transaction {tx} did not run at its turn")))

@@ -21,6 +21,9 @@ use std::hash::{BuildHasher, Hash};
 const SHARDS: usize = 64;
 /// Words of the filter; a power of two. 65,536 bits: a block writes some thousand keys.
 const FILTER_WORDS: usize = 1024;
+/// Keys for which a shard keeps room when it is cleared, in 512 places; 28,672 in all, which is
+/// twice what 60 million gas can change.
+const ROOM_KEYS_MAX: usize = 448;
 
 /// What a reader at some index finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,14 +92,26 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         }
     }
 
-    /// Forgets everything, keeping the room that it took.
+    /// Forgets everything, keeping the room that it took, as long as it is not that of a block out
+    /// of the ordinary.
     pub fn clear(&mut self) {
-        for shard in &mut self.shards {
-            shard.0.get_mut().clear();
+        let Self { shards, written, hasher } = self;
+        for shard in shards {
+            let entries = shard.0.get_mut();
+            entries.clear();
+            entries.shrink_to(ROOM_KEYS_MAX, |entry| hasher.hash_one(&entry.key));
         }
-        for word in &mut self.written {
+        for word in written {
             *word.get_mut() = 0;
         }
+    }
+
+    /// Bytes that it has taken, without those of entries with more than two writes, or four
+    /// readers, which lie elsewhere: to count them takes a look at each.
+    pub fn memory_bytes(&mut self) -> usize {
+        let Self { shards, written, hasher: _ } = self;
+        let entries = shards.iter_mut().map(|shard| shard.0.get_mut().allocation_size());
+        entries.sum::<usize>() + size_of_val(shards.as_slice()) + size_of_val(written.as_slice())
     }
 
     /// What a reader at `index` sees. If anybody has written, notes that it has looked.
@@ -312,6 +327,32 @@ mod tests {
         memory.retract(&7, 3, &mut overtaken);
         assert_eq!(memory.read(&7, 4), Latest::Base);
         assert_eq!(overtaken, [4]);
+    }
+
+    #[test]
+    fn room_is_kept_from_block_to_block_but_for_that_of_a_huge_one() {
+        let capacities = |memory: &mut Memory<u64, u64>| -> Vec<usize> {
+            memory.shards.iter_mut().map(|shard| shard.0.get_mut().capacity()).collect()
+        };
+        let write = |memory: &Memory<u64, u64>, keys: usize| {
+            (0..keys as u64).for_each(|key| memory.write(&key, 1, key, &mut Vec::new()));
+        };
+        let mut memory = Memory::<u64, u64>::new();
+        let empty = memory.memory_bytes();
+        write(&memory, SHARDS * ROOM_KEYS_MAX / 4);
+        let (taken, bytes) = (capacities(&mut memory), memory.memory_bytes());
+        assert!(bytes > empty);
+        memory.clear();
+        assert_eq!((capacities(&mut memory), memory.memory_bytes()), (taken, bytes));
+
+        write(&memory, SHARDS * ROOM_KEYS_MAX * 2);
+        assert!(capacities(&mut memory).iter().any(|keys| *keys > ROOM_KEYS_MAX));
+        let huge = memory.memory_bytes();
+        memory.clear();
+        let kept = capacities(&mut memory);
+        assert!(kept.iter().all(|keys| (1..=ROOM_KEYS_MAX).contains(keys)), "{kept:?}");
+        assert!(memory.memory_bytes() < huge);
+        assert_eq!(memory.peek(&7, 4), Latest::Untouched);
     }
 
     #[test]

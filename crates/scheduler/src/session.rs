@@ -112,8 +112,11 @@ pub trait Program: Sync {
 pub enum Failure<E> {
     /// A commit was refused.
     Commit(E),
-    /// A thread panicked while running, comparing or committing this transaction.
+    /// A thread panicked at this transaction: on asking whom it waits for, running it, marking what
+    /// it wrote, comparing what it read, or committing it.
     Panicked(usize),
+    /// A thread panicked on making what it needs. The others may have been at their end by then.
+    NoWorker,
     /// This transaction did not run at the head, where it has nothing to wait for.
     HeadRefused(usize),
 }
@@ -194,7 +197,9 @@ impl<'p, P: Program> Session<'p, P> {
 
     /// Works until the block is done or has failed. Call it from each thread that shall take part.
     pub fn work(&self) {
-        let mut hand = Hand::new(self.program.worker());
+        let worker = catch_unwind(AssertUnwindSafe(|| self.program.worker()));
+        let Ok(worker) = worker else { return self.fail(Failure::NoWorker) };
+        let mut hand = Hand::new(worker);
         while !self.is_over.load(Ordering::Acquire) {
             let has_worked = self.commit_head(&mut hand) || self.run_ahead(&mut hand);
             if has_worked {
@@ -210,8 +215,8 @@ impl<'p, P: Program> Session<'p, P> {
         stats.active_threads += usize::from(runs > 0);
     }
 
-    /// What was done, once every thread has left [`Self::work`], and why it ended if the block is
-    /// not committed to its end.
+    /// What was done, once every thread has left [`Self::work`], and why it failed, if it did: so
+    /// it has wherever the block is not committed to its end.
     pub fn finish(self) -> (Stats, Option<Failure<P::Error>>) {
         let mut stats = self.stats.into_inner();
         stats.head_reruns = self.head_reruns.into_inner();
@@ -320,9 +325,9 @@ impl<'p, P: Program> Session<'p, P> {
             return false;
         }
         let Some(tx) = self.next_ahead() else { return false };
-        if let Some(predecessor) = self.program.predecessor(tx)
-            && self.wait_for(tx, predecessor)
-        {
+        let predecessor = self.guarded(tx, || self.program.predecessor(tx));
+        let Some(predecessor) = predecessor else { return true };
+        if predecessor.is_some_and(|predecessor| self.wait_for(tx, predecessor)) {
             return true;
         }
         self.is_dirty[tx].store(false, Ordering::Release);

@@ -30,6 +30,10 @@ pub(super) struct Recipe {
     pub(super) panics: Option<usize>,
     /// Its commit panics.
     pub(super) commit_panics: Option<usize>,
+    /// Asking whom it waits for panics; transaction 0 takes until then.
+    pub(super) predecessor_panics: Option<usize>,
+    /// The worker of this number panics when it is made.
+    pub(super) worker_panics: Option<u64>,
     /// Transactions 0 and 1 take longer than one and two guesses of all others.
     pub(super) is_held: bool,
 }

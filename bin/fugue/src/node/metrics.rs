@@ -101,6 +101,16 @@ const METRICS: &[Metric] = &[
         Kind::Counter,
         "blocks whose parallel run ended early, so that the rest ran sequentially",
     ),
+    metric(
+        "fugue_parallel_lanes_given_up_total",
+        Kind::Counter,
+        "blocks that lanes gave up when transactions had run, whichever way went on",
+    ),
+    metric(
+        "fugue_parallel_memory_bytes",
+        Kind::Gauge,
+        "memory of the parallel run of the newest imported block, without results and changes",
+    ),
     metric("fugue_orphan_blocks", Kind::Gauge, "blocks that wait for a parent"),
     metric("fugue_invalid_blocks", Kind::Gauge, "blocks that are remembered as invalid"),
     // The servers, which record this themselves.
@@ -252,12 +262,15 @@ pub(super) fn report(engine: &EngineStatus, pool: &PoolStatus, started: Instant)
     counter!("fugue_known_senders_total").absolute(*known_senders);
     counter!("fugue_reorganisations_total").absolute(*reorganisations);
     counter!("fugue_parallel_differed_total").absolute(*parallel_differed);
-    let ParallelRuns { txs, runs, rerun_txs, head_reruns, fallbacks } = parallel;
+    let ParallelRuns { txs, runs, rerun_txs, head_reruns, fallbacks, given_up, memory_bytes } =
+        parallel;
     counter!("fugue_parallel_transactions_total").absolute(*txs);
     counter!("fugue_parallel_runs_total").absolute(*runs);
     counter!("fugue_parallel_rerun_transactions_total").absolute(*rerun_txs);
     counter!("fugue_parallel_head_reruns_total").absolute(*head_reruns);
     counter!("fugue_parallel_fallbacks_total").absolute(*fallbacks);
+    counter!("fugue_parallel_lanes_given_up_total").absolute(*given_up);
+    count("fugue_parallel_memory_bytes", *memory_bytes);
     size("fugue_orphan_blocks", *orphans);
     size("fugue_invalid_blocks", *invalid);
     for (phase, time) in [
@@ -352,8 +365,15 @@ mod tests {
                 durable: ms(6),
                 waited: ms(7),
             };
-            let parallel =
-                ParallelRuns { txs: 90, runs: 96, rerun_txs: 5, head_reruns: 4, fallbacks: 1 };
+            let parallel = ParallelRuns {
+                txs: 90,
+                runs: 96,
+                rerun_txs: 5,
+                head_reruns: 4,
+                fallbacks: 1,
+                given_up: 2,
+                memory_bytes: 4096,
+            };
             let engine = EngineStatus { imported: 3, times, parallel, ..EngineStatus::default() };
             let pool = PoolStatus { pending: 5, blobs: 2, ..PoolStatus::default() };
             report(&engine, &pool, Instant::now());
@@ -389,6 +409,8 @@ mod tests {
             "fugue_parallel_rerun_transactions_total 5",
             "fugue_parallel_head_reruns_total 4",
             "fugue_parallel_fallbacks_total 1",
+            "fugue_parallel_lanes_given_up_total 2",
+            "fugue_parallel_memory_bytes 4096",
             "fugue_pool_transactions{kind=\"pending\"} 3",
             "fugue_phase_milliseconds_total{phase=\"decode\"} 1",
             "fugue_phase_milliseconds_total{phase=\"prepare\"} 2",

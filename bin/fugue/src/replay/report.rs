@@ -7,7 +7,7 @@ use super::{
     modes,
 };
 use crate::{UsageError, cli::cores, written};
-use fugue_executor::{ListUse, Mode, Report, Way};
+use fugue_executor::{GivenUp, ListUse, Mode, Report, Way};
 use serde_json::{Value, json};
 use std::{
     fmt,
@@ -76,6 +76,7 @@ impl Table {
                 summary.rerun_txs += report.stats.rerun_txs;
                 summary.runs += report.stats.runs;
                 summary.fallbacks += usize::from(report.fallback.is_some());
+                summary.lanes_given_up += usize::from(given_up(report).is_some());
             }
         }
         summary
@@ -96,6 +97,12 @@ struct Summary {
     rerun_txs: usize,
     runs: usize,
     fallbacks: usize,
+    lanes_given_up: usize,
+}
+
+/// What was spent in lanes that were given up, if anything ran in them.
+fn given_up(report: &Report) -> Option<&GivenUp> {
+    report.given_up.as_ref().filter(|given_up| given_up.txs > 0)
 }
 
 fn ms(time: Duration) -> f64 {
@@ -140,6 +147,7 @@ impl fmt::Display for Table {
                 None if row.is_partial => " (no pre-state: not executed)".to_owned(),
                 _ => String::new(),
             };
+            notes += &report.map(told_given_up).unwrap_or_default();
             if let Some(note) = &row.note {
                 notes += &format!(" ({note})");
             }
@@ -184,6 +192,14 @@ impl fmt::Display for Table {
             cores(),
         )
     }
+}
+
+/// The note on lanes that were given up; empty if there is nothing to tell.
+fn told_given_up(report: &Report) -> String {
+    let Some(GivenUp { cause, txs, time }) = given_up(report) else { return String::new() };
+    // What ended the whole parallel run is told already.
+    let cause = if report.fallback.is_some() { String::new() } else { format!(": {cause}") };
+    format!(" (lanes given up after {txs} transactions and {:.3} ms{cause})", ms(*time))
 }
 
 fn cell(value: Option<f64>, decimals: usize) -> String {
@@ -301,6 +317,7 @@ impl JsonLines {
             "runs": summary.runs,
             "reExecutedTxs": summary.rerun_txs,
             "fallbacks": summary.fallbacks,
+            "lanesGivenUp": summary.lanes_given_up,
             "measures": "P",
             "threads": table.threads,
             "cores": cores(),
@@ -332,7 +349,20 @@ fn smallest(minimal: &Minimal) -> Value {
 
 /// What the executor says of a parallel run.
 fn of_parallel(report: &Report) -> Value {
-    let Report { mode: _, way, threads, stats, fallback, list, tx_runs: _ } = report;
+    let Report {
+        mode: _,
+        way,
+        threads,
+        stats,
+        fallback,
+        given_up,
+        list,
+        tx_runs: _,
+        memory_bytes: bytes,
+    } = report;
+    let given_up = given_up.as_ref().map(|GivenUp { cause, txs, time }| {
+        json!({ "cause": cause.to_string(), "txs": txs, "ms": ms(*time) })
+    });
     let list = list.map(|list| match list {
         ListUse::Absent => "absent",
         ListUse::Followed => "followed",
@@ -350,7 +380,9 @@ fn of_parallel(report: &Report) -> Value {
         "lightTxs": stats.light_txs,
         "sequentialFrom": stats.sequential_from,
         "fallback": fallback.as_ref().map(|fallback| fallback.cause.to_string()),
+        "givenUp": given_up,
         "accessList": list,
+        "memoryBytes": bytes,
     })
 }
 
@@ -367,4 +399,50 @@ pub(super) fn difference(difference: &Difference) -> Value {
         "expected": what.expected,
         "found": what.found,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_executor::{Fallback, LaneFault};
+
+    fn report(given_up: Option<GivenUp>) -> Report {
+        Report {
+            mode: Mode::Auto,
+            way: Way::Optimistic,
+            threads: 2,
+            stats: Default::default(),
+            fallback: None,
+            given_up,
+            list: None,
+            tx_runs: Vec::new(),
+            memory_bytes: 7,
+        }
+    }
+
+    #[test]
+    fn lanes_that_were_given_up_are_told_with_what_they_took() {
+        let cause = LaneFault::ManyChains;
+        let time = Duration::from_micros(2_500);
+        let given_up = GivenUp { cause: cause.into(), txs: 12, time };
+        let plain = report(None);
+        assert_eq!(told_given_up(&plain), "");
+        assert_eq!(of_parallel(&plain)["givenUp"], Value::Null);
+        assert_eq!(of_parallel(&plain)["memoryBytes"], 7);
+
+        let left = report(Some(given_up.clone()));
+        let expected = json!({ "cause": format!("lanes: {cause}"), "txs": 12, "ms": 2.5 });
+        assert_eq!(of_parallel(&left)["givenUp"], expected);
+        let told = format!(" (lanes given up after 12 transactions and 2.500 ms: lanes: {cause})");
+        assert_eq!(told_given_up(&left), told);
+
+        // The note on the parallel run that ended early has the cause.
+        let fallback = Some(Fallback { cause: cause.into() });
+        let told = told_given_up(&Report { fallback, ..left.clone() });
+        assert_eq!(told, " (lanes given up after 12 transactions and 2.500 ms)");
+
+        let declined = report(Some(GivenUp { txs: 0, ..given_up }));
+        assert_eq!(told_given_up(&declined), "", "nothing was lost");
+        assert_eq!(of_parallel(&declined)["givenUp"]["txs"], 0);
+    }
 }

@@ -614,11 +614,13 @@ fn a_journal_in_the_room_of_another_one_begins_with_nothing() {
     let room = first.into_room(64);
     let (accounts, slots) = room.capacity();
     assert!(accounts >= 2 && slots >= 2, "its room is kept");
+    assert!(room.memory_bytes() > 0);
     let again = history(room);
     assert_eq!(again.diff, plain.diff);
     assert_eq!(again.touched.all(), plain.touched.all());
     assert!(again.has_loaded(&CONTRACT) && again.has_loaded_slot(&CONTRACT, &U256::ONE));
-    assert_eq!(none.into_room(0).capacity(), (0, 0), "no more than is asked for");
+    let none = none.into_room(0);
+    assert_eq!((none.capacity(), none.memory_bytes()), ((0, 0), 0), "no more than is asked for");
 }
 
 #[test]
@@ -627,6 +629,13 @@ fn room_is_given_back() {
     let (_, mut touched) = run(Fork::Istanbul, &state, &[store(0, 1, 5), store(1, 2, 6)]);
     touched.clear();
     assert!(touched.is_empty() && touched.accounts.capacity() > 1);
+    touched.now.listed.extend((0..9).map(|slot| (CONTRACT, U256::from(slot))));
+    touched.now.clear();
+    let bytes = touched.memory_bytes();
     touched.shrink_to(1);
     assert_eq!((touched.accounts.capacity(), touched.slots.capacity()), (1, 1));
+    assert_eq!(touched.now.listed.capacity(), 1);
+    assert!(touched.memory_bytes() < bytes);
+    touched.shrink_to(0);
+    assert_eq!(touched.memory_bytes(), 0);
 }

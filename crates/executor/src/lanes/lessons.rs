@@ -49,6 +49,11 @@ impl Log {
         self.meetings.extend_from_slice(meetings);
     }
 
+    /// How many transactions ran, of those that were not refused.
+    pub(super) fn ran_count(&self) -> usize {
+        self.ran.len()
+    }
+
     /// Takes over what another one has.
     pub(super) fn append(&mut self, other: &mut Self) {
         self.ran.append(&mut other.ran);

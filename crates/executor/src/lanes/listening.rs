@@ -154,6 +154,11 @@ impl Published {
         }
     }
 
+    /// Bytes that the logs have taken, of earlier blocks too.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.logs.iter().map(WriteLog::memory_bytes).sum()
+    }
+
     /// The number of a lane that begins; `None` if it neither publishes nor listens.
     pub(super) fn begin(&self) -> Option<usize> {
         if !self.is_open {
@@ -203,6 +208,17 @@ impl WriteLog {
             return &[];
         }
         self.heads.get().and_then(|heads| heads.get(from..count)).unwrap_or_default()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let Self { count: _, heads, writes } = self;
+        let writes = writes.lock();
+        let Writes { keys, slots, chains } = &*writes;
+        size_of::<Self>()
+            + heads.get().map_or(0, |heads| size_of_val(&**heads))
+            + keys.capacity() * size_of::<Key>()
+            + slots.capacity() * size_of::<Write>()
+            + chains.capacity() * size_of::<u32>()
     }
 
     /// The name of the slot at a place.

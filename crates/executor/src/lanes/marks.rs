@@ -80,6 +80,11 @@ impl Marks {
         self.0.fill_with(Marked::default);
     }
 
+    /// Bytes that they take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+
     /// Marks the slots of a transaction, and tells what the marks of others say of it. `has_seen`
     /// is asked once for each slot, with the hash of its name and whether an earlier one in other
     /// hands has written it: it says whether the transaction has seen that.

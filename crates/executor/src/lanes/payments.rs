@@ -27,6 +27,7 @@
 use super::{Lane, LaneTx, ReadResult, Shared};
 use fugue_evm::{Ledger, PreparedTx, TagFilter, tag};
 use fugue_types::Address;
+use std::sync::atomic::Ordering;
 
 /// Tags of all who send something else than payments.
 pub(super) fn callers(txs: &[PreparedTx]) -> TagFilter {
@@ -68,14 +69,21 @@ impl<'l> PaymentLane<'l> {
         Ok(true)
     }
 
+    /// Bytes that it has taken.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.ledger.memory_bytes()
+    }
+
     /// The lane at its end; `None` if nothing ran in it.
     pub(super) fn end(self, shared: &Shared<'l>, worker: usize) -> Option<Lane> {
+        let bytes = self.memory_bytes();
         let Self { ledger, txs, assumed } = self;
         let history = ledger.into_history();
         if txs.is_empty() {
             shared.rooms.lock().push(history.touched);
             return None;
         }
+        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         Some(Lane {
             worker,
             thread: rayon::current_thread_index(),

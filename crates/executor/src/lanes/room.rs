@@ -17,7 +17,7 @@ use rayon::ThreadPool;
 use std::sync::Arc;
 
 /// Lanes whose room is kept from one block to the next, and the accounts, as well as the slots,
-/// that each keeps room for: 3 MiB a lane at most, and enough for half a block of mainnet.
+/// that each keeps room for: 5 MB a lane at most, and enough for half a block of mainnet.
 pub(super) const ROOM_LANES_MAX: usize = 16;
 const ROOM_TOUCHES_MAX: usize = 1 << 13;
 /// Accounts, as well as slots, for which a journal keeps room, each once: 3 MiB a lane at most.
@@ -56,6 +56,13 @@ impl LaneRoom {
         published.clear();
         Self { touched, marks, published, journals }
     }
+}
+
+/// Bytes of room that no lane of a block has taken.
+pub(super) fn spare_bytes(touched: &[Touched], journals: &JournalRooms) -> usize {
+    let of_touched: usize = touched.iter().map(Touched::memory_bytes).sum();
+    let of_journals: usize = journals.lock().iter().map(JournalRoom::memory_bytes).sum();
+    of_touched + of_journals
 }
 
 /// Has the threads of the pool give back what lanes have in memory. The room of their journals is

@@ -4,6 +4,7 @@
 mod guesses;
 mod listening;
 mod payments;
+mod spent;
 mod taught;
 
 use super::*;
@@ -18,7 +19,7 @@ use fugue_types::{
 use std::{
     collections::BTreeSet,
     convert::Infallible,
-    sync::{Arc, Barrier, atomic::AtomicUsize},
+    sync::{Arc, Barrier},
 };
 
 const ALICE: Address = Address::repeat_byte(0xa1);
@@ -247,6 +248,7 @@ impl Ground {
             journals: JournalRooms::default(),
             lanes: Mutex::new(Vec::new()),
             log: Mutex::default(),
+            bytes: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };

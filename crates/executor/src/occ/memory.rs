@@ -34,8 +34,9 @@ pub(super) enum ReadFault {
 
 type SlotKey = (Address, U256);
 
-/// What a memory takes room for, kept from one block to the next: pages that are given back and
-/// fetched again cost more than what is written into them.
+/// What a memory takes room for, kept from one block to the next, empty: pages that are given back
+/// and fetched again cost more than what is written into them. Of a huge block no more is kept than
+/// [`Memory::clear`] keeps: 13 MB.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     accounts: Memory<Address, Option<Account>>,
@@ -60,9 +61,7 @@ pub(super) const fn version_of(tx: usize) -> usize {
 
 impl<'v> StateMemory<'v> {
     pub(super) fn new(room: Room, view: &'v dyn StateView, opening: &StateDiff) -> Self {
-        let Room { mut accounts, mut slots } = room;
-        accounts.clear();
-        slots.clear();
+        let Room { accounts, slots } = room;
         let memory = Self {
             view,
             accounts,
@@ -75,10 +74,13 @@ impl<'v> StateMemory<'v> {
         memory
     }
 
-    /// The room, for the next block.
-    pub(super) fn into_room(self) -> Room {
-        let Self { accounts, slots, .. } = self;
-        Room { accounts, slots }
+    /// The room, empty, for the next block; and the bytes that this one took.
+    pub(super) fn into_room(self) -> (Room, usize) {
+        let Self { mut accounts, mut slots, .. } = self;
+        let bytes = accounts.memory_bytes() + slots.memory_bytes();
+        accounts.clear();
+        slots.clear();
+        (Room { accounts, slots }, bytes)
     }
 
     /// The account as transaction `tx` sees it.

@@ -69,8 +69,8 @@ impl<'b> OccBlock<'b> {
         self.log.take()
     }
 
-    /// The room of the memory.
-    pub(super) fn into_room(self) -> Room {
+    /// The room of the memory, and the bytes that it took.
+    pub(super) fn into_room(self) -> (Room, usize) {
         self.memory.into_room()
     }
 

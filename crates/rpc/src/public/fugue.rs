@@ -111,7 +111,17 @@ fn explained(accesses: &Accesses, explanation: &Explanation, report: &Report) ->
 
 /// What the executor says of its parallel run.
 fn occ(report: &Report) -> Value {
-    let Report { mode: _, way: _, threads, stats, fallback, list: _, tx_runs: _ } = report;
+    let Report {
+        mode: _,
+        way: _,
+        threads,
+        stats,
+        fallback,
+        given_up: _,
+        list: _,
+        tx_runs: _,
+        memory_bytes: _,
+    } = report;
     // Its words are for the operator: they may name files.
     let fallback = fallback.as_ref().map(|Fallback { cause }| {
         tracing::warn!(target: "fugue::rpc", %cause, "a block did not run in parallel to its end");

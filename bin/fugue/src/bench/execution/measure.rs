@@ -17,10 +17,12 @@ use super::{
 };
 use crate::{UsageError, datadir::usage};
 use fugue_executor::{
-    BlockOutcome, Execution, Executor, Hints, Mode, PreparedBlock, Report, first_divergence,
+    BlockOutcome, Execution, Executor, GivenUp, Hints, Mode, PreparedBlock, Report,
+    first_divergence,
 };
 use fugue_state::StateView;
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -48,6 +50,8 @@ pub(super) struct Samples {
     pub(super) rerun_txs: usize,
     /// Samples of P whose parallel run ended early, or went on one by one.
     pub(super) fallbacks: usize,
+    /// Samples of P by the way that they took.
+    pub(super) ways: BTreeMap<String, usize>,
     /// First reads of all samples of P.
     pub(super) waits: Waits,
 }
@@ -55,7 +59,7 @@ pub(super) struct Samples {
 impl Samples {
     /// Adds those of another block, sample by sample.
     pub(super) fn add(&mut self, other: &Self) {
-        let Self { executed, recovered, rerun_txs, fallbacks, waits } = other;
+        let Self { executed, recovered, rerun_txs, fallbacks, ways, waits } = other;
         let sum = |times: &mut Vec<Duration>, others: &[Duration]| {
             times.resize(times.len().max(others.len()), Duration::ZERO);
             times.iter_mut().zip(others).for_each(|(time, other)| *time += *other);
@@ -64,6 +68,9 @@ impl Samples {
         sum(&mut self.recovered, recovered);
         self.rerun_txs += rerun_txs;
         self.fallbacks += fallbacks;
+        for (way, count) in ways {
+            *self.ways.entry(way.clone()).or_default() += count;
+        }
         self.waits.add(*waits);
     }
 
@@ -72,7 +79,18 @@ impl Samples {
         self.rerun_txs += report.stats.rerun_txs;
         let has_ended = report.fallback.is_some() || report.stats.sequential_from.is_some();
         self.fallbacks += usize::from(has_ended);
+        *self.ways.entry(way_of(report)).or_default() += 1;
         self.waits.add(waits);
+    }
+}
+
+/// The way that a run took, with the one that it had begun on, or that it was left to.
+fn way_of(report: &Report) -> String {
+    let Report { way, fallback, given_up, .. } = report;
+    match given_up {
+        _ if fallback.is_some() => format!("{way}, then sequential"),
+        Some(GivenUp { txs: 1.., .. }) => format!("lanes, then {way}"),
+        _ => way.to_string(),
     }
 }
 
@@ -220,6 +238,7 @@ fn view_of<'v>(case: &'v Case, cold: Option<&'v ColdView<'v>>) -> &'v dyn StateV
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_executor::{Fallback, LaneFault, Way, WhySequential};
 
     #[test]
     fn blocks_are_added_sample_by_sample() {
@@ -228,6 +247,7 @@ mod tests {
             recovered: recovered.iter().copied().map(Duration::from_millis).collect(),
             rerun_txs: 1,
             fallbacks: 2,
+            ways: BTreeMap::from([("lanes".to_owned(), 2), (executed[0].to_string(), 1)]),
             waits: Waits { reads: 3, waited: Duration::from_millis(4) },
         };
         let mut total = Samples::default();
@@ -236,9 +256,43 @@ mod tests {
         let expected = Samples {
             rerun_txs: 2,
             fallbacks: 4,
+            ways: [("lanes", 4_usize), ("1", 1), ("10", 1)]
+                .map(|(way, count)| (way.to_owned(), count))
+                .into(),
             waits: Waits { reads: 6, waited: Duration::from_millis(8) },
             ..samples([11, 22], &[55, 66])
         };
         assert_eq!(total, expected);
+    }
+
+    #[test]
+    fn a_way_is_told_with_the_one_that_was_given_up() {
+        let given_up = |txs| {
+            let cause = LaneFault::OneChain.into();
+            Some(GivenUp { cause, txs, time: Duration::ZERO })
+        };
+        let report = |way, given_up| Report {
+            mode: Mode::Auto,
+            way,
+            threads: 2,
+            stats: Default::default(),
+            fallback: None,
+            given_up,
+            list: None,
+            tx_runs: Vec::new(),
+            memory_bytes: 0,
+        };
+        let chain = Way::Sequential(Some(WhySequential::OneChain));
+        let fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
+        let ended = Report { fallback, ..report(Way::Lanes, given_up(9)) };
+        for (report, expected) in [
+            (report(Way::Lanes, None), "lanes"),
+            (report(chain, given_up(0)), "sequential: one chain"),
+            (report(chain, given_up(3)), "lanes, then sequential: one chain"),
+            (report(Way::Optimistic, given_up(3)), "lanes, then optimistic"),
+            (ended, "lanes, then sequential"),
+        ] {
+            assert_eq!(way_of(&report), expected);
+        }
     }
 }

@@ -165,6 +165,7 @@ impl Report<'_> {
             "P": timed(&run.executed, sum.speed_up(run)),
             "reExecutedTxs": self.per_sample(run.rerun_txs),
             "fallbacks": run.fallbacks,
+            "ways": run.ways,
         });
         if self.recover {
             object["recoverP"] = timed(&run.recovered, sum.recovering_speed_up(run));
@@ -274,7 +275,7 @@ impl Report<'_> {
         if self.groups.iter().any(|group| !group.latency.is_zero()) {
             write!(f, " {:>9}", "read us")?;
         }
-        writeln!(f)
+        writeln!(f, "  ways")
     }
 
     /// A line for each mode.
@@ -312,7 +313,7 @@ impl Report<'_> {
             if !group.latency.is_zero() {
                 write!(f, " {:>9}", cell(run.waits.mean().map(us), 1))?;
             }
-            writeln!(f)?;
+            writeln!(f, "  {}", told_ways(run))?;
         }
         Ok(())
     }
@@ -331,6 +332,12 @@ impl Report<'_> {
         }
         Ok(())
     }
+}
+
+/// How many samples took which way.
+fn told_ways(run: &Samples) -> String {
+    let told: Vec<String> = run.ways.iter().map(|(way, count)| format!("{count} {way}")).collect();
+    if told.is_empty() { "-".to_owned() } else { told.join("; ") }
 }
 
 /// The least and the most, in milliseconds.
