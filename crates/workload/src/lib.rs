@@ -54,7 +54,7 @@ pub use desk_actions::DeskAction;
 pub use forge::{Forge, Forged};
 pub use market::{MARKET_ACCOUNTS_MIN, Market, MarketMix, MarketSize};
 pub use props::Props;
-pub use random::random;
+pub use random::{random, random_without_empty};
 pub use reduce::{Reduced, Size, Trial, reduce, seal_body};
 pub use rng::Rng;
 pub use scenario::{BLOCK_GAS_LIMIT, BlockPlan, CHAIN_ID, Scenario, TX_GAS_LIMIT_MAX};

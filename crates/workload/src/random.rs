@@ -40,7 +40,8 @@ struct Focus {
     /// A sender of long runs, which fail in the middle; from Prague on with code that comes,
     /// changes and goes.
     star: Wallet,
-    /// Accounts with nothing (EIP-161). Before Paris they exist, and go when they are touched.
+    /// Accounts with nothing (EIP-161). Before Paris they exist, unless the scenario is without
+    /// such accounts, and go when they are touched.
     empty: [Address; 2],
 }
 
@@ -48,10 +49,27 @@ struct Focus {
 /// blobs need. Contracts are used from the fork on that they run on. With fewer transactions it
 /// begins with the same ones.
 pub fn random(seed: u64, fork: Fork, transactions: usize) -> Scenario {
+    // Source: EIP-7523: there are no empty accounts after the merge.
+    write(seed, fork, transactions, fork < Fork::Paris)
+}
+
+/// The same transactions on a state without accounts that are there and empty. Before Paris most
+/// blocks of [`random`] touch one, and then neither lanes nor access lists can follow them.
+pub fn random_without_empty(seed: u64, fork: Fork, transactions: usize) -> Scenario {
+    write(seed, fork, transactions, false)
+}
+
+fn write(seed: u64, fork: Fork, transactions: usize, has_empty: bool) -> Scenario {
     let about = "everything at random";
     let mut script = Script::new(&format!("random-{seed}"), about, seed, fork);
     let mut rng = script.stream("draws");
     let mut stage = set(&mut script, &mut rng);
+    if has_empty {
+        for address in stage.focus.empty {
+            script.place(address, Bytes::new(), U256::ZERO, &[]);
+            script.forget_nonce(address);
+        }
+    }
     for _ in 0..transactions {
         step(&mut stage, &mut script, &mut rng);
     }
@@ -86,25 +104,12 @@ fn set(script: &mut Script, rng: &mut Rng) -> Stage {
         others.push(props.spender);
         others.extend(props.phoenixes().into_iter().flatten());
     }
-    let focus = focus(script, rng, &tiny, props, &users);
+    let focus = focus(rng, &tiny, props, &users);
     Stage { tiny, props, desk, delegates, users, others, focus }
 }
 
-fn focus(
-    script: &mut Script,
-    rng: &mut Rng,
-    tiny: &Tiny,
-    props: Option<Props>,
-    users: &[Wallet],
-) -> Focus {
+fn focus(rng: &mut Rng, tiny: &Tiny, props: Option<Props>, users: &[Wallet]) -> Focus {
     let empty = [rng.address(), rng.address()];
-    if !script.has(Fork::Paris) {
-        // Source: EIP-7523: there are none after the merge.
-        for address in empty {
-            script.place(address, Bytes::new(), U256::ZERO, &[]);
-            script.forget_nonce(address);
-        }
-    }
     let star = rng.pick(users);
     let author = if rng.chance(50) { star } else { rng.pick(users) };
     let killer = rng.pick(&tiny.killers);
@@ -239,6 +244,20 @@ mod tests {
             assert_eq!(all(&short).len(), 12);
             assert_eq!(all(&short), all(&long)[..12]);
             assert_eq!(short.blocks[0].beneficiary, long.blocks[0].beneficiary);
+        }
+    }
+
+    #[test]
+    fn without_empty_accounts_the_transactions_are_the_same() {
+        let empty = |scenario: &Scenario| {
+            let accounts = scenario.genesis.accounts.values();
+            accounts.filter(|found| found.account.is_empty()).count()
+        };
+        for (fork, count) in [(Fork::Byzantium, 2), (Fork::London, 2), (Fork::Paris, 0)] {
+            let [with, without] = [random, random_without_empty].map(|write| write(7, fork, 20));
+            assert_eq!((empty(&with), empty(&without)), (count, 0), "{fork}");
+            let all = |scenario: &Scenario| scenario.blocks[0].transactions.clone();
+            assert_eq!(all(&with), all(&without));
         }
     }
 
