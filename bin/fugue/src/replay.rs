@@ -117,7 +117,7 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let minimiser = options
         .minimise
         .then(|| Minimiser::new(&executor, modes, options.minimise_tries, &options.repro));
-    let minimiser = minimiser.transpose()?;
+    let minimiser = minimiser.transpose()?.map(|minimiser| minimiser.with_lists(lists.as_ref()));
     let mut json = options.json.as_deref().map(JsonLines::create).transpose()?;
     let mut table = Table::new(modes, threads);
     let mut reader = BundleReader::new();
@@ -153,7 +153,15 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
             progress.say(&format!("block {} ({}): {first}", findings.number, findings.hash));
             verdict = Verdict::Differs;
             let record = checker.with_parent(record);
-            match repro::write(&options.repro, &record, &findings, modes, threads, lists.as_ref()) {
+            let list = match &lists {
+                Some(lists) => lists.read(findings.number, findings.hash),
+                None => Ok(None),
+            };
+            let written = list.and_then(|list| {
+                let list = list.as_ref();
+                repro::write(&options.repro, &record, &findings, modes, threads, list)
+            });
+            match written {
                 Ok(folder) => {
                     progress.say(&format!("  repro: {}", folder.display()));
                     findings.repro = Some(folder);

@@ -83,7 +83,7 @@ impl Lists {
         list.map(Some).map_err(|error| at(&format!("no access list: {error}")))
     }
 
-    /// Writes the list of a block, whole or not at all; nothing where lists are read.
+    /// Writes the list of a block, as [`write()`] does; nothing where lists are read.
     ///
     /// # Errors
     /// What the system says.
@@ -93,27 +93,30 @@ impl Lists {
         hash: B256,
         list: &BlockAccessList,
     ) -> Result<(), UsageError> {
-        let Self::Write(folder) = self else { return Ok(()) };
-        let path = path(folder, number, hash);
-        let at = |error: std::io::Error| UsageError::at(&path, error);
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
-        file.write_all(&alloy_rlp::encode(list)).map_err(at)?;
-        file.as_file().sync_all().map_err(at)?;
-        file.persist(&path).map_err(|error| at(error.error))?;
-        Ok(())
+        match self {
+            Self::Read(_) => Ok(()),
+            Self::Write(folder) => write(folder, number, hash, list),
+        }
     }
+}
 
-    /// Copies the list of a block, where lists are read, to another folder.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(super) fn copy(&self, number: u64, hash: B256, to: &Path) -> Result<(), UsageError> {
-        let Self::Read(folder) = self else { return Ok(()) };
-        let (from, to) = (path(folder, number, hash), path(to, number, hash));
-        // Read whole before it is written: it may be this very file.
-        let bytes = std::fs::read(&from).map_err(|error| UsageError::at(&from, error))?;
-        std::fs::write(&to, bytes).map_err(|error| UsageError::at(&to, error))
-    }
+/// Writes the list of a block into a folder, whole or not at all.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn write(
+    folder: &Path,
+    number: u64,
+    hash: B256,
+    list: &BlockAccessList,
+) -> Result<(), UsageError> {
+    let path = path(folder, number, hash);
+    let at = |error: std::io::Error| UsageError::at(&path, error);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
+    file.write_all(&alloy_rlp::encode(list)).map_err(at)?;
+    file.as_file().sync_all().map_err(at)?;
+    file.persist(&path).map_err(|error| at(error.error))?;
+    Ok(())
 }
 
 fn path(folder: &Path, number: u64, hash: B256) -> PathBuf {

@@ -2,7 +2,9 @@
 //! least state on which they still do.
 //!
 //! 1. The block is executed once more, in all modes, and what they read of the state is noted. That
-//!    takes the place of the state, also of one that was proven by trie nodes.
+//!    takes the place of the state, also of one that was proven by trie nodes. Where blocks run by
+//!    access lists from files, this one and each smaller one have the list of their own sequential
+//!    run: the one from the file would be wrong for a smaller block, and dropped.
 //! 2. [`reduce`] leaves out whatever it can. A smaller block counts if it is valid when executed
 //!    sequentially, and a parallel run gives something else. What the header promises of gas, roots
 //!    and hashes is not compared: only modes are, with each other.
@@ -20,6 +22,7 @@ mod tests;
 use super::{
     before::{Before, memory_state},
     check::{Difference, Findings, chain},
+    lists::Lists,
     repro,
 };
 use crate::{UsageError, progress::Progress};
@@ -35,6 +38,7 @@ use fugue_workload::{Reduced, Size, Trial, reduce};
 use noting::{Noted, Noting};
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -109,6 +113,8 @@ pub(super) struct Minimiser<'e> {
     modes: &'static [Mode],
     tries: u16,
     repro: &'e Path,
+    /// Where the lists are that blocks run by; `None` if they run by none from a file.
+    lists: Option<&'e Lists>,
 }
 
 impl<'e> Minimiser<'e> {
@@ -126,7 +132,12 @@ impl<'e> Minimiser<'e> {
             let reason = "--minimise compares modes: it needs --mode both or all";
             return Err(UsageError(reason.to_owned()));
         }
-        Ok(Self { executor, execute: executor, modes, tries, repro })
+        Ok(Self { executor, execute: executor, modes, tries, repro, lists: None })
+    }
+
+    /// With files of access lists: if blocks run by them, smaller ones run by lists as well.
+    pub(super) fn with_lists(self, lists: Option<&'e Lists>) -> Self {
+        Self { lists: lists.filter(|lists| lists.are_read()), ..self }
     }
 
     /// Makes a block smaller as long as the modes differ, and writes what is left to a folder.
@@ -164,12 +175,15 @@ impl<'e> Minimiser<'e> {
         let has_ommers = has_ommers(record);
         let checked = checked(record.block().clone(), rules, has_ommers)?;
         let prepared = self.executor.prepare(checked, rules).map_err(usage)?;
-        let (difference, noted) = before.with_view(|view| {
+        let scope = before.scope();
+        let ran: Result<_, UsageError> = before.with_view(|view| {
             let noting = Noting::new(view);
-            let difference = self.difference(&prepared, rules, &noting, before.scope());
-            (difference, noting.end())
+            let prepared = self.with_own_list(prepared, rules, &noting, scope)?;
+            let difference = self.difference(&prepared, rules, &noting, scope);
+            Ok((prepared, difference, noting.end()))
         });
-        difference.ok_or_else(|| self.nothing("on it"))?;
+        let (prepared, difference, noted) = ran?;
+        difference.ok_or_else(|| self.nothing_in(&prepared))?;
         let Noted { state, block_hashes } = noted.map_err(usage)?;
         let bundle = Bundle {
             chain_id: record.chain_id(),
@@ -185,6 +199,42 @@ impl<'e> Minimiser<'e> {
 
     fn nothing(&self, place: &str) -> UsageError {
         UsageError(format!("the modes agree {place}, {} times", self.tries))
+    }
+
+    /// Why there is nothing to make smaller where the modes agree on the block as a whole. It may
+    /// be that they differ by the list from the file alone, which is another one.
+    fn nothing_in(&self, block: &PreparedBlock) -> UsageError {
+        let UsageError(reason) = self.nothing("on it");
+        let (number, hash) = (block.block().block().header.number, block.block().hash());
+        let given = self.lists.map(|lists| lists.read(number, hash));
+        match given {
+            Some(Ok(Some(given))) if block.access_list().is_some_and(|own| **own != given) => {
+                UsageError(format!(
+                    "{reason}, by the access list of its sequential run; the one in --bal is \
+                     another, wrong one, and no smaller block has one that is wrong like that"
+                ))
+            }
+            _ => UsageError(reason),
+        }
+    }
+
+    /// The block, where blocks run by lists, with that of its own sequential run.
+    ///
+    /// # Errors
+    /// [`UsageError`] if that finds it invalid, or the state lacks something.
+    fn with_own_list(
+        &self,
+        block: PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+        scope: Scope,
+    ) -> Result<PreparedBlock, UsageError> {
+        if self.lists.is_none() {
+            return Ok(block);
+        }
+        let listed = self.executor.list_accesses(&block, rules, view, scope);
+        let (_, list) = listed.map_err(usage)?;
+        Ok(block.with_access_list(Arc::new(list)))
     }
 
     /// The first difference between sequential execution and another mode. `None` as well if
@@ -233,7 +283,8 @@ impl<'e> Minimiser<'e> {
         let checked = checked(bundle.block.clone(), rules, bundle.has_ommers)?;
         let senders: Vec<_> = trial.senders().iter().copied().map(Some).collect();
         let prepared = self.executor.prepare_knowing(checked, rules, &senders).map_err(usage)?;
-        Ok((prepared, memory_state(state, bundle)))
+        let view = memory_state(state, bundle);
+        Ok((self.with_own_list(prepared, rules, &view, Scope::Recorded)?, view))
     }
 
     /// Writes the smallest block to a folder.
@@ -263,7 +314,8 @@ impl<'e> Minimiser<'e> {
         };
         let record = Record::Bundle(bundle);
         let threads = self.executor.threads();
-        let repro = repro::write(self.repro, &record, &smallest, self.modes, threads, None)?;
+        let list = self.lists.and(block.access_list()).map(|list| &**list);
+        let repro = repro::write(self.repro, &record, &smallest, self.modes, threads, list)?;
         Ok(Minimal { size: trial.size(), trials, is_minimal, difference, repro })
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! DIR/<number>-<hash>/<number>.json.zst   the bundle, its codes in it; of a witness bundle a copy
-//! DIR/<number>-<hash>/*.bal               its access list, if it ran by one from a file
+//! DIR/<number>-<hash>/*.bal               its access list, if it was given one
 //! DIR/<number>-<hash>/divergence.json     what differed, the first difference first
 //! DIR/<number>-<hash>/rerun.sh            the one command
 //! ```
 
-use super::{check::Findings, lists::Lists, modes, report};
+use super::{check::Findings, lists, modes, report};
 use crate::UsageError;
 use fugue_archive::{Record, write_zstd};
 use fugue_executor::Mode;
+use fugue_types::BlockAccessList;
 use std::path::{Path, PathBuf};
 
+/// `list` is the access list that was given to the block, if one was.
+///
 /// # Errors
 /// If the folder cannot be written.
 pub(super) fn write(
@@ -21,7 +24,7 @@ pub(super) fn write(
     findings: &Findings,
     modes: &[Mode],
     threads: usize,
-    lists: Option<&Lists>,
+    list: Option<&BlockAccessList>,
 ) -> Result<PathBuf, UsageError> {
     let number = findings.number;
     let hash = findings.hash.to_string();
@@ -50,8 +53,8 @@ pub(super) fn write(
     std::fs::write(folder.join("divergence.json"), differences).map_err(|error| at(&error))?;
     let mode = modes::name(modes);
     let mut lists_from = "";
-    if let Some(lists) = lists.filter(|lists| lists.are_read() && modes::read_lists(modes)) {
-        lists.copy(number, findings.hash, &folder)?;
+    if let Some(list) = list {
+        lists::write(&folder, number, findings.hash, list)?;
         lists_from = " --bal .";
     }
     let command = format!(
