@@ -1,5 +1,5 @@
 //! Execution by access lists against sequential execution: generated blocks, recorded blocks of
-//! mainnet, random blocks; lists with something wrong in them; lists in files.
+//! mainnet; lists with something wrong in them; lists in files. `equivalence.rs` has random blocks.
 
 use crate::support::{Case, Done, bundle_files, finish, generated, recorded, replay, small_bundle};
 use fugue_archive::BundleReader;
@@ -9,7 +9,6 @@ use fugue_executor::{
     WhySequential, first_divergence,
 };
 use fugue_types::{BlockAccessList, U256};
-use fugue_workload::{build, catalog, random};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -19,10 +18,6 @@ use std::{
 
 /// Numbers of threads that a block is run on.
 const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
-/// Transactions of a random block, at most.
-const RANDOM_TXS: usize = 60;
-/// Random scenarios of each fork.
-const RANDOM_SEEDS: u64 = 2;
 
 fn executors() -> Vec<Executor> {
     THREADS.iter().map(|threads| Executor::new(*threads).expect("threads")).collect()
@@ -138,27 +133,6 @@ fn generated_blocks_execute_equally_by_their_lists() {
 fn recorded_blocks_execute_equally_by_their_lists() {
     if let Some(folder) = recorded("mainnet-blocks/blocks") {
         check_folder(&folder);
-    }
-}
-
-#[test]
-fn random_blocks_execute_equally_by_their_lists() {
-    let forks: BTreeSet<Fork> = catalog(0).iter().map(|scenario| scenario.fork).collect();
-    let executors = executors();
-    for fork in forks {
-        for seed in 0..RANDOM_SEEDS {
-            let bundles = build(&random(seed, fork, RANDOM_TXS)).expect("a scenario");
-            for bundle in &bundles {
-                let case = Case::new(bundle, &executors[0]);
-                let list = list_of(&case, &executors[0]);
-                let what = format!(
-                    "fugue generate --random --seed {seed} --fork {fork} --txs {RANDOM_TXS}"
-                );
-                for executor in &executors[1..] {
-                    told(&run(&case, list.clone(), executor), &case.rules, &what);
-                }
-            }
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every case is made from one good generated bundle, so that nothing but the damage is wrong.
 
-use crate::support::{Done, finish, replay, small_bundle};
+use crate::support::{Done, drawn_seed, finish, replay, small_bundle};
 use fugue_archive::{Bundle, write_zstd};
 use fugue_workload::Rng;
 use serde_json::{Value, json};
@@ -10,7 +10,9 @@ use std::{path::Path, sync::LazyLock};
 
 /// Depth of the nesting that must not be answered with as deep a recursion.
 const DEPTH: usize = 100_000;
-/// Mutations of one byte, and how many of them one run of the program replays.
+/// Seed of the mutations that are the same in each run.
+const SEED: u64 = 0xda_3a6e;
+/// Mutations of one byte for each seed, and how many of them one run of the program replays.
 const MUTATIONS: usize = 300;
 const BATCH: usize = 50;
 
@@ -248,22 +250,32 @@ fn one_bad_file_does_not_hide_the_others() {
 #[test]
 fn no_change_of_one_byte_makes_the_program_panic() {
     let good = good_json();
-    let mut rng = Rng::new(0xda_3a6e);
-    for batch in 0..MUTATIONS / BATCH {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut changes = Vec::with_capacity(BATCH);
-        for index in 0..BATCH {
-            let mut bytes = good.clone();
-            let at = rng.index(bytes.len());
-            let [byte, ..] = rng.draw().to_le_bytes();
-            bytes[at] = byte;
-            write(folder.path(), &format!("{index}.json"), &bytes);
-            changes.push((at, byte));
+    for seed in [SEED, drawn_seed()] {
+        let mut rng = Rng::new(seed);
+        let again = format!(
+            "FUGUE_SEED={seed} cargo nextest run --release -p fugue-tests no_change_of_one_byte"
+        );
+        for batch in 0..MUTATIONS / BATCH {
+            check_mutations(&good, &mut rng, &format!("batch {batch}, again: {again}"));
         }
-        let done = finish(replay(folder.path(), &[folder.path()]).args(["--repro", "found"]));
-        let told = format!("batch {batch}, byte and value by file: {changes:?}: {done:?}");
-        assert!(!done.stderr.contains("panicked"), "{told}");
-        assert!(matches!(done.code, Some(0..=2)), "{told}");
-        assert_eq!(done.totals().iter().sum::<usize>(), BATCH, "{told}");
     }
+}
+
+/// Replays a batch of files with one byte changed in each.
+fn check_mutations(good: &[u8], rng: &mut Rng, batch: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut changes = Vec::with_capacity(BATCH);
+    for index in 0..BATCH {
+        let mut bytes = good.to_vec();
+        let at = rng.index(bytes.len());
+        let [byte, ..] = rng.draw().to_le_bytes();
+        bytes[at] = byte;
+        write(folder.path(), &format!("{index}.json"), &bytes);
+        changes.push((at, byte));
+    }
+    let done = finish(replay(folder.path(), &[folder.path()]).args(["--repro", "found"]));
+    let told = format!("{batch}, byte and value by file: {changes:?}: {done:?}");
+    assert!(!done.stderr.contains("panicked"), "{told}");
+    assert!(matches!(done.code, Some(0..=2)), "{told}");
+    assert_eq!(done.totals().iter().sum::<usize>(), BATCH, "{told}");
 }

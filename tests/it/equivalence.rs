@@ -1,21 +1,21 @@
 //! The parallel modes against sequential execution: generated blocks, recorded blocks of mainnet,
-//! random blocks with random schedules, and blocks that are invalid.
+//! random blocks with random schedules, of which it is counted how they ran.
 
 use crate::{
     noisy::Noisy,
-    support::{Case, bundle_files, generated, in_time, recorded, root, small_bundle},
+    support::{Case, bundle_files, generated, recorded, root, small_bundle},
 };
-use alloy_consensus::TxLegacy;
-use fugue_archive::{Bundle, BundleReader, PreAccount, write_zstd};
+use fugue_archive::{Bundle, BundleReader, write_zstd};
 use fugue_chainspec::Fork;
 use fugue_executor::{
-    BlockError, BlockOutcome, Execution, Executor, FallbackCause, InvalidBlock, Mode, Scope,
-    first_divergence,
+    BlockError, BlockOutcome, Execution, Executor, FallbackCause, ListFault, Mode, PreparedBlock,
+    Report, Scope, Way, first_divergence,
 };
 use fugue_state::StateView;
-use fugue_types::{Address, Block, Bytes, Transaction, TransactionTrait, TxKind, U256};
+use fugue_types::{Address, Bytes, TxKind, U256};
 use fugue_workload::{
-    Call, FORKS, Fee, Grant, Rng, Script, Trial, Wallet, build, random, reduce, seal_body,
+    Call, FORKS, Fee, Grant, Scenario, Script, Trial, Wallet, build, random, random_without_empty,
+    reduce,
 };
 use proptest::{
     prelude::any,
@@ -23,20 +23,29 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestError, TestRunner},
 };
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
 };
 
-/// Modes that are compared with the sequential one.
-const MODES: [Mode; 3] = [Mode::Occ, Mode::Lanes, Mode::Auto];
+/// Modes that are compared with the sequential one. In [`Mode::Bal`] a block has the access list of
+/// its sequential run, in the others none.
+pub(crate) const MODES: [Mode; 4] = [Mode::Occ, Mode::Bal, Mode::Lanes, Mode::Auto];
 /// Numbers of threads that a block is run on.
 const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
-/// Random scenarios, unless `FUGUE_CASES` says how many; each fork has at least one.
+/// Random scenarios, unless `FUGUE_CASES` says how many; each fork has at least two.
 const RANDOM_CASES: u32 = 32;
-/// Transactions of a random scenario.
-const RANDOM_TXS: std::ops::RangeInclusive<usize> = 20..=60;
+/// Transactions of a random scenario: of the larger ones [`Mode::Auto`] thinks that they pay in
+/// parallel.
+const RANDOM_TXS: std::ops::RangeInclusive<usize> = 20..=100;
+/// Of so many random scenarios one has accounts that are there and empty, before Paris.
+pub(crate) const EMPTY_EVERY: usize = 4;
+/// Runs of a hundred in [`Mode::Bal`] and [`Mode::Lanes`], of each fork that lets blocks run so,
+/// that have to go that way to their end. Only of blocks that touch an empty account most do not.
+const OWN_WAY_PERCENT_MIN: usize = 40;
 /// How often a failing scenario is made shorter.
 const SHRINKS_MAX: u32 = 16;
 /// How often a smaller block is run on each number of threads before it counts as a good one, and
@@ -45,104 +54,163 @@ const TRIES: u64 = 3;
 const TRIALS_MAX: usize = 400;
 
 /// An executor for each number of threads.
-fn executors() -> Vec<Executor> {
+pub(crate) fn executors() -> Vec<Executor> {
     THREADS.iter().map(|threads| Executor::new(*threads).expect("threads")).collect()
 }
 
 /// How many random scenarios there are of each fork.
-fn cases_per_fork() -> u32 {
+pub(crate) fn cases_per_fork() -> u32 {
     let asked = std::env::var("FUGUE_CASES").ok();
     let cases = asked.map_or(RANDOM_CASES, |cases| cases.parse().expect("FUGUE_CASES: a number"));
-    cases.div_ceil(FORKS.len() as u32).max(1)
+    cases.div_ceil(FORKS.len() as u32).max(2)
 }
 
 /// What sequential execution gives.
-fn sequential(case: &Case, executor: &Executor) -> Result<BlockOutcome, BlockError> {
+pub(crate) fn sequential(case: &Case, executor: &Executor) -> Result<BlockOutcome, BlockError> {
     let Case { block, rules, view } = case;
     let executed = executor.execute(Mode::Seq, block, rules, view, Scope::Recorded);
     executed.map(|execution| execution.outcome)
 }
 
-/// How many threads had work in a parallel run that gives what is expected; else what is wrong.
-fn parallel(
-    case: &Case,
-    view: &dyn StateView,
-    expected: &BlockOutcome,
-    executor: &Executor,
-    mode: Mode,
-) -> Result<usize, String> {
-    let wrong = |what: String| Err(format!("{mode} on {} threads: {what}", executor.threads()));
-    let run = executor.execute(mode, &case.block, &case.rules, view, Scope::Recorded);
-    let Execution { outcome, report } = match run {
-        Ok(execution) => execution,
-        Err(error) => return wrong(error.to_string()),
-    };
-    // Lanes may find that a block is none for them, and then nothing else is wrong.
-    if let Some(fallback) = report.fallback
-        && !matches!(fallback.cause, FallbackCause::Lanes(_))
-    {
-        return wrong(format!("the parallel run was dropped: {}", fallback.cause));
+/// Where two answers part, in less than all of both.
+pub(crate) fn parting(
+    expected: &Result<BlockOutcome, BlockError>,
+    found: &Result<BlockOutcome, BlockError>,
+) -> String {
+    match (expected, found) {
+        (Ok(expected), Ok(found)) => first_divergence(expected, found)
+            .map_or("differs in what is not compared".to_owned(), |what| what.to_string()),
+        (Ok(_), Err(error)) => format!("{error}, of a valid block"),
+        (Err(error), Ok(_)) => format!("no {error}"),
+        (Err(expected), Err(found)) => format!("{found}, in place of {expected}"),
     }
-    if let Some(divergence) = first_divergence(expected, &outcome) {
-        return wrong(divergence.to_string());
-    }
-    if outcome != *expected {
-        return wrong("a difference that first_divergence does not see".to_owned());
-    }
-    Ok(report.stats.active_threads)
 }
 
-/// Runs a block sequentially, then in each mode on each executor. Gives the most threads that had
-/// work on each.
-fn compare(case: &Case, executors: &[Executor]) -> Result<Vec<usize>, String> {
-    let first = executors.first().ok_or("no executor")?;
-    let expected = sequential(case, first).map_err(|error| format!("seq: {error}"))?;
-    let promised = case.block.block().block().header.gas_used;
-    if expected.gas_used != promised {
-        return Err(format!("gas used is {}, not {promised}", expected.gas_used));
-    }
-    let mut most_active = Vec::new();
-    for executor in executors {
-        let mut most = 0;
-        for mode in MODES {
-            most = parallel(case, &case.view, &expected, executor, mode)?.max(most);
+/// A block that all modes are to give the same for.
+struct Subject<'c> {
+    case: &'c Case,
+    /// What sequential execution gives.
+    expected: BlockOutcome,
+    /// The block with its access list.
+    listed: PreparedBlock,
+}
+
+impl<'c> Subject<'c> {
+    fn new(case: &'c Case, executors: &[Executor]) -> Result<Self, String> {
+        let executor = executors.first().ok_or("no executor")?;
+        let expected = sequential(case, executor).map_err(|error| format!("seq: {error}"))?;
+        let Case { block, rules, view } = case;
+        let listed = executor.list_accesses(block, rules, view, Scope::Recorded);
+        let (outcome, list) = listed.map_err(|error| format!("seq with a list: {error}"))?;
+        if outcome != expected {
+            let parting = parting(&Ok(expected), &Ok(outcome));
+            return Err(format!("seq with a list: {parting}"));
         }
-        most_active.push(most);
+        Ok(Self { case, expected, listed: block.clone().with_access_list(Arc::new(list)) })
     }
-    Ok(most_active)
+
+    /// The report of a parallel run that gives what is expected; else what is wrong.
+    fn run(&self, mode: Mode, executor: &Executor, view: &dyn StateView) -> Result<Report, String> {
+        let Self { case, expected, listed } = self;
+        let wrong = |what: String| Err(format!("{mode} on {} threads: {what}", executor.threads()));
+        let block = if mode == Mode::Bal { listed } else { &case.block };
+        let run = executor.execute(mode, block, &case.rules, view, Scope::Recorded);
+        let Execution { outcome, report } = match run {
+            Ok(execution) => execution,
+            Err(error) => return wrong(error.to_string()),
+        };
+        if let Some(fallback) = &report.fallback
+            && !is_unfit(&fallback.cause)
+        {
+            return wrong(format!("the parallel run was dropped: {}", fallback.cause));
+        }
+        if let Some(divergence) = first_divergence(expected, &outcome) {
+            return wrong(divergence.to_string());
+        }
+        if outcome != *expected {
+            return wrong("a difference that first_divergence does not see".to_owned());
+        }
+        Ok(report)
+    }
 }
 
-/// The same on a state that answers with pauses.
-fn compare_noisily(case: &Case, executors: &[Executor], noise: u64) -> Result<(), String> {
-    let first = executors.first().ok_or("no executor")?;
-    let expected = sequential(case, first).map_err(|error| format!("seq: {error}"))?;
-    for (number, executor) in (0..).zip(executors) {
+/// Whether a parallel run has found a block to be none for its way, and nothing else is wrong:
+/// lanes and lists cannot follow what becomes of an account that is there and empty.
+fn is_unfit(cause: &FallbackCause) -> bool {
+    match cause {
+        FallbackCause::Lanes(_) => true,
+        FallbackCause::List(fault) => match &**fault {
+            ListFault::Step { what, .. } => ["account", "storage"].contains(&what.field),
+            _ => false,
+        },
+        FallbackCause::Block(_) => false,
+    }
+}
+
+/// Runs a block sequentially, then in each mode on each executor, and tells of each run.
+fn compare(
+    case: &Case,
+    executors: &[Executor],
+    tell: &mut dyn FnMut(&Report),
+) -> Result<(), String> {
+    let subject = Subject::new(case, executors)?;
+    let promised = case.block.block().block().header.gas_used;
+    if subject.expected.gas_used != promised {
+        return Err(format!("gas used is {}, not {promised}", subject.expected.gas_used));
+    }
+    for executor in executors {
         for mode in MODES {
-            let view = Noisy::new(&case.view, noise.wrapping_add(number));
-            parallel(case, &view, &expected, executor, mode)
-                .map_err(|wrong| format!("{wrong} (with pauses)"))?;
+            tell(&subject.run(mode, executor, &case.view)?);
         }
     }
     Ok(())
+}
+
+/// The same on a state that answers with pauses.
+fn compare_noisily(
+    case: &Case,
+    executors: &[Executor],
+    noise: u64,
+    tell: &mut dyn FnMut(&Report),
+) -> Result<(), String> {
+    let subject = Subject::new(case, executors)?;
+    for (number, executor) in (0..).zip(executors) {
+        for mode in MODES {
+            let view = Noisy::new(&case.view, noise.wrapping_add(number));
+            let ran = subject.run(mode, executor, &view);
+            tell(&ran.map_err(|wrong| format!("{wrong} (with pauses)"))?);
+        }
+    }
+    Ok(())
+}
+
+/// The commands that run a block in all modes.
+fn replay_commands(path: &Path) -> String {
+    let (path, lists) = (path.display(), root().join("target/equivalence/lists"));
+    let lists = lists.display();
+    format!(
+        "fugue replay {path} --mode seq --write-bal {lists} && \
+         fugue replay {path} --mode all --bal {lists} --threads 16 --rounds 100"
+    )
 }
 
 /// Compares the modes on every bundle below a folder.
 fn check_folder(folder: &Path) {
     let executors = executors();
     let mut reader = BundleReader::new();
-    let mut most_active = [0; THREADS.len()];
+    let mut most_active: BTreeMap<usize, usize> = BTreeMap::new();
     for path in bundle_files(folder) {
         let bundle = reader.read(&path).unwrap_or_else(|error| panic!("{error}"));
         let case = Case::new(&bundle, &executors[0]);
-        let active = compare(&case, &executors)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for (most, active) in most_active.iter_mut().zip(active) {
-            *most = active.max(*most);
-        }
+        let compared = compare(&case, &executors, &mut |report: &Report| {
+            let most = most_active.entry(report.threads).or_default();
+            *most = report.stats.active_threads.max(*most);
+        });
+        compared.unwrap_or_else(|wrong| panic!("{wrong}\n{}", replay_commands(&path)));
     }
-    for (threads, most) in THREADS.into_iter().zip(most_active) {
-        let expected = threads.min(2);
-        assert!(most >= expected, "on {threads} threads never more than {most} had work");
+    for threads in THREADS {
+        let (most, expected) = (most_active.get(&threads), threads.min(2));
+        assert!(most >= Some(&expected), "on {threads} threads never more than {most:?} had work");
     }
 }
 
@@ -159,19 +227,21 @@ fn f1_recorded_blocks_execute_equally_in_all_modes() {
 }
 
 /// Random blocks, and the pauses of the state that they are run on. Written and read as
-/// `SEED:FORK:TXS:NOISE`.
+/// `SEED:FORK:TXS:NOISE:EMPTY`.
 #[derive(Debug, Clone, Copy)]
 struct Draw {
     seed: u64,
     fork: Fork,
     txs: usize,
     noise: u64,
+    /// Before Paris, some accounts are there and empty.
+    has_empty: bool,
 }
 
 impl fmt::Display for Draw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, fork, txs, noise } = self;
-        write!(f, "{seed}:{fork}:{txs}:{noise}")
+        let Self { seed, fork, txs, noise, has_empty } = self;
+        write!(f, "{seed}:{fork}:{txs}:{noise}:{has_empty}")
     }
 }
 
@@ -180,25 +250,150 @@ impl FromStr for Draw {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
-        let [seed, fork, txs, noise] = parts[..] else {
-            return Err("SEED:FORK:TXS:NOISE".to_owned());
+        let [seed, fork, txs, noise, has_empty] = parts[..] else {
+            return Err("SEED:FORK:TXS:NOISE:EMPTY".to_owned());
         };
         let number = |part: &str| part.parse::<u64>().map_err(|error| error.to_string());
+        let (seed, txs, noise) = (number(seed)?, number(txs)? as usize, number(noise)?);
         let fork = Fork::from_str(fork).map_err(|_| format!("no fork {fork}"))?;
-        Ok(Self { seed: number(seed)?, fork, txs: number(txs)? as usize, noise: number(noise)? })
+        let has_empty = has_empty.parse::<bool>().map_err(|error| error.to_string())?;
+        Ok(Self { seed, fork, txs, noise, has_empty })
+    }
+}
+
+impl Draw {
+    fn bundles(&self) -> Vec<Bundle> {
+        let Self { seed, fork, txs, has_empty, .. } = *self;
+        let scenario = random_scenario(has_empty, seed, fork, txs);
+        build(&scenario).unwrap_or_else(|error| panic!("{self}: {error}"))
+    }
+
+    /// The command that runs it again.
+    fn command(&self) -> String {
+        let test = "random_blocks_execute_equally_in_all_modes";
+        format!("FUGUE_DRAW={self} cargo nextest run --release -p fugue-tests {test}")
+    }
+}
+
+/// A random scenario, before Paris with or without accounts that are there and empty.
+pub(crate) fn random_scenario(has_empty: bool, seed: u64, fork: Fork, txs: usize) -> Scenario {
+    let write = if has_empty { random } else { random_without_empty };
+    write(seed, fork, txs)
+}
+
+/// How often random blocks ran in a mode, on several threads.
+#[derive(Debug, Default)]
+struct Count {
+    runs: usize,
+    /// They went to their end on the way that the mode names.
+    own: usize,
+    /// One that did not, and why.
+    other: Option<String>,
+}
+
+/// How random blocks ran: of each fork, in each mode.
+#[derive(Debug, Default)]
+struct Ways(BTreeMap<Fork, [Count; MODES.len()]>);
+
+impl Ways {
+    fn count(&mut self, draw: &Draw, report: &Report) {
+        // On one thread no two transactions run at once, whatever the way.
+        let mode = MODES.iter().position(|mode| *mode == report.mode && report.threads > 1);
+        let Some(mode) = mode else { return };
+        let count = &mut self.0.entry(draw.fork).or_default()[mode];
+        count.runs += 1;
+        if has_own_way(report) {
+            count.own += 1;
+        } else {
+            count.other.get_or_insert_with(|| {
+                let Report { way, threads, fallback, .. } = report;
+                let cause = fallback.as_ref().map(|fallback| fallback.cause.to_string());
+                let cause =
+                    cause.unwrap_or_else(|| "by the rules, or as it would not pay".to_owned());
+                format!("{way} on {threads} threads, {cause}:\n{}", draw.command())
+            });
+        }
+    }
+
+    /// Fails if blocks ran in a mode, but not as it names.
+    fn check(&self) {
+        for (place, mode) in MODES.into_iter().enumerate() {
+            for (fork, counts) in &self.0 {
+                let (Count { runs, own, other }, least) = (&counts[place], least(mode, *fork));
+                assert!(
+                    own * 100 >= runs * least,
+                    "{fork}: less than {least} of 100 runs went the way of {mode}\n{self}\
+                     one that did not: {}",
+                    other.as_deref().unwrap_or_default()
+                );
+            }
+            // In `auto` it is said of no fork how many blocks have to pay.
+            let own: usize = self.0.values().map(|counts| counts[place].own).sum();
+            assert!(own > 0, "{mode} was sequential always\n{self}");
+        }
+    }
+}
+
+impl fmt::Display for Ways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = MODES.map(|mode| format!("{:>12}", mode.to_string()));
+        writeln!(f, "own way, runs   {}", heads.concat())?;
+        for (fork, counts) in &self.0 {
+            let cells = counts.iter().map(|Count { runs, own, .. }| format!("{own} of {runs}"));
+            let cells: String = cells.map(|cell| format!("{cell:>12}")).collect();
+            writeln!(f, "{:16}{cells}", fork.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a block went to its end on the way that its mode names; in [`Mode::Auto`] on any but the
+/// sequential one.
+fn has_own_way(report: &Report) -> bool {
+    let is_own = match report.mode {
+        Mode::Seq => matches!(report.way, Way::Sequential(_)),
+        Mode::Occ => report.way == Way::Optimistic,
+        Mode::Bal => report.way == Way::List,
+        Mode::Lanes => report.way == Way::Lanes,
+        Mode::Auto => !matches!(report.way, Way::Sequential(_)),
+    };
+    is_own && report.fallback.is_none()
+}
+
+/// Runs of a hundred that have to go the way of their mode.
+fn least(mode: Mode, fork: Fork) -> usize {
+    match mode {
+        Mode::Seq | Mode::Occ => 100,
+        Mode::Bal if fork >= Fork::Byzantium => OWN_WAY_PERCENT_MIN,
+        Mode::Lanes if (Fork::Byzantium..Fork::Amsterdam).contains(&fork) => OWN_WAY_PERCENT_MIN,
+        Mode::Bal | Mode::Lanes | Mode::Auto => 0,
     }
 }
 
 /// The first block of a draw on which a mode differs, and how.
-fn check_draw(draw: &Draw, executors: &[Executor]) -> Result<(), (Box<Bundle>, String)> {
-    let bundles = build(&random(draw.seed, draw.fork, draw.txs));
-    for bundle in bundles.unwrap_or_else(|error| panic!("{draw}: {error}")) {
+fn check_draw(
+    draw: &Draw,
+    executors: &[Executor],
+    ways: &mut Ways,
+) -> Result<(), (Box<Bundle>, String)> {
+    let mut tell = |report: &Report| ways.count(draw, report);
+    for bundle in draw.bundles() {
         let case = Case::new(&bundle, &executors[0]);
-        let compared = compare(&case, executors).map(drop);
-        let compared = compared.and_then(|()| compare_noisily(&case, executors, draw.noise));
+        let compared = compare(&case, executors, &mut tell)
+            .and_then(|()| compare_noisily(&case, executors, draw.noise, &mut tell));
         compared.map_err(|wrong| (Box::new(bundle), wrong))?;
     }
     Ok(())
+}
+
+/// Writes blocks where the build is; gives the path.
+fn keep(name: &str, draw: &Draw, bundle: &Bundle) -> Option<PathBuf> {
+    let folder = root().join("target/equivalence");
+    std::fs::create_dir_all(&folder).ok()?;
+    let path = folder.join(format!("{}-{}-{name}.json.zst", draw.seed, draw.fork));
+    let json = bundle.to_json(&draw.fork.to_string()).ok()?;
+    write_zstd(&path, &json, 3).ok()?;
+    Some(path)
 }
 
 /// What is left of a block that is not needed for a mode to differ, written to a file.
@@ -209,52 +404,58 @@ fn smallest(bundle: &Bundle, draw: &Draw, executors: &[Executor]) -> Option<(Pat
         // What has become invalid says nothing of the modes.
         sequential(&case, &executors[0]).ok()?;
         let tries = (0..TRIES).map(|number| draw.noise.wrapping_add(number << 32));
-        tries.map(|noise| compare_noisily(&case, executors, noise)).find_map(Result::err)
+        // The access list is that of this smaller block.
+        let compare = |noise| compare_noisily(&case, executors, noise, &mut |_| ());
+        tries.map(compare).find_map(Result::err)
     };
     let trial = Trial::new(bundle.clone(), senders);
     let reduced = reduce(trial, differs, |_, trials| trials < TRIALS_MAX)?;
     let case = Case::new(reduced.trial.bundle(), &executors[0]);
     let outcome = sequential(&case, &executors[0]).ok()?;
-    let folder = root().join("target/equivalence");
-    std::fs::create_dir_all(&folder).ok()?;
-    let path = folder.join(format!("{}-{}.json.zst", draw.seed, draw.fork));
-    let smallest = reduced.trial.promising(&outcome, &case.rules);
-    let json = smallest.to_json(&draw.fork.to_string()).ok()?;
-    write_zstd(&path, &json, 3).ok()?;
+    let path = keep("smallest", draw, &reduced.trial.promising(&outcome, &case.rules))?;
     Some((path, format!("{}: {}", reduced.trial.size(), reduced.difference)))
 }
 
 /// Fails with everything that it takes to look into it.
 fn fail(draw: &Draw, executors: &[Executor], reason: &str) -> ! {
-    let Draw { seed, fork, txs, .. } = draw;
-    let again = check_draw(draw, executors).err();
+    let again = check_draw(draw, executors, &mut Ways::default()).err();
     let smallest = again.and_then(|(bundle, _)| smallest(&bundle, draw, executors));
     let smallest = smallest
         .map_or("no smaller one differs each time".to_owned(), |(path, what)| {
-            format!("{what}\nfugue replay {} --mode both --threads 16", path.display())
+            format!("{what}\n{}", replay_commands(&path))
         });
+    let blocks = draw.bundles().into_iter().zip(1_u32..);
+    let blocks = blocks.filter_map(|(bundle, number)| keep(&number.to_string(), draw, &bundle));
+    let blocks: Vec<String> = blocks.map(|path| replay_commands(&path)).collect();
     panic!(
-        "{reason}\nagain, with the same pauses:\n\
-         FUGUE_DRAW={draw} cargo nextest run --release -p fugue-tests random_blocks\n\
-         the blocks:\n\
-         fugue generate --random --seed {seed} --fork {fork} --txs {txs} --out DIR\n\
-         the smallest block: {smallest}"
+        "{reason}\nagain, with the same pauses:\n{}\nthe blocks:\n{}\n\
+         the smallest block: {smallest}",
+        draw.command(),
+        blocks.join("\n")
     );
 }
 
 #[test]
 fn random_blocks_execute_equally_in_all_modes() {
     let executors = executors();
+    let ways = RefCell::new(Ways::default());
+    let check = |draw: &Draw| check_draw(draw, &executors, &mut ways.borrow_mut());
     if let Ok(draw) = std::env::var("FUGUE_DRAW") {
         let draw: Draw = draw.parse().unwrap_or_else(|error| panic!("FUGUE_DRAW: {error}"));
-        if let Err((_, wrong)) = check_draw(&draw, &executors) {
+        if let Err((_, wrong)) = check(&draw) {
             fail(&draw, &executors, &wrong);
         }
+        eprintln!("{}", ways.borrow());
         return;
     }
-    for fork in FORKS {
+    // The forks take turns with their empty accounts, so that no fork has them in most blocks.
+    let cases = FORKS.into_iter().enumerate().flat_map(|(place, fork)| {
+        (0..cases_per_fork() as usize)
+            .map(move |case| (fork, (place + case).is_multiple_of(EMPTY_EVERY)))
+    });
+    for (fork, has_empty) in cases {
         let config = Config {
-            cases: cases_per_fork(),
+            cases: 1,
             max_shrink_iters: SHRINKS_MAX,
             failure_persistence: None,
             ..Config::default()
@@ -262,27 +463,29 @@ fn random_blocks_execute_equally_in_all_modes() {
         // A scenario with fewer transactions begins with the same ones. Another seed is another
         // scenario, and no smaller one.
         let input = (any::<u64>().no_shrink(), RANDOM_TXS, any::<u64>().no_shrink());
-        let tested = TestRunner::new(config).run(&input, |(seed, txs, noise)| {
-            let checked = check_draw(&Draw { seed, fork, txs, noise }, &executors);
-            checked.map_err(|(_, wrong)| TestCaseError::fail(wrong))
+        let draw = |(seed, txs, noise)| Draw { seed, fork, txs, noise, has_empty };
+        let tested = TestRunner::new(config).run(&input, |drawn| {
+            check(&draw(drawn)).map_err(|(_, wrong)| TestCaseError::fail(wrong))
         });
         match tested {
             Ok(()) => {}
-            Err(TestError::Fail(reason, (seed, txs, noise))) => {
-                fail(&Draw { seed, fork, txs, noise }, &executors, &reason.to_string());
+            Err(TestError::Fail(reason, drawn)) => {
+                fail(&draw(drawn), &executors, &reason.to_string());
             }
             Err(TestError::Abort(reason)) => panic!("{reason}"),
         }
     }
+    ways.borrow().check();
 }
 
 #[test]
 fn a_draw_is_read_as_it_is_written() {
-    for text in ["7:Osaka:30:18446744073709551615", "0:Frontier:1:0"] {
+    for text in ["7:Osaka:30:18446744073709551615:false", "0:Frontier:1:0:true"] {
         let draw: Draw = text.parse().expect("a draw");
         assert_eq!(draw.to_string(), text);
     }
-    for text in ["", "7:Osaka:30", "7:Osaka:30:1:1", "7:Nowhere:30:1", "x:Osaka:30:1"] {
+    let wrong = ["", "7:Osaka:30:1", "7:Osaka:30:1:1", "7:Nowhere:30:1:true", "x:Osaka:30:1:true"];
+    for text in wrong {
         assert!(text.parse::<Draw>().is_err(), "{text}");
     }
 }
@@ -300,200 +503,6 @@ fn pauses_change_nothing_of_what_a_state_answers() {
     assert_eq!(executed, sequential(&case, &executor));
 }
 
-/// A change after which a block is invalid, or which makes it another valid one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Damage {
-    /// A transaction is gone that another one of its sender follows.
-    Gap,
-    /// Two of one sender have changed places.
-    Swapped,
-    /// A transaction comes again at the end.
-    Twice,
-    /// A sender has nothing.
-    Poor,
-    /// The block may use half of the gas that it does.
-    Full,
-}
-
-impl Damage {
-    const ALL: [Self; 5] = [Self::Gap, Self::Swapped, Self::Twice, Self::Poor, Self::Full];
-
-    /// Whether the block has to be invalid: nonces are handed out once.
-    fn is_fatal(self) -> bool {
-        matches!(self, Self::Gap | Self::Swapped | Self::Twice)
-    }
-
-    /// The bundle after it; `None` if there is nothing to be damaged in this way.
-    fn of(self, bundle: &Bundle, senders: &[Address], rng: &mut Rng) -> Option<Bundle> {
-        let mut bundle = bundle.clone();
-        let mut block = bundle.block.block().clone();
-        let Block { header, body } = &mut block;
-        let txs = &mut body.transactions;
-        let later =
-            |index: usize| (index + 1..senders.len()).find(|n| senders[*n] == senders[index]);
-        let followed: Vec<(usize, usize)> =
-            (0..senders.len()).filter_map(|index| Some((index, later(index)?))).collect();
-        match self {
-            Self::Gap | Self::Swapped => {
-                let (index, next) = *followed.get(rng.index(followed.len()))?;
-                if self == Self::Gap {
-                    txs.remove(index);
-                } else {
-                    txs.swap(index, next);
-                }
-            }
-            Self::Twice => {
-                let index = rng.index(txs.len());
-                // A blob more may be one too many, which is found before execution.
-                let again = txs.get(index).cloned().filter(|tx| tx.blob_gas_used().is_none())?;
-                txs.push(again);
-            }
-            Self::Poor => {
-                let sender = senders.get(rng.index(senders.len()))?;
-                bundle.state.as_mut()?.accounts.get_mut(sender)?.balance = U256::ZERO;
-            }
-            Self::Full => {
-                header.gas_limit = (header.gas_used / 2).max(5_000);
-                header.gas_used = 0;
-            }
-        }
-        bundle.block = seal_body(block);
-        Some(bundle)
-    }
-}
-
-/// What each mode on each number of threads gives for a block that may be invalid.
-fn answers(
-    bundle: &Bundle,
-    executors: &[Executor],
-    noise: u64,
-) -> Vec<(String, Result<BlockOutcome, BlockError>)> {
-    let case = Case::new(bundle, &executors[0]);
-    let mut answers = vec![("seq".to_owned(), sequential(&case, &executors[0]))];
-    for executor in executors {
-        for mode in MODES {
-            let view = Noisy::new(&case.view, noise);
-            let Case { block, rules, .. } = &case;
-            let executed = executor.execute(mode, block, rules, &view, Scope::Recorded);
-            let executed = executed.map(|execution| execution.outcome);
-            answers.push((format!("{mode} on {} threads", executor.threads()), executed));
-        }
-    }
-    answers
-}
-
-/// Where two answers part, in less than all of both.
-fn parting(
-    expected: &Result<BlockOutcome, BlockError>,
-    found: &Result<BlockOutcome, BlockError>,
-) -> String {
-    match (expected, found) {
-        (Ok(expected), Ok(found)) => first_divergence(expected, found)
-            .map_or("differs in what is not compared".to_owned(), |what| what.to_string()),
-        (Ok(_), Err(error)) => format!("{error}, of a valid block"),
-        (Err(error), Ok(_)) => format!("no {error}"),
-        (Err(expected), Err(found)) => format!("{found}, in place of {expected}"),
-    }
-}
-
-#[test]
-fn damaged_random_blocks_are_answered_alike_and_in_time() {
-    let executors = Arc::new(executors());
-    let mut invalid = [0; Damage::ALL.len()];
-    for seed in 0..u64::from(cases_per_fork().div_ceil(2)) {
-        for fork in FORKS {
-            let bundles = build(&random(seed, fork, 40)).expect("a random scenario");
-            let bundle = &bundles[0];
-            let senders = Case::new(bundle, &executors[0]).block.senders().to_vec();
-            let mut rng = Rng::new(seed).fork(fork.name());
-            for (damage, invalid) in Damage::ALL.into_iter().zip(&mut invalid) {
-                let Some(damaged) = damage.of(bundle, &senders, &mut rng) else { continue };
-                let what = format!("seed {seed}, {fork}, {damage:?}");
-                let (noise, lent) = (rng.draw(), executors.clone());
-                let answers = in_time(&what, move || answers(&damaged, &lent, noise));
-                let expected = &answers[0].1;
-                let is_invalid = matches!(expected, Err(BlockError::Invalid(_)));
-                assert!(is_invalid || !damage.is_fatal(), "{what}: {expected:?}");
-                assert!(is_invalid || expected.is_ok(), "{what}: {expected:?}");
-                *invalid += usize::from(is_invalid);
-                for (who, answer) in &answers {
-                    assert!(answer == expected, "{what}: {who}: {}", parting(expected, answer));
-                }
-            }
-        }
-    }
-    for (damage, invalid) in Damage::ALL.into_iter().zip(invalid) {
-        assert!(invalid >= FORKS.len() / 2, "{damage:?} made {invalid} blocks invalid");
-    }
-}
-
-/// A bundle with room for one more transaction, from a fork that knows base fees.
-fn roomy_bundle() -> Bundle {
-    small_bundle(|bundle| {
-        let block = bundle.block.block();
-        let left = block.header.gas_limit.saturating_sub(block.header.gas_used);
-        let fits = |tx: &Transaction| left > 2 * tx.gas_limit() && tx.blob_gas_used().is_none();
-        let last = block.body.transactions.last();
-        block.header.base_fee_per_gas.is_some()
-            && block.body.transactions.len() >= 8
-            && last.is_some_and(fits)
-    })
-}
-
-/// The bundle with one more transaction, its roots as they must be before execution.
-fn with_transaction(bundle: &Bundle, index: usize, tx: Transaction) -> Bundle {
-    let mut block = bundle.block.block().clone();
-    block.body.transactions.insert(index, tx);
-    Bundle { block: seal_body(block), ..bundle.clone() }
-}
-
-#[test]
-fn an_invalid_transaction_makes_the_block_invalid_in_every_mode() {
-    let mut bundle = roomy_bundle();
-    let wallet = Wallet::derive(0x1bad, 0);
-    let ether = U256::from(10).pow(U256::from(18));
-    let funded = PreAccount { balance: ether, ..PreAccount::default() };
-    bundle.state.as_mut().expect("a pre-state").accounts.insert(wallet.address(), funded);
-    let block = bundle.block.block();
-    let count = block.body.transactions.len();
-    let base_fee = block.header.base_fee_per_gas.expect("a base fee");
-    let too_high = wallet.legacy(TxLegacy {
-        chain_id: Some(bundle.chain_id),
-        nonce: 7,
-        gas_price: 2 * u128::from(base_fee),
-        gas_limit: 100_000,
-        to: TxKind::Call(wallet.address()),
-        ..TxLegacy::default()
-    });
-    let last = block.body.transactions.last().expect("a transaction").clone();
-    let cases = [
-        (0, too_high.clone(), "NONCE_MISMATCH_TOO_HIGH"),
-        (count / 2, too_high.clone(), "NONCE_MISMATCH_TOO_HIGH"),
-        (count, too_high, "NONCE_MISMATCH_TOO_HIGH"),
-        (count, last, "NONCE_MISMATCH_TOO_LOW"),
-    ];
-    let executors = Arc::new(executors());
-    for (index, tx, reason) in cases {
-        let changed = with_transaction(&bundle, index, tx);
-        let what = format!("{reason} at {index} of {count}");
-        let lent = executors.clone();
-        let answers = in_time(&what, move || answers(&changed, &lent, 1));
-        for (who, answer) in &answers {
-            let Err(BlockError::Invalid(InvalidBlock::Transaction {
-                index: found,
-                reason: named,
-                ..
-            })) = answer
-            else {
-                panic!("{what}: {who}: {answer:?}");
-            };
-            assert_eq!(*found, index, "{what}: {who}");
-            assert!(named.names().contains(&reason), "{what}: {who}: {named}");
-            assert_eq!(*answer, answers[0].1, "{what}: {who}");
-        }
-    }
-}
-
 /// Pairs of transactions, or triples, of the scenarios below.
 const PAIRS: u8 = 24;
 /// How often such a block is run on each number of threads: who runs what is left to chance.
@@ -506,7 +515,8 @@ fn check_script(script: Script) {
     for bundle in bundles.unwrap_or_else(|error| panic!("{error}")) {
         let case = Case::new(&bundle, &executors[0]);
         for _ in 0..RUNS {
-            compare(&case, &executors).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let compared = compare(&case, &executors, &mut |_| ());
+            compared.unwrap_or_else(|wrong| panic!("{wrong}"));
         }
     }
 }

@@ -45,6 +45,7 @@ mod equivalence;
 mod execution_witness;
 mod extremes;
 mod hash_maps;
+mod invalid_blocks;
 mod log_index;
 mod method_params;
 mod noisy;

@@ -8,6 +8,7 @@ use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::KECCAK256_EMPTY;
 use fugue_validation::{Ommers, check_block};
 use std::{
+    hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -178,6 +179,16 @@ pub(crate) fn in_time<T: Send + 'static>(
             Ok(()) => panic!("{what}: ended without a result"),
         },
     }
+}
+
+/// A seed that is another one in each run, or what `FUGUE_SEED` says. It is printed, and a failure
+/// has to name it, too.
+pub(crate) fn drawn_seed() -> u64 {
+    let asked = std::env::var("FUGUE_SEED").ok();
+    let asked = asked.map(|seed| seed.parse::<u64>().expect("FUGUE_SEED: a number"));
+    let seed = asked.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    eprintln!("FUGUE_SEED={seed}");
+    seed
 }
 
 /// The folder of recorded data, which is no part of the repository.
