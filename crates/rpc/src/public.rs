@@ -9,8 +9,9 @@
 //! ```
 //! Those that search many blocks or accounts, or run code, need a permit of a smaller class first,
 //! so that they leave room for the others; those that trace it one of a class that is smaller
-//! still, and may take longer. All are given up when they take too long, or when nobody waits for
-//! them any more.
+//! still, and may take longer. What changes a chain for development waits for its turn at that, and
+//! for nothing else. All are given up when they take too long, or when nobody waits for them any
+//! more.
 //!
 //! A reading method takes one view of the chain at its start and answers from that, so an answer is
 //! of one fork choice, whatever is imported meanwhile.
@@ -69,13 +70,10 @@ use std::{
     io,
     num::NonZero,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use traces::TraceFolder;
 
 /// What callers may ask for.
@@ -97,14 +95,16 @@ pub struct Limits {
     pub fee_blocks_max: u64,
     /// Blocks that `fugue_profileContract` runs again.
     pub profile_blocks_max: u64,
-    /// Requests that read the store or run code at the same time, at least one; more wait. Half of
-    /// them, at least one, may search many blocks or accounts.
+    /// Requests that read the store or run code at the same time, at least one; more wait.
     pub reading_calls_max: usize,
+    /// Those of them that search many blocks or accounts, at least one; more wait.
+    pub searching_calls_max: usize,
     /// Those of them that run code, at least one; more wait.
     pub executing_calls_max: usize,
-    /// Requests that wait or run; more are refused.
+    /// Requests of one class that wait or run; more are refused.
     pub waiting_calls_max: usize,
-    /// How long a request may wait for its turn, and again how long it may then take.
+    /// How long a request may wait for its turn, unless that is to change a chain for development,
+    /// and again how long it may then take.
     pub call_time_max: Duration,
     /// Requests that trace what was run at the same time, at least one; more wait.
     pub tracing_calls_max: usize,
@@ -215,6 +215,7 @@ impl Default for Limits {
             fee_blocks_max: 1_024,
             profile_blocks_max: 128,
             reading_calls_max: reading_calls_max(),
+            searching_calls_max: reading_calls_max() / 2,
             executing_calls_max: half_of_the_cores(),
             waiting_calls_max: 1_024,
             call_time_max: Duration::from_secs(5),
@@ -296,8 +297,6 @@ pub(crate) struct Context {
     /// Codes that calls have run.
     codes: Arc<CodeCache>,
     permits: Permits,
-    /// Requests that wait or run.
-    waiting_calls: Arc<AtomicUsize>,
     /// The folder of the node's data, where it has one.
     datadir: Option<Arc<Path>>,
     /// Where traces may be written to files, if anywhere.
@@ -359,15 +358,19 @@ enum Class {
     Executing,
     /// The same, and a permit of those that trace it instead; and more time.
     Tracing,
+    /// A thread, and the turn to change a chain for development; none of those that read.
+    Changing,
 }
 
 impl Class {
     /// How long a method may take.
     const fn time_max(self, limits: &Limits) -> Duration {
         match self {
-            Self::Immediate | Self::Reading | Self::Searching | Self::Executing => {
-                limits.call_time_max
-            }
+            Self::Immediate
+            | Self::Reading
+            | Self::Searching
+            | Self::Executing
+            | Self::Changing => limits.call_time_max,
             Self::Tracing => limits.trace_time_max,
         }
     }
@@ -473,15 +476,7 @@ async fn start<T: Send + 'static>(
     class: Class,
     work: impl FnOnce(&Context) -> Result<T, ErrorObjectOwned> + Send + 'static,
 ) -> Result<(JoinHandle<Result<T, ErrorObjectOwned>>, Waiting), ErrorObjectOwned> {
-    let Limits { waiting_calls_max, call_time_max, .. } = context.limits;
-    let counted = Counted::new(&context.waiting_calls, waiting_calls_max).ok_or_else(|| {
-        error::refused(format!("{waiting_calls_max} calls wait already, the most: ask later"))
-    })?;
-    let permits = timeout(call_time_max, context.permits.take(class)).await.map_err(|_| {
-        let seconds = call_time_max.as_secs_f64();
-        error::refused(format!("the node is busy: the call had no turn within {seconds} s"))
-    })?;
-    let permits = permits.map_err(|_| error::internal("the server has stopped"))?;
+    let permits = context.permits.take(class).await?;
     // Dropped with this future when the caller hangs up.
     let waiting = Waiting(Arc::default());
     let time_max = class.time_max(&context.limits);
@@ -489,27 +484,10 @@ async fn start<T: Send + 'static>(
     let context = Context { patience, ..Context::clone(&context) };
     let run = tokio::task::spawn_blocking(move || {
         let answer = work(&context);
-        drop((permits, counted));
+        drop(permits);
         answer
     });
     Ok((run, waiting))
-}
-
-/// One of the requests that wait or run.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    /// `None` if there are `max` already.
-    fn new(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let counted = Self(Arc::clone(count));
-        (counted.0.fetch_add(1, Ordering::Relaxed) < max).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The answer with this value.
@@ -526,7 +504,6 @@ impl Context {
             limits,
             codes: Arc::new(CodeCache::new()),
             permits: Permits::new(&limits),
-            waiting_calls: Arc::default(),
             datadir: None,
             trace_folder: None,
             tip: Arc::default(),
@@ -610,16 +587,5 @@ mod tests {
             let names: Vec<&str> = table.iter().map(|(name, ..)| *name).collect();
             assert!(names.is_sorted(), "{names:?}");
         }
-    }
-
-    #[test]
-    fn no_more_calls_wait_than_may() {
-        let count = Arc::default();
-        let first = Counted::new(&count, 2);
-        let second = Counted::new(&count, 2);
-        assert!(first.is_some() && second.is_some());
-        assert!(Counted::new(&count, 2).is_none());
-        drop(first);
-        assert!(Counted::new(&count, 2).is_some());
     }
 }

@@ -21,7 +21,7 @@ mod traces;
 use crate::{
     flow::{Flow, Room},
     public::{
-        Class, Context, Limits,
+        Context, Limits,
         args::{Args, boolean, field, hash, list, object},
         error,
         eth::changes::{Change, Followed, Wanted},
@@ -382,7 +382,7 @@ impl Subscriber {
         &self,
         make: impl FnOnce(&Context) -> T + Send + 'static,
     ) -> Result<T, Ended> {
-        let permit = self.context.permits.take(Class::Reading).await;
+        let permit = self.context.permits.read().await;
         let permit = permit.map_err(|_| Ended::Gone)?;
         let context = Arc::clone(&self.context);
         let run = tokio::task::spawn_blocking(move || {

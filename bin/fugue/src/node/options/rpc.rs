@@ -155,11 +155,15 @@ pub(in crate::node) struct Rpc {
     #[arg(id = "rpc.max-reading-calls", long, value_name = "COUNT",
           value_parser = value_parser!(u32).range(1..=256))]
     reading_calls: Option<u32>,
+    /// Those of them that search many blocks or accounts; more wait [default: half of them]
+    #[arg(id = "rpc.max-searching-calls", long, value_name = "COUNT",
+          value_parser = value_parser!(u32).range(1..=256))]
+    searching_calls: Option<u32>,
     /// Those of them that run code; more wait [default: half of the cores]
     #[arg(id = "rpc.max-executing-calls", long, value_name = "COUNT",
           value_parser = value_parser!(u32).range(1..=256))]
     executing_calls: Option<u32>,
-    /// Such calls that wait or run; more are refused
+    /// Such calls of one kind that wait or run; more are refused
     #[arg(id = "rpc.max-waiting-calls", long, value_name = "COUNT", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=1_000_000))]
     waiting_calls: u32,
@@ -243,6 +247,8 @@ impl Rpc {
         let requests = &self.requests;
         let count = |count: Option<u32>| count.map(|count| count as usize);
         let reading_calls_max = count(self.reading_calls).unwrap_or(default.reading_calls_max);
+        let searching_calls_max =
+            count(self.searching_calls).unwrap_or((reading_calls_max / 2).max(1));
         let executing_calls_max = count(self.executing_calls)
             .unwrap_or(default.executing_calls_max.min(reading_calls_max));
         EthLimits {
@@ -253,6 +259,7 @@ impl Rpc {
             indexed_log_blocks_max: self.indexed_log_blocks,
             fee_blocks_max: self.fee_blocks,
             reading_calls_max,
+            searching_calls_max,
             executing_calls_max,
             waiting_calls_max: self.waiting_calls as usize,
             call_time_max: Duration::from_secs(self.call_seconds),
@@ -342,13 +349,17 @@ impl Rpc {
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let reading = self.limits(false).reading_calls_max;
-        if let Some(executing) = self.executing_calls
-            && executing as usize > reading
-        {
-            faults.push(format!(
-                "--rpc.max-executing-calls: {executing} calls that run code are also among the \
-                 {reading} of --rpc.max-reading-calls"
-            ));
+        let smaller = [
+            (self.searching_calls, "--rpc.max-searching-calls", "search"),
+            (self.executing_calls, "--rpc.max-executing-calls", "run code"),
+        ];
+        for (calls, flag, what) in smaller {
+            if let Some(calls) = calls.filter(|calls| *calls as usize > reading) {
+                faults.push(format!(
+                    "{flag}: {calls} calls that {what} are also among the {reading} of \
+                     --rpc.max-reading-calls"
+                ));
+            }
         }
         // An answer has each byte as two digits, and names beside them.
         let (log_mib, response_mib) = (self.log_mib, self.response_mib);
@@ -441,6 +452,7 @@ mod tests {
             "--rpc.max-profile-blocks=39",
             "--rpc.max-pool-size=4",
             "--rpc.max-reading-calls=9",
+            "--rpc.max-searching-calls=8",
             "--rpc.max-executing-calls=5",
             "--rpc.max-waiting-calls=14",
             "--rpc.max-request-size=6",
@@ -500,6 +512,7 @@ mod tests {
             sync_wait_max: Duration::from_secs(32),
             fee_blocks_max: 13,
             reading_calls_max: 9,
+            searching_calls_max: 8,
             executing_calls_max: 5,
             waiting_calls_max: 14,
             call_time_max: Duration::from_secs(7),
@@ -573,14 +586,21 @@ mod tests {
     }
 
     #[test]
-    fn fewer_calls_that_read_are_also_fewer_that_run_code() {
-        let limits = rpc(&["--rpc.max-reading-calls", "1"]).limits(true);
-        assert_eq!((limits.reading_calls_max, limits.executing_calls_max), (1, 1));
+    fn fewer_calls_that_read_are_also_fewer_that_search_or_run_code() {
+        for (reading, searching) in [("1", 1), ("2", 1), ("6", 3)] {
+            let limits = rpc(&["--rpc.max-reading-calls", reading]).limits(true);
+            assert_eq!(limits.searching_calls_max, searching);
+            assert!(limits.executing_calls_max <= limits.reading_calls_max, "{limits:?}");
+        }
     }
 
     #[test]
     fn bounds_that_do_not_go_together_are_named() {
-        let cases: [(&[&str], [&str; 2]); 6] = [
+        let cases: [(&[&str], [&str; 2]); 7] = [
+            (
+                &["--rpc.max-reading-calls=2", "--rpc.max-searching-calls=3"],
+                ["--rpc.max-searching-calls: 3", "the 2 of --rpc.max-reading-calls"],
+            ),
             (
                 &["--rpc.max-reading-calls=2", "--rpc.max-executing-calls=3"],
                 ["--rpc.max-executing-calls: 3", "the 2 of --rpc.max-reading-calls"],
@@ -624,6 +644,7 @@ mod tests {
             "--rpc.max-logs-per-response=0",
             "--rpc.max-reading-calls=0",
             "--rpc.max-reading-calls=100000",
+            "--rpc.max-searching-calls=0",
             "--rpc.max-request-size=0",
             "--rpc.max-request-size=4096",
             "--rpc.max-response-size=4096",
