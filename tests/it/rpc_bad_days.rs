@@ -7,13 +7,15 @@ use crate::{
     import_support::{Recipe, TestChain},
     rules_limits::Limited,
     rules_support::{Connection, Endpoint, Wire, WireChain, bearer, head, quantity, request},
+    support::in_time,
 };
 use alloy_consensus::TxEip1559;
 use alloy_eips::Encodable2718;
 use fugue_chain::Retention;
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, PUBLIC_LIMITS, PublicLimits};
-use fugue_types::{B256, Bytes, Transaction, TxKind};
+use fugue_storage::{Faults, Store};
+use fugue_types::{Address, B256, Bytes, Transaction, TxKind};
 use fugue_workload::{CHAIN_ID, gwei};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
@@ -195,6 +197,51 @@ fn f9_f23_traces_that_nobody_waits_for_make_room_while_blocks_come() {
         let txs = wire.chain.chain.block(number).block().body.transactions.len();
         assert_eq!(traced.as_ref().map(|traced| list(traced).len()), Ok(txs), "{traced:?}");
     }
+}
+
+#[test]
+fn balances_are_told_while_as_many_search_as_may_wait_or_run() {
+    let (chain, faults) = (WireChain::new(Fork::Prague), Faults::counted());
+    let store = Store::memory(faults.clone());
+    let node = Node::open(store, None, &chain.chain.genesis, &Setup::new(2));
+    let wire = Wire::over(chain, node.expect("a good store"));
+    wire.follow(1..=wire.chain.last());
+    // Block 1 is read from the store.
+    assert!(wire.node.settled().durable.number > 0);
+    let of_calls = EthLimits {
+        searching_calls_max: 2,
+        waiting_calls_max: 2,
+        call_time_max: HOUR,
+        ..EthLimits::default()
+    };
+    let limited = Limited::offering(&wire, &["eth"], PUBLIC_LIMITS, of_calls);
+    let endpoint = Endpoint::of_public(limited.address);
+    let (logs, fees) = (json!([{ "fromBlock": "0x1", "toBlock": "0x1" }]), json!([1, "0x1", []]));
+    let held = faults.hold(2);
+    let searches = [("eth_getLogs", &logs), ("eth_feeHistory", &fees)].map(|(method, params)| {
+        let (mut connection, search) = (endpoint.connect(), request(method, params));
+        connection.write(format!("{}{search}", head("POST", &[], search.len())).as_bytes());
+        connection
+    });
+    in_time("both search", move || {
+        while faults.held() < 2 {
+            std::thread::yield_now();
+        }
+    });
+    let balance = || endpoint.call("eth_getBalance", &json!([Address::ZERO, "latest"]));
+    assert!(balance().is_ok(), "{:?}", balance());
+    for (method, params) in [("eth_getLogs", &logs), ("eth_feeHistory", &fees)] {
+        let error = endpoint.call(method, params).expect_err("as many search as may");
+        let told = "2 calls that search wait or run already, the most (--rpc.max-waiting-calls)";
+        assert_eq!(error.code, -32_000, "{error:?}");
+        assert!(error.message.contains(told), "{error:?}");
+    }
+    assert!(balance().is_ok(), "{:?}", balance());
+    drop(held);
+    for mut search in searches {
+        assert!(search.read().result().is_ok());
+    }
+    assert!(endpoint.call("eth_getLogs", &logs).is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod mdbx;
 mod memory;
 
 use crate::{Access, StorageError, Table};
-pub use faults::Faults;
+pub use faults::{Faults, HeldOperations};
 use std::{borrow::Cow, path::Path};
 
 /// Bytes that a reader sees, borrowed from the database where it can be.

@@ -34,7 +34,7 @@ mod tables;
 mod unwind;
 mod verify;
 
-pub use backend::{Faults, TableStats};
+pub use backend::{Faults, HeldOperations, TableStats};
 pub use commit::{BlockRecord, CommitBatch};
 pub use error::StorageError;
 pub use history::PastState;

@@ -1,6 +1,8 @@
-//! Failures on demand: the n-th operation on the database fails, and all after it.
+//! Failures and pauses on demand: the n-th operation on the database fails, and all after it, or
+//! the next ones wait.
 
 use crate::StorageError;
+use parking_lot::{Condvar, Mutex};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -14,7 +16,24 @@ pub struct Faults(Option<Arc<Plan>>);
 struct Plan {
     done: AtomicU64,
     fails_at: u64,
+    pause: Mutex<Pause>,
+    /// Told when a pause ends.
+    ended: Condvar,
 }
+
+#[derive(Debug, Default)]
+struct Pause {
+    /// Operations that will wait.
+    to_come: u64,
+    /// Operations that wait.
+    held: u64,
+    /// Pauses that have ended.
+    ended: u64,
+}
+
+/// Lets the operations go on that wait, when it is dropped.
+#[derive(Debug)]
+pub struct HeldOperations(Faults);
 
 impl Faults {
     /// Nothing fails, nothing is counted.
@@ -24,7 +43,8 @@ impl Faults {
 
     /// The operation with this index fails, and every later one; the first is 0.
     pub fn at(operation: u64) -> Self {
-        Self(Some(Arc::new(Plan { done: AtomicU64::new(0), fails_at: operation })))
+        let (done, pause, ended) = Default::default();
+        Self(Some(Arc::new(Plan { done, fails_at: operation, pause, ended })))
     }
 
     /// Nothing fails, operations are counted.
@@ -37,12 +57,76 @@ impl Faults {
         self.0.as_ref().map_or(0, |plan| plan.done.load(Ordering::Relaxed))
     }
 
+    /// Lets the next operations wait, so many of them, if they are counted.
+    #[must_use]
+    pub fn hold(&self, operations: u64) -> HeldOperations {
+        if let Some(plan) = &self.0 {
+            plan.pause.lock().to_come = operations;
+        }
+        HeldOperations(self.clone())
+    }
+
+    /// Operations that wait.
+    pub fn held(&self) -> u64 {
+        self.0.as_ref().map_or(0, |plan| plan.pause.lock().held)
+    }
+
     pub(super) fn pass(&self) -> Result<(), StorageError> {
         let Some(plan) = &self.0 else { return Ok(()) };
+        plan.wait();
         let operation = plan.done.fetch_add(1, Ordering::Relaxed);
         if operation >= plan.fails_at {
             return Err(StorageError::Injected(operation));
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    fn wait(&self) {
+        let mut pause = self.pause.lock();
+        let Some(to_come) = pause.to_come.checked_sub(1) else { return };
+        pause.to_come = to_come;
+        pause.held += 1;
+        let ended = pause.ended;
+        while pause.ended == ended {
+            self.ended.wait(&mut pause);
+        }
+        pause.held -= 1;
+    }
+}
+
+impl Drop for HeldOperations {
+    fn drop(&mut self) {
+        if let Some(plan) = &self.0.0 {
+            let mut pause = plan.pause.lock();
+            pause.to_come = 0;
+            pause.ended += 1;
+            plan.ended.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_operations_wait_until_they_may_go_on() {
+        let faults = Faults::counted();
+        let held = faults.hold(2);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| faults.pass());
+            }
+            while faults.held() < 2 {
+                std::thread::yield_now();
+            }
+            assert_eq!(faults.pass(), Ok(()));
+            assert_eq!(faults.operations(), 1);
+            drop(held);
+        });
+        assert_eq!((faults.held(), faults.operations()), (0, 3));
+        assert_eq!(faults.pass(), Ok(()));
     }
 }
