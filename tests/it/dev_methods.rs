@@ -447,7 +447,7 @@ fn an_edit_has_no_witness() {
 fn who_only_asks_does_not_wait_for_blocks_and_neither_does_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let datadir = folder.path().join("dev");
-    let dev = Dev::start(&datadir, &[]);
+    let dev = Dev::start(&datadir, &["--rpc.max-reading-calls=1", "--rpc.max-waiting-calls=1"]);
     let public = dev.public;
     std::thread::scope(|scope| {
         let mining = scope.spawn(move || public.call("hardhat_mine", &json!(["0x2710"])));
@@ -457,6 +457,8 @@ fn who_only_asks_does_not_wait_for_blocks_and_neither_does_the_end() {
         let accounts = dev.ok("eth_accounts", &json!([]));
         assert_eq!(accounts.as_array().map(Vec::len), Some(10));
         dev.ok("eth_estimateGas", &json!([{ "from": FIRST, "to": TO }]));
+        let (_, told) = dev.refused("evm_mine", &json!([]));
+        assert!(told.starts_with("1 calls that change the chain wait or run already"), "{told}");
         assert!(dev.number() < 10_000);
         dev.stop(&datadir);
         let told = mining.join().expect("it is answered").expect_err("it is not done");
