@@ -42,11 +42,14 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{mpsc, oneshot},
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// What an IPC server answers at most where the operator does not say otherwise: as the public
@@ -75,6 +78,8 @@ const FOLDER_MODE: u32 = 0o700;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is too many is told so: its buffers are empty.
 const REFUSAL_TIME_MAX: Duration = Duration::from_millis(100);
+/// How often it is looked whether the caller of a call under way has hung up.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What an IPC server answers at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +233,7 @@ async fn accept(
                 }
                 Err(error) => {
                     tracing::warn!(target: "fugue::rpc", %error, "IPC connection not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -261,7 +266,13 @@ async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: Conn
         loop {
             let is_open = match framer.next_message() {
                 Ok(None) => break,
-                Ok(Some(message)) => caller.may_answer().await && caller.answer(&message).await,
+                Ok(Some(message)) => {
+                    caller.may_answer().await
+                        && tokio::select! {
+                            is_open = caller.answer(&message) => is_open,
+                            () = hung_up(&reader) => false,
+                        }
+                }
                 Err(broken) => {
                     let told = match broken {
                         Broken::NoMessage => failed(ErrorCode::ParseError),
@@ -278,6 +289,18 @@ async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: Conn
     }
     drop((caller, open));
     let _ = writing.await;
+}
+
+/// Waits until the other side has closed the socket, and not only its half of it: who has no more to
+/// say may wait for an answer. The system tells of that among other things, which are there at once.
+async fn hung_up(reader: &OwnedReadHalf) {
+    loop {
+        sleep(LOOK).await;
+        match reader.ready(Interest::WRITABLE).await {
+            Ok(ready) if !ready.is_write_closed() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// Writes until the connection is `closed`, and then what is left. Subscriptions end when this no

@@ -63,6 +63,36 @@ async fn calls_and_batches_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_call_is_given_up_when_its_caller_hangs_up_and_not_when_he_only_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, mut calls) = mpsc::unbounded_channel();
+    let mut module = RpcModule::new(());
+    let wait = move |_: Params<'static>, _: Arc<()>, _| {
+        let (sender, answer) = oneshot::channel::<u64>();
+        begun.send(sender).unwrap();
+        async move { answer.await.map_err(error::internal) }
+    };
+    module.register_async_method("test_wait", wait).unwrap();
+    let server = start_ipc_server(socket(&folder), IPC_LIMITS, module).await.unwrap();
+    let call = br#"{"jsonrpc":"2.0","id":1,"method":"test_wait"}"#;
+    let mut listens = UnixStream::connect(server.path()).await.unwrap();
+    listens.write_all(call).await.unwrap();
+    let answer = calls.recv().await.unwrap();
+    listens.shutdown().await.unwrap();
+    // It begins later than the other one, so that was looked at when this one is given up.
+    let mut hangs_up = UnixStream::connect(server.path()).await.unwrap();
+    hangs_up.write_all(call).await.unwrap();
+    let mut given_up = calls.recv().await.unwrap();
+    drop(hangs_up);
+    given_up.closed().await;
+    answer.send(7).unwrap();
+    let mut line = String::new();
+    BufReader::new(listens).read_line(&mut line).await.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["result"], 7, "{line}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn calls_of_a_batch_whose_time_is_over_are_given_up_and_not_begun() {
     let limits = IpcLimits { batch_time_max: Duration::ZERO, ..IPC_LIMITS };
     let (mut caller, _receiver) = caller(limits);
