@@ -5,9 +5,12 @@
 //! traces/block-traces       the transactions of a mainnet block         -> what a geth node gave
 //! traces/nimbus-structlogs  the transactions of Frontier blocks         -> the steps of Nimbus
 //! ```
-//! A case is named by its file, and within a block by the index of the transaction. Those that
-//! cannot be equal stand in `etc/expected-failures.toml` with their reasons, and must differ. All
-//! other differences are printed, each with its place.
+//! A case is named by its file, and within a block by the index of the transaction. What is found
+//! is compared as it is, to the letter. What is expected is brought into the form that the other
+//! client prints, where a file has another: because its tests read files into types first, or
+//! because it is older than a field. Cases that cannot be equal even so stand in
+//! `etc/expected-failures.toml` with their reasons, and must differ. All other differences are
+//! printed, each with its place.
 
 use crate::support::{Case, recorded, root};
 use alloy_consensus::transaction::SignerRecoverable;
@@ -40,8 +43,8 @@ const GETH: [(&str, &str); 8] = [
     ("prestate_tracer_with_diff_mode", "prestateTracer"),
     ("erc7562_tracer", "erc7562Tracer"),
 ];
-/// Fields of flat traces that tell of a block, which geth's files have made up.
-const MADE_UP: [&str; 4] = ["blockHash", "blockNumber", "transactionHash", "transactionPosition"];
+/// Fields of the actions of other kinds, which some files of flat traces have as zeros in calls.
+const OF_OTHERS: [&str; 4] = ["address", "author", "balance", "refundAddress"];
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 160;
 /// Far more than any of these traces takes.
@@ -64,7 +67,7 @@ impl Report {
     /// Compares a case.
     fn compare(&mut self, listed: &[Listed], name: &str, expected: &Value, found: &Value) {
         let mut differences = Vec::new();
-        differ("", expected, found, &mut differences);
+        differ("", Some(expected), Some(found), &mut differences);
         self.add(listed, name, differences);
     }
 
@@ -105,34 +108,44 @@ fn listed() -> Vec<Listed> {
         .collect()
 }
 
-/// Notes where two values differ. Null and absent are the same, and so are letters of either case.
-fn differ(place: &str, expected: &Value, found: &Value, differences: &mut Vec<String>) {
+/// Notes where two values differ; `None` is a field that is not there. What JSON leaves open is the
+/// same, and that is the order of fields alone.
+fn differ(
+    place: &str,
+    expected: Option<&Value>,
+    found: Option<&Value>,
+    differences: &mut Vec<String>,
+) {
     match (expected, found) {
-        (Value::Object(one), Value::Object(other)) => {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
             let mut names: Vec<_> = one.keys().chain(other.keys()).collect();
             names.sort_unstable();
             names.dedup();
             for name in names {
-                let of = |it: &serde_json::Map<String, Value>| it.get(name).cloned();
-                let (one, other) = (of(one).unwrap_or_default(), of(other).unwrap_or_default());
-                differ(&format!("{place}.{name}"), &one, &other, differences);
+                differ(&format!("{place}.{name}"), one.get(name), other.get(name), differences);
             }
         }
-        (Value::Array(one), Value::Array(other)) => {
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
             if one.len() != other.len() {
                 let (one, other) = (one.len(), other.len());
                 differences.push(format!("{place}: expected {one} items, found {other}"));
             }
             for (index, (one, other)) in one.iter().zip(other).enumerate() {
-                differ(&format!("{place}[{index}]"), one, other, differences);
+                differ(&format!("{place}[{index}]"), Some(one), Some(other), differences);
             }
         }
-        (Value::String(one), Value::String(other)) if one.eq_ignore_ascii_case(other) => {}
         (one, other) if one == other => {}
         (one, other) => {
-            let shown = |it: &Value| it.to_string().chars().take(SHOWN_MAX).collect::<String>();
-            let (one, other) = (shown(one), shown(other));
-            differences.push(format!("{place}: expected {one}, found {other}"));
+            let told = |it: Option<&Value>| it.map_or("nothing".to_owned(), Value::to_string);
+            let (one, other) = (told(one), told(other));
+            let same = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+            // Long values are shown from a little before they part.
+            let skipped = same.count().saturating_sub(SHOWN_MAX / 2);
+            let shown = |it: &str| it.chars().skip(skipped).take(SHOWN_MAX).collect::<String>();
+            let (one, other) = (shown(&one), shown(&other));
+            let at =
+                if skipped > 0 { format!(" from character {skipped} on") } else { String::new() };
+            differences.push(format!("{place}: expected{at} {one}, found {other}"));
         }
     }
 }
@@ -207,10 +220,11 @@ fn trace(
     codes: &CodeCache,
     view: &dyn StateView,
     tx: &PreparedTx,
+    origin: TraceOrigin,
 ) -> Result<Value, String> {
     let place = Place { rules, header, codes, view, assumed: &Assumed::default() };
     let budget = TraceBudget::new(BYTES_MAX, || false);
-    let traced = tracer.trace(&place, TraceSubject::Tx(tx), TraceOrigin::default(), &budget);
+    let traced = tracer.trace(&place, TraceSubject::Tx(tx), origin, &budget);
     let trace = traced.map_err(|error| error.to_string())?.trace;
     serde_json::to_value(trace).map_err(|error| error.to_string())
 }
@@ -256,43 +270,69 @@ fn of_geth(file: &Value, tracer_name: &str) -> Result<Value, String> {
     let sender = tx.recover_signer_unchecked().map_err(|error| error.to_string())?;
     let tx = PreparedTx::new(&tx, sender).map_err(|error| error.to_string())?;
     let tracer = tracer(tracer_name, &file["tracerConfig"]);
-    trace(&tracer, (&rules, &header), &CodeCache::new(), &state(&genesis["alloc"]), &tx)
+    let (codes, state, origin) = (CodeCache::new(), state(&genesis["alloc"]), origin_of(file));
+    trace(&tracer, (&rules, &header), &codes, &state, &tx, origin)
 }
 
-/// A trace as geth's own tests compare it: their types have a zero where a file has nothing.
-fn as_compared(mut trace: Value, tracer_name: &str) -> Value {
-    if tracer_name == "flatCallTracer" {
-        for call in trace.as_array_mut().into_iter().flatten() {
-            let call = call.as_object_mut().expect("a call");
-            for field in MADE_UP {
-                call.remove(field);
-            }
-            for part in ["action", "result"] {
-                let fields = call.get_mut(part).and_then(Value::as_object_mut);
-                let Some(fields) = fields else { continue };
-                fields.retain(|_, value| !is_zero(value));
-                if fields.is_empty() {
-                    call.remove(part);
-                }
-            }
+/// Where a flat trace says that its transaction is: its first call may.
+fn origin_of(file: &Value) -> TraceOrigin {
+    let first = &file["result"][0];
+    let hash = |name: &str| (!first[name].is_null()).then(|| of(&first[name]));
+    let (block_hash, tx_hash) = (hash("blockHash"), hash("transactionHash"));
+    let tx_index = first["transactionPosition"].as_u64().map(|index| index as usize);
+    TraceOrigin { block_hash, tx_hash, tx_index }
+}
+
+/// What geth prints where its own tests are content with the trace of a file.
+fn as_printed(file: &Value, tracer_name: &str) -> Value {
+    let mut trace = file["result"].clone();
+    match tracer_name {
+        "flatCallTracer" => {
+            let (first, number) = (trace[0].clone(), number(&file["context"]["number"]));
+            let calls = trace.as_array_mut().expect("a list").iter_mut();
+            calls.for_each(|call| print_flat(call, &first, number));
         }
-    }
-    number_logs(&mut trace);
-    if tracer_name == "callTracerLegacy" {
-        fill_in(&mut trace);
+        "callTracerLegacy" => print_legacy(&mut trace),
+        _ => number_logs(&mut trace),
     }
     trace
 }
 
-/// Calls without an input have an empty one, and empty outputs are left out.
-fn fill_in(call: &mut Value) {
+/// Where the transaction is stands in the first call of a file, if anywhere. A part without fields
+/// is none, and calls have an input and an output also where these are empty.
+fn print_flat(call: &mut Value, first: &Value, number: u64) {
+    let is_call = call["type"] == "call";
+    call["blockHash"] = first["blockHash"].clone();
+    call["blockNumber"] = number.into();
+    call["transactionHash"] = first["transactionHash"].clone();
+    call["transactionPosition"] = first["transactionPosition"].as_u64().unwrap_or(0).into();
     let fields = call.as_object_mut().expect("a call");
-    fields.entry("input").or_insert_with(|| json!("0x"));
-    if fields.get("output").is_some_and(|output| output == "0x") {
-        fields.remove("output");
+    let is_none = |result: &Value| result.as_object().is_none_or(serde_json::Map::is_empty);
+    if fields.get("result").is_some_and(is_none) {
+        fields.remove("result");
+    }
+    if !is_call {
+        return;
+    }
+    for (part, bytes) in [("action", "input"), ("result", "output")] {
+        if let Some(part) = fields.get_mut(part).and_then(Value::as_object_mut) {
+            part.retain(|name, value| !(OF_OTHERS.contains(&name.as_str()) && is_zero(value)));
+            part.entry(bytes).or_insert_with(|| json!("0x"));
+        }
+    }
+}
+
+/// The script gives every call that succeeds an output, and a destruction has no input; the files
+/// went through a type for which it is the other way round.
+fn print_legacy(call: &mut Value) {
+    let fields = call.as_object_mut().expect("a call");
+    if fields["type"] == "SELFDESTRUCT" {
+        fields.remove("input");
+    } else if !fields.contains_key("error") {
+        fields.entry("output").or_insert_with(|| json!("0x"));
     }
     let calls = fields.get_mut("calls").and_then(Value::as_array_mut);
-    calls.into_iter().flatten().for_each(fill_in);
+    calls.into_iter().flatten().for_each(print_legacy);
 }
 
 fn is_zero(value: &Value) -> bool {
@@ -323,8 +363,7 @@ fn tracers_give_what_those_of_geth_give() {
             cases += 1;
             match of_geth(&file, tracer) {
                 Ok(found) => {
-                    let expected = as_compared(file["result"].clone(), tracer);
-                    report.compare(&listed, &name, &expected, &as_compared(found, tracer));
+                    report.compare(&listed, &name, &as_printed(&file, tracer), &found);
                 }
                 Err(reason) => report.add(&listed, &name, vec![format!("no trace: {reason}")]),
             }
@@ -345,13 +384,16 @@ fn of_block(
     let replay = Replay::run(block.into_block(), rules, view, &codes, usize::MAX);
     let replay = replay.unwrap_or_else(|error| panic!("{error}"));
     let header = &replay.block().block().header;
-    let one = |(index, tx)| trace(tracer, (rules, header), &codes, &replay.before(index, view), tx);
+    let one = |(index, tx)| {
+        let before = replay.before(index, view);
+        trace(tracer, (rules, header), &codes, &before, tx, TraceOrigin::default())
+    };
     replay.txs().iter().enumerate().map(one).collect()
 }
 
-/// A trace of accounts as the node told of them: also of those that were empty, and without the
-/// hashes of codes. The files of geth, which are newer, have it otherwise.
-fn as_told_by_the_node(mut trace: Value) -> Value {
+/// A trace of accounts as newer nodes tell of them than the one that was asked, and as the files of
+/// geth have it: without those that were empty, and with the hash of each code.
+fn as_told_since(mut trace: Value) -> Value {
     if trace.get("type").is_some() {
         return trace;
     }
@@ -364,10 +406,12 @@ fn as_told_by_the_node(mut trace: Value) -> Value {
     };
     for (name, part) in parts {
         let accounts = part.as_object_mut().expect("accounts");
-        for account in accounts.values_mut() {
-            account.as_object_mut().expect("an account").remove("codeHash");
-        }
         accounts.retain(|_, account| name == "post" || *account != json!({ "balance": "0x0" }));
+        for account in accounts.values_mut() {
+            if let Some(code) = account.get("code") {
+                account["codeHash"] = json!(keccak256(of::<Bytes>(code)));
+            }
+        }
     }
     trace
 }
@@ -402,8 +446,8 @@ fn tracers_give_what_a_node_of_mainnet_gave() {
             cases += 1;
             match found {
                 Ok(found) => {
-                    let expected = as_told_by_the_node(expected["result"].clone());
-                    report.compare(&listed, &name, &expected, &as_told_by_the_node(found));
+                    let expected = as_told_since(expected["result"].clone());
+                    report.compare(&listed, &name, &expected, &found);
                 }
                 Err(reason) => report.add(&listed, &name, vec![format!("no trace: {reason}")]),
             }
@@ -416,10 +460,10 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-/// A word in 64 digits.
+/// A word in 64 digits, of which Nimbus writes some in capitals.
 fn padded(word: &Value) -> Value {
-    let text = text(word);
-    format!("{:0>64}", text.strip_prefix("0x").unwrap_or(text)).into()
+    let text = text(word).to_ascii_lowercase();
+    format!("{:0>64}", text.strip_prefix("0x").unwrap_or(&text)).into()
 }
 
 /// A trace of steps with words as Nimbus writes them, and without what it does not have: what a
@@ -494,12 +538,28 @@ fn steps_are_those_of_nimbus() {
 
 #[test]
 fn differences_are_told_by_their_place() {
-    let expected = json!({ "a": "0xAB", "b": null, "c": [1, { "d": 2 }] });
-    let mut differences = Vec::new();
-    differ("", &expected, &json!({ "a": "0xab", "c": [1, { "d": 2 }] }), &mut differences);
-    assert!(differences.is_empty(), "{differences:?}");
-    differ("", &expected, &json!({ "a": "0xab", "c": [1, { "d": 3 }, 4] }), &mut differences);
-    assert_eq!(differences, [".c: expected 2 items, found 3", ".c[1].d: expected 2, found 3"]);
+    let told = |expected: Value, found: Value| {
+        let mut differences = Vec::new();
+        differ("", Some(&expected), Some(&found), &mut differences);
+        differences
+    };
+    let expected = json!({ "a": "0xab", "b": null, "c": [1, { "d": 2 }] });
+    let ordered_anew = json!({ "c": [1, { "d": 2 }], "b": null, "a": "0xab" });
+    assert!(told(expected.clone(), ordered_anew).is_empty());
+    let found = json!({ "a": "0xAB", "c": [1, { "d": 3, "e": null }, 4] });
+    let differences = [
+        r#".a: expected "0xab", found "0xAB""#,
+        ".b: expected null, found nothing",
+        ".c: expected 2 items, found 3",
+        ".c[1].d: expected 2, found 3",
+        ".c[1].e: expected nothing, found null",
+    ];
+    assert_eq!(told(expected, found), differences);
+    // What long values share is not shown.
+    let long = |last: &str| json!(format!("{}{last}", "0".repeat(10 * SHOWN_MAX)));
+    let differences = told(long("1"), long("2"));
+    assert!(differences[0].contains("01\", found 0") && differences[0].ends_with("02\""));
+    assert!(differences[0].len() < 3 * SHOWN_MAX, "{differences:?}");
 }
 
 #[test]
