@@ -216,7 +216,7 @@ fn balances_are_told_while_as_many_search_as_may_wait_or_run() {
     };
     let limited = Limited::offering(&wire, &["eth"], PUBLIC_LIMITS, of_calls);
     let endpoint = Endpoint::of_public(limited.address);
-    let (logs, fees) = (json!([{ "fromBlock": "0x1", "toBlock": "0x1" }]), json!([1, "0x1", []]));
+    let (logs, fees) = (json!([{ "fromBlock": "0x1", "toBlock": "0x1" }]), json!(["0x1", "0x1", []]));
     let held = faults.hold(2);
     let searches = [("eth_getLogs", &logs), ("eth_feeHistory", &fees)].map(|(method, params)| {
         let (mut connection, search) = (endpoint.connect(), request(method, params));
