@@ -291,8 +291,8 @@ async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: Conn
     let _ = writing.await;
 }
 
-/// Waits until the other side has closed the socket, and not only its half of it: who has no more to
-/// say may wait for an answer. The system tells of that among other things, which are there at once.
+/// Waits until the other side has closed the socket, and not only its half of it: who has no more
+/// to say may wait for an answer. The system tells of that together with what is always so.
 async fn hung_up(reader: &OwnedReadHalf) {
     loop {
         sleep(LOOK).await;
