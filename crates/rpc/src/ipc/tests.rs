@@ -67,12 +67,13 @@ async fn a_call_is_given_up_when_its_caller_hangs_up_and_not_when_he_only_listen
     let folder = tempfile::tempdir().unwrap();
     let (begun, mut calls) = mpsc::unbounded_channel();
     let mut module = RpcModule::new(());
-    let wait = move |_: Params<'static>, _: Arc<()>, _| {
-        let (sender, answer) = oneshot::channel::<u64>();
-        begun.send(sender).unwrap();
-        async move { answer.await.map_err(error::internal) }
-    };
-    module.register_async_method("test_wait", wait).unwrap();
+    module
+        .register_async_method("test_wait", move |_, _, _| {
+            let (sender, answer) = oneshot::channel::<u64>();
+            begun.send(sender).unwrap();
+            async move { answer.await.map_err(error::internal) }
+        })
+        .unwrap();
     let server = start_ipc_server(socket(&folder), IPC_LIMITS, module).await.unwrap();
     let call = br#"{"jsonrpc":"2.0","id":1,"method":"test_wait"}"#;
     let mut listens = UnixStream::connect(server.path()).await.unwrap();
