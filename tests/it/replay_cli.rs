@@ -95,8 +95,10 @@ fn blocks_are_explained_where_that_is_asked_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = bundle_files(&generated());
     let files: Vec<&Path> = files.iter().step_by(7).map(PathBuf::as_path).collect();
-    let done = finish(replay(folder.path(), &files).args(["--explain", "--json", "-"]));
+    let options = ["--explain", "--json", "-", "--mode", "all"];
+    let done = finish(replay(folder.path(), &files).args(options));
     assert_eq!(done.code, Some(0), "{done:?}");
+    let mut in_lanes = 0;
     let lines = json_lines(&done);
     let (_, blocks) = lines.split_last().expect("lines");
     assert_eq!(blocks.len(), files.len());
@@ -114,23 +116,40 @@ fn blocks_are_explained_where_that_is_asked_for() {
                 ["criticalPath", "total"].map(|of| number(&format!("/{unit}/{of}")));
             assert!(path <= total && (path > 0) != txs.is_empty(), "{unit}: {explained}");
         }
-        // Runs are those of the report.
-        assert_eq!(Some(number("/occ/runs")), block["occ"]["runs"].as_u64());
-        assert!(number("/occ/lostNanoseconds") <= number("/occ/nanoseconds"));
-        let again = explained["occ"]["transactions"].as_array().expect("a list");
-        assert_eq!(Some(again.len() as u64), block["occ"]["reExecutedTxs"].as_u64());
-        for tx in again {
-            let reruns = tx["reruns"].as_array().expect("a list").len() as u64;
-            assert_eq!(tx["runs"].as_u64(), Some(reruns + 1), "{tx}");
+        let runs = explained["runs"].as_array().expect("a list");
+        let mut modes: Vec<_> = runs.iter().map(|run| run["mode"].as_str()).collect();
+        // Modes take turns at going first.
+        modes.sort_unstable();
+        assert_eq!(modes, [Some("auto"), Some("lanes"), Some("occ")]);
+        for run in runs {
+            let mode = run["mode"].as_str().unwrap_or_default();
+            let is_sequential = run["way"].as_str().is_some_and(|way| way.starts_with("seq"));
+            if is_sequential || !run["fallback"].is_null() {
+                continue;
+            }
+            in_lanes += usize::from(run["way"] == "lanes");
+            // Runs are those of the report.
+            assert_eq!(run["runs"], block[mode]["runs"], "{run}");
+            let lost = run["lostNanoseconds"].as_u64();
+            assert_eq!(lost.is_none(), txs.is_empty(), "{run}");
+            assert!(lost <= run["nanoseconds"].as_u64(), "{run}");
+            let again = run["transactions"].as_array().expect("a list");
+            assert_eq!(Some(again.len() as u64), block[mode]["reExecutedTxs"].as_u64());
+            for tx in again {
+                let reruns = tx["reruns"].as_array().expect("a list").len() as u64;
+                assert_eq!(tx["runs"].as_u64(), Some(reruns + 1), "{tx}");
+            }
         }
     }
+    assert!(in_lanes > 0, "no block ran in lanes");
 
     // Without a parallel run there is nothing to tell of it, and without the option nothing at all.
     let json = ["--json", "-"];
     let done =
         finish(replay(folder.path(), &files[..1]).args(json).args(["--explain", "--mode", "seq"]));
     let block = &json_lines(&done)[0];
-    assert!(block["explained"]["gas"].is_object() && block["explained"]["occ"].is_null());
+    assert!(block["explained"]["gas"].is_object());
+    assert_eq!(block["explained"]["runs"], Value::Array(Vec::new()));
     let done = finish(replay(folder.path(), &files[..1]).args(json));
     assert!(json_lines(&done)[0].get("explained").is_none());
 

@@ -68,6 +68,11 @@ fn explain(wire: &Wire, number: u64) -> Value {
     wire.public_ok("fugue_explainBlock", &json!([quantity(number)]))
 }
 
+/// What its run in a mode did.
+fn run_in(wire: &Wire, number: u64, mode: &str) -> Value {
+    wire.public_ok("fugue_explainBlock", &json!([quantity(number), mode]))["runs"][0].take()
+}
+
 /// Gas of each transaction of a block, by its receipts.
 fn gas_of(wire: &Wire, number: u64) -> Vec<u64> {
     let receipts = wire.public_ok("eth_getBlockReceipts", &json!([quantity(number)]));
@@ -153,15 +158,31 @@ fn the_hot_slot_of_a_block_is_named() {
 #[test]
 fn what_the_executor_does_is_told() {
     let (wire, _) = wire();
-    for (number, count) in [(1, 5), (2, 3), (3, 3)] {
-        let occ = explain(&wire, number)["occ"].take();
-        let told = |name: &str| occ[name].as_u64().unwrap_or_else(|| panic!("{name}: {occ}"));
-        assert!((1..=4).contains(&told("threads")), "{occ}");
-        assert!((1..=told("threads")).contains(&told("activeThreads")), "{occ}");
-        assert!(told("runs") >= count, "{occ}");
-        assert!(told("rerunTransactions") <= count && told("headReruns") <= count, "{occ}");
-        assert_eq!((&occ["fallback"], &occ["sequentialFrom"]), (&Value::Null, &Value::Null));
+    for (mode, way) in [("occ", "optimistic"), ("lanes", "lanes")] {
+        for (number, count) in [(1, 5), (2, 3), (3, 3)] {
+            let run = run_in(&wire, number, mode);
+            assert_eq!((&run["mode"], &run["way"]), (&json!(mode), &json!(way)));
+            let told = |name: &str| run[name].as_u64().unwrap_or_else(|| panic!("{name}: {run}"));
+            assert!((1..=4).contains(&told("threads")), "{run}");
+            assert!((1..=told("threads")).contains(&told("activeThreads")), "{run}");
+            assert!(told("rerunTransactions") <= count && told("headReruns") <= count, "{run}");
+            assert_eq!((&run["fallback"], &run["sequentialFrom"]), (&Value::Null, &Value::Null));
+            assert!(told("lostNanoseconds") < told("nanoseconds"), "{run}");
+            // All runs but one of each transaction are told, and who disturbed it.
+            let again = run["transactions"].as_array().expect("a list");
+            let reruns = again.iter().flat_map(|tx| {
+                let reruns = tx["reruns"].as_array().expect("a list");
+                reruns.iter().map(|rerun| (tx["index"].as_u64(), rerun["by"].as_u64()))
+            });
+            let reruns: Vec<_> = reruns.collect();
+            assert_eq!(told("runs"), count + reruns.len() as u64, "{run}");
+            assert!(reruns.iter().all(|(index, by)| by < index), "{run}");
+        }
     }
+    assert_eq!(explain(&wire, 1)["runs"][0]["mode"], "lanes");
+    // What is run one after the other has nothing to tell.
+    let run = run_in(&wire, 1, "seq");
+    assert_eq!((&run["way"], &run["transactions"]), (&json!("sequential"), &json!([])));
 }
 
 #[test]
@@ -169,12 +190,9 @@ fn nonces_and_fees_are_told_apart_from_conflicts() {
     let (wire, users) = wire();
     let told = explain(&wire, 2);
     let gas = gas_of(&wire, 2);
-    assert_eq!(edges(&told), [vec![], vec![0], vec![1]]);
+    // The second payment of a sender may run beside the first one: it names its nonce.
+    assert_eq!(edges(&told), [vec![], vec![], vec![1]]);
     let one = users[0].address();
-    let counted =
-        |field: &str| json!({ "address": one, "field": field, "slot": null, "cause": "sender" });
-    let locations = json!([counted("nonce"), counted("balance")]);
-    assert_eq!(told["transactions"][1]["dependsOn"][0]["locations"], locations);
     let fee =
         json!({ "address": AUTHOR, "field": "balance", "slot": null, "cause": "feeRecipient" });
     assert_eq!(told["transactions"][2]["dependsOn"][0]["locations"], json!([fee]));
@@ -183,7 +201,10 @@ fn nonces_and_fees_are_told_apart_from_conflicts() {
     assert_eq!(told["senderChains"], json!([chain]));
     let fees = json!({ "address": AUTHOR, "credits": 2, "readers": [2] });
     assert_eq!(told["feeRecipient"], fees);
-    assert_eq!(told["gas"]["bestSpeedUp"], 1.0);
+    // One payment, and who waits for its fee.
+    assert_eq!(numbers(&told["gas"]["transactions"], "index"), [1, 2]);
+    let total = gas.iter().sum::<u64>() as f64;
+    assert_near(&told["gas"]["bestSpeedUp"], total / (gas[1] + gas[2]) as f64);
 }
 
 #[test]
@@ -211,7 +232,7 @@ fn a_profile_tells_what_a_contract_causes_and_by_which_slot() {
     let mut told = profile(COUNTER);
     let [one, two, three] = [1, 2, 3].map(|number| gas_of(&wire, number));
     let serial = one[2] + one[3];
-    let path = one[0] + serial + two.iter().sum::<u64>() + three[0];
+    let path = one[0] + serial + two[1] + two[2] + three[0];
     let total: u64 = [&one, &two, &three].into_iter().flatten().sum();
     let share = serial as f64 / path as f64;
     assert_near(&told["serialShare"].take(), share);
@@ -244,6 +265,9 @@ fn what_cannot_be_explained_is_refused() {
         |method: &str, params: Value| wire.public.call(method, &params).expect_err("it is refused");
     assert_eq!(error("fugue_explainBlock", json!(["0x4"])).code, -32_001);
     assert_eq!(error("fugue_explainBlock", json!(["0x0"])).code, -32_000);
+    let told = error("fugue_explainBlock", json!(["0x1", "fast"]));
+    assert_eq!(told.code, -32_602);
+    assert!(told.message.starts_with("invalid argument 1 (mode): \"fast\" is no mode"), "{told:?}");
     let told = error("fugue_explainBlock", json!(["first"]));
     assert_eq!(told.code, -32_602);
     assert!(told.message.starts_with("invalid argument 0 (block): "), "{told:?}");
@@ -302,7 +326,8 @@ fn explanations_of_generated_blocks_hold_together() {
         for found in lengths {
             assert!(Some(found) <= total && Some(found) >= length, "block {number}: {told}");
         }
-        assert_eq!(told["occ"]["fallback"], Value::Null, "block {number}");
+        let run = run_in(&wire, number, "occ");
+        assert_eq!(run["fallback"], Value::Null, "block {number}");
     }
-    assert!(dependencies > GENERATED, "{dependencies} dependencies in all");
+    assert!(dependencies > 0, "nobody depends on anybody");
 }

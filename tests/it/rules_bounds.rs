@@ -197,5 +197,5 @@ fn a_block_is_explained_on_as_many_threads_as_may_be() {
     let wire = wire();
     let limits = EthLimits { explain_threads_max: 1, ..EthLimits::default() };
     let answer = ask(&wire, limits, "fugue_explainBlock", &json!(["0x1"]));
-    assert_eq!(answer["result"]["occ"]["threads"], 1, "{answer}");
+    assert_eq!(answer["result"]["runs"][0]["threads"], 1, "{answer}");
 }

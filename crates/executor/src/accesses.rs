@@ -2,12 +2,14 @@
 //!
 //! A [`crate::Footprint`] is a guess, made before any block has the transaction, and has a bound.
 //! This is what the transaction does in its place, as the parallel mode would see it: it reads
-//! whole accounts, and leaves its fee to the commit unless it looks at the fee recipient.
+//! whole accounts, and leaves its fee to the commit unless it looks at the fee recipient. Beside
+//! that it tells of which balances it saw more than that they suffice, as lanes would.
 
 use crate::{BlockError, Explanation, Location, PreparedBlock, frame, occ};
 use fugue_chainspec::Rules;
 use fugue_evm::{
-    CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ReadLog, StateReader, ViewReader,
+    CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, ReadLog, StateReader, Touched,
+    ViewReader,
 };
 use fugue_state::{AccountDiff, Overlay, StateDiff, StateView};
 use fugue_types::{Address, RecoveredBlock, U256};
@@ -46,6 +48,8 @@ pub struct TxAccess {
     /// Fields whose value after it is another than before it, each once. It has read the accounts,
     /// and the slots of those that it has not created.
     pub writes: Vec<StateField>,
+    /// Accounts of whose balance it saw more than that it suffices, each once. It has read them.
+    pub sees: Vec<Address>,
     /// The fee recipient got its fee without being looked at. Neither list tells of that.
     pub credits: bool,
     /// Gas that its sender paid for.
@@ -105,9 +109,10 @@ pub(crate) fn run(
     let header = &prepared.block.block().header;
     let reader = ViewReader(Overlay::new(view));
     let kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
-    let mut noting = Noting(Vec::with_capacity(prepared.txs.len()));
+    let txs = Vec::with_capacity(prepared.txs.len());
+    let mut noting = Noting { txs, touched: Touched::default() };
     walk(prepared, rules, kernel, &mut noting)?;
-    Ok(noting.0)
+    Ok(noting.txs)
 }
 
 /// What somebody does who has the transactions of a block run one after the other.
@@ -169,7 +174,11 @@ pub(crate) fn walk<I>(
 }
 
 /// Notes what they read and write.
-struct Noting(Vec<TxAccess>);
+struct Noting {
+    txs: Vec<TxAccess>,
+    /// Room for what one of them touches.
+    touched: Touched,
+}
 
 impl Walk<()> for Noting {
     fn transact<R: StateReader>(
@@ -177,13 +186,19 @@ impl Walk<()> for Noting {
         kernel: &mut Kernel<'_, R>,
         tx: &PreparedTx,
     ) -> Result<Executed, Fault<R::Error>> {
+        kernel.note_touches(std::mem::take(&mut self.touched));
         kernel.transact(tx)
     }
 
-    fn ran<R: StateReader>(&mut self, _: &mut Kernel<'_, R>, ran: Ran<'_>) {
+    fn ran<R: StateReader>(&mut self, kernel: &mut Kernel<'_, R>, ran: Ran<'_>) {
         let Ran { sender, gas_used, reads, diff, fee, nanos } = ran;
         let (reads, writes, credits) = (locations(reads), fields(diff), fee.is_some());
-        self.0.push(TxAccess { sender, reads, writes, credits, gas_used, nanos });
+        let mut touched = kernel.take_touched();
+        let seen = touched.all().0.iter().filter(|touch| touch.is_balance_seen);
+        let sees = seen.map(|touch| touch.address).collect();
+        touched.clear();
+        self.touched = touched;
+        self.txs.push(TxAccess { sender, reads, writes, sees, credits, gas_used, nanos });
     }
 }
 

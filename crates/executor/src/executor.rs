@@ -9,7 +9,9 @@ use crate::{
     lanes::{self, LaneFault, LaneRoom, LaneRun, Spent},
     occ::{self, OccRun, Resources, Room},
     prepare::{predecessors, prepare_txs},
-    redo, sequential,
+    redo,
+    rerun::RunLog,
+    sequential,
 };
 use fugue_chainspec::Rules;
 use fugue_evm::CodeCache;
@@ -209,8 +211,9 @@ pub struct Report {
     pub given_up: Option<GivenUp>,
     /// What became of the access list; `None` where nobody has looked for one.
     pub list: Option<ListUse>,
-    /// What each transaction took on [`Way::Optimistic`], in block order; empty unless the executor
-    /// is [observing](Executor::observing), on other ways, and where all ran sequentially.
+    /// What each transaction took on [`Way::Optimistic`] and [`Way::Lanes`], in block order; empty
+    /// unless the executor is [observing](Executor::observing), and on other ways. On
+    /// [`Way::List`] each runs once.
     pub tx_runs: Vec<TxRuns>,
     /// Bytes that were taken, at the end of the block, by versioned memory, or by the journals and
     /// touches of lanes and what lanes share; also if it had been taken before. If lanes gave the
@@ -373,7 +376,8 @@ impl Executor {
             Ok(Execution { outcome, report })
         };
         let ended = |outcome, stats| Execution { outcome, report: self.report(mode, way, stats) };
-        let (begun, mut spent) = (Instant::now(), Spent::default());
+        let runs = self.observes.then(|| RunLog::new(block.txs.len()));
+        let (begun, mut spent) = (Instant::now(), Spent { runs, ..Spent::default() });
         let ran: Result<Execution, FallbackCause> = match way {
             Way::Sequential(_) => return in_order(way),
             Way::Optimistic => optimistic(),
@@ -419,6 +423,9 @@ impl Executor {
         }
         execution.report.given_up = given_up;
         execution.report.memory_bytes += spent.memory_bytes;
+        if execution.report.way == Way::Lanes {
+            execution.report.tx_runs = spent.runs.map(RunLog::into_runs).unwrap_or_default();
+        }
         execution.report.list = match way {
             Way::List if execution.report.fallback.is_some() => Some(ListUse::Dropped),
             Way::List => Some(ListUse::Followed),

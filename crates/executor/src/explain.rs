@@ -2,13 +2,21 @@
 //!
 //! Terms:
 //! * a *conflict* is a field that a transaction reads and an earlier one has changed, with the
-//!   latest of those; who changes a field has read it, and so waits for whoever changed it before;
+//!   latest of those; who changes a field has read it, and so waits for whoever changed it before,
+//!   but for what is added up;
 //! * a *dependency* is a pair of transactions with all conflicts between them;
 //! * a *path* is a row of transactions each of which depends on the one before. The *critical* path
-//!   is the one that takes longest: no number of cores runs the block faster.
+//!   is the one that takes longest: no number of cores runs the block faster, in whatever mode, if
+//!   each transaction runs as a whole on what those before it have left. Only who has a value
+//!   before it is written may be: by an access list of the block, or by a guess that is lucky.
 //!
-//! Fees are no conflicts: they are added up at the commit. A transaction that looks at the fee
-//! recipient waits for all before it that have paid a fee, and not for the latest alone.
+//! What is added up is no conflict: a balance that is paid into or out of, as long as nobody sees
+//! more of it than that it suffices; and a nonce for who does not count it up. So it is with fees.
+//! Nor is the nonce of a sender, which its transaction names: lanes run those of one sender side by
+//! side.
+//! A transaction that sees the balance of the fee recipient waits for all before it that have paid
+//! a fee; one that sees another balance, as far as is told here, for the latest that changed it.
+//! Modes may wait for more than that: `occ` compares accounts as a whole.
 //!
 //! Everything here is a function of what was read and written, of gas and of times.
 
@@ -36,10 +44,9 @@ const ACCOUNT_FIELDS: &[Field] = &[Field::Nonce, Field::Balance, Field::Code];
 pub enum ConflictCause {
     /// It reads what the other one has changed.
     State,
-    /// One account sent both, and its nonce and balance go from one to the other. No execution can
-    /// do without that order.
+    /// One account sent both, and its nonce or balance goes from one to the other.
     Sender,
-    /// It looks at the balance of the fee recipient, which the other one has changed.
+    /// It sees the balance of the fee recipient, which the other one has changed.
     FeeRecipient,
 }
 
@@ -116,9 +123,9 @@ pub struct Explanation {
     pub hottest: Vec<HotField>,
     /// Accounts that sent several transactions, most gas first, up to 32.
     pub senders: Vec<SenderChain>,
-    /// Transactions that paid a fee without looking at the fee recipient.
+    /// Transactions that paid a fee without looking at the fee recipient's account.
     pub fee_credits: usize,
-    /// Transactions that looked at it, ascending.
+    /// Transactions that saw its balance, ascending.
     pub fee_readers: Vec<usize>,
 }
 
@@ -128,9 +135,13 @@ pub enum Balances {
     /// Balances are values: who reads an account waits for whoever has changed any of its fields.
     Exact,
     /// Balances are sums, in which credits and debits commute, fees included: they are no
-    /// conflicts. A nonce is one for who counts it up, too, which is the order of a sender's
-    /// transactions. Optimistic where a contract looks at a balance: accesses do not tell.
+    /// conflicts but for who sees more of one than that it suffices. A nonce is one for who counts
+    /// it up, too, which is the order of a sender's transactions. That what is paid is there, and
+    /// an account that is paid, is taken for granted.
     Lazy,
+    /// What no execution can do without: as [`Balances::Lazy`], and the nonce of a sender is no
+    /// conflict of its transactions, which name it.
+    Least,
 }
 
 /// Who waits for whom in a block.
@@ -140,14 +151,14 @@ pub struct ConflictGraph<'t> {
     fee_recipient: Address,
     /// As in [`Explanation`].
     dependencies: Vec<Vec<Dependency>>,
-    /// Whether it waits for all fees before it: it looks at the fee recipient.
+    /// Whether it waits for all fees before it: it looks at the fee recipient, or sees its balance.
     reads_fees: Vec<bool>,
 }
 
 impl Explanation {
     /// What the accesses of the transactions of a block say, in block order.
     pub fn of(txs: &[TxAccess], fee_recipient: Address) -> Self {
-        let graph = ConflictGraph::new(txs, fee_recipient, Balances::Exact);
+        let graph = ConflictGraph::new(txs, fee_recipient, Balances::Least);
         let gas = graph.critical_path(|tx| tx.gas_used);
         let time = graph.critical_path(|tx| tx.nanos);
         let weights: Vec<u64> = txs.iter().map(|tx| tx.gas_used).collect();
@@ -168,7 +179,7 @@ impl Explanation {
 }
 
 impl CriticalPath {
-    /// How many times faster than one core the block can be run by any number of cores.
+    /// How many times faster than one core the block can be run by any number of cores, at best.
     pub fn speed_up(&self) -> f64 {
         speed_up(self.total, self.length)
     }
@@ -183,9 +194,10 @@ impl Balances {
     /// Whether a transaction that reads a field waits for who has changed it.
     fn are_waited_for(self, reader: &TxAccess, field: &StateField) -> bool {
         match (self, field.field) {
-            (Self::Exact, _) | (Self::Lazy, Field::Code | Field::Slot(_)) => true,
-            (Self::Lazy, Field::Balance) => false,
-            (Self::Lazy, Field::Nonce) => reader.writes.contains(field),
+            (Self::Exact, _) | (Self::Lazy | Self::Least, Field::Code | Field::Slot(_)) => true,
+            (Self::Lazy | Self::Least, Field::Balance) => reader.sees.contains(&field.address),
+            (Self::Least, Field::Nonce) if field.address == reader.sender => false,
+            (Self::Lazy | Self::Least, Field::Nonce) => reader.writes.contains(field),
         }
     }
 }
@@ -212,8 +224,10 @@ impl<'t> ConflictGraph<'t> {
                 writers.insert(balance_of(fee_recipient), index);
             }
         }
-        let is_exact = balances == Balances::Exact;
-        let looks = |tx: &TxAccess| is_exact && tx.reads.contains(&(fee_recipient, None));
+        let looks = |tx: &TxAccess| match balances {
+            Balances::Exact => tx.reads.contains(&(fee_recipient, None)),
+            Balances::Lazy | Balances::Least => tx.sees.contains(&fee_recipient),
+        };
         let reads_fees = txs.iter().map(looks).collect();
         Self { txs, fee_recipient, dependencies, reads_fees }
     }

@@ -39,6 +39,7 @@
 //! Fit for this are blocks from Byzantium on and before Amsterdam: outside, something is taken down
 //! of each transaction, or empty accounts are more than none.
 
+mod changers;
 mod claims;
 mod disturbed;
 mod hot;
@@ -56,6 +57,7 @@ use crate::{
     frame::{self, Frame},
     hints::Hints,
     occ::{Resources, open},
+    rerun::{RunLog, timed},
     tally::Tally,
 };
 use claims::{Claim, Claims};
@@ -64,7 +66,7 @@ use fugue_evm::{
     CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, TagFilter, Target,
     Touched, ViewReader, tag,
 };
-use fugue_scheduler::Stats;
+use fugue_scheduler::{Ran, Stats};
 use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
 use lessons::Log;
@@ -121,6 +123,8 @@ pub(crate) struct Spent {
     pub(crate) txs: usize,
     /// Bytes of all that lanes have taken: [`room`] has what bounds what is kept of it.
     pub(crate) memory_bytes: usize,
+    /// What each transaction took, if somebody asks for it.
+    pub(crate) runs: Option<RunLog>,
 }
 
 /// Calls and creations that a block has at least to be run in lanes, and gas that they use beyond
@@ -212,6 +216,8 @@ struct Shared<'l> {
     log: Mutex<Log>,
     /// Bytes that lanes had taken at their end.
     bytes: AtomicUsize,
+    /// Where it is noted what each transaction takes, if somebody asked for it.
+    runs: Option<&'l RunLog>,
     /// Set where nothing that is still run is of any use.
     is_over: AtomicBool,
     failure: Mutex<Option<FallbackCause>>,
@@ -240,7 +246,8 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
-/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]). What it took is `spent`.
+/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]). What it took is `spent`,
+/// with what each transaction took if that has room for it.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -254,6 +261,8 @@ pub(crate) fn run(
     spent: &mut Spent,
 ) -> Result<LaneRun, FallbackCause> {
     let Resources { codes, pool, threads, lane_room, hints, .. } = *resources;
+    let Spent { txs, memory_bytes, runs } = spent;
+    let runs = runs.as_ref();
     let block = prepared.block.block();
     let opening = match scope {
         Scope::Block | Scope::Recorded => open(rules, &block.header, view, codes)?.0,
@@ -282,6 +291,7 @@ pub(crate) fn run(
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
         bytes: AtomicUsize::new(0),
+        runs,
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
@@ -299,8 +309,9 @@ pub(crate) fn run(
     let Shared { claims, marks, rooms, journals, lanes, log, bytes, failure, .. } = shared;
     let (mut lanes, mut log, touched) = (lanes.into_inner(), log.into_inner(), rooms.into_inner());
     let of_all = marks.memory_bytes() + published.memory_bytes() + spare_bytes(&touched, &journals);
-    *spent = Spent { txs: log.ran_count(), memory_bytes: bytes.into_inner() + of_all };
-    let job = Job { prepared, rules, codes, view: &opened, pool, threads };
+    *txs = log.ran_count();
+    *memory_bytes = bytes.into_inner() + of_all;
+    let job = Job { prepared, rules, codes, view: &opened, pool, threads, runs };
     let settled = match failure.into_inner() {
         Some(cause) => Err(cause),
         None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
@@ -455,6 +466,21 @@ impl<'l> Running<'l> {
 
     /// Runs one transaction, above those before it in the lane, or in the ledger.
     fn run(
+        &mut self,
+        shared: &Shared<'l>,
+        claims: &Claims,
+        index: usize,
+    ) -> Result<(), FallbackCause> {
+        let (done, time) = timed(shared.runs, || self.run_untimed(shared, claims, index));
+        if let Some(runs) = shared.runs {
+            let last = self.txs.last().filter(|last| last.index == index);
+            let is_refused = last.is_some_and(|last| last.executed.is_none());
+            runs.ran(index, time, None, if is_refused { Ran::Parked } else { Ran::Done });
+        }
+        done
+    }
+
+    fn run_untimed(
         &mut self,
         shared: &Shared<'l>,
         claims: &Claims,

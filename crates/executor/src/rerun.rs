@@ -1,8 +1,12 @@
 //! How often each transaction of a block ran in parallel, what its reruns were for, and what they
 //! cost.
 //!
-//! A run is *thrown away* if it was given up half-way, or if the transaction ran to an end once
-//! more. Its time is lost.
+//! A run is *thrown away* if it was given up half-way, or if another run of the transaction counts
+//! in its place. Its time is lost.
+//!
+//! In `occ` a run is thrown away when the next one begins. In lanes, the run in the lane and the
+//! guess beside it are there together: at the turn of the transaction the first of them that holds
+//! is kept.
 //!
 //! Noted only where somebody asks ([`crate::Executor::observing`]); no decision depends on it.
 
@@ -10,7 +14,7 @@ use crate::Field;
 use fugue_scheduler::Ran;
 use fugue_types::Address;
 use parking_lot::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Reruns of a transaction that are told one by one, at most. The scheduler runs none so often; how
 /// often it ran is told in any case.
@@ -23,12 +27,13 @@ pub enum RerunCause {
     Changed,
     /// When it ran again, a value that it had read was in doubt: who wrote it had to run again.
     Doubted,
-    /// When it ran again, all that it had read was as before: meanwhile it had been another.
+    /// When it ran again, all that it had read was as before: meanwhile it had been another. In
+    /// lanes: a guess was made of it, and at its turn its run in the lane held.
     Restored,
     /// It came upon a value that was in doubt, and was given up half-way.
     Blocked,
-    /// It had to wait for its turn: it looked at the fee recipient, or failed on values that were
-    /// not final.
+    /// It had to wait for its turn: it looked at the fee recipient, or failed, or was refused, on
+    /// values that were not final.
     Parked,
 }
 
@@ -54,7 +59,8 @@ pub struct Rerun {
 pub struct TxRuns {
     /// How often it ran, runs that were given up half-way included.
     pub runs: u32,
-    /// How long all of them took.
+    /// How long all of them took. That is not what it would take alone: beside others a thread may
+    /// be interrupted, or wait for memory.
     pub time: Duration,
     /// How long those took that were thrown away.
     pub lost: Duration,
@@ -83,12 +89,21 @@ struct Noted {
     runs: TxRuns,
     /// The time of the run that is kept, if there is one.
     kept: Option<Duration>,
+    /// The time of the one that is kept if that one does not hold.
+    guess: Option<Duration>,
 }
 
 impl Stale {
     const fn of(cause: RerunCause, by: Option<usize>) -> Self {
         Self { cause, by, address: None, field: None }
     }
+}
+
+/// Runs something, and gives how long that took; nothing if nobody asked for it.
+pub(crate) fn timed<T>(log: Option<&RunLog>, run: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = log.map(|_| Instant::now());
+    let done = run();
+    (done, begun.map(|begun| begun.elapsed()).unwrap_or_default())
 }
 
 impl RunLog {
@@ -102,9 +117,8 @@ impl RunLog {
     pub(crate) fn ran(&self, tx: usize, time: Duration, stale: Option<Stale>, ran: Ran) {
         let Some(noted) = self.txs.get(tx) else { return };
         let mut noted = noted.lock();
-        let Noted { runs, kept } = &mut *noted;
-        runs.runs = runs.runs.saturating_add(1);
-        runs.time = runs.time.saturating_add(time);
+        let Noted { runs, kept, guess: _ } = &mut *noted;
+        runs.add(time);
         // Whoever begins again throws away what is kept, however the new run ends.
         if let Some(lost) = kept.take() {
             runs.throw_away(stale.unwrap_or(Stale::of(RerunCause::Restored, None)), lost);
@@ -118,13 +132,50 @@ impl RunLog {
         }
     }
 
+    /// Notes a run of `tx` beside the one that is kept, as a guess.
+    pub(crate) fn guessed(&self, tx: usize, time: Duration, ran: Ran) {
+        let Some(noted) = self.txs.get(tx) else { return };
+        let mut noted = noted.lock();
+        noted.runs.add(time);
+        match ran {
+            Ran::Done => noted.guess = Some(time),
+            Ran::Blocked { on } => {
+                noted.runs.throw_away(Stale::of(RerunCause::Blocked, Some(on)), time);
+            }
+            Ran::Parked => noted.runs.throw_away(Stale::of(RerunCause::Parked, None), time),
+        }
+    }
+
+    /// Notes that the run of `tx` that is kept does not hold. Its guess is kept from now on, if
+    /// there is one.
+    pub(crate) fn fails(&self, tx: usize, stale: Option<Stale>) {
+        let Some(noted) = self.txs.get(tx) else { return };
+        let mut noted = noted.lock();
+        let Noted { runs, kept, guess } = &mut *noted;
+        if let Some(lost) = std::mem::replace(kept, guess.take()) {
+            runs.throw_away(stale.unwrap_or(Stale::of(RerunCause::Restored, None)), lost);
+        }
+    }
+
     /// What was noted, in block order.
     pub(crate) fn into_runs(self) -> Vec<TxRuns> {
-        self.txs.into_iter().map(|noted| noted.into_inner().runs).collect()
+        let runs = self.txs.into_iter().map(|noted| {
+            let Noted { mut runs, guess, .. } = noted.into_inner();
+            if let Some(lost) = guess {
+                runs.throw_away(Stale::of(RerunCause::Restored, None), lost);
+            }
+            runs
+        });
+        runs.collect()
     }
 }
 
 impl TxRuns {
+    fn add(&mut self, time: Duration) {
+        self.runs = self.runs.saturating_add(1);
+        self.time = self.time.saturating_add(time);
+    }
+
     fn throw_away(&mut self, stale: Stale, lost: Duration) {
         self.lost = self.lost.saturating_add(lost);
         if self.reruns.len() < RERUNS_MAX {
@@ -175,6 +226,34 @@ mod tests {
         assert_eq!(second.reruns[0].address, Some(Address::repeat_byte(1)));
         assert_eq!(second.reruns[0].field, Some(Field::Nonce));
         assert_eq!(third, &TxRuns::default());
+    }
+
+    #[test]
+    fn of_a_run_and_a_guess_the_first_that_holds_is_kept() {
+        let log = RunLog::new(4);
+        let on = |by| Stale::of(RerunCause::Changed, Some(by));
+        for tx in 0..4 {
+            log.ran(tx, ms(5), None, if tx == 3 { Ran::Parked } else { Ran::Done });
+            log.guessed(tx, ms(7), Ran::Done);
+        }
+        // The first one holds as it ran at first, the second one as it was guessed.
+        log.fails(1, Some(on(0)));
+        // The third one as neither.
+        log.fails(2, Some(on(1)));
+        log.fails(2, Some(on(0)));
+        log.ran(2, ms(9), None, Ran::Done);
+        // Of the fourth one nothing was kept but the guess.
+        log.fails(3, Some(on(0)));
+        let all = log.into_runs();
+        let found: Vec<_> = all.iter().map(|tx| (tx.runs, tx.time, tx.lost)).collect();
+        let expected = [(2, 12, 7), (2, 12, 5), (3, 21, 12), (2, 12, 5)];
+        assert_eq!(found, expected.map(|(runs, time, lost)| (runs, ms(time), ms(lost))));
+        let found: Vec<_> = all.iter().map(causes).collect();
+        let changed = |by, lost| (RerunCause::Changed, Some(by), ms(lost));
+        assert_eq!(found[0], [(RerunCause::Restored, None, ms(7))]);
+        assert_eq!(found[1], [changed(0, 5)]);
+        assert_eq!(found[2], [changed(1, 5), changed(0, 7)]);
+        assert_eq!(found[3], [(RerunCause::Parked, None, ms(5))]);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! all of them are far below 2^53.
 
 use fugue_executor::{
-    Conflict, ConflictCause, CriticalPath, Dependency, Explanation, Field, Schedule, StateField,
-    TxAccess,
+    BlockError, Conflict, ConflictCause, CriticalPath, Dependency, Explanation, FallbackCause,
+    Field, Report, Rerun, RerunCause, Schedule, StateField, TxAccess, TxRuns,
 };
 use fugue_types::{B256, RecoveredBlock};
 use serde_json::{Value, json as object};
+use std::time::Duration;
 
 /// Locations that are told of one dependency, at most: a transaction may read thousands. How many
 /// there are is told as well.
@@ -18,7 +19,7 @@ const LOCATIONS_MAX: usize = 16;
 /// An explanation of a block as an object. `txs` is what each transaction read and wrote, in block
 /// order, of which it was made.
 ///
-/// The form is that of `fugue_explainBlock`, without the parallel run of that call.
+/// The form is that of `fugue_explainBlock`, without the runs ([`run_of`]).
 pub fn explanation_of(
     block: &RecoveredBlock,
     txs: &[TxAccess],
@@ -70,6 +71,83 @@ pub fn explanation_of(
             "address": header.beneficiary, "credits": fee_credits, "readers": fee_readers,
         },
     })
+}
+
+/// What a run of a block in some mode did, as an object. If it was
+/// [observed](fugue_executor::Executor::observing), it tells which transactions ran more than once,
+/// and who disturbed them where.
+pub fn run_of(report: &Report) -> Value {
+    let Report { mode, way, threads, stats, fallback, tx_runs, .. } = report;
+    // A run that was given up has no totals, and what was noted until then.
+    let (runs, reruns) = if tx_runs.is_empty() {
+        (stats.runs, stats.rerun_txs)
+    } else {
+        let runs = tx_runs.iter().map(|tx| tx.runs as usize).sum();
+        (runs, tx_runs.iter().filter(|tx| tx.runs > 1).count())
+    };
+    let total = |of: fn(&TxRuns) -> Duration| {
+        (!tx_runs.is_empty()).then(|| nanos(tx_runs.iter().map(of).sum()))
+    };
+    let again = tx_runs.iter().enumerate().filter(|(_, tx)| tx.runs > 1 || !tx.reruns.is_empty());
+    let again = again.map(|(index, TxRuns { runs, time, lost, reruns })| {
+        object!({
+            "index": index,
+            "runs": runs,
+            "nanoseconds": nanos(*time),
+            "lostNanoseconds": nanos(*lost),
+            "reruns": reruns.iter().map(rerun).collect::<Vec<Value>>(),
+        })
+    });
+    object!({
+        "mode": mode.to_string(),
+        "way": way.to_string(),
+        "threads": threads,
+        "activeThreads": stats.active_threads,
+        "runs": runs,
+        "rerunTransactions": reruns,
+        "blockedRuns": stats.blocked_runs,
+        "headReruns": stats.head_reruns,
+        "sequentialFrom": stats.sequential_from,
+        "fallback": fallback.as_ref().map(|fallback| fallback_of(&fallback.cause)),
+        "nanoseconds": total(|tx| tx.time),
+        "lostNanoseconds": total(|tx| tx.lost),
+        "transactions": again.collect::<Vec<Value>>(),
+    })
+}
+
+/// Other words of it are for the operator: they may name files.
+fn fallback_of(cause: &FallbackCause) -> String {
+    let word = match cause {
+        FallbackCause::Block(BlockError::Invalid(_)) => "invalid",
+        FallbackCause::Block(BlockError::State(_)) => "state",
+        FallbackCause::Block(BlockError::Internal(_)) => "internal",
+        FallbackCause::List(_) => "accessList",
+        FallbackCause::Lanes(_) => return cause.to_string(),
+    };
+    word.to_owned()
+}
+
+fn rerun(rerun: &Rerun) -> Value {
+    let Rerun { cause, by, address, field, lost } = rerun;
+    let cause = match cause {
+        RerunCause::Changed => "changed",
+        RerunCause::Doubted => "doubted",
+        RerunCause::Restored => "restored",
+        RerunCause::Blocked => "blocked",
+        RerunCause::Parked => "parked",
+    };
+    let nothing = || object!({ "field": null, "slot": null });
+    let mut told = field.map_or_else(nothing, named);
+    told["cause"] = cause.into();
+    told["by"] = object!(by);
+    told["address"] = object!(address);
+    told["lostNanoseconds"] = nanos(*lost).into();
+    told
+}
+
+/// As what is told of the critical path in time.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn dependency(dependency: &Dependency) -> Value {
@@ -133,6 +211,7 @@ pub fn named(field: Field) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fugue_executor::{Fallback, LaneFault, Mode, Way};
     use fugue_types::{Address, U256};
 
     const HERE: Address = Address::repeat_byte(0xc0);
@@ -143,6 +222,78 @@ mod tests {
             cause: ConflictCause::State,
         };
         (0..count).map(conflict).collect()
+    }
+
+    fn ran(runs: u32, reruns: Vec<Rerun>) -> TxRuns {
+        let lost = reruns.iter().map(|rerun| rerun.lost).sum();
+        TxRuns { runs, time: Duration::from_micros(9), lost, reruns }
+    }
+
+    fn report(way: Way, tx_runs: Vec<TxRuns>) -> Report {
+        let (mode, stats) = (Mode::Lanes, Default::default());
+        Report {
+            mode,
+            way,
+            threads: 2,
+            stats,
+            fallback: None,
+            given_up: None,
+            list: None,
+            tx_runs,
+            memory_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn transactions_that_ran_once_are_counted_alone() {
+        let lost = Duration::from_micros(2);
+        let slot = Field::Slot(U256::from(7));
+        let changed = Rerun {
+            cause: RerunCause::Changed,
+            by: Some(0),
+            address: Some(HERE),
+            field: Some(slot),
+            lost,
+        };
+        let blocked =
+            Rerun { cause: RerunCause::Blocked, by: Some(1), address: None, field: None, lost };
+        let all = vec![ran(1, Vec::new()), ran(1, Vec::new()), ran(3, vec![changed, blocked])];
+        let told = run_of(&report(Way::Lanes, all));
+        assert_eq!((&told["mode"], &told["way"]), (&object!("lanes"), &object!("lanes")));
+        assert_eq!((&told["runs"], &told["rerunTransactions"]), (&object!(5), &object!(1)));
+        assert_eq!((&told["nanoseconds"], &told["fallback"]), (&object!(27_000), &Value::Null));
+        assert_eq!(told["lostNanoseconds"], 4_000);
+        let expected = object!([{
+            "index": 2, "runs": 3, "nanoseconds": 9_000, "lostNanoseconds": 4_000,
+            "reruns": [
+                {
+                    "cause": "changed", "by": 0, "address": HERE, "field": "storage",
+                    "slot": B256::with_last_byte(7), "lostNanoseconds": 2_000,
+                },
+                {
+                    "cause": "blocked", "by": 1, "address": null, "field": null, "slot": null,
+                    "lostNanoseconds": 2_000,
+                },
+            ],
+        }]);
+        assert_eq!(told["transactions"], expected);
+    }
+
+    #[test]
+    fn a_run_that_was_not_observed_or_given_up_tells_what_there_is() {
+        let mut unseen = report(Way::List, Vec::new());
+        (unseen.stats.runs, unseen.stats.rerun_txs) = (7, 0);
+        let told = run_of(&unseen);
+        assert_eq!((&told["runs"], &told["transactions"]), (&object!(7), &object!([])));
+        assert_eq!((&told["nanoseconds"], &told["way"]), (&Value::Null, &object!("access list")));
+        let mut given_up = report(Way::Lanes, vec![ran(1, Vec::new()), ran(2, Vec::new())]);
+        given_up.fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
+        let told = run_of(&given_up);
+        assert_eq!((&told["runs"], &told["rerunTransactions"]), (&object!(3), &object!(1)));
+        assert_eq!(told["fallback"], "lanes: too many transactions depend on one another");
+        let cause = BlockError::Internal("in a file".to_owned()).into();
+        given_up.fallback = Some(Fallback { cause });
+        assert_eq!(run_of(&given_up)["fallback"], "internal");
     }
 
     #[test]

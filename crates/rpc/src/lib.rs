@@ -33,7 +33,7 @@ mod stream;
 pub use auth::{JwtSecret, SecretError};
 pub use dev::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 pub use engine::ClientVersion;
-pub use explained::{explanation_of, named as named_field};
+pub use explained::{explanation_of, run_of};
 pub use ipc::{IPC_LIMITS, IpcLimits, ListenSocket, RunningIpc, start_ipc_server};
 pub use jsonrpsee::RpcModule;
 pub use module::{ModuleError, PublicApi, engine_module, public_module};

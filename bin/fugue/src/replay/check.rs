@@ -18,7 +18,6 @@ use fugue_validation::{Mismatch, Ommers, check_block, check_child};
 use std::{
     collections::HashMap,
     fmt,
-    mem::take,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -414,12 +413,13 @@ impl Checker<'_> {
     ) -> Result<(), UsageError> {
         let txs = before.with_view(|view| self.executor.accesses(prepared, rules, view));
         let txs = txs.map_err(|error| UsageError::at(path, error))?;
+        let in_parallel = findings.runs.iter().filter(|run| run.mode != Mode::Seq);
+        let reports: Vec<&Report> = in_parallel.map(|run| &run.report).collect();
+        findings.explained = Some(Explained::new(prepared.block(), &txs, &reports));
         // The explanation has what is worth keeping of them.
-        let in_parallel = findings.runs.iter_mut().find(|run| run.mode != Mode::Seq);
-        let tx_runs = in_parallel.map(|run| take(&mut run.report.tx_runs));
-        // There are none if all of the block ran sequentially in the end.
-        let tx_runs = tx_runs.filter(|found| found.len() == txs.len());
-        findings.explained = Some(Explained::new(prepared.block(), &txs, tx_runs.as_deref()));
+        for run in &mut findings.runs {
+            run.report.tx_runs = Vec::new();
+        }
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ fn tx(sender: u8, gas_used: u64) -> TxAccess {
         sender,
         reads: vec![(sender, None)],
         writes: writes.to_vec(),
+        sees: Vec::new(),
         credits: true,
         gas_used,
         nanos: gas_used,
@@ -46,12 +47,25 @@ impl TxAccess {
         tx
     }
 
-    /// Looks at the fee recipient, whom it pays then as anybody.
-    fn looking(mut self) -> Self {
+    /// Sees the balance of an account.
+    fn seeing(mut self, address: Address) -> Self {
+        self.reads.push((address, None));
+        self.sees.push(address);
+        self
+    }
+
+    /// Pays the fee recipient something, and its fee then as anybody.
+    fn tipping(mut self) -> Self {
         self.reads.push((AUTHOR, None));
         self.writes.push(balance_of(AUTHOR));
         self.credits = false;
         self
+    }
+
+    /// Sees the balance of the fee recipient.
+    fn looking(mut self) -> Self {
+        self.sees.push(AUTHOR);
+        self.tipping()
     }
 }
 
@@ -161,19 +175,29 @@ fn cores_take_up_what_is_ready_in_block_order() {
 
 #[test]
 fn the_nonces_of_a_sender_are_told_apart() {
-    let found = explain(&[tx(1, 100), tx(1, 100), tx(2, 100), tx(1, 100)]);
-    assert_eq!(edges(&found), [vec![], vec![0], vec![], vec![1]]);
-    let conflicts = found.dependencies.iter().flatten().flat_map(|one| &one.conflicts);
-    let causes: Vec<_> = conflicts.map(|conflict| conflict.cause).collect();
-    // Nonce and balance, twice.
-    assert_eq!(causes, [ConflictCause::Sender; 4]);
-    assert!(found.hottest.is_empty());
+    let txs = [tx(1, 100), tx(1, 100), tx(2, 100), tx(1, 100)];
+    // Nonce and balance, twice; or the nonce alone: that the balance suffices is no order.
+    for (balances, count) in [(Balances::Exact, 4), (Balances::Lazy, 2)] {
+        let all = ConflictGraph::new(&txs, AUTHOR, balances).dependencies;
+        let on = all.iter().map(|list| list.iter().map(|it| it.on).collect::<Vec<_>>());
+        assert_eq!(on.collect::<Vec<_>>(), [vec![], vec![0], vec![], vec![1]], "{balances:?}");
+        let conflicts = all.iter().flatten().flat_map(|one| &one.conflicts);
+        let causes: Vec<_> = conflicts.map(|conflict| conflict.cause).collect();
+        assert_eq!(causes, vec![ConflictCause::Sender; count], "{balances:?}");
+    }
+    // Lanes take the nonce from the transaction, so that the order is no bound.
+    let found = explain(&txs);
+    assert!(found.dependencies.iter().all(Vec::is_empty) && found.hottest.is_empty());
+    assert_eq!((found.gas.total, found.gas.length), (400, 100));
     let chain = SenderChain { sender: Address::repeat_byte(1), txs: 3, gas_used: 300 };
     assert_eq!(found.senders, [chain]);
-    assert_eq!(found.gas.length, 300);
-    // What another one sends to a sender is no matter of nonces.
-    let paid = StateField { address: Address::repeat_byte(2), field: Field::Balance };
-    let found = explain(&[tx(1, 100).changing(&[paid]), tx(2, 100)]);
+    // What another one sends to a sender is no matter of nonces; it is one at all if it is seen.
+    let payee = Address::repeat_byte(2);
+    let paid = balance_of(payee);
+    let pays = tx(1, 100).changing(&[paid]);
+    let found = explain(&[pays.clone(), tx(2, 100)]);
+    assert!(found.dependencies.iter().all(Vec::is_empty));
+    let found = explain(&[pays, tx(2, 100).seeing(payee)]);
     let conflict = Conflict { field: paid, cause: ConflictCause::State };
     assert_eq!(found.dependencies[1], [Dependency { on: 0, conflicts: vec![conflict] }]);
 }
@@ -194,7 +218,7 @@ fn who_looks_at_the_fee_recipient_waits_for_all_fees_before_it() {
 }
 
 #[test]
-fn who_reads_an_account_may_have_looked_at_any_of_its_fields() {
+fn who_reads_an_account_may_have_looked_at_any_of_its_fields_but_for_sums() {
     let [nonce, balance, code] = [Field::Nonce, Field::Balance, Field::Code]
         .map(|field| StateField { address: HERE, field });
     let txs = [
@@ -203,14 +227,46 @@ fn who_reads_an_account_may_have_looked_at_any_of_its_fields() {
         tx(3, 100).reading(&[slot(HERE, 1)]),
         tx(4, 100).reading(&[code]),
     ];
-    let found = explain(&txs);
-    // Slots are told apart.
-    assert_eq!(edges(&found), [vec![], vec![0], vec![], vec![0, 1]]);
-    let fields = |dependency: &Dependency| -> Vec<StateField> {
-        dependency.conflicts.iter().map(|conflict| conflict.field).collect()
+    let graph = |balances| ConflictGraph::new(&txs, AUTHOR, balances).dependencies;
+    let fields = |dependency: &Dependency| -> (usize, Vec<StateField>) {
+        let fields = dependency.conflicts.iter().map(|conflict| conflict.field);
+        (dependency.on, fields.collect())
     };
-    assert_eq!(fields(&found.dependencies[3][0]), [nonce, code]);
-    assert_eq!(fields(&found.dependencies[3][1]), [balance]);
+    let waits = |list: &Vec<Dependency>| list.iter().map(fields).collect::<Vec<_>>();
+    // Slots are told apart.
+    let exact: Vec<_> = graph(Balances::Exact).iter().map(waits).collect();
+    let all = vec![(0, vec![nonce, code]), (1, vec![balance])];
+    assert_eq!(exact, [vec![], vec![(0, vec![nonce, code])], vec![], all]);
+    let code = (0, vec![code]);
+    let lazy: Vec<_> = graph(Balances::Lazy).iter().map(waits).collect();
+    assert_eq!(lazy, [vec![], vec![code.clone()], vec![], vec![code]]);
+    assert_eq!(graph(Balances::Least), graph(Balances::Lazy));
+    assert_eq!(explain(&txs).dependencies, graph(Balances::Least));
+}
+
+#[test]
+fn payments_to_one_account_are_no_row_however_they_are_weighed() {
+    let paid = balance_of(HERE);
+    let mut txs: Vec<TxAccess> = (1..=8).map(|from| tx(from, 100).changing(&[paid])).collect();
+    let found = explain(&txs);
+    assert!(found.dependencies.iter().all(Vec::is_empty));
+    for path in [&found.gas, &found.time] {
+        assert_eq!((path.total, path.length, path.speed_up()), (800, 100, 8.0));
+    }
+    assert_eq!(lengths(&found), [400, 200, 100, 100]);
+    assert!(found.hottest.is_empty());
+    // As is where they all pay the fee recipient.
+    let tips: Vec<TxAccess> = (1..=8).map(|from| tx(from, 100).tipping()).collect();
+    let found = explain(&tips);
+    assert_eq!((found.gas.length, found.fee_credits, found.fee_readers.len()), (100, 0, 0));
+    // A mode that compares the account as a whole takes them one by one.
+    assert_eq!(length(&txs, 8, Order::Block), 800);
+    // Who sees what was paid waits for it.
+    txs.push(tx(9, 50).seeing(HERE));
+    let found = explain(&txs);
+    assert_eq!(found.dependencies[8].iter().map(|it| it.on).collect::<Vec<_>>(), [7]);
+    assert_eq!((found.gas.length, found.hottest.len()), (150, 1));
+    assert_eq!(found.hottest[0], HotField { field: paid, pairs: 1 });
 }
 
 #[test]
@@ -331,7 +387,7 @@ fn sums_of_balances_are_no_conflicts() {
         tx(2, 100).changing(&[balance]),
         // The order of a sender stands.
         tx(1, 100),
-        tx(3, 100).looking(),
+        tx(3, 100).tipping(),
         tx(4, 100).changing(&[slot(HERE, 1), code]),
         tx(5, 100).reading(&[slot(HERE, 1)]),
         tx(6, 100).changing(&[balance]),
@@ -345,7 +401,7 @@ fn sums_of_balances_are_no_conflicts() {
     assert_eq!(exact, [vec![], vec![0], vec![0], vec![2], vec![1], vec![4], vec![1, 4]]);
     let lazy = on(Balances::Lazy);
     assert_eq!(lazy, [vec![], vec![], vec![0], vec![], vec![], vec![4], vec![4]]);
-    // Who looks at the fee recipient waits for nobody then.
+    // Who pays the fee recipient waits for nobody then.
     let weights = [100; 7];
     let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Lazy);
     assert_eq!(graph.schedule(7, Order::Block, &weights).length, 200);
@@ -362,10 +418,12 @@ fn a_nonce_is_a_conflict_for_who_counts_it_up() {
         tx(2, 100).reading(&[nonce]),
         tx(3, 100).changing(&[nonce]),
     ];
-    let graph = ConflictGraph::new(&txs, AUTHOR, Balances::Lazy);
-    let lists: Vec<usize> = graph.dependencies.iter().map(Vec::len).collect();
-    assert_eq!(lists, [0, 0, 1]);
-    assert_eq!(graph.dependencies[2][0].on, 0);
+    for balances in [Balances::Lazy, Balances::Least] {
+        let graph = ConflictGraph::new(&txs, AUTHOR, balances);
+        let lists: Vec<usize> = graph.dependencies.iter().map(Vec::len).collect();
+        assert_eq!(lists, [0, 0, 1], "{balances:?}");
+        assert_eq!(graph.dependencies[2][0].on, 0, "{balances:?}");
+    }
 }
 
 #[test]

@@ -3,8 +3,13 @@
 
 use super::{
     Lane, ReadResult,
+    changers::Changers,
     disturbed::disturbed,
     steps::{Step, Steps},
+};
+use crate::{
+    Field, StateField,
+    rerun::{RerunCause, Stale},
 };
 use fugue_chainspec::Rules;
 use fugue_evm::{AccountTouch, SlotTouch, StateReader, TagFilter, Touched, tag};
@@ -49,6 +54,10 @@ pub(super) struct Hot<'h> {
     found_empty: Option<Address>,
     /// Whose change of an account was the last before a touch of it was found not to hold.
     disturber: Option<usize>,
+    /// Where it did not hold.
+    failed_at: Option<StateField>,
+    /// Who has changed each field last; `None` unless somebody asks.
+    changers: Option<Changers>,
 }
 
 /// What is left when the block is settled.
@@ -94,7 +103,14 @@ impl<'h> Hot<'h> {
             fees: U256::ZERO,
             found_empty: None,
             disturber: None,
+            failed_at: None,
+            changers: None,
         }
+    }
+
+    /// Notes from now on who changes which field.
+    pub(super) fn observe(&mut self) {
+        self.changers = Some(Changers::default());
     }
 
     /// Finds what is hot before the first transaction.
@@ -129,6 +145,21 @@ impl<'h> Hot<'h> {
         self.disturber
     }
 
+    /// Why the last transaction that did not hold, in its lane or as a guess, did not. Whose change
+    /// it was is told exactly, and only if that is observed.
+    pub(super) fn stale(&self) -> Option<Stale> {
+        let StateField { address, field } = self.failed_at?;
+        let by = self.changers.as_ref().and_then(|changers| changers.last(address, field));
+        Some(Stale { cause: RerunCause::Changed, by, address: Some(address), field: Some(field) })
+    }
+
+    /// A touch of an account does not hold, which this transaction was the last to change.
+    fn fails(&mut self, address: Address, field: Field, changed_by: Option<usize>) -> bool {
+        self.disturber = changed_by;
+        self.failed_at = Some(StateField { address, field });
+        false
+    }
+
     /// Whether a transaction that came upon these would do the same now.
     pub(super) fn holds(&mut self, touches: Touches<'_>) -> ReadResult<bool> {
         if self.accounts.is_empty() {
@@ -142,8 +173,8 @@ impl<'h> Hot<'h> {
             {
                 is_hot = true;
                 if !touch.holds(account.now) {
-                    self.disturber = account.changed_by;
-                    return Ok(false);
+                    let (field, by) = (failing(touch, account.now), account.changed_by);
+                    return Ok(self.fails(touch.address, field, by));
                 }
             }
         }
@@ -163,8 +194,8 @@ impl<'h> Hot<'h> {
                 None => self.view.slot(touch.address, touch.slot)?,
             };
             if touch.before != now {
-                self.disturber = account.changed_by;
-                return Ok(false);
+                let by = account.changed_by;
+                return Ok(self.fails(touch.address, Field::Slot(touch.slot), by));
             }
         }
         Ok(true)
@@ -177,18 +208,20 @@ impl<'h> Hot<'h> {
             if let Some(account) = self.find(touch.address)?
                 && !touch.holds(account.now)
             {
-                return Ok(false);
+                let (field, by) = (failing(touch, account.now), account.changed_by);
+                return Ok(self.fails(touch.address, field, by));
             }
         }
         let view = self.view;
         for touch in touches.slots {
             let Some(account) = self.find(touch.address)? else { continue };
+            let by = account.changed_by;
             let now = match account.now_at(touch.slot) {
                 Some(now) => now,
                 None => view.slot(touch.address, touch.slot)?,
             };
             if touch.before != now {
-                return Ok(false);
+                return Ok(self.fails(touch.address, Field::Slot(touch.slot), by));
             }
         }
         Ok(true)
@@ -207,6 +240,9 @@ impl<'h> Hot<'h> {
             {
                 is_hot = true;
                 account.apply(touch, self.index);
+                if let Some(changers) = &mut self.changers {
+                    changers.add(touch, self.index);
+                }
             }
         }
         if !is_hot {
@@ -217,6 +253,9 @@ impl<'h> Hot<'h> {
                 && let Some(account) = self.accounts.get_mut(&touch.address)
             {
                 account.apply_slot(touch, self.index);
+                if let Some(changers) = &mut self.changers {
+                    changers.add_slot(touch, self.index);
+                }
             }
         }
     }
@@ -237,7 +276,12 @@ impl<'h> Hot<'h> {
     pub(super) fn pay(&mut self, fee: Option<U256>) {
         let Some(fee) = fee else { return };
         match self.accounts.get_mut(&self.beneficiary) {
-            Some(account) => account.credit(fee),
+            Some(account) => {
+                account.credit(fee);
+                if let Some(changers) = &mut self.changers {
+                    changers.add_payment(self.beneficiary, fee, self.index);
+                }
+            }
             None => self.fees = self.fees.saturating_add(fee),
         }
     }
@@ -290,6 +334,12 @@ impl<'h> Hot<'h> {
                     Step::Account(touch) => account.apply(touch, index),
                     Step::Slot(touch) => account.apply_slot(touch, index),
                 }
+                if let Some(changers) = &mut self.changers {
+                    match step {
+                        Step::Account(touch) => changers.add(touch, index),
+                        Step::Slot(touch) => changers.add_slot(touch, index),
+                    }
+                }
             }
         }
         if address == self.beneficiary && !self.fees.is_zero() {
@@ -322,6 +372,19 @@ impl<'h> Hot<'h> {
 /// Whether an account counts as none and is in the state nonetheless, as before EIP-161.
 fn is_there_and_empty(account: Option<Account>) -> bool {
     account.is_some_and(|account| account.is_empty())
+}
+
+/// The field for which a touch does not hold where the account is `now`. One that has come into
+/// being by a payment, or is gone, has another balance.
+fn failing(touch: &AccountTouch, now: Option<Account>) -> Field {
+    let (before, now) = (touch.before.unwrap_or_default(), now.unwrap_or_default());
+    if before.code_hash != now.code_hash {
+        Field::Code
+    } else if before.nonce != now.nonce && touch.is_nonce_seen {
+        Field::Nonce
+    } else {
+        Field::Balance
+    }
 }
 
 fn there_and_empty() -> StateError {

@@ -39,10 +39,14 @@ use super::{
     hot::{Hot, HotReader, Touches},
     lessons::{Log, Meeting},
 };
-use crate::{BlockError, FallbackCause, PreparedBlock, tally::Tally};
+use crate::{
+    BlockError, FallbackCause, PreparedBlock,
+    rerun::{RunLog, timed},
+    tally::Tally,
+};
 use fugue_chainspec::Rules;
 use fugue_evm::{CodeCache, Executed, Fault, FeePayment, Kernel, PreparedTx, Touched};
-use fugue_scheduler::Stats;
+use fugue_scheduler::{Ran, Stats};
 use fugue_state::{StateDiff, StateError, StateView};
 use fugue_types::{Header, U256};
 use parking_lot::Mutex;
@@ -75,12 +79,21 @@ pub(super) struct Job<'j> {
     pub(super) pool: &'j rayon::ThreadPool,
     /// Threads that take part, the caller's included.
     pub(super) threads: usize,
+    /// Where it is noted what each transaction takes, if somebody asked for it.
+    pub(super) runs: Option<&'j RunLog>,
 }
 
 impl<'j> Job<'j> {
     fn header(&self) -> &'j Header {
         let prepared: &'j PreparedBlock = self.prepared;
         &prepared.block.block().header
+    }
+
+    /// The last run of a transaction that was compared does not hold.
+    fn note_failure(&self, index: usize, hot: &Hot<'_>) {
+        if let Some(runs) = self.runs {
+            runs.fails(index, hot.stale());
+        }
     }
 }
 
@@ -123,7 +136,10 @@ pub(super) fn settle(
     let header = job.header();
     let runs = take_runs(job.prepared.txs.len(), lanes)?;
     let steps = OnceLock::new();
-    let hot = Hot::new(job.view, lanes, &steps, header.beneficiary);
+    let mut hot = Hot::new(job.view, lanes, &steps, header.beneficiary);
+    if job.runs.is_some() {
+        hot.observe();
+    }
     let mut settler = Settler::new(job, hot);
     let settled = settle_all(job, &mut settler, lanes, runs, log);
     let hot = settler.into_hot();
@@ -222,6 +238,7 @@ fn settle_all(
             None => guesses.insert(look_ahead(job, hot, lanes, &runs, index)?),
         };
         counts.guesses = guesses.count;
+        job.note_failure(index, hot);
         hot.heat_changed(touches)?;
         let guess = guesses.next_of(index);
         let is_guessed = guess.is_some();
@@ -232,11 +249,15 @@ fn settle_all(
                 tally.add(tx, executed.result, executed.excess);
                 continue;
             }
+            job.note_failure(index, hot);
         }
         settler.touched.clear();
-        let executed = settler
-            .run(&job.prepared.txs[index])
-            .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
+        let (executed, time) = timed(job.runs, || settler.run(&job.prepared.txs[index]));
+        let executed =
+            executed.map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
+        if let Some(runs) = job.runs {
+            runs.ran(index, time, None, Ran::Done);
+        }
         counts.head_reruns += 1;
         counts.unguessed += usize::from(!is_guessed);
         counts.rerun_gas = counts.rerun_gas.saturating_add(executed.result.gas.used);
@@ -449,7 +470,10 @@ fn guess_stretch(
         if hot.heat_changed(touches).is_err() {
             break;
         }
-        let executed = settler.run(&job.prepared.txs[index]).ok();
+        let (executed, time) = timed(job.runs, || settler.run(&job.prepared.txs[index]).ok());
+        if let Some(runs) = job.runs {
+            runs.guessed(index, time, if executed.is_some() { Ran::Done } else { Ran::Parked });
+        }
         if executed.is_none() {
             let hot = settler.hot();
             hot.apply(touches);

@@ -3,6 +3,7 @@
 
 mod guesses;
 mod listening;
+mod observed;
 mod payments;
 mod spent;
 mod taught;
@@ -160,6 +161,8 @@ struct Ground {
     block: PreparedBlock,
     rules: Rules,
     state: MemoryState,
+    /// Where it is noted what is run in lanes; not by [`Ground::execute`].
+    runs: Option<RunLog>,
 }
 
 impl Ground {
@@ -189,7 +192,7 @@ impl Ground {
         let block = checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each");
         let executor = Executor::new(threads).expect("threads");
         let block = executor.prepare_recovered(block).expect("known types");
-        Self { executor, block, rules, state: state() }
+        Self { executor, block, rules, state: state(), runs: None }
     }
 
     /// Has a contract in the state before the block.
@@ -249,6 +252,7 @@ impl Ground {
             lanes: Mutex::new(Vec::new()),
             log: Mutex::default(),
             bytes: AtomicUsize::new(0),
+            runs: self.runs.as_ref(),
             is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         };
@@ -265,7 +269,8 @@ impl Ground {
         log.append(&mut shared.log.into_inner());
         let (codes, view, threads) = (&codes, &opened, self.executor.threads());
         let pool = self.executor.pool().expect("more than one thread");
-        let job = Job { prepared, rules, codes, view, pool, threads };
+        let runs = self.runs.as_ref();
+        let job = Job { prepared, rules, codes, view, pool, threads, runs };
         let Settled { diff, tally, stats } = settle(&job, &mut lanes, log)?;
         let diffs = [opening, diff];
         let outcome = close(prepared, rules, codes, Scope::Recorded, state, diffs, tally)?;
@@ -645,7 +650,7 @@ fn auto_takes_the_list_where_there_is_one_that_tells_all() {
         (Fork::Amsterdam, Way::List),
     ];
     for (fork, way) in cases {
-        let Ground { executor, block, rules, state } = Ground::new(fork, &counting());
+        let Ground { executor, block, rules, state, .. } = Ground::new(fork, &counting());
         let listed = executor.list_accesses(&block, &rules, &state, Scope::Recorded);
         let (expected, list) = listed.expect("valid");
         let block = block.with_access_list(Arc::new(list));

@@ -6,7 +6,7 @@
 //! gas, nanoseconds; all of them are far below 2^53.
 
 use crate::{
-    explained::{explanation_of, named},
+    explained::{explanation_of, named, run_of},
     public::{
         Answer, Class, Context, Table,
         args::{Args, address},
@@ -19,8 +19,7 @@ use crate::{
 use fugue_chain::ChainView;
 use fugue_chainspec::Rules;
 use fugue_executor::{
-    Accesses, BlockError, ContractProfile, Executor, Explanation, Fallback, FallbackCause, Mode,
-    Report, Scope,
+    Accesses, BlockError, ContractProfile, Executor, FallbackCause, Mode, Report, Scope,
 };
 use fugue_state::StateView;
 use fugue_types::Address;
@@ -40,15 +39,21 @@ const PROFILE_LOCATIONS_MAX: usize = 64;
 /// `fugue_explainBlock`.
 fn explain_block(context: &Context, mut args: Args) -> Answer {
     let block = args.optional("block", block_ref)?.unwrap_or_default();
+    let mode = args.optional("mode", mode)?.unwrap_or(Mode::Lanes);
     args.end()?;
     let (view, number) = block.chain_with_state(context.view())?;
     let told = run_again(context, &view, number, |accesses, rules, state| {
         // Its threads are started for the call alone, with the priority of its thread.
         let executor = Executor::new(cores().min(context.limits.explain_threads_max.max(1)))?;
-        let run = executor.execute(Mode::Occ, accesses.block(), rules, state, Scope::Block)?;
-        Ok(explained(accesses, &accesses.explain(), &run.report))
+        let executor = executor.observing();
+        let run = executor.execute(mode, accesses.block(), rules, state, Scope::Block)?;
+        Ok(explained(accesses, &run.report))
     })?;
     json(&told)
+}
+
+fn mode(value: &Value) -> Result<Mode, String> {
+    value.as_str().ok_or_else(|| "the name of a mode is expected".to_owned())?.parse()
 }
 
 /// `fugue_profileContract`.
@@ -103,46 +108,16 @@ fn run_again<T>(
     done.map_err(error::of_replay)
 }
 
-fn explained(accesses: &Accesses, explanation: &Explanation, report: &Report) -> Value {
-    let mut told = explanation_of(accesses.block().block(), accesses.txs(), explanation);
-    told["occ"] = occ(report);
-    told
-}
-
-/// What the executor says of its parallel run.
-fn occ(report: &Report) -> Value {
-    let Report {
-        mode: _,
-        way: _,
-        threads,
-        stats,
-        fallback,
-        given_up: _,
-        list: _,
-        tx_runs: _,
-        memory_bytes: _,
-    } = report;
-    // Its words are for the operator: they may name files.
-    let fallback = fallback.as_ref().map(|Fallback { cause }| {
+fn explained(accesses: &Accesses, report: &Report) -> Value {
+    let cause = report.fallback.as_ref().map(|fallback| &fallback.cause);
+    // That a block is no good one for lanes is no defect.
+    if let Some(cause) = cause.filter(|cause| !matches!(cause, FallbackCause::Lanes(_))) {
         tracing::warn!(target: "fugue::rpc", %cause, "a block did not run in parallel to its end");
-        match cause {
-            FallbackCause::Block(BlockError::Invalid(_)) => "invalid",
-            FallbackCause::Block(BlockError::State(_)) => "state",
-            FallbackCause::Block(BlockError::Internal(_)) => "internal",
-            FallbackCause::List(_) => "accessList",
-            FallbackCause::Lanes(_) => "lanes",
-        }
-    });
-    object!({
-        "threads": threads,
-        "activeThreads": stats.active_threads,
-        "runs": stats.runs,
-        "rerunTransactions": stats.rerun_txs,
-        "blockedRuns": stats.blocked_runs,
-        "headReruns": stats.head_reruns,
-        "sequentialFrom": stats.sequential_from,
-        "fallback": fallback,
-    })
+    }
+    let explanation = accesses.explain();
+    let mut told = explanation_of(accesses.block().block(), accesses.txs(), &explanation);
+    told["runs"] = object!([run_of(report)]);
+    told
 }
 
 fn profiled(contract: Address, from: u64, to: u64, profile: &ContractProfile) -> Value {
@@ -177,7 +152,7 @@ fn profiled(contract: Address, from: u64, to: u64, profile: &ContractProfile) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{Field, StateField, TxAccess};
+    use fugue_executor::{Explanation, Field, StateField, TxAccess};
     use fugue_types::{B256, U256};
 
     const HERE: Address = Address::repeat_byte(0xc0);
@@ -188,6 +163,7 @@ mod tests {
             sender: Address::repeat_byte(sender),
             reads: vec![(HERE, Some(U256::ZERO))],
             writes: vec![StateField { address: HERE, field: Field::Slot(U256::ZERO) }],
+            sees: Vec::new(),
             credits: false,
             gas_used: 100,
             nanos: 0,

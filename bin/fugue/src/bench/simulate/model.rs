@@ -352,6 +352,7 @@ mod tests {
             sender,
             reads: reads.collect(),
             writes: own.into_iter().chain(writes).collect(),
+            sees: Vec::new(),
             credits: true,
             gas_used: 21_000,
             nanos,
