@@ -198,7 +198,7 @@ fn location(field: StateField) -> Value {
 }
 
 /// A field by its name, and by its slot if it is one: `field` and `slot` of an object.
-pub fn named(field: Field) -> Value {
+pub(crate) fn named(field: Field) -> Value {
     let (name, slot) = match field {
         Field::Nonce => ("nonce", None),
         Field::Balance => ("balance", None),
