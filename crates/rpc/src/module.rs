@@ -144,7 +144,12 @@ fn keep_apis(module: &mut RpcModule<()>, apis: &[String]) -> Result<(), ModuleEr
 
 /// `eth` of `eth_call`.
 pub(crate) fn api_of(name: &'static str) -> &'static str {
-    name.split_once('_').map_or(name, |(api, _)| api)
+    match name.split_once('_') {
+        // Otterscan asks it to see whom it talks to.
+        Some(("erigon", _)) => "ots",
+        Some((api, _)) => api,
+        None => name,
+    }
 }
 
 fn keep(module: &mut RpcModule<()>, is_kept: impl Fn(&'static str) -> bool) {
@@ -180,6 +185,12 @@ mod tests {
         let mut none = module();
         keep_apis(&mut none, &[]).unwrap();
         assert!(names(&none).is_empty());
+    }
+
+    #[test]
+    fn what_otterscan_asks_of_erigon_is_of_its_own_api() {
+        let names = ["erigon_getHeaderByNumber", "ots_getApiLevel", "eth_call", "alone"];
+        assert_eq!(names.map(api_of), ["ots", "ots", "eth", "alone"]);
     }
 
     #[test]

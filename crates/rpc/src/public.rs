@@ -30,6 +30,7 @@ mod fugue;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod live;
+mod made;
 mod net;
 mod ots;
 mod overrides;
@@ -321,7 +322,8 @@ type Method = fn(&Context, Args) -> Answer;
 /// Methods by name, and what each needs to run.
 type Table = &'static [(&'static str, Class, Method)];
 
-/// All methods. Which of them a server has is said by what is before the `_` of their names.
+/// All methods. Which of them a server has is said by what is before the `_` of their names, but
+/// for what Otterscan asks of Erigon.
 const METHODS: &[Table] = &[
     admin::METHODS,
     debug::METHODS,
@@ -543,6 +545,15 @@ impl Context {
     pub(crate) fn with_trace_files(mut self, folder: &Path) -> io::Result<Self> {
         self.trace_folder = Some(Arc::new(TraceFolder::open(folder)?));
         Ok(self)
+    }
+
+    /// For a call that takes no longer than that, if it is given.
+    fn at_most(&self, time_max: Option<Duration>) -> Self {
+        let mut context = self.clone();
+        if let Some(time_max) = time_max {
+            context.patience = context.patience.at_most(time_max);
+        }
+        context
     }
 
     /// The chain at the latest fork choice.

@@ -13,7 +13,7 @@ pub(super) mod headers;
 mod keyless;
 pub(super) mod logs;
 mod node;
-mod pending;
+pub(super) mod pending;
 mod proof;
 mod send_sync;
 mod simulate;

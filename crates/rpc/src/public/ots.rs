@@ -1,4 +1,5 @@
-//! The `ots` namespace, which the explorer Otterscan asks for.
+//! The `ots` namespace, which the explorer Otterscan asks for. One of its methods has the name that
+//! it has in Erigon: by it Otterscan sees at its start whether a node is one that it can ask.
 
 mod blocks;
 mod pages;
@@ -10,10 +11,12 @@ use crate::public::{
     args::{Args, address},
     block_ref::block_ref,
     json,
+    made::{count_or_tag, made},
 };
 
 /// The methods of this namespace.
 pub(super) const METHODS: Table = &[
+    ("erigon_getHeaderByNumber", Class::Reading, blocks::header),
     ("ots_getApiLevel", Class::Immediate, api_level),
     ("ots_getBlockDetails", Class::Reading, blocks::details_by_number),
     ("ots_getBlockDetailsByHash", Class::Reading, blocks::details_by_hash),
@@ -41,8 +44,9 @@ fn api_level(_: &Context, args: Args) -> Answer {
 /// `ots_hasCode`.
 fn has_code(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
-    let block = args.optional("block", block_ref)?.unwrap_or_default();
+    let block = args.optional("block", |value| count_or_tag(value).or_else(|_| block_ref(value)))?;
     args.end()?;
+    let block = made(block.unwrap_or_default())?;
     let account = context.with_state(&block, |state| state.account(address))?;
     json(&account.is_some_and(|account| account.has_code()))
 }

@@ -15,6 +15,9 @@ use fugue_types::{Address, B256, Header, U256};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// Blocks whose hashes may be assumed: BLOCKHASH reaches back no further.
+const BLOCK_HASHES_MAX: usize = 256;
+
 /// What is assumed of the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StateOverrides {
@@ -35,6 +38,8 @@ pub(crate) struct BlockOverrides {
     pub(crate) blob_base_fee: Option<u128>,
     pub(crate) difficulty: Option<U256>,
     pub(crate) beacon_root: Option<B256>,
+    /// What BLOCKHASH gives, by number; of others what the chain has.
+    pub(crate) block_hashes: BTreeMap<u64, B256>,
 }
 
 impl StateOverrides {
@@ -140,17 +145,36 @@ fn slot_map(value: &Value, all: &mut Slots) -> Result<BTreeMap<U256, U256>, Stri
     Ok(slots)
 }
 
-/// Source: geth, "eth_call", block override set, and execution-apis, "BlockOverrides".
+/// Source: geth, "eth_call", block override set, and execution-apis, "BlockOverrides"; the hashes
+/// are Erigon's.
 pub(crate) fn block_overrides(value: &Value) -> Result<BlockOverrides, String> {
     let fields = object(value)?;
-    only(fields, &BLOCK_FIELDS)?;
-    of_block(fields)
+    only(fields, &[&BLOCK_FIELDS[..], &["blockHash"]].concat())?;
+    let block_hashes = field(fields, "blockHash", hash_map)?.unwrap_or_default();
+    Ok(BlockOverrides { block_hashes, ..of_block(fields)? })
+}
+
+/// By numbers in decimal, as Go writes the keys of such a map, or in hex.
+fn hash_map(value: &Value) -> Result<BTreeMap<u64, B256>, String> {
+    let fields = object(value)?;
+    if fields.len() > BLOCK_HASHES_MAX {
+        return Err(format!("{} hashes, want at most {BLOCK_HASHES_MAX}", fields.len()));
+    }
+    let mut hashes = BTreeMap::new();
+    for (key, value) in fields {
+        let named = |reason: String| under(key, &reason);
+        let number = key.parse::<u64>().or_else(|_| quantity_u64(&Value::from(key.as_str())));
+        hashes.insert(number.map_err(named)?, hash(value).map_err(named)?);
+    }
+    Ok(hashes)
 }
 
 /// Fields of a block's overrides, under their names in the specification and in clients.
-pub(crate) const BLOCK_FIELDS: [&str; 12] = [
+pub(crate) const BLOCK_FIELDS: [&str; 15] = [
     "number",
+    "blockNumber",
     "time",
+    "timestamp",
     "gasLimit",
     "feeRecipient",
     "coinbase",
@@ -161,20 +185,21 @@ pub(crate) const BLOCK_FIELDS: [&str; 12] = [
     "blobBaseFee",
     "difficulty",
     "beaconRoot",
+    "parentBeaconBlockRoot",
 ];
 
 pub(crate) fn of_block(fields: &Map<String, Value>) -> Result<BlockOverrides, String> {
-    let base_fee = either(fields, "baseFeePerGas", "baseFee", quantity_u64)?;
     Ok(BlockOverrides {
-        number: field(fields, "number", quantity_u64)?,
-        time: field(fields, "time", quantity_u64)?,
+        number: either(fields, "number", "blockNumber", quantity_u64)?,
+        time: either(fields, "time", "timestamp", quantity_u64)?,
         gas_limit: field(fields, "gasLimit", quantity_u64)?,
         fee_recipient: either(fields, "feeRecipient", "coinbase", address)?,
         prev_randao: either(fields, "prevRandao", "random", hash)?,
-        base_fee,
+        base_fee: either(fields, "baseFeePerGas", "baseFee", quantity_u64)?,
         blob_base_fee: field(fields, "blobBaseFee", quantity_u128)?,
         difficulty: field(fields, "difficulty", quantity)?,
-        beacon_root: field(fields, "beaconRoot", hash)?,
+        beacon_root: either(fields, "beaconRoot", "parentBeaconBlockRoot", hash)?,
+        block_hashes: BTreeMap::new(),
     })
 }
 
@@ -282,7 +307,46 @@ mod tests {
         assert_eq!((header.beneficiary, header.mix_hash), (HERE, B256::repeat_byte(6)));
         assert_eq!((header.base_fee_per_gas, overrides.blob_base_fee), (Some(5), Some(4)));
         assert!(block_overrides(&json!({ "coinbase": HERE, "feeRecipient": HERE })).is_err());
-        assert!(block_overrides(&json!({ "blockHash": {} })).is_err());
+        assert!(block_overrides(&json!({ "hash": HERE })).is_err());
+    }
+
+    #[test]
+    fn names_of_other_clients_say_the_same() {
+        let word = B256::repeat_byte(6);
+        let names = [
+            ("number", "blockNumber", json!("0x9")),
+            ("time", "timestamp", json!("0x8")),
+            ("feeRecipient", "coinbase", json!(HERE)),
+            ("prevRandao", "random", json!(word)),
+            ("baseFeePerGas", "baseFee", json!("0x5")),
+            ("beaconRoot", "parentBeaconBlockRoot", json!(word)),
+        ];
+        for (name, other, value) in names {
+            let found = block_overrides(&json!({ name: value })).expect("well formed");
+            assert_ne!(found, BlockOverrides::default(), "{name}");
+            assert_eq!(block_overrides(&json!({ other: value })), Ok(found), "{other}");
+            let both = block_overrides(&json!({ name: value, other: value }));
+            assert_eq!(both, Err(format!("{name} and {other} are given")));
+        }
+    }
+
+    #[test]
+    fn hashes_are_assumed_by_number() {
+        let word = B256::repeat_byte(6);
+        let read = |hashes: Value| block_overrides(&json!({ "blockHash": hashes }));
+        let found = read(json!({ "9": word, "0xa": word })).expect("well formed");
+        assert_eq!(found.block_hashes, BTreeMap::from([(9, word), (10, word)]));
+        let many: Map<String, Value> =
+            (0..=BLOCK_HASHES_MAX).map(|number| (number.to_string(), json!(word))).collect();
+        for (wrong, reason) in [
+            (json!([]), "blockHash: an object"),
+            (json!({ "-1": word }), "blockHash.-1: hex string without"),
+            (json!({ "9": "0x1" }), "blockHash.9: a hash has 32 bytes"),
+            (json!(many), "blockHash: 257 hashes, want at most 256"),
+        ] {
+            let found = read(wrong).expect_err("refused");
+            assert!(found.starts_with(reason), "{found}");
+        }
     }
 
     #[test]

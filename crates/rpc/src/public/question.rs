@@ -11,6 +11,7 @@ use fugue_evm::{CallRequest, Place};
 use fugue_state::{HashesFrom, Stack, StateError, StateView, assumed_diff};
 use fugue_types::{B256, Header};
 use jsonrpsee::types::ErrorObjectOwned;
+use std::collections::BTreeMap;
 
 /// Calls with what is needed to run a message in the block with this header, on this state, as the
 /// question assumes them to be.
@@ -30,7 +31,7 @@ pub(crate) fn with_place<T>(
     assumed.check(&rules).map_err(|reason| refused(reason.to_string()))?;
     let diff = assumed_diff(state, &state_overrides.accounts).map_err(error::of_state)?;
     let assumed_state = Stack::new([&diff], state);
-    let state = any_number(&assumed_state);
+    let state = any_number(&assumed_state, &block_overrides.block_hashes);
     // Outermost, so that the clock is looked at where all that is read is assumed, too.
     let view = &context.patience.guard(&state);
     let codes = &*context.codes;
@@ -45,10 +46,16 @@ pub(crate) fn with_gas(context: &Context, message: &Message) -> CallRequest {
 }
 
 /// A state whose block may be assumed to have any number: blocks that are not there have the hash
-/// zero. Source: geth, BLOCKHASH with block overrides.
-pub(crate) fn any_number(view: &dyn StateView) -> impl StateView {
-    HashesFrom::new(view, |number| match view.block_hash(number) {
-        Err(StateError::BlockHashMissing(_)) => Ok(B256::ZERO),
-        found => found,
+/// zero. Source: geth, BLOCKHASH with block overrides. Hashes may be assumed as well.
+pub(crate) fn any_number<'v>(
+    view: &'v dyn StateView,
+    assumed: &'v BTreeMap<u64, B256>,
+) -> impl StateView + 'v {
+    HashesFrom::new(view, move |number| match assumed.get(&number) {
+        Some(hash) => Ok(*hash),
+        None => match view.block_hash(number) {
+            Err(StateError::BlockHashMissing(_)) => Ok(B256::ZERO),
+            found => found,
+        },
     })
 }

@@ -23,6 +23,7 @@ use crate::{
             call_many::{Start, at_start},
             transactions,
         },
+        made::traceable,
         overrides::{BlockOverrides, StateOverrides},
         patience::Patience,
         question::with_place,
@@ -290,7 +291,7 @@ pub(crate) fn rerun_block<T>(
 /// with what is assumed.
 ///
 /// # Errors
-/// If the state is not known, or what the call gives.
+/// If the block is pending, the state is not known, or what the call gives.
 pub(crate) fn question<T>(
     context: &Context,
     start: Start,
@@ -298,6 +299,7 @@ pub(crate) fn question<T>(
     block_overrides: &BlockOverrides,
     call: impl FnOnce(&Place<'_>) -> Result<T, ErrorObjectOwned>,
 ) -> Result<T, ErrorObjectOwned> {
+    let start = Start { block: traceable(start.block)?, ..start };
     at_start(context, start, |header, view| {
         with_place(context, header, view, state_overrides, block_overrides, call)?
     })?

@@ -4,10 +4,11 @@
 use crate::public::{
     Answer, Context,
     args::{Args, address, boolean, bytes, count, hash},
-    block_ref::{BlockRef, block_ref, number_or_tag},
+    block_ref::{BlockRef, block_ref},
     error::{self, invalid_params, refused},
     eth::blocks,
     json,
+    made::{count_or_tag, made, traceable},
     traces::rerun,
 };
 use fugue_chain::{AccountRange, ChainView, ImportError, ListedAccount, StorageError};
@@ -49,7 +50,7 @@ struct WireAccount {
 /// `debug_accountRange`: accounts after a block, in the order in which the trie has them, from a
 /// hash or the beginning of one on. Slots are not told: their keys are not kept.
 pub(super) fn range(context: &Context, mut args: Args) -> Answer {
-    let block = args.required("block", block_ref)?;
+    let block = made(args.required("block", block_ref)?)?;
     let start = args.optional("start", bytes)?.unwrap_or_default();
     let accounts_max = context.limits.page_accounts_max;
     let wanted = args.optional("max results", count)?.unwrap_or(accounts_max);
@@ -118,8 +119,8 @@ fn wired(
 /// `debug_getModifiedAccountsByNumber`: the accounts that are other after the second block than
 /// after the first, or with one block those that it changed itself.
 pub(super) fn modified_by_number(context: &Context, mut args: Args) -> Answer {
-    let start = args.required("start block", number)?;
-    let end = args.optional("end block", number)?;
+    let start = args.required("start block", count_or_tag)?;
+    let end = args.optional("end block", count_or_tag)?;
     args.end()?;
     modified(context, start, end)
 }
@@ -134,16 +135,11 @@ pub(super) fn modified_by_hash(context: &Context, mut args: Args) -> Answer {
     modified(context, start, end)
 }
 
-/// A number, which go-ethereum takes as one of JSON, or a tag.
-fn number(value: &Value) -> Result<BlockRef, String> {
-    value.as_u64().map_or_else(|| number_or_tag(value), |number| Ok(BlockRef::Number(number)))
-}
-
 fn modified(context: &Context, start: BlockRef, end: Option<BlockRef>) -> Answer {
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
     let found = |block: BlockRef, name: &str| {
-        let number = block.number(&view)?;
+        let number = made(block)?.number(&view)?;
         number.ok_or_else(|| refused(format!("{name} block not found")))
     };
     let start = found(start, "start")?;
@@ -265,7 +261,7 @@ fn between(
     mut args: Args,
     more: usize,
 ) -> Result<Option<(Account, Bytes)>, ErrorObjectOwned> {
-    let block = args.required("block", block_ref)?;
+    let block = traceable(args.required("block", block_ref)?)?;
     let index = args.required("transaction index", count)?;
     let address = args.required("address", address)?;
     args.end()?;
@@ -296,17 +292,6 @@ fn between(
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn blocks_may_be_numbered_in_hex_or_not() {
-        for value in [json!(16), json!("0x10")] {
-            assert_eq!(number(&value), Ok(BlockRef::Number(16)), "{value}");
-        }
-        assert!(number(&json!("latest")).is_ok());
-        for wrong in [json!(-1), json!(1.5), json!("16"), json!({})] {
-            assert!(number(&wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_page_has_the_form_of_a_dump() {

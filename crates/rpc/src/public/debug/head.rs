@@ -1,6 +1,8 @@
 //! The way back along the chain, for whoever runs the node: `debug_setHead`.
 
-use crate::public::{Answer, Context, args::Args, block_ref::block_ref, error, json, testing};
+use crate::public::{
+    Answer, Context, args::Args, block_ref::block_ref, error, json, made::made, testing,
+};
 use fugue_chain::{ImportError, StorageError};
 
 /// `debug_setHead`: a block of the chain becomes the head, as if the consensus client had chosen
@@ -8,7 +10,7 @@ use fugue_chain::{ImportError, StorageError};
 ///
 /// Sources: geth's documentation, "debug_setHead", for the number; Besu's, for hash and tag.
 pub(super) fn set(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block", block_ref)?;
+    let named = made(args.required("block", block_ref)?)?;
     args.end()?;
     let view = context.view();
     let number = named.number(&view)?.ok_or_else(error::block_not_found)?;

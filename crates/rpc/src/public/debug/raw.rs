@@ -1,16 +1,20 @@
-//! Headers, blocks, receipts and transactions as the chain encodes them. Null is what is not known.
+//! Headers, blocks, receipts and transactions as the chain encodes them, the pending block among
+//! them, but that it has no receipts. Null is what is not known.
 
 use crate::public::{
     Answer, Context,
     args::Args,
     block_ref::{BlockRef, block_ref},
     error,
-    eth::{blocks, headers},
+    eth::{blocks, headers, pending},
     json,
+    made::is_pending,
 };
 use alloy_eips::Encodable2718;
+use fugue_chain::ViewedBlock;
 use fugue_types::{Block, Bytes};
 use jsonrpsee::types::ErrorObjectOwned;
+use std::sync::Arc;
 
 fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
     let block = args.required("block", block_ref)?;
@@ -18,17 +22,28 @@ fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
     Ok(block)
 }
 
+fn find(context: &Context, block: &BlockRef) -> Result<Option<ViewedBlock>, ErrorObjectOwned> {
+    if is_pending(block) {
+        return Ok(pending::find(context)?.map(Arc::unwrap_or_clone));
+    }
+    blocks::find(&context.view(), block)
+}
+
 /// `debug_getRawHeader`: RLP.
 pub(super) fn header(context: &Context, args: Args) -> Answer {
     let block = argument(args)?;
-    let found = headers::find(&context.view(), &block)?;
-    json(&found.map(|(_, header)| Bytes::from(alloy_rlp::encode(header))))
+    let found = if is_pending(&block) {
+        find(context, &block)?.map(|viewed| viewed.header)
+    } else {
+        headers::find(&context.view(), &block)?.map(|(_, header)| header)
+    };
+    json(&found.map(|header| Bytes::from(alloy_rlp::encode(header))))
 }
 
 /// `debug_getRawBlock`: RLP.
 pub(super) fn block(context: &Context, args: Args) -> Answer {
     let block = argument(args)?;
-    let found = blocks::find(&context.view(), &block)?;
+    let found = find(context, &block)?;
     json(&found.map(|viewed| {
         let block = Block { header: viewed.header, body: viewed.body };
         Bytes::from(alloy_rlp::encode(block))
@@ -38,6 +53,9 @@ pub(super) fn block(context: &Context, args: Args) -> Answer {
 /// `debug_getRawReceipts`: each as in the trie of receipts (EIP-2718).
 pub(super) fn receipts(context: &Context, args: Args) -> Answer {
     let block = argument(args)?;
+    if is_pending(&block) {
+        return json(&());
+    }
     let Some((view, number)) = block.chain(context.view())? else { return json(&()) };
     let receipts = view.receipts(number).map_err(error::of_chain)?;
     json(&receipts.map(|receipts| encoded(&receipts)))
@@ -46,7 +64,7 @@ pub(super) fn receipts(context: &Context, args: Args) -> Answer {
 /// `debug_getRawTransactions`: each as the block has it (EIP-2718).
 pub(super) fn transactions(context: &Context, args: Args) -> Answer {
     let block = argument(args)?;
-    let found = blocks::find(&context.view(), &block)?;
+    let found = find(context, &block)?;
     json(&found.map(|viewed| encoded(&viewed.body.transactions)))
 }
 

@@ -7,6 +7,7 @@ use crate::public::{
     error::{self, invalid_params, refused},
     eth::blocks,
     json,
+    made::traceable,
     traces::rerun,
 };
 use fugue_chain::{ChainView, ListedSlot, SlotRange, ViewedBlock};
@@ -34,7 +35,7 @@ struct WireSlot {
 /// `debug_storageRangeAt`: as the slots are before the transaction with this index; of a block
 /// without transactions, when it is opened.
 pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block", block_ref)?;
+    let named = traceable(args.required("block", block_ref)?)?;
     let index = args.required("transaction index", count)?;
     let address = args.required("address", address)?;
     let start = args.required("key", bytes)?;

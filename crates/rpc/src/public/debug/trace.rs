@@ -17,8 +17,9 @@ use crate::public::{
         call_many::{Bundle, Start, bundles},
         calls,
     },
+    made::traceable,
     overrides::BlockOverrides,
-    question::with_gas,
+    question::{any_number, with_gas},
     traces::{Part, Rerun, Traces, question, rerun, rerun_block, tx},
 };
 use alloy_rlp::Decodable;
@@ -58,7 +59,7 @@ fn transaction(context: &Context, mut args: Args) -> Answer {
 
 /// `debug_traceBlockByNumber`.
 fn block_by_number(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block number", number_or_tag)?;
+    let named = traceable(args.required("block number", number_or_tag)?)?;
     let options = last(args)?;
     let context = &options.patient(context);
     let view = context.view();
@@ -173,7 +174,7 @@ fn call(context: &Context, mut args: Args) -> Answer {
 }
 
 fn check_index(context: &Context, block: &BlockRef, index: usize) -> Result<(), ErrorObjectOwned> {
-    let (view, _) = block.chain_with_state(context.view())?;
+    let (view, _) = traceable(*block)?.chain_with_state(context.view())?;
     let found = blocks::find(&view, block)?.ok_or_else(error::block_not_found)?;
     let count = found.body.transactions.len();
     if index >= count {
@@ -225,7 +226,8 @@ fn all_messages(
                 part.punctuation(",")?;
             }
             let diff = {
-                let view: &dyn StateView = &Stack::new(&diffs, place.view);
+                let stack = Stack::new(&diffs, place.view);
+                let view: &dyn StateView = &any_number(&stack, &overrides.block_hashes);
                 let (rules, header, assumed) = (&rules, &header, &assumed);
                 let place = Place { rules, header, codes: place.codes, view, assumed };
                 of_message(traces, part, &place, &request, options)?

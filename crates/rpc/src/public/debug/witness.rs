@@ -6,6 +6,7 @@ use crate::public::{
     args::{Args, hash},
     block_ref::{BlockRef, block_ref},
     dev, error, json,
+    made::traceable,
 };
 use fugue_chain::ExecutionWitness;
 use fugue_types::Bytes;
@@ -24,7 +25,7 @@ struct WireWitness {
 
 /// `debug_executionWitness`.
 pub(crate) fn execution_witness(context: &Context, mut args: Args) -> Answer {
-    let block = args.required("block", block_ref)?;
+    let block = traceable(args.required("block", block_ref)?)?;
     args.end()?;
     witness(context, &block)
 }

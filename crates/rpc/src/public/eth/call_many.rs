@@ -17,6 +17,7 @@ use fugue_state::{Overlay, StateView, assumed_diff};
 use fugue_types::{Header, TxStatus};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value};
+use std::time::Duration;
 
 /// Messages that are in one block.
 pub(crate) struct Bundle {
@@ -37,8 +38,10 @@ pub(crate) fn call_many(context: &Context, mut args: Args) -> Answer {
     let (bundles, start) = bundles(context, &mut args)?;
     let limits = &context.limits;
     let state = args.optional("state overrides", |value| state_overrides(value, limits))?;
+    let time_max = args.optional("timeout", time)?.flatten();
     args.end()?;
     let state = state.unwrap_or_default();
+    let context = &context.at_most(time_max);
     let answers =
         at_start(context, start, |header, view| run(context, header, view, &bundles, &state))??;
     json(&answers)
@@ -69,7 +72,6 @@ fn run(
     bundles: &[Bundle],
     state: &StateOverrides,
 ) -> Result<Vec<Vec<Value>>, ErrorObjectOwned> {
-    let view = &any_number(view);
     let mut overlay = Overlay::new(view);
     let diff = assumed_diff(view, &state.accounts).map_err(error::of_state)?;
     overlay.push(&diff).map_err(error::internal)?;
@@ -80,7 +82,7 @@ fn run(
         let (header, rules) = overrides.applied(context.engine.spec(), header);
         let assumed = assumed(state, overrides);
         assumed.check(&rules).map_err(|reason| error::refused(reason.to_string()))?;
-        let reader = ViewReader(overlay);
+        let reader = ViewReader(any_number(&overlay, &overrides.block_hashes));
         let mut kernel = Kernel::new(&rules, &header, &context.codes, reader, FeePayment::Direct);
         assumed.lay_on(&mut kernel);
         let mut of_bundle = Vec::with_capacity(messages.len());
@@ -105,7 +107,7 @@ fn run(
             });
         }
         let (diff, _) = kernel.take();
-        overlay = kernel.into_reader().0;
+        drop(kernel);
         overlay.push(&diff).map_err(error::internal)?;
         answers.push(of_bundle);
     }
@@ -159,6 +161,12 @@ pub(crate) fn at_start<T>(
     done.map_err(error::of_replay)
 }
 
+/// How long all messages may take, in milliseconds: 0 is as long as the node lets them.
+fn time(value: &Value) -> Result<Option<Duration>, String> {
+    let millis = count(value)?;
+    Ok((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
 fn bundle(value: &Value, chain_id: u64, messages_max: usize) -> Result<Bundle, String> {
     let fields = object(value)?;
     only(fields, &["transactions", "blockOverride"])?;
@@ -195,6 +203,15 @@ mod tests {
         assert_eq!(read(value!({ "transactionIndex": "0x2" })), Some(2));
         assert!(start(&value!({ "transactionIndex": "x" })).is_err());
         assert!(start(&value!({ "block": "latest" })).is_err());
+    }
+
+    #[test]
+    fn a_time_is_in_milliseconds_and_none_is_no_bound() {
+        assert_eq!(time(&value!(0)), Ok(None));
+        for given in [value!(1_500), value!("0x5dc")] {
+            assert_eq!(time(&given), Ok(Some(Duration::from_millis(1_500))), "{given}");
+        }
+        assert!(time(&value!(-1)).is_err() && time(&value!("5s")).is_err());
     }
 
     #[test]

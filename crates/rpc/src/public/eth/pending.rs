@@ -18,7 +18,7 @@ const UNKNOWN: [&str; 3] = ["hash", "nonce", "miner"];
 ///
 /// # Errors
 /// If it was not built, or not in time.
-pub(super) fn find(context: &Context) -> Result<Option<Arc<ViewedBlock>>, ErrorObjectOwned> {
+pub(crate) fn find(context: &Context) -> Result<Option<Arc<ViewedBlock>>, ErrorObjectOwned> {
     let patience = &context.patience;
     let wanted = dev::next_block(context)?;
     let found = context.engine.pending_block(wanted, &|| patience.goes_on());

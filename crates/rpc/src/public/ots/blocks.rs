@@ -3,9 +3,10 @@
 use crate::public::{
     Answer, Context,
     args::{Args, count, hash},
-    block_ref::{BlockRef, number_or_tag},
+    block_ref::BlockRef,
     error::{self, invalid_params},
     json,
+    made::{count_or_tag, made},
     trace::block_rewards,
     wire::{self, Detail},
 };
@@ -22,9 +23,13 @@ use fugue_chainspec::Rules;
 use fugue_types::U256;
 use jsonrpsee::types::ErrorObjectOwned;
 
-/// `ots_getHeaderByNumber`. Null if it is not known.
+fn block(args: &mut Args) -> Result<BlockRef, ErrorObjectOwned> {
+    made(args.required("block number", count_or_tag)?)
+}
+
+/// `ots_getHeaderByNumber`, `erigon_getHeaderByNumber`. Null if it is not known.
 pub(crate) fn header(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block number", number_or_tag)?;
+    let named = block(&mut args)?;
     args.end()?;
     let view = context.view();
     let Some(number) = named.number(&view)? else { return json(&()) };
@@ -35,7 +40,7 @@ pub(crate) fn header(context: &Context, mut args: Args) -> Answer {
 
 /// `ots_getBlockDetails`. Null if the block is not known.
 pub(crate) fn details_by_number(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block number", number_or_tag)?;
+    let named = block(&mut args)?;
     args.end()?;
     details(context, &named)
 }
@@ -87,7 +92,7 @@ fn issuance(rules: &Rules, viewed: &ViewedBlock) -> InternalIssuance {
 /// `ots_getBlockTransactions`: a page counted from the end of the block, page 0 has the last ones;
 /// in block order, inputs cut to their first four bytes, receipts without logs.
 pub(crate) fn transactions(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block number", number_or_tag)?;
+    let named = block(&mut args)?;
     let page = args.required("page", count)?;
     let size = args.required("page size", count)?;
     args.end()?;

@@ -20,6 +20,7 @@ use fugue_chain::{ChainView, ImportError, LOG_SECTION_BLOCKS, StorageError, View
 use fugue_evm::trace_calls;
 use fugue_types::{Address, TransactionTrait};
 use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::Value;
 use std::ops::RangeInclusive;
 
 /// Blocks that are looked up between two looks at the clock: a row of the index for each section.
@@ -38,10 +39,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(context: &Context, mut args: Args) -> Result<Self, ErrorObjectOwned> {
+    fn new(context: &Context, mut args: Args, order: Order) -> Result<Self, ErrorObjectOwned> {
         let Limits { searched_txs_max, searched_blocks_max: blocks_max, .. } = context.limits;
         let address = args.required("address", address)?;
-        let block = args.required("block number", count)?;
+        let block = args.required("block number", |value| order.beside(value))?;
         let wanted = args.required("page size", count)?;
         args.end()?;
         if !(1..=searched_txs_max).contains(&wanted) {
@@ -61,9 +62,20 @@ enum Order {
     OldestFirst,
 }
 
+impl Order {
+    /// The block beside which a page begins; 0 for that end of the chain, which has a tag as well.
+    fn beside(self, value: &Value) -> Result<u64, String> {
+        let end = match self {
+            Self::NewestFirst => "latest",
+            Self::OldestFirst => "earliest",
+        };
+        if value.as_str() == Some(end) { Ok(0) } else { count(value) }
+    }
+}
+
 /// `ots_searchTransactionsBefore`: the newest transactions of an address before a block, or of all.
 pub(crate) fn before(context: &Context, args: Args) -> Answer {
-    let asked = Asked::new(context, args)?;
+    let asked = Asked::new(context, args, Order::NewestFirst)?;
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
     let (oldest, head) = (view.oldest_named(), view.head().number);
@@ -80,7 +92,7 @@ pub(crate) fn before(context: &Context, args: Args) -> Answer {
 
 /// `ots_searchTransactionsAfter`: the oldest transactions of an address after a block, or of all.
 pub(crate) fn after(context: &Context, args: Args) -> Answer {
-    let asked = Asked::new(context, args)?;
+    let asked = Asked::new(context, args, Order::OldestFirst)?;
     let view = context.view();
     view.check_addresses().map_err(error::of_chain)?;
     let (oldest, head) = (view.oldest_named(), view.head().number);
@@ -281,7 +293,22 @@ mod tests {
         CallAction, CreateAction, CreateOutput, SelfdestructAction, TraceOutput,
     };
     use fugue_types::{Bytes, U256};
+    use serde_json::json as value;
     use std::cell::RefCell;
+
+    #[test]
+    fn each_end_of_the_chain_has_a_number_and_a_tag() {
+        let (newest, oldest) = (Order::NewestFirst, Order::OldestFirst);
+        for order in [newest, oldest] {
+            for (value, block) in [(value!(0), 0), (value!(7), 7), (value!("0x7"), 7)] {
+                assert_eq!(order.beside(&value), Ok(block), "{value}");
+            }
+            assert!(order.beside(&value!("pending")).is_err());
+        }
+        let (first, last) = (value!("earliest"), value!("latest"));
+        assert_eq!((newest.beside(&last), oldest.beside(&first)), (Ok(0), Ok(0)));
+        assert!(newest.beside(&first).is_err() && oldest.beside(&last).is_err());
+    }
 
     #[test]
     fn blocks_are_walked_through_in_parts_from_either_end() {

@@ -3,7 +3,7 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, address, quantity_u64},
+    args::{Args, address, count},
     error, json,
     traces::{Traces, rerun},
 };
@@ -54,7 +54,7 @@ fn creator_of(trace: &TransactionTrace, contract: Address) -> Option<Address> {
 /// `ots_getTransactionBySenderAndNonce`: its hash. Null if it is not in the chain.
 pub(crate) fn by_sender_and_nonce(context: &Context, mut args: Args) -> Answer {
     let sender = args.required("address", address)?;
-    let nonce = args.required("nonce", quantity_u64)?;
+    let nonce = args.required("nonce", count)?;
     args.end()?;
     let view = context.view();
     let is_sent = |state: &dyn StateView| -> Result<bool, StateError> {

@@ -2,10 +2,11 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, hash, list, quantity_u64},
+    args::{Args, count, hash, list},
     block_ref::block_ref,
     eth::{blocks, transactions},
     json,
+    made::traceable,
     trace::{rewards, types},
     traces::{Part, Rerun, Traces, rerun, tx},
 };
@@ -22,7 +23,7 @@ const ADDRESS_MAX: usize = 1_024;
 
 /// `trace_block`: of all transactions, then the rewards. Null if the block is not known.
 pub(crate) fn block(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block", block_ref)?;
+    let named = traceable(args.required("block", block_ref)?)?;
     args.end()?;
     let view = context.view();
     let Some(viewed) = blocks::find(&view, &named)? else { return json(&()) };
@@ -123,7 +124,7 @@ pub(crate) fn transaction(context: &Context, mut args: Args) -> Answer {
 /// `trace_get`: the trace with this address. Null if there is none.
 pub(crate) fn get(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
-    let address = args.required("trace address", |value| list(value, ADDRESS_MAX, quantity_u64))?;
+    let address = args.required("trace address", |value| list(value, ADDRESS_MAX, count))?;
     args.end()?;
     let view = context.view();
     let Some((viewed, index)) = transactions::find(&view, hash)? else { return json(&()) };
@@ -160,7 +161,7 @@ pub(crate) fn replay_transaction(context: &Context, mut args: Args) -> Answer {
 
 /// `trace_replayBlockTransactions`. Null if the block is not known.
 pub(crate) fn replay_block(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block", block_ref)?;
+    let named = traceable(args.required("block", block_ref)?)?;
     let types = args.required("trace types", types)?;
     args.end()?;
     let view = context.view();

@@ -3,10 +3,11 @@
 use crate::public::{
     Answer, Context, Limits,
     args::{Args, address, count, field, list, object},
-    block_ref::{BlockRef, number_or_tag},
+    block_ref::BlockRef,
     error::{self, invalid_argument},
     eth::logs::{Argument, Where, range},
     json,
+    made::{count_or_tag, traceable},
     overrides::only,
     trace::chain::all_of_block,
     traces::Traces,
@@ -34,7 +35,7 @@ pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
     let filter = args.required("filter", |value| read(value, addresses_max))?;
     args.end()?;
     let view = context.view();
-    let place = Where::Range { from: filter.from, to: filter.to };
+    let place = Where::Range { from: traceable(filter.from)?, to: traceable(filter.to)? };
     let (from, to) = range(&view, &place, context.limits.trace_blocks_max, FILTER)?;
     let Limits { traces_max, trace_bytes_max, .. } = context.limits;
     let (mut to_skip, mut bytes) = (filter.after, 0_usize);
@@ -93,8 +94,8 @@ fn read(value: &Value, addresses_max: usize) -> Result<Filter, String> {
         ..TraceFilter::default()
     };
     Ok(Filter {
-        from: field(fields, "fromBlock", number_or_tag)?.unwrap_or_default(),
-        to: field(fields, "toBlock", number_or_tag)?.unwrap_or_default(),
+        from: field(fields, "fromBlock", count_or_tag)?.unwrap_or_default(),
+        to: field(fields, "toBlock", count_or_tag)?.unwrap_or_default(),
         matcher: published.matcher(),
         after: field(fields, "after", number)?.unwrap_or(0),
         count: field(fields, "count", number)?,
@@ -127,6 +128,8 @@ mod tests {
         assert_eq!((filter.after, filter.count), (5, Some(7)));
         assert!(filter.matcher.matches(&call(HERE, THERE)));
         assert!(!filter.matcher.matches(&call(HERE, HERE)));
+        let numbered = read(&object!({ "fromBlock": 1, "toBlock": 3 }), 1).expect("well formed");
+        assert_eq!((numbered.from, numbered.to), (BlockRef::Number(1), BlockRef::Number(3)));
         let all = read(&object!({}), 1).expect("all is optional");
         assert!(all.matcher.matches(&call(THERE, HERE)));
         assert_eq!((all.from, all.to), (BlockRef::default(), BlockRef::default()));

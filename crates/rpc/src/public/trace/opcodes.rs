@@ -6,6 +6,7 @@ use crate::public::{
     block_ref::block_ref,
     eth::{blocks, transactions},
     json,
+    made::traceable,
     traces::{Rerun, Traces, rerun},
 };
 use alloy_rpc_types_trace::opcode::{BlockOpcodeGas, TransactionOpcodeGas};
@@ -26,7 +27,7 @@ pub(crate) fn transaction(context: &Context, mut args: Args) -> Answer {
 
 /// `trace_blockOpcodeGas`. Null if the block is not known.
 pub(crate) fn block(context: &Context, mut args: Args) -> Answer {
-    let named = args.required("block", block_ref)?;
+    let named = traceable(args.required("block", block_ref)?)?;
     args.end()?;
     let view = context.view();
     let Some(viewed) = blocks::find(&view, &named)? else { return json(&()) };

@@ -7,6 +7,7 @@ use crate::public::{
     debug::trace::{Options, known_block, last},
     error::{self, invalid_argument, refused},
     json,
+    made::traceable,
 };
 use fugue_types::B256;
 use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
@@ -43,7 +44,7 @@ impl ChainTraces {
         let options = last(args)?;
         let view = context.view();
         let number = |named: &BlockRef| -> Result<u64, ErrorObjectOwned> {
-            named.number(&view)?.ok_or_else(|| refused("block not found"))
+            traceable(*named)?.number(&view)?.ok_or_else(|| refused("block not found"))
         };
         let (start, end) = (number(&start)?, number(&end)?);
         let Some(count) = end.checked_sub(start).filter(|count| *count > 0) else {

@@ -40,11 +40,7 @@ impl Options {
 
     /// For a call that takes no longer than the request says.
     pub(super) fn patient(&self, context: &Context) -> Context {
-        let mut context = context.clone();
-        if let Some(time_max) = self.time_max {
-            context.patience = context.patience.at_most(time_max);
-        }
-        context
+        context.at_most(self.time_max)
     }
 }
 
