@@ -12,6 +12,7 @@ use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, public_module};
 use fugue_types::{Address, B256, Header, U256};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Where code is assumed to be.
 const HERE: Address = Address::repeat_byte(0xc0);
@@ -25,6 +26,8 @@ const PARENT_HASH: &str = "6001430340";
 const COUNT: &str = "60005460010180600055";
 /// Runs until the gas is gone.
 const SPIN: &str = "0x5b600056";
+/// Asks for the balance of one account after the other: for hours, if it has the gas.
+const ENDLESS: &str = "0x5b5a3150600056";
 /// Returns 96 KiB of zeros, for little gas.
 const LARGE: &str = "0x620180006000f3";
 const REFUSED: i64 = -32_000;
@@ -85,7 +88,15 @@ fn a_block_is_what_is_assumed_of_it() {
         assert_eq!(called(&wire, &returning("43"), &block, &Value::Null), word(at));
         for (opcode, overrides, expected) in [
             ("43", json!({ "number": "0x9" }), word(9)),
+            ("43", json!({ "blockNumber": "0x9" }), word(9)),
             ("42", json!({ "time": "0x77359400" }), word(2_000_000_000)),
+            ("42", json!({ "timestamp": "0x77359400" }), word(2_000_000_000)),
+            (PARENT_HASH, json!({ "blockHash": { (at - 1).to_string(): random } }), json!(random)),
+            (
+                PARENT_HASH,
+                json!({ "blockHash": { at.to_string(): random } }),
+                json!(wire.chain.hash(at - 1)),
+            ),
             ("45", json!({ "gasLimit": "0x7" }), word(7)),
             ("4a", json!({ "blobBaseFee": "0x5" }), word(5)),
             ("44", json!({ "prevRandao": random }), json!(random)),
@@ -110,7 +121,8 @@ fn a_block_is_what_is_assumed_of_it() {
             assert_eq!(found, json!(expected), "block {at} as {assumed}");
         }
     }
-    for wrong in [json!({ "coinbase": HERE, "feeRecipient": HERE }), json!({ "blockHash": {} })] {
+    let twice = json!({ "number": "0x9", "blockNumber": "0x9" });
+    for wrong in [json!({ "coinbase": HERE, "feeRecipient": HERE }), twice, json!({ "hash": {} })] {
         let params = json!([{ "to": HERE }, "latest", {}, wrong]);
         assert_eq!(refusal(&wire, "eth_call", &params).code, INVALID_PARAMS, "{wrong}");
     }
@@ -246,6 +258,16 @@ fn messages_find_what_those_before_them_have_left() {
         let value = |count| json!({ "value": word(count) });
         assert_eq!(counted, json!([[value(1), value(2)], [value(3)]]));
 
+        // A hash is assumed for one block alone.
+        let random = B256::repeat_byte(0x4a);
+        let hashes = json!({ "blockHash": { (at - 1).to_string(): random } });
+        let bundles = json!([
+            { "transactions": [message], "blockOverride": hashes },
+            { "transactions": [message] },
+        ]);
+        let seen = ask(bundles, &start, &with_code(&returning(PARENT_HASH)));
+        assert_eq!(seen, json!([[{ "value": random }], [{ "value": wire.chain.hash(at - 1) }]]));
+
         // What is waived for one is not waived for the next.
         let header = wire.public_ok("eth_getBlockByNumber", &json!([quantity(at), false]));
         let base_fee = number(&header["baseFeePerGas"]);
@@ -299,6 +321,24 @@ fn all_messages_together_have_the_gas_and_the_room_of_one_answer() {
         let error = refusal(&wire, method, &params);
         assert_eq!(error.code, REFUSED, "{method}");
         assert!(error.message.contains("33554432 bytes"), "{method}: {error:?}");
+    }
+}
+
+#[test]
+fn messages_take_no_longer_than_the_request_says_nor_than_the_node_lets_them() {
+    let wire = wire(Fork::Prague);
+    let (hour, millisecond) = (Duration::from_secs(3_600), Duration::from_millis(1));
+    for (timeout, call_time_max) in [(1, hour), (3_600_000, millisecond), (0, millisecond)] {
+        let limits = EthLimits { call_gas_max: 1 << 50, call_time_max, ..EthLimits::default() };
+        let methods = public_module(wire.node.engine().clone(), limits, &["eth".to_owned()]);
+        let bundles = json!([{ "transactions": [{ "to": HERE }] }]);
+        let asked = request("eth_callMany", &json!([bundles, {}, with_code(ENDLESS), timeout]));
+        let answer = wire.block_on(methods.expect("methods").raw_json_request(&asked, 1));
+        let answer = answer.expect("a good request").0;
+        let answer: Value = serde_json::from_str(answer.get()).expect("JSON");
+        assert_eq!(answer["error"]["code"], REFUSED, "{answer}");
+        let told = answer["error"]["message"].as_str().expect("a message");
+        assert!(told.ends_with("it took longer than 0.001 s"), "{timeout}: {told}");
     }
 }
 

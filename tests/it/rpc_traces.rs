@@ -7,7 +7,7 @@ use crate::{
 };
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, RpcModule, public_module};
-use fugue_types::{B256, TransactionTrait, keccak256};
+use fugue_types::{Address, B256, Block, Bytes, TransactionTrait, keccak256};
 use serde_json::{Value, json};
 
 /// The groups of methods that are asked here.
@@ -495,6 +495,84 @@ fn blocks_are_shown_with_their_fees_and_page_by_page() {
         assert_eq!(page["fullblock"]["transactionCount"], list(&receipts).len());
         assert!(list(&page["receipts"]).iter().all(|receipt| receipt["logs"].is_null()));
     }
-    let header = ok(&wire, &methods, "ots_getHeaderByNumber", &json!(["0x1"]));
+    let header = ok(&wire, &methods, "eth_getHeaderByNumber", &json!(["0x1"]));
     assert_eq!(header["hash"], wire.chain.hash(1).to_string());
+    for method in ["ots_getHeaderByNumber", "erigon_getHeaderByNumber"] {
+        for number in [json!("0x1"), json!(1)] {
+            assert_eq!(ok(&wire, &methods, method, &json!([number])), header, "{method}");
+        }
+    }
+}
+
+#[test]
+fn numbers_may_be_those_of_json_in_what_explorers_ask() {
+    let wire = wire();
+    let methods = usual(&wire);
+    let (_, _, hash) = transactions(&wire).remove(0);
+    let tx = ok(&wire, &methods, "eth_getTransactionByHash", &json!([hash]));
+    for (method, hex, plain) in [
+        ("ots_getBlockDetails", json!(["0x2"]), json!([2])),
+        ("ots_getBlockTransactions", json!(["0x2", "0x0", "0xa"]), json!([2, 0, 10])),
+        (
+            "ots_getTransactionBySenderAndNonce",
+            json!([tx["from"], tx["nonce"]]),
+            json!([tx["from"], number(&tx["nonce"])]),
+        ),
+        ("ots_hasCode", json!([tx["from"], "0x2"]), json!([tx["from"], 2])),
+        (
+            "trace_filter",
+            json!([{ "fromBlock": "0x1", "toBlock": "0x2" }]),
+            json!([{ "fromBlock": 1, "toBlock": 2 }]),
+        ),
+        ("trace_get", json!([hash, ["0x0"]]), json!([hash, [0]])),
+    ] {
+        let expected = ok(&wire, &methods, method, &hex);
+        assert_eq!(ok(&wire, &methods, method, &plain), expected, "{method}");
+    }
+}
+
+#[test]
+fn the_latest_block_never_stands_for_the_pending_one() {
+    let wire = wire();
+    let methods = usual(&wire);
+    let (types, pending) = (json!(["trace"]), json!({ "blockNumber": "pending" }));
+    let bundles = json!([{ "transactions": [{}] }]);
+    for (method, params) in [
+        ("debug_traceBlockByNumber", json!(["pending"])),
+        ("debug_traceCall", json!([{}, "pending"])),
+        ("debug_traceCall", json!([{}, pending, { "txIndex": "0x0" }])),
+        ("debug_traceCallMany", json!([bundles, pending])),
+        ("debug_storageRangeAt", json!(["pending", 0, Address::ZERO, "0x", 1])),
+        ("debug_accountAt", json!(["pending", 0, Address::ZERO])),
+        ("debug_executionWitness", json!(["pending"])),
+        ("trace_block", json!(["pending"])),
+        ("trace_blockOpcodeGas", json!([pending])),
+        ("trace_replayBlockTransactions", json!(["pending", types])),
+        ("trace_call", json!([{}, types, "pending"])),
+        ("trace_callMany", json!([[[{}, types]], "pending"])),
+        ("trace_filter", json!([{ "toBlock": "pending" }])),
+    ] {
+        let told = ask(&wire, &methods, method, &params).expect_err(method);
+        let expected = (-32000, "tracing on top of pending is not supported".to_owned());
+        assert_eq!(told, expected, "{method}");
+    }
+    for (method, params) in [
+        ("debug_setHead", json!(["pending"])),
+        ("ots_getHeaderByNumber", json!(["pending"])),
+        ("ots_getBlockDetails", json!(["pending"])),
+        ("ots_getBlockTransactions", json!(["pending", 0, 1])),
+        ("ots_hasCode", json!([Address::ZERO, "pending"])),
+    ] {
+        let told = ask(&wire, &methods, method, &params).expect_err(method);
+        assert_eq!(told, (-32000, "pending block is not available".to_owned()), "{method}");
+    }
+    // What is built when somebody asks for it has an encoding.
+    let raw = |method: &str| ok(&wire, &methods, method, &json!(["pending"]));
+    let bytes: Bytes = raw("debug_getRawBlock").as_str().expect("bytes").parse().expect("bytes");
+    let block: Block = alloy_rlp::decode_exact(&bytes).expect("a block");
+    assert_eq!(block.header.parent_hash, wire.chain.hash(wire.chain.last()));
+    let header: Bytes = alloy_rlp::encode(&block.header).into();
+    assert_eq!(raw("debug_getRawHeader"), json!(header));
+    assert_eq!(raw("debug_getRawTransactions"), json!([]));
+    assert_eq!(raw("debug_getRawReceipts"), Value::Null);
 }

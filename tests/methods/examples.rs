@@ -148,6 +148,15 @@ fn block_overrides(place: &Place) -> Value {
     })
 }
 
+/// The same under other names, with a hash.
+fn other_overrides(place: &Place) -> Value {
+    json!({
+        "blockNumber": hex(place.number + 9), "timestamp": hex(place.timestamp + 99),
+        "coinbase": place.own, "random": B256::repeat_byte(3), "baseFee": "0x0",
+        "parentBeaconBlockRoot": B256::repeat_byte(5), "blockHash": { "1": B256::repeat_byte(6) },
+    })
+}
+
 fn filter(place: &Place) -> Value {
     json!({
         "fromBlock": "0x0", "toBlock": "latest", "address": [place.callee],
@@ -207,10 +216,12 @@ fn blocks(place: &Place) -> Vec<Group> {
                 "eth_getBlockTransactionCountByNumber",
                 "eth_getHeaderByNumber",
                 "eth_getUncleCountByBlockNumber",
-                "ots_getBlockDetails",
-                "ots_getHeaderByNumber",
             ],
             vec![json!(["latest"]), json!(["0x1"])],
+        ),
+        of(
+            &["erigon_getHeaderByNumber", "ots_getBlockDetails", "ots_getHeaderByNumber"],
+            vec![json!(["latest"]), json!(["0x1"]), json!([1])],
         ),
         // Of a chain for development it is a number alone.
         of(&["debug_setHead"], vec![json!(["0x1"])]),
@@ -246,14 +257,19 @@ fn blocks(place: &Place) -> Vec<Group> {
             ],
             vec![json!([tx])],
         ),
+        of(&["eth_getTransactionBySenderAndNonce"], vec![json!([sender, "0x0"])]),
         of(
-            &["eth_getTransactionBySenderAndNonce", "ots_getTransactionBySenderAndNonce"],
-            vec![json!([sender, "0x0"])],
+            &["ots_getTransactionBySenderAndNonce"],
+            vec![json!([sender, "0x0"]), json!([sender, 0])],
         ),
-        of(&["ots_getBlockTransactions"], vec![json!(["latest", 0, 10])]),
+        of(&["ots_getBlockTransactions"], vec![json!(["latest", 0, 10]), json!([1, 0, 10])]),
         of(
-            &["ots_searchTransactionsAfter", "ots_searchTransactionsBefore"],
-            vec![json!([sender, 0, 10])],
+            &["ots_searchTransactionsAfter"],
+            vec![json!([sender, 0, 10]), json!([sender, "earliest", 10])],
+        ),
+        of(
+            &["ots_searchTransactionsBefore"],
+            vec![json!([sender, 0, 10]), json!([sender, "latest", 10])],
         ),
         of(&["ots_getContractCreator"], vec![json!([callee])]),
         of(&["eth_sendRawTransaction"], vec![json!([next])]),
@@ -297,16 +313,19 @@ fn state(place: &Place) -> Vec<Group> {
                 "eth_getBalance",
                 "eth_getCode",
                 "eth_getTransactionCount",
-                "ots_hasCode",
             ],
             vec![json!([callee, "latest"]), json!([own, by_hash])],
         ),
-        of(&["eth_getStorageAt"], vec![json!([callee, "0x0", "latest"])]),
+        of(&["ots_hasCode"], vec![json!([callee, 1]), json!([own, by_hash])]),
+        of(
+            &["eth_getStorageAt"],
+            vec![json!([callee, "0x0", "latest"]), json!([callee, "0", "latest"])],
+        ),
         of(
             &["eth_getStorageValues"],
             vec![json!([{ callee.to_string(): ["0x0", word] }, "latest"])],
         ),
-        of(&["eth_getProof"], vec![json!([callee, ["0x0", word], "latest"])]),
+        of(&["eth_getProof"], vec![json!([callee, ["0x0", word, "1"], "latest"])]),
         of(&["debug_accountAt", "debug_accountInfoAt"], vec![json!(["latest", 0, callee])]),
         of(&["debug_accountRange"], vec![json!(["latest", "0x", 16, false, true, false])]),
         of(&["debug_codeByHash", "debug_preimage"], vec![json!([word])]),
@@ -332,6 +351,7 @@ fn messages(place: &Place) -> Vec<Group> {
     let bundles = json!([
         { "transactions": [short, short] },
         { "transactions": [long], "blockOverride": block },
+        { "transactions": [], "blockOverride": other_overrides(place) },
     ]);
     let start = json!({ "blockNumber": "latest", "transactionIndex": 0 });
     let withdrawal = json!({
@@ -359,7 +379,7 @@ fn messages(place: &Place) -> Vec<Group> {
         of(
             &["eth_callMany"],
             vec![
-                json!([bundles, start, state]),
+                json!([bundles, start, state, 1_000]),
                 json!([bundles, { "blockNumber": place.head, "transactionIndex": -1 }]),
             ],
         ),
@@ -416,12 +436,15 @@ fn traces(place: &Place) -> Vec<Group> {
         ),
         of(
             &["trace_filter"],
-            vec![json!([{
-                "fromBlock": "0x0", "toBlock": "latest", "fromAddress": [sender, own],
-                "toAddress": callee, "after": 0, "count": "0x10", "mode": "intersection",
-            }])],
+            vec![
+                json!([{
+                    "fromBlock": "0x0", "toBlock": "latest", "fromAddress": [sender, own],
+                    "toAddress": callee, "after": 0, "count": "0x10", "mode": "intersection",
+                }]),
+                json!([{ "fromBlock": 1, "toBlock": 2 }]),
+            ],
         ),
-        of(&["trace_get"], vec![json!([tx, ["0x0", "0x1"]])]),
+        of(&["trace_get"], vec![json!([tx, ["0x0", "0x1"]]), json!([tx, [0]])]),
         of(&["trace_replayBlockTransactions"], vec![json!(["latest", ["trace", "stateDiff"]])]),
         of(&["trace_replayTransaction"], vec![json!([tx, ["vmTrace"]])]),
     ]

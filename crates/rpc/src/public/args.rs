@@ -136,7 +136,10 @@ pub(crate) fn boolean(value: &Value) -> Result<bool, String> {
 fn hex_digits(value: &Value) -> Result<&str, String> {
     let text = value.as_str().ok_or("a hex string is expected")?;
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let digits = digits.ok_or("hex string without 0x prefix")?;
+    of_digits(digits.ok_or("hex string without 0x prefix")?)
+}
+
+fn of_digits(digits: &str) -> Result<&str, String> {
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err("invalid hex digits".to_owned());
     }
@@ -166,12 +169,28 @@ pub(crate) fn quantity_u64(value: &Value) -> Result<u64, String> {
     u64::try_from(quantity(value)?).map_err(|_| "hex number > 64 bits".to_owned())
 }
 
+/// A number of a message, of which an empty text is zero. Source: go-ethereum, `common/hexutil`,
+/// `checkNumberText`.
+pub(crate) fn or_zero<T: Default>(
+    decode: impl Fn(&Value) -> Result<T, String>,
+) -> impl Fn(&Value) -> Result<T, String> {
+    move |value| if is_empty(value) { Ok(T::default()) } else { decode(value) }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str() == Some("")
+}
+
 /// A count, which many send as a number of JSON.
 pub(crate) fn count(value: &Value) -> Result<u64, String> {
     value.as_u64().map_or_else(|| quantity_u64(value), Ok)
 }
 
+/// Data. An empty text is none. Source: go-ethereum, `common/hexutil`, `checkText`.
 pub(crate) fn bytes(value: &Value) -> Result<Bytes, String> {
+    if is_empty(value) {
+        return Ok(Bytes::new());
+    }
     let digits = hex_digits(value)?;
     if digits.len() % 2 == 1 {
         return Err("hex string of odd length".to_owned());
@@ -197,7 +216,24 @@ pub(crate) fn hash(value: &Value) -> Result<B256, String> {
 
 /// A storage key of up to 32 bytes: tools leave zeros away, or do not.
 pub(crate) fn slot(value: &Value) -> Result<U256, String> {
-    let digits = hex_digits(value)?;
+    word(hex_digits(value)?)
+}
+
+/// The same, of which the prefix may be left away, too. Source: go-ethereum,
+/// `internal/ethapi/api.go`, `decodeStorageKey`.
+pub(crate) fn storage_key(value: &Value) -> Result<U256, String> {
+    word(storage_key_digits(value)?)
+}
+
+/// Its digits.
+pub(crate) fn storage_key_digits(value: &Value) -> Result<&str, String> {
+    match value.as_str() {
+        Some(text) if !text.starts_with("0x") && !text.starts_with("0X") => of_digits(text),
+        _ => hex_digits(value),
+    }
+}
+
+fn word(digits: &str) -> Result<U256, String> {
     if digits.len() > WORD_DIGITS {
         return Err("storage key too long (want at most 32 bytes)".to_owned());
     }
@@ -323,6 +359,10 @@ mod tests {
         }
         assert!(quantity_u64(&json!("0x10000000000000000")).is_err());
         assert_eq!(count(&json!(7)), Ok(7));
+        assert!(quantity(&json!("")).is_err());
+        let number = or_zero(quantity_u64);
+        assert_eq!((number(&json!("")), number(&json!("0x7"))), (Ok(0), Ok(7)));
+        assert!(number(&json!("0x")).is_err() && number(&json!("7")).is_err());
     }
 
     #[test]
@@ -331,11 +371,31 @@ mod tests {
         assert_eq!(slot(&json!("0x001")), Ok(U256::from(1)));
         assert!(slot(&json!(format!("0x{}", "0".repeat(65)))).is_err());
         assert!(slot(&json!("0xasdf")).is_err());
+        assert!(slot(&json!("1")).is_err());
+    }
+
+    #[test]
+    fn the_key_of_a_slot_that_is_read_needs_no_prefix() {
+        let word = "11".repeat(32);
+        for (text, key) in [
+            ("1", U256::from(1)),
+            ("0x01", U256::from(1)),
+            ("0X1", U256::from(1)),
+            ("a0b", U256::from(0xa0b)),
+            ("", U256::ZERO),
+            (word.as_str(), U256::from_be_bytes([0x11; 32])),
+        ] {
+            assert_eq!(storage_key(&json!(text)), Ok(key), "{text}");
+        }
+        for wrong in [json!(1), json!("asdf"), json!("0xasdf"), json!("-1"), json!(word + "1")] {
+            assert!(storage_key(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
     fn data_has_whole_bytes() {
         assert_eq!(bytes(&json!("0x")), Ok(Bytes::new()));
+        assert_eq!(bytes(&json!("")), Ok(Bytes::new()));
         assert_eq!(bytes(&json!("0x01ff")), Ok(Bytes::from(vec![1, 255])));
         assert!(bytes(&json!("0x1")).is_err());
     }

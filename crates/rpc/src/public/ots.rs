@@ -44,7 +44,8 @@ fn api_level(_: &Context, args: Args) -> Answer {
 /// `ots_hasCode`.
 fn has_code(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
-    let block = args.optional("block", |value| count_or_tag(value).or_else(|_| block_ref(value)))?;
+    let block =
+        args.optional("block", |value| count_or_tag(value).or_else(|_| block_ref(value)))?;
     args.end()?;
     let block = made(block.unwrap_or_default())?;
     let account = context.with_state(&block, |state| state.account(address))?;

@@ -1,5 +1,5 @@
-//! Headers, blocks, receipts and transactions as the chain encodes them, the pending block among
-//! them, but that it has no receipts. Null is what is not known.
+//! Headers, blocks, receipts and transactions as the chain encodes them, or would encode those of
+//! the pending block. Null is what is not known, receipts of the pending block among that.
 
 use crate::public::{
     Answer, Context,
@@ -22,6 +22,7 @@ fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
     Ok(block)
 }
 
+/// A block, the pending one too; `None` if it is not known.
 fn find(context: &Context, block: &BlockRef) -> Result<Option<ViewedBlock>, ErrorObjectOwned> {
     if is_pending(block) {
         return Ok(pending::find(context)?.map(Arc::unwrap_or_clone));

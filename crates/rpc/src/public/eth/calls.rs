@@ -3,7 +3,7 @@
 use crate::public::{
     Answer, Context,
     args::{
-        Args, address, bytes, field, hash, list, object as fields_of, published, quantity,
+        Args, address, bytes, field, hash, list, object as fields_of, or_zero, published, quantity,
         quantity_u64, quantity_u128,
     },
     block_ref::{BlockRef, Tag, block_ref},
@@ -28,6 +28,10 @@ const BLOBS_MAX: usize = 128;
 const AUTHORIZATIONS_MAX: usize = 2_048;
 /// Less gas than this is no wish, but a field that a tool has left at zero.
 const GAS_WISH_MIN: u64 = 21_000;
+/// What geth says of a blob transaction without blobs, and of one that delegates nothing. Source:
+/// go-ethereum, `core/error.go`.
+const NO_BLOBS: &str = "blob transaction missing blob hashes";
+const NO_GRANTS: &str = "EIP-7702 transaction with empty auth list";
 /// What is said of a transaction of which both are given and differ. The words are those of geth.
 const DATA_AND_INPUT: &str = "both \"data\" and \"input\" are set and not equal. Please use \
                               \"input\" to pass transaction call data";
@@ -160,26 +164,33 @@ pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
     }
     field(fields, "type", quantity_u64)?;
     let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
-    let hashes = field(fields, "blobVersionedHashes", |value| list(value, BLOBS_MAX, hash))?;
+    let hashes = field(fields, "blobVersionedHashes", |value| {
+        some(list(value, BLOBS_MAX, hash)?, NO_BLOBS)
+    })?;
     let request = CallRequest {
         from: field(fields, "from", address)?.unwrap_or_default(),
         to: field(fields, "to", address)?,
         gas: 0,
         nonce: 0,
         price: price(fields)?,
-        value: field(fields, "value", quantity)?.unwrap_or_default(),
+        value: field(fields, "value", or_zero(quantity))?.unwrap_or_default(),
         data: input.or(data).unwrap_or_default(),
         access_list: field(fields, "accessList", published::<AccessList>)?,
         blob_hashes: hashes.unwrap_or_default(),
-        max_fee_per_blob_gas: field(fields, "maxFeePerBlobGas", quantity_u128)?
+        max_fee_per_blob_gas: field(fields, "maxFeePerBlobGas", or_zero(quantity_u128))?
             .filter(|fee| *fee > 0),
         authorizations: field(fields, "authorizationList", |value| {
-            list(value, AUTHORIZATIONS_MAX, published::<SignedAuthorization>)
+            some(list(value, AUTHORIZATIONS_MAX, published::<SignedAuthorization>)?, NO_GRANTS)
         })?
         .unwrap_or_default(),
     };
-    let nonce = field(fields, "nonce", quantity_u64)?;
-    Ok(Message { request, gas: field(fields, "gas", quantity_u64)?, nonce })
+    let nonce = field(fields, "nonce", or_zero(quantity_u64))?;
+    Ok(Message { request, gas: field(fields, "gas", or_zero(quantity_u64))?, nonce })
+}
+
+/// A list with anything in it: of an empty one, its name makes a transaction that cannot be.
+fn some<T>(list: Vec<T>, told: &str) -> Result<Vec<T>, String> {
+    if list.is_empty() { Err(told.to_owned()) } else { Ok(list) }
 }
 
 /// The data of what is to be sent: nobody may be mistaken about them, while of a question `input`
@@ -193,9 +204,9 @@ pub(crate) fn sent_data(fields: &Map<String, Value>) -> Result<Bytes, String> {
 }
 
 fn price(fields: &Map<String, Value>) -> Result<CallPrice, String> {
-    let fixed = field(fields, "gasPrice", quantity_u128)?;
-    let max = field(fields, "maxFeePerGas", quantity_u128)?;
-    let tip = field(fields, "maxPriorityFeePerGas", quantity_u128)?;
+    let fixed = field(fields, "gasPrice", or_zero(quantity_u128))?;
+    let max = field(fields, "maxFeePerGas", or_zero(quantity_u128))?;
+    let tip = field(fields, "maxPriorityFeePerGas", or_zero(quantity_u128))?;
     match (fixed, max, tip) {
         (None, None, None) => Ok(CallPrice::Free),
         (Some(price), None, None) => Ok(CallPrice::Fixed(price)),
@@ -266,6 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_text_is_no_data_and_zero_and_no_address() {
+        let value = object!({
+            "data": "", "input": "", "value": "", "gas": "", "nonce": "", "maxFeePerGas": "",
+        });
+        let Message { request, gas, nonce } = message(&value, CHAIN_ID).expect("well formed");
+        let price = CallPrice::Dynamic { max: 0, tip: 0 };
+        assert_eq!(request, CallRequest { price, ..CallRequest::default() });
+        assert_eq!((gas, nonce), (Some(0), Some(0)));
+        assert!(message(&object!({ "to": "" }), CHAIN_ID).is_err());
+    }
+
+    #[test]
     fn authorizations_are_read_in_their_published_form() {
         let word = format!("0x{}", "11".repeat(32));
         let value = object!({ "authorizationList": [{
@@ -284,6 +307,11 @@ mod tests {
             (object!({ "to": "0x12" }), "to: an address has 20 bytes"),
             (object!({ "accessList": 1 }), "accessList: "),
             (object!({ "authorizationList": [1] }), "authorizationList[0]: "),
+            (object!({ "authorizationList": [] }), "authorizationList: EIP-7702 transaction with"),
+            (
+                object!({ "blobVersionedHashes": [] }),
+                "blobVersionedHashes: blob transaction missing blob hashes",
+            ),
             (
                 object!({ "authorizationList": vec![0; AUTHORIZATIONS_MAX + 1] }),
                 "authorizationList: 2049 values, want at most 2048",

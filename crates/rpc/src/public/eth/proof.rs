@@ -5,7 +5,7 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, address, list, slot},
+    args::{Args, address, list, storage_key, storage_key_digits},
     block_ref::block_ref,
     error, json,
 };
@@ -14,8 +14,8 @@ use fugue_chain::{AccountProof, SlotProof};
 use fugue_types::{B256, U256};
 use serde_json::Value;
 
-/// Characters of a key from which on it has 32 bytes: it is told in as many.
-const WHOLE_KEY_CHARACTERS_MIN: usize = "0x".len() + 63;
+/// Digits of a key from which on it has 32 bytes: it is told in as many.
+const WHOLE_KEY_DIGITS_MIN: usize = 63;
 
 /// The key of a slot as a request has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,8 @@ struct Key {
 }
 
 fn key(value: &Value) -> Result<Key, String> {
-    let slot = slot(value)?;
-    let characters = value.as_str().map_or(0, str::len);
-    Ok(Key { slot, is_whole: characters >= WHOLE_KEY_CHARACTERS_MIN })
+    let is_whole = storage_key_digits(value)?.len() >= WHOLE_KEY_DIGITS_MIN;
+    Ok(Key { slot: storage_key(value)?, is_whole })
 }
 
 /// `eth_getProof`.
@@ -76,10 +75,14 @@ mod tests {
     fn a_key_is_told_as_it_was_given() {
         let whole = format!("0x{}", "0".repeat(64));
         let odd = format!("0x{}1", "0".repeat(62));
+        let bare = "0".repeat(64);
         for (given, told) in [
             (json!("0x0"), json!("0x0")),
             (json!("0x00"), json!("0x0")),
             (json!("0x0A"), json!("0xa")),
+            (json!("0"), json!("0x0")),
+            (json!("1f"), json!("0x1f")),
+            (json!(bare), json!(whole)),
             (json!(whole), json!(whole)),
             (json!(odd), json!(format!("0x{}1", "0".repeat(63)))),
         ] {
@@ -88,7 +91,7 @@ mod tests {
             let found = serde_json::to_value(storage_proof(&key, proven)).expect("JSON");
             assert_eq!(found, json!({ "key": told, "value": "0x9", "proof": [] }), "{given}");
         }
-        for wrong in [json!(0), json!("0"), json!("0xg"), json!(format!("{whole}0"))] {
+        for wrong in [json!(0), json!("g"), json!("0xg"), json!(format!("{whole}0"))] {
             assert!(key(&wrong).is_err(), "{wrong}");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::public::{
     Answer, Context,
-    args::{Args, address, list, object, slot, under},
+    args::{Args, address, list, object, slot, storage_key, under},
     block_ref::{BlockRef, Tag, block_ref},
     error, json,
 };
@@ -49,7 +49,7 @@ pub(crate) fn code(context: &Context, mut args: Args) -> Answer {
 /// `eth_getStorageAt`.
 pub(crate) fn storage_at(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
-    let slot = args.required("storage key", slot)?;
+    let slot = args.required("storage key", storage_key)?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
     let value = context.with_state(&block, |state| state.slot(address, slot))?;
