@@ -60,6 +60,7 @@ const ALONE: Names = &[
     "eth_maxPriorityFeePerGas",
     "eth_newBlockFilter",
     "eth_pendingTransactions",
+    "eth_requestAccounts",
     "eth_syncing",
     "evm_snapshot",
     "hardhat_getAutomine",

@@ -42,13 +42,23 @@ impl ViewedBlock {
     /// If the store has lost senders.
     pub fn into_recovered(self) -> Result<RecoveredBlock, SenderCount> {
         let Self { hash: _, header, body, senders } = self;
-        let sealed = SealedBlock::seal(Block { header, body });
-        let checked = match sealed.check(|_| Ok::<_, Infallible>(())) {
-            Ok(checked) => checked,
-            Err(never) => match never.1 {},
-        };
-        checked.recover(|_| Ok::<_, SenderCount>(senders))
+        recovered(SealedBlock::seal(Block { header, body }), senders)
     }
+}
+
+/// A block that nobody has to judge any more, and who sent its transactions.
+///
+/// # Errors
+/// If these are too few or too many.
+pub(crate) fn recovered(
+    sealed: SealedBlock,
+    senders: Vec<Address>,
+) -> Result<RecoveredBlock, SenderCount> {
+    let checked = match sealed.check(|_| Ok::<_, Infallible>(())) {
+        Ok(checked) => checked,
+        Err(never) => match never.1 {},
+    };
+    checked.recover(|_| Ok::<_, SenderCount>(senders))
 }
 
 /// Head, safe and finalized block, all blocks and states of the head's chain, and the blocks beside
@@ -124,6 +134,27 @@ impl ChainView {
             kept: KeptTries::default(),
             rewound: self.rewound.clone(),
         }))
+    }
+
+    /// The view as it would be with this child of its head on top.
+    pub(crate) fn with_child(&self, child: Arc<BlockRecord>) -> Self {
+        let head = Head { number: child.block.block().header.number, hash: child.block.hash() };
+        let mut above = self.above.clone();
+        above.push(child.clone());
+        let mut blocks = B256Map::clone(&self.blocks);
+        blocks.insert(head.hash, child);
+        Self {
+            spec: self.spec.clone(),
+            snapshot: self.snapshot.clone(),
+            base: self.base,
+            above,
+            blocks: Arc::new(blocks),
+            head,
+            safe: self.safe,
+            finalized: self.finalized,
+            kept: KeptTries::default(),
+            rewound: self.rewound.clone(),
+        }
     }
 
     /// The rules of the chain.

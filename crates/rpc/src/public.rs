@@ -52,7 +52,7 @@ use crate::{
     stream::{Offer, Outlet, Streamed},
 };
 use args::Args;
-use block_ref::BlockRef;
+use block_ref::{BlockRef, Tag};
 use dev::Dev;
 use fugue_chain::{ChainView, Engine, Reach};
 use fugue_evm::CodeCache;
@@ -567,13 +567,33 @@ impl Context {
         Reach { blocks_max: proof_blocks_max, changes_max: proof_changes_max, check }
     }
 
+    /// The chain that has a block, and its number there, to read the state after it: at `pending`
+    /// that of the pending block, where there is one. `None` if the block is not known.
+    fn chain(&self, block: &BlockRef) -> Result<Option<(Arc<ChainView>, u64)>, ErrorObjectOwned> {
+        if *block == BlockRef::Tag(Tag::Pending)
+            && let Some(view) = eth::pending::view(self)?
+        {
+            let number = view.head().number;
+            return Ok(Some((view, number)));
+        }
+        block.chain(self.view())
+    }
+
+    /// The same of a block that must be known.
+    fn chain_with_state(
+        &self,
+        block: &BlockRef,
+    ) -> Result<(Arc<ChainView>, u64), ErrorObjectOwned> {
+        self.chain(block)?.ok_or_else(error::block_not_found)
+    }
+
     /// Reads the state after a block.
     fn with_state<T>(
         &self,
         block: &BlockRef,
         read: impl FnOnce(&dyn StateView) -> Result<T, StateError>,
     ) -> Result<T, ErrorObjectOwned> {
-        let (view, number) = block.chain_with_state(self.view())?;
+        let (view, number) = self.chain_with_state(block)?;
         let patience = &self.patience;
         let read = view.with_state(number, |state| read(&patience.guard(state)));
         let read = read.map_err(error::of_chain)?;

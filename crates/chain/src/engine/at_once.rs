@@ -11,7 +11,7 @@ use super::{
     outline::{CANDIDATES_MAX, Outline},
     pool::best_of_fork,
 };
-use crate::{ChainView, DevBlock, Head, ImportError};
+use crate::{ChainView, DevBlock, Head, ImportError, executed::Executed};
 use fugue_executor::{BlockError, Built, Candidate, Executor, Mode, Refusal};
 use fugue_state::{Guarded, StateError, StateView};
 use fugue_txpool::{Sidecar, SidecarForm, check_sidecar};
@@ -112,20 +112,20 @@ impl Engine {
         order: BuildOrder,
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<BuiltPayload, BuildError> {
-        self.build_with_senders(order, None, goes_on).map(|(built, _)| built)
+        self.build_on(&self.view(), order, None, goes_on).map(|filled| filled.payload)
     }
 
-    /// The same, with the sender of each transaction; and with the base fee and the gas limit that
-    /// a chain for development wants, where it wants any.
-    pub(super) fn build_with_senders(
+    /// The same on a block that this view knows, with what the block did; and with the base fee and
+    /// the gas limit that a chain for development wants, where it wants any.
+    pub(super) fn build_on(
         &self,
+        view: &ChainView,
         order: BuildOrder,
         wanted: Option<&DevBlock>,
         goes_on: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(BuiltPayload, Vec<Address>), BuildError> {
+    ) -> Result<Filled, BuildError> {
         let BuildOrder { parent, attributes, contents, extra_data } = order;
         let Shared { spec, gas_limit, extra_data: own, .. } = &*self.shared;
-        let view = self.view();
         let header = view.header_by_hash(parent)?.ok_or(BuildError::UnknownParent(parent))?;
         if attributes.timestamp <= header.timestamp {
             let (found, parent) = (attributes.timestamp, header.timestamp);
@@ -142,13 +142,12 @@ impl Engine {
         let is_exact = matches!(contents, Contents::Exactly(_));
         let tried = self.tried(&outline, contents)?;
         let count = tried.len();
-        match fill(&view, head, &outline, tried, goes_on) {
+        match fill(view, head, &outline, tried, goes_on) {
             _ if !goes_on() => Err(BuildError::GivenUp),
-            Ok((_, senders, refused)) if is_exact && senders.len() < count => {
+            Ok(Filled { senders, refused, .. }) if is_exact && senders.len() < count => {
                 Err(left_out(senders.len(), refused))
             }
-            Ok((built, senders, _)) => Ok((built, senders)),
-            Err(error) => Err(error),
+            filled => filled,
         }
     }
 
@@ -188,8 +187,16 @@ impl Engine {
     }
 }
 
-/// A block of those that fit, the sender of each of them, and why others did not.
-type Filled = (BuiltPayload, Vec<Address>, Vec<(usize, Refusal)>);
+/// A block of those that fit.
+pub(super) struct Filled {
+    pub(super) payload: BuiltPayload,
+    /// Of each transaction.
+    pub(super) senders: Vec<Address>,
+    /// What the block did.
+    pub(super) executed: Executed,
+    /// Why others did not fit, by index.
+    refused: Vec<(usize, Refusal)>,
+}
 
 fn fill(
     view: &ChainView,
@@ -211,11 +218,14 @@ fn fill(
         let state = Guarded::new(state, || wanted(goes_on));
         executor.build(Mode::Seq, &draft, candidates, rules, &state, &limits)
     })?;
-    let Built { transactions, senders, taken, refused, outcome, fees, report: _ } = built?;
-    let state_root = ground.root_after(&outcome.diff, None)?;
+    let Built { transactions, senders, taken, refused, mut outcome, fees, report: _ } = built?;
+    let (state_root, storage_roots) = ground.roots_after(&outcome.diff, None)?;
+    let (diff, receipts) = (std::mem::take(&mut outcome.diff), outcome.receipts());
     let sidecars = taken.iter().filter_map(|index| sidecars.get(*index)?.clone()).collect();
-    let built = outline.seal(transactions, outcome, fees, state_root, sidecars);
-    Ok((built, senders, refused))
+    let payload = outline.seal(transactions, outcome, fees, state_root, sidecars);
+    let access_list = payload.access_list.clone();
+    let executed = Executed { diff, receipts, access_list, storage_roots };
+    Ok(Filled { payload, senders, executed, refused })
 }
 
 /// Why not all went in: the first `taken` did.

@@ -94,16 +94,25 @@ impl Ground {
         diff: &StateDiff,
         pool: Option<&ThreadPool>,
     ) -> Result<B256, ImportError> {
+        self.roots_after(diff, pool).map(|(root, _)| root)
+    }
+
+    /// The same, and the storage roots that change, as a record of a block has them.
+    pub(crate) fn roots_after(
+        &mut self,
+        diff: &StateDiff,
+        pool: Option<&ThreadPool>,
+    ) -> Result<(B256, Vec<(B256, B256)>), ImportError> {
         let Work { tries, snapshot, .. } = &mut self.work;
         let hashed = HashedDiff::from(diff);
         let Some(back) = diff.reversed() else {
             let mut tries = tries.clone();
-            tries.apply(&**snapshot, &hashed, pool)?;
-            return Ok(tries.root());
+            let storage_roots = tries.apply(&**snapshot, &hashed, pool)?;
+            return Ok((tries.root(), storage_roots));
         };
         self.tried = Some((back, tries.root()));
-        tries.apply(&**snapshot, &hashed, pool)?;
-        Ok(tries.root())
+        let storage_roots = tries.apply(&**snapshot, &hashed, pool)?;
+        Ok((tries.root(), storage_roots))
     }
 
     /// Takes the tries back to the state.

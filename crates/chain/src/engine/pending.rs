@@ -1,6 +1,8 @@
-//! The block that would come next with what the pool has of it, for readers. Nothing becomes of it.
+//! The block that would come next with what the pool has of it, for readers, and what it would do to
+//! the state. Nothing becomes of it.
 //!
-//! It is built on the thread of whoever asks, by one of them at a time, and kept for the others:
+//! It is built on the thread of whoever asks, by one of them at a time, and kept for the others,
+//! without the view that it was built on, which would keep the store from reusing what it has:
 //!
 //! ```text
 //! fresh enough --------------------------------------> given
@@ -11,10 +13,14 @@
 //! On a chain for development the last one is given only if it would be the same again: whoever
 //! sends a transaction there looks for it at once.
 
-use super::{BuildAttributes, BuildError, BuildOrder, Contents, Engine, Shared, pool::next_header};
-use crate::{DevBlock, ImportError, ViewedBlock};
+use super::{
+    BuildAttributes, BuildError, BuildOrder, Contents, Engine, Shared, at_once::Filled,
+    pool::next_header,
+};
+use crate::{ChainView, DevBlock, ImportError, executed::Executed, view::recovered};
 use fugue_chainspec::Fork;
-use fugue_types::{Address, B256, Block};
+use fugue_storage::BlockRecord;
+use fugue_types::{Address, B256, U256};
 use parking_lot::Mutex;
 use std::{
     sync::Arc,
@@ -36,7 +42,7 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 struct Last {
-    block: Arc<ViewedBlock>,
+    block: Arc<BlockRecord>,
     /// As it was asked for.
     wanted: Option<DevBlock>,
     /// Of the pool before it was built.
@@ -47,30 +53,42 @@ struct Last {
 
 impl Pending {
     /// The last block, if it is on this head and good enough.
-    fn on(&self, head: B256, is_good: &dyn Fn(&Last) -> bool) -> Option<Arc<ViewedBlock>> {
+    fn on(&self, head: B256, is_good: &dyn Fn(&Last) -> bool) -> Option<Arc<BlockRecord>> {
         let last = self.last.lock();
-        let last = last.as_ref().filter(|last| last.block.header.parent_hash == head)?;
+        let is_on_head = |last: &&Last| last.block.block.block().header.parent_hash == head;
+        let last = last.as_ref().filter(is_on_head)?;
         is_good(last).then(|| last.block.clone())
     }
 }
 
 impl Engine {
-    /// The block after the head with what it would take of the pool, while `goes_on` says so;
-    /// `None` where it would have proof of work. It may be a second old. Of what the consensus
-    /// layer says of a block it has nothing: no withdrawals, zeros, the RANDAO of its parent, and a
-    /// timestamp a slot after that.
+    /// The chain with one more block as its head: the one after the head with what it would take of
+    /// the pool, built while `goes_on` says so; `None` where it would have proof of work. It may be
+    /// a second old. Of what the consensus layer says of a block it has nothing: no withdrawals,
+    /// zeros, the RANDAO of its parent, and a timestamp a slot after that.
     ///
     /// On a chain for development `wanted` is how it is made; it is not older than the call then.
     ///
     /// # Errors
-    /// [`BuildError`], also if the head was taken back meanwhile.
-    pub fn pending_block(
+    /// [`BuildError`].
+    pub fn pending_view(
         &self,
         wanted: Option<DevBlock>,
         goes_on: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Option<Arc<ViewedBlock>>, BuildError> {
-        let Shared { spec, pool, pending, .. } = &*self.shared;
+    ) -> Result<Option<ChainView>, BuildError> {
         let view = self.view();
+        let block = self.pending_block(&view, wanted, goes_on)?;
+        Ok(block.map(|block| view.with_child(block)))
+    }
+
+    /// The block after the head of this view.
+    fn pending_block(
+        &self,
+        view: &ChainView,
+        wanted: Option<DevBlock>,
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Arc<BlockRecord>>, BuildError> {
+        let Shared { spec, pool, pending, .. } = &*self.shared;
         let header = view.header(view.head().number)?;
         let (head, parent) = header.ok_or_else(|| {
             BuildError::Broken(ImportError::Internal("the head has no header".to_owned()))
@@ -120,27 +138,38 @@ impl Engine {
         };
         let contents = Contents::Pool;
         let order = BuildOrder { parent: head, attributes, contents, extra_data: None };
-        let (built, senders) = self.build_with_senders(order, wanted.as_ref(), goes_on)?;
-        let hash = built.block.hash();
-        let Block { header, body } = built.block.block().clone();
-        let block = Arc::new(ViewedBlock { hash, header, body, senders });
+        let filled = self.build_on(view, order, wanted.as_ref(), goes_on)?;
+        let block = Arc::new(record(filled)?);
         let last = Last { block: block.clone(), wanted, version, built: Instant::now() };
         *pending.last.lock() = Some(last);
         Ok(Some(block))
     }
 }
 
+/// All of a block that was built.
+fn record(filled: Filled) -> Result<BlockRecord, ImportError> {
+    let Filled { payload, senders, executed, .. } = filled;
+    let Executed { diff, receipts, access_list, storage_roots } = executed;
+    let block = recovered(payload.block, senders);
+    let block = block.map_err(|error| ImportError::Internal(error.to_string()))?;
+    // Who chooses between chains by it never comes by this block.
+    let total_difficulty = U256::ZERO;
+    Ok(BlockRecord { block, total_difficulty, receipts, access_list, diff, storage_roots })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        Chain, ChainOptions, DevContent, EngineOptions, EngineThread,
+        Chain, ChainOptions, DevContent, EngineOptions, EngineThread, Head,
         engine::samples::{After, World},
         pool_head,
     };
     use fugue_chainspec::ChainSpec;
     use fugue_executor::Mode;
+    use fugue_state::StateView;
     use fugue_txpool::{Pool, PoolOptions};
+    use fugue_types::Header;
 
     /// A running engine at a genesis.
     fn start() -> (Engine, EngineThread, After) {
@@ -159,19 +188,43 @@ mod tests {
         thread.stop().expect("a good store");
     }
 
-    fn ask(engine: &Engine) -> Arc<ViewedBlock> {
-        let found = engine.pending_block(None, &|| true);
+    fn ask_for(engine: &Engine, wanted: Option<DevBlock>) -> Arc<BlockRecord> {
+        let found = engine.pending_block(&engine.view(), wanted, &|| true);
         found.expect("a block").expect("there is no proof of work")
+    }
+
+    fn ask(engine: &Engine) -> Arc<BlockRecord> {
+        ask_for(engine, None)
+    }
+
+    fn header(block: &BlockRecord) -> &Header {
+        &block.block.block().header
     }
 
     #[test]
     fn the_pending_block_is_on_the_head_and_nothing_becomes_of_it() {
         let (engine, thread, genesis) = start();
         let block = ask(&engine);
-        assert_eq!((block.header.number, block.header.parent_hash), (1, genesis.head.hash));
-        assert!(block.body.transactions.is_empty() && block.senders.is_empty());
-        assert_eq!(block.hash, block.header.hash_slow());
+        assert_eq!((header(&block).number, header(&block).parent_hash), (1, genesis.head.hash));
+        assert!(block.block.senders().is_empty() && block.receipts.is_empty());
+        assert_eq!(block.block.hash(), header(&block).hash_slow());
         assert_eq!(engine.view().head(), genesis.head);
+        stop(engine, thread);
+    }
+
+    #[test]
+    fn the_pending_block_is_the_head_of_a_view_of_its_own() {
+        let (engine, thread, genesis) = start();
+        let view = engine.pending_view(None, &|| true).expect("a block");
+        let view = view.expect("there is no proof of work");
+        let block = ask(&engine);
+        assert_eq!(view.head(), Head { number: 1, hash: block.block.hash() });
+        let found = view.header(1).expect("a good store").expect("its head");
+        assert_eq!(found, (view.head().hash, header(&block).clone()));
+        assert_eq!(view.header(0), Ok(Some((genesis.head.hash, genesis.header.clone()))));
+        let address = Address::repeat_byte(1);
+        let account = view.with_state(1, |state| state.account(address)).expect("a good store");
+        assert_eq!(account, Some(genesis.state.account(address)));
         stop(engine, thread);
     }
 
@@ -186,21 +239,18 @@ mod tests {
             gas_limit: Some(1_234_567),
             content: DevContent::Pool,
         };
-        let ask = |wanted: &DevBlock| {
-            let found = engine.pending_block(Some(wanted.clone()), &|| true).expect("a block");
-            found.expect("there is no proof of work")
-        };
+        let ask = |wanted: &DevBlock| ask_for(&engine, Some(wanted.clone()));
         let block = ask(&wanted);
-        let header = &block.header;
+        let made = header(&block);
         assert_eq!(
-            (header.timestamp, header.mix_hash, header.beneficiary),
+            (made.timestamp, made.mix_hash, made.beneficiary),
             (wanted.timestamp, wanted.prev_randao, wanted.fee_recipient)
         );
-        assert_eq!((header.base_fee_per_gas, header.gas_limit), (Some(77), 1_234_567));
+        assert_eq!((made.base_fee_per_gas, made.gas_limit), (Some(77), 1_234_567));
         assert!(Arc::ptr_eq(&ask(&wanted), &block));
         // Another one is built, however short the time.
         let other = DevBlock { timestamp: 0, ..wanted };
-        assert_eq!(ask(&other).header.timestamp, genesis.header.timestamp + 1);
+        assert_eq!(header(&ask(&other)).timestamp, genesis.header.timestamp + 1);
         stop(engine, thread);
     }
 
@@ -210,7 +260,8 @@ mod tests {
         let Shared { pending, .. } = &*engine.shared;
         // Nobody waits for a block without wanting it.
         let building = pending.building.lock();
-        assert_eq!(engine.pending_block(None, &|| false), Err(BuildError::GivenUp));
+        let given_up = engine.pending_block(&engine.view(), None, &|| false);
+        assert_eq!(given_up, Err(BuildError::GivenUp));
         drop(building);
         let block = ask(&engine);
         assert!(Arc::ptr_eq(&ask(&engine), &block), "it is the same, and not built again");

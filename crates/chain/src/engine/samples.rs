@@ -197,6 +197,11 @@ impl After {
         Self { head: Head { number, hash }, header, state, tries, path }
     }
 
+    /// The block with what it changed; `None` of the genesis.
+    pub(crate) fn record(&self) -> Option<Arc<BlockRecord>> {
+        self.path.last().cloned()
+    }
+
     /// The root of the whole state after a change.
     pub(crate) fn root_after(&self, diff: &StateDiff) -> B256 {
         let mut state = self.state.clone();

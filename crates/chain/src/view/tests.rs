@@ -89,6 +89,31 @@ fn a_block_beside_the_chain_has_its_state_whatever_is_durable() {
 }
 
 #[test]
+fn a_child_of_the_head_is_read_as_if_it_were_the_head() {
+    let changes = || IRREVERSIBLE.into_iter().chain(REVERSIBLE).map(|(_, change)| change);
+    for durable in 0..=2 {
+        let world = World::new();
+        let whole = chain(&world.genesis, [raise as Change; 2].into_iter().chain(changes()));
+        if durable > 0 {
+            world.commit(&whole[durable]);
+        }
+        let snapshot = world.snapshot();
+        for pair in whole[durable..].windows(2) {
+            let (parent, child) = (&pair[0], &pair[1]);
+            let view = world.view(&snapshot, parent);
+            let grown = view.with_child(child.record().expect("it is no genesis"));
+            let told = format!("{durable} are durable, the head is {:?}", parent.head);
+            check(&grown, child, &told);
+            let below = grown.up_to(parent.head.hash).expect("a good store");
+            check(&below.expect("a known block"), parent, &told);
+            // The view itself does not know of it.
+            check(&view, parent, &told);
+            assert!(matches!(view.up_to(child.head.hash), Ok(None)), "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_block_on_nothing_that_is_known_has_no_state() {
     let world = World::new();
     let chain = chain(&world.genesis, [raise as Change; 2]);

@@ -22,7 +22,8 @@ pub(crate) enum Tag {
     Finalized,
     Safe,
     Latest,
-    /// There is no pending block: the latest stands for it.
+    /// The block after the latest, which nobody has made yet: where it is not asked for as such,
+    /// the latest stands for it.
     Pending,
 }
 

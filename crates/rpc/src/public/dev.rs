@@ -7,20 +7,22 @@
 
 mod blocks;
 mod edits;
-mod next;
 mod node;
 mod signing;
 mod transact;
 pub(crate) mod typed_data;
 
-pub(crate) use next::{next_block, next_header};
 pub(crate) use transact::submit;
 
 use crate::{
     dev::{DevChain, DevError},
-    public::{Answer, Class, Context, Table, error, eth::transactions, json},
+    public::{
+        Answer, Class, Context, Table, error,
+        eth::{self, transactions},
+        json,
+    },
 };
-use fugue_chain::ChainView;
+use fugue_chain::{ChainView, DevBlock};
 use fugue_types::U256;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
@@ -75,6 +77,7 @@ pub(super) const METHODS: Table = &[
     ("anvil_stopImpersonatingAccount", Class::Reading, |c, a| null(node::stop_impersonating(c, a))),
     ("debug_setHead", Class::Changing, |c, a| null(blocks::set_head(c, a))),
     ("eth_coinbase", Class::Reading, node::coinbase),
+    ("eth_requestAccounts", Class::Reading, eth::node::accounts),
     ("eth_sendRawTransaction", Class::Changing, transactions::send_raw),
     ("eth_sendTransaction", Class::Changing, transact::send),
     ("eth_sendUnsignedTransaction", Class::Changing, transact::send_unsigned),
@@ -128,6 +131,12 @@ fn chain(context: &Context) -> Result<&dyn DevChain, ErrorObjectOwned> {
     let dev = context.dev.as_ref();
     let chain = dev.map(|dev| &*dev.chain);
     chain.ok_or_else(|| error::internal("a method of a chain for development, without one"))
+}
+
+/// The block that would be made at this moment; `None` on any other chain.
+pub(crate) fn next_block(context: &Context) -> Result<Option<DevBlock>, ErrorObjectOwned> {
+    let next = context.dev.as_ref().map(|dev| dev.chain.next_block());
+    next.transpose().map_err(of_dev)
 }
 
 /// Whether a block of the chain is one of the edits that make blocks of their own: no other has the

@@ -180,6 +180,24 @@ pub(crate) fn of_replay(error: BlockError) -> ErrorObjectOwned {
     }
 }
 
+/// What is to be sent offers a tip above the most that it offers. As libraries and geth say it.
+pub(crate) fn tip_above_fee_cap(max_fee: u128, tip: u128) -> ErrorObjectOwned {
+    let told = format!(
+        "max priority fee per gas higher than max fee per gas: maxFeePerGas ({max_fee}) < \
+         maxPriorityFeePerGas ({tip})"
+    );
+    with_code(TIP_ABOVE_FEE_CAP, told)
+}
+
+/// What is to be sent offers less than the base fee of the block that should have it. The words are
+/// those of geth.
+pub(crate) fn below_base_fee(max_fee: u128, base_fee: u128) -> ErrorObjectOwned {
+    let told = format!(
+        "max fee per gas less than block base fee: maxFeePerGas: {max_fee}, baseFee: {base_fee}"
+    );
+    with_code(PRICE_TOO_LOW, told)
+}
+
 /// What geth says where a message breaks a rule, by the name of the rule: wallets and libraries
 /// look for these words.
 const WORDS: &[(&str, &str)] = &[

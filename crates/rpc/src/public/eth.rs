@@ -12,7 +12,7 @@ pub(super) mod filters;
 pub(super) mod headers;
 mod keyless;
 pub(super) mod logs;
-mod node;
+pub(super) mod node;
 pub(super) mod pending;
 mod proof;
 mod send_sync;

@@ -1,13 +1,13 @@
 //! Transactions that the node signs: with a key that it has, or in the name of whom it
 //! impersonates.
 
-use super::{Dev, chain, next_header, number, number_u64, of_dev, signing::unknown};
+use super::{Dev, chain, number, number_u64, of_dev, signing::unknown};
 use crate::public::{
     Answer, Context,
     args::{Args, address, field, object, published},
-    block_ref::BlockRef,
+    block_ref::{BlockRef, Tag},
     error,
-    eth::calls::{at_block, sent_data},
+    eth::calls::{at_block, check_creation, sent_data},
     json, wire,
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
@@ -19,7 +19,9 @@ use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, SubmitError};
 use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
 use fugue_txpool::Origin;
-use fugue_types::{Address, B256, Bytes, Transaction, TxKind, U256, impersonating};
+use fugue_types::{
+    Address, B256, Bytes, Transaction, TransactionTrait, TxKind, U256, impersonating,
+};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json as value_of};
 use std::sync::PoisonError;
@@ -77,9 +79,25 @@ fn send_by(context: &Context, mut args: Args, signer: Signer) -> Answer {
     // Whoever leaves the nonce to the node has it for himself until his transaction is sent.
     let turn = dev.map(|dev| dev.sending.lock().unwrap_or_else(PoisonError::into_inner));
     let tx = signed(context, request, signer)?;
+    check_fee(context, &tx)?;
     let hash = chain(context)?.send(&tx.encoded_2718(), Origin::Local).map_err(of_submit)?;
     drop(turn);
     json(&hash)
+}
+
+/// Where each transaction has its block at once, one that this cannot have would keep all others of
+/// its sender from theirs.
+///
+/// # Errors
+/// If it offers less than the base fee there.
+fn check_fee(context: &Context, tx: &Transaction) -> Result<(), ErrorObjectOwned> {
+    let dev = chain(context)?;
+    let base_fee = base_fee(context, &dev.next_block().map_err(of_dev)?);
+    let max_fee = tx.max_fee_per_gas();
+    if dev.status().is_automine && max_fee < base_fee {
+        return Err(error::below_base_fee(max_fee, base_fee));
+    }
+    Ok(())
 }
 
 /// `eth_signTransaction`: in the form in which it is sent, and in JSON.
@@ -168,11 +186,16 @@ fn signed(
     if !may_send {
         return Err(unknown(from));
     }
-    let next = dev.next_block().map_err(of_dev)?;
-    let price = price(context, &next, &request);
+    check_creation(request.to, &request.input)?;
+    let price = price(context, &dev.next_block().map_err(of_dev)?, &request);
+    if let Price::Dynamic { max, tip } = price
+        && max < tip
+    {
+        return Err(error::tip_above_fee_cap(max, tip));
+    }
     let gas = match request.gas {
         Some(gas) => gas,
-        None => gas(context, &next, from, &request, price)?,
+        None => gas(context, from, &request, price)?,
     };
     let nonce = match request.nonce {
         Some(nonce) => nonce,
@@ -186,7 +209,6 @@ fn signed(
 /// block then says so.
 fn gas(
     context: &Context,
-    next: &DevBlock,
     from: Address,
     request: &Request,
     price: Price,
@@ -201,8 +223,7 @@ fn gas(
         authorizations: request.authorizations.clone(),
         ..CallRequest::default()
     };
-    let asked = at_block(context, &BlockRef::default(), |parent, state| {
-        let header = next_header(context, next, &parent);
+    let asked = at_block(context, &BlockRef::Tag(Tag::Pending), |header, state| {
         let rules = context.engine.spec().rules(&header);
         let most = header.gas_limit.min(MAX_TX_GAS_LIMIT_OSAKA);
         let balance = state.account(from)?.unwrap_or_default().balance;
@@ -258,8 +279,12 @@ fn price(context: &Context, next: &DevBlock, request: &Request) -> Price {
     if let Some(price) = request.price {
         return Price::Fixed(price);
     }
-    let base_fee = next.base_fee.unwrap_or(context.engine.pool().head().base_fee);
-    offer(u128::from(base_fee), request)
+    offer(base_fee(context, next), request)
+}
+
+/// What the next block takes for a unit of gas, in wei.
+fn base_fee(context: &Context, next: &DevBlock) -> u128 {
+    next.base_fee.unwrap_or(context.engine.pool().head().base_fee).into()
 }
 
 fn offer(base_fee: u128, request: &Request) -> Price {

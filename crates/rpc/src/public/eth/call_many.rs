@@ -140,7 +140,7 @@ pub(crate) fn at_start<T>(
     let Some(count) = transactions else {
         return calls::at_block(context, &block, |header, state| run(&header, state));
     };
-    let (view, _) = block.chain_with_state(context.view())?;
+    let (view, _) = context.chain_with_state(&block)?;
     let viewed = blocks::find(&view, &block)?.ok_or_else(error::block_not_found)?;
     let Some(parent) = viewed.header.number.checked_sub(1) else {
         return Err(error::refused("the genesis has no transactions"));

@@ -7,7 +7,7 @@ use crate::public::{
         quantity_u64, quantity_u128,
     },
     block_ref::{BlockRef, Tag, block_ref},
-    dev, error,
+    error,
     eth::headers,
     json,
     overrides::{BlockOverrides, StateOverrides, block_overrides, state_overrides},
@@ -17,7 +17,7 @@ use crate::public::{
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
 use fugue_evm::{CallPrice, CallRequest, EstimateError, Place};
 use fugue_state::StateView;
-use fugue_types::{Bytes, Header, TxStatus, U256};
+use fugue_types::{Address, Bytes, Header, TxStatus, U256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 
@@ -35,6 +35,8 @@ const NO_GRANTS: &str = "EIP-7702 transaction with empty auth list";
 /// What is said of a transaction of which both are given and differ. The words are those of geth.
 const DATA_AND_INPUT: &str = "both \"data\" and \"input\" are set and not equal. Please use \
                               \"input\" to pass transaction call data";
+/// What is said of a transaction that would create a contract of nothing. The same.
+const NO_DATA: &str = "contract creation without any data provided";
 
 /// A message as a request has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +71,19 @@ pub(crate) fn call(context: &Context, args: Args) -> Answer {
 
 /// `eth_estimateGas`: of what is sent next, where no block is named.
 pub(crate) fn estimate_gas(context: &Context, args: Args) -> Answer {
-    json(&U256::from(question(context, args, Tag::Pending)?.estimate(context)?))
+    json(&U256::from(question(context, args, next(context))?.estimate(context)?))
+}
+
+/// The state that what is sent next will find. What comes before it is known where blocks are made
+/// of the pool alone; elsewhere nobody knows, and a block is not built for each estimate.
+fn next(context: &Context) -> Tag {
+    if context.dev.is_some() { Tag::Pending } else { Tag::Latest }
 }
 
 /// The least gas, or little more, with which a message succeeds that is sent next.
 pub(super) fn estimate(context: &Context, message: Message) -> Result<u64, ErrorObjectOwned> {
     let (state_overrides, block_overrides) = Default::default();
-    let block = BlockRef::Tag(Tag::Pending);
+    let block = BlockRef::Tag(next(context));
     Question { message, block, state_overrides, block_overrides }.estimate(context)
 }
 
@@ -126,15 +134,7 @@ impl Question {
         ask: impl FnOnce(&Place<'_>) -> T,
     ) -> Result<T, ErrorObjectOwned> {
         let Self { message: _, block, state_overrides, block_overrides } = self;
-        // Elsewhere nobody knows the next block, and the head stands for it.
-        let next = match block {
-            BlockRef::Tag(Tag::Pending) => dev::next_block(context)?,
-            _ => None,
-        };
-        at_block(context, block, |mut header, state| {
-            if let Some(next) = &next {
-                header = dev::next_header(context, next, &header);
-            }
+        at_block(context, block, |header, state| {
             with_place(context, &header, state, state_overrides, block_overrides, ask)
         })?
     }
@@ -146,7 +146,7 @@ pub(crate) fn at_block<T>(
     block: &BlockRef,
     run: impl FnOnce(Header, &dyn StateView) -> T,
 ) -> Result<T, ErrorObjectOwned> {
-    let (view, number) = block.chain_with_state(context.view())?;
+    let (view, number) = context.chain_with_state(block)?;
     let (_, header) = headers::at(&view, number)?;
     let patience = &context.patience;
     let done = view.with_state(number, |state| run(header, &patience.guard(state)));
@@ -203,6 +203,12 @@ pub(crate) fn sent_data(fields: &Map<String, Value>) -> Result<Bytes, String> {
     }
 }
 
+/// # Errors
+/// If what is to be sent creates a contract, and has no code for it.
+pub(crate) fn check_creation(to: Option<Address>, data: &Bytes) -> Result<(), ErrorObjectOwned> {
+    if to.is_none() && data.is_empty() { Err(error::refused(NO_DATA)) } else { Ok(()) }
+}
+
 fn price(fields: &Map<String, Value>) -> Result<CallPrice, String> {
     let fixed = field(fields, "gasPrice", or_zero(quantity_u128))?;
     let max = field(fields, "maxFeePerGas", or_zero(quantity_u128))?;
@@ -230,7 +236,6 @@ pub(super) fn fuzz(value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::Address;
     use serde_json::json as object;
 
     const CHAIN_ID: u64 = 7;
@@ -286,6 +291,14 @@ mod tests {
         assert_eq!(request, CallRequest { price, ..CallRequest::default() });
         assert_eq!((gas, nonce), (Some(0), Some(0)));
         assert!(message(&object!({ "to": "" }), CHAIN_ID).is_err());
+    }
+
+    #[test]
+    fn a_contract_is_created_of_something() {
+        let (to, code) = (Some(Address::repeat_byte(2)), Bytes::from_static(&[0]));
+        assert_eq!(check_creation(to, &Bytes::new()), Ok(()));
+        assert_eq!(check_creation(None, &code), Ok(()));
+        assert_eq!(check_creation(None, &Bytes::new()), Err(error::refused(NO_DATA)));
     }
 
     #[test]

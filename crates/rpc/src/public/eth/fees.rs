@@ -5,6 +5,7 @@ use crate::public::{
     Answer, Context,
     args::{Args, count, list},
     block_ref::number_or_tag,
+    dev,
     error::{self, invalid_argument},
     json,
 };
@@ -31,9 +32,23 @@ const SUGGESTION_MAX: u128 = 500_000_000_000;
 pub(crate) fn gas_price(context: &Context, args: Args) -> Answer {
     args.end()?;
     let view = context.view();
-    let base_fee = head(&view)?.base_fee_per_gas.unwrap_or_default();
+    let base_fee = base_fee_to_offer(context, &head(&view)?)?;
     let tip = suggested_tip(context, &view)?;
-    json(&U256::from(tip.saturating_add(u128::from(base_fee))))
+    json(&U256::from(tip.saturating_add(base_fee)))
+}
+
+/// The base fee that offers go by: that of the head, or what is set for the next block.
+pub(super) fn base_fee_to_offer(
+    context: &Context,
+    head: &Header,
+) -> Result<u128, ErrorObjectOwned> {
+    let base_fee = base_fee_set(context)?.or(head.base_fee_per_gas);
+    Ok(base_fee.unwrap_or_default().into())
+}
+
+/// What a tool has set for the next block of a chain for development.
+fn base_fee_set(context: &Context) -> Result<Option<u64>, ErrorObjectOwned> {
+    Ok(dev::next_block(context)?.and_then(|next| next.base_fee))
 }
 
 /// `eth_maxPriorityFeePerGas`.
@@ -45,7 +60,9 @@ pub(crate) fn max_priority_fee(context: &Context, args: Args) -> Answer {
 /// `eth_baseFee`: of the next block; null before London.
 pub(crate) fn base_fee(context: &Context, args: Args) -> Answer {
     args.end()?;
-    let next = head(&context.view())?.next_block_base_fee(BaseFeeParams::ethereum());
+    let head = head(&context.view())?;
+    let next = base_fee_set(context)?;
+    let next = next.or_else(|| head.next_block_base_fee(BaseFeeParams::ethereum()));
     json(&next.map(U256::from))
 }
 

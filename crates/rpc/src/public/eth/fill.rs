@@ -68,6 +68,7 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
     let rules = context.engine.spec().rules_at(number, time);
     let wish = args.required("transaction", |value| wish(value, &rules))?;
     args.end()?;
+    calls::check_creation(wish.message.request.to, &wish.message.request.data)?;
     let request = priced(context, &wish)?;
     let nonce = match wish.nonce {
         Some(nonce) => nonce,
@@ -226,7 +227,7 @@ fn priced(context: &Context, wish: &Wish) -> Result<CallRequest, ErrorObjectOwne
     let mut request = wish.message.request.clone();
     // Before London there is but one kind of price.
     let is_fixed = wish.kind <= LISTED || (!wish.is_kind_given && head.base_fee_per_gas.is_none());
-    let base_fee = u128::from(head.base_fee_per_gas.unwrap_or_default());
+    let base_fee = fees::base_fee_to_offer(context, &head)?;
     let tip = match (wish.tip, wish.gas_price) {
         (Some(tip), _) => tip,
         // Nothing has to be looked for.

@@ -1,11 +1,12 @@
 //! The pending block: what the next block would take of the pool. It has no hash yet, nobody has
 //! worked on it, and who will be paid is not known; its transactions are those of the pool still.
+//! The state after it is read as that of any block.
 
 use crate::public::{
     Answer, Context, dev, error, json,
     wire::{self, Detail},
 };
-use fugue_chain::ViewedBlock;
+use fugue_chain::{ChainView, ViewedBlock};
 use fugue_chainspec::Rules;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
@@ -14,17 +15,26 @@ use std::sync::Arc;
 /// What JSON has null for. Source: go-ethereum; execution-apis has it for the hash and the nonce.
 const UNKNOWN: [&str; 3] = ["hash", "nonce", "miner"];
 
-/// The block; `None` where it would have proof of work.
+/// The chain with the block as its head; `None` where it would have proof of work.
 ///
 /// # Errors
 /// If it was not built, or not in time.
-pub(crate) fn find(context: &Context) -> Result<Option<Arc<ViewedBlock>>, ErrorObjectOwned> {
+pub(crate) fn view(context: &Context) -> Result<Option<Arc<ChainView>>, ErrorObjectOwned> {
     let patience = &context.patience;
     let wanted = dev::next_block(context)?;
-    let found = context.engine.pending_block(wanted, &|| patience.goes_on());
+    let found = context.engine.pending_view(wanted, &|| patience.goes_on());
     // Why it was given up is for the call to say.
     patience.check()?;
-    found.map_err(error::of_build)
+    Ok(found.map_err(error::of_build)?.map(Arc::new))
+}
+
+/// The block.
+///
+/// # Errors
+/// As [`view`].
+pub(crate) fn find(context: &Context) -> Result<Option<ViewedBlock>, ErrorObjectOwned> {
+    let Some(view) = view(context)? else { return Ok(None) };
+    view.block(view.head().number).map_err(error::of_chain)
 }
 
 /// The block in JSON.
@@ -53,7 +63,7 @@ fn wired(block: &ViewedBlock, rules: &Rules, detail: Detail) -> Result<Value, se
 /// One of its transactions in JSON; null if it does not have so many.
 pub(super) fn transaction(context: &Context, index: usize) -> Answer {
     let found = find(context)?;
-    let signed = found.as_deref().and_then(|block| {
+    let signed = found.as_ref().and_then(|block| {
         let tx = block.body.transactions.get(index)?;
         Some((tx.clone(), *block.senders.get(index)?))
     });

@@ -39,7 +39,7 @@ pub(crate) fn proof(context: &Context, mut args: Args) -> Answer {
     let keys = keys.unwrap_or_default();
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
-    let (view, number) = block.chain_with_state(context.view())?;
+    let (view, number) = context.chain_with_state(&block)?;
     let slots: Vec<U256> = keys.iter().map(|key| key.slot).collect();
     let check = || context.patience.told();
     let proven = view.proof(number, address, &slots, &context.reach(&check));

@@ -68,7 +68,7 @@ pub(crate) fn simulate(context: &Context, mut args: Args) -> Answer {
         return Err(with_code(codes::TOO_MANY, told));
     }
     let unknown = || error::refused("header not found");
-    let (view, number) = block.chain(context.view())?.ok_or_else(unknown)?;
+    let (view, number) = context.chain(&block)?.ok_or_else(unknown)?;
     let (hash, header) = view.header(number).map_err(error::of_chain)?.ok_or_else(unknown)?;
     let options = SimulateOptions {
         blocks_max,

@@ -102,7 +102,7 @@ pub(crate) fn account(context: &Context, mut args: Args) -> Answer {
     let address = args.required("address", address)?;
     let block = args.optional("block", block_ref)?.unwrap_or_default();
     args.end()?;
-    let (view, number) = block.chain_with_state(context.view())?;
+    let (view, number) = context.chain_with_state(&block)?;
     let account = view.trie_account(number, address).map_err(error::of_chain)?;
     json(&account.map(|account| {
         value_of!({
