@@ -17,6 +17,7 @@ mod bench_simulate;
 mod capture_cli;
 mod damaged;
 mod dev_methods;
+mod dev_pending;
 mod era_files;
 mod genesis_files;
 mod import_bad_days;

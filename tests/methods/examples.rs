@@ -496,10 +496,10 @@ fn dev(place: &Place) -> Vec<Group> {
                 "anvil_setIntervalMining",
                 "evm_increaseTime",
                 "evm_revert",
-                "evm_setIntervalMining",
             ],
             vec![json!([5]), json!(["0x1"]), json!(["1"])],
         ),
+        of(&["evm_setIntervalMining"], vec![json!([5]), json!(["0x1"]), json!([[1_000, 2_000]])]),
         of(
             &[
                 "anvil_setBlockGasLimit",

@@ -113,13 +113,29 @@ pub struct DevBlocks {
     pub interval: Option<u64>,
 }
 
+/// What passes between two blocks that come by the clock: drawn anew for each, if the ends differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DevInterval {
+    /// The shortest.
+    pub min: Duration,
+    /// The longest; not below the shortest.
+    pub max: Duration,
+}
+
+impl DevInterval {
+    /// Always the same.
+    pub const fn exactly(duration: Duration) -> Self {
+        Self { min: duration, max: duration }
+    }
+}
+
 /// How blocks are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DevSetting {
     /// Whether there is a block for each transaction.
     Automine(bool),
     /// Whether there is a block each time that so much has passed.
-    Interval(Option<Duration>),
+    Interval(Option<DevInterval>),
     /// Lets the clock of the blocks run ahead by so many seconds more: of the head, if that is
     /// ahead of it.
     TimeForward(u64),
@@ -147,7 +163,7 @@ pub struct DevStatus {
     /// There is a block for each transaction.
     pub is_automine: bool,
     /// There is a block each time that so much has passed.
-    pub interval: Option<Duration>,
+    pub interval: Option<DevInterval>,
     /// Seconds by which the clock of the blocks is ahead.
     pub offset: i64,
     /// There is an interval between timestamps.

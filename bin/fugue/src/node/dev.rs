@@ -18,10 +18,11 @@ pub(crate) use genesis::{ACCOUNTS, KEYS, genesis};
 
 use crate::UsageError;
 use fugue_chain::{DevContent, Engine, Head};
+use fugue_rpc::DevInterval;
 use fugue_txpool::{Observer, PooledTx};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
-use settings::Settings;
+use settings::{Settings, drawn};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -174,13 +175,14 @@ impl Miner {
 
 fn run(dev: &Dev, woken: &Woken) {
     // The interval, and when it ends next.
-    let mut ticking: Option<(Duration, Instant)> = None;
+    let mut ticking: Option<(DevInterval, Instant)> = None;
+    let drawn = |interval| drawn(interval, dev.engine.view().head().hash);
     loop {
         let interval = dev.manner().settings.interval;
         ticking = match (interval, ticking) {
             (None, _) => None,
             (Some(interval), Some((known, at))) if known == interval => Some((known, at)),
-            (Some(interval), _) => Some((interval, Instant::now() + interval)),
+            (Some(interval), _) => Some((interval, Instant::now() + drawn(interval))),
         };
         let wait =
             ticking.map_or(LOOK_EVERY, |(_, at)| at.saturating_duration_since(Instant::now()));
@@ -197,7 +199,7 @@ fn run(dev: &Dev, woken: &Woken) {
         {
             // What went wrong was told.
             let _ = dev.make_block(DevContent::Pool);
-            *at += *interval;
+            *at += drawn(*interval);
             // After a pause, by a debugger or a sleeping machine, blocks are not made up for.
             *at = (*at).max(Instant::now());
         }

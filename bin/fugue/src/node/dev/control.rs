@@ -183,7 +183,7 @@ impl DevChain for Dev {
                     self.include_pending();
                 }
             }
-            DevSetting::Interval(Some(interval)) if interval > INTERVAL_MAX => {
+            DevSetting::Interval(Some(interval)) if interval.max > INTERVAL_MAX => {
                 let max = INTERVAL_MAX.as_secs();
                 return Err(DevError::Refused(format!("the longest interval is {max} s")));
             }

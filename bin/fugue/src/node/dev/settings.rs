@@ -1,5 +1,6 @@
 //! How the blocks of the dev chain are made, and by which clock.
 
+use fugue_rpc::DevInterval;
 use fugue_types::{Address, B256};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ pub(super) struct Settings {
     /// A block for each transaction.
     pub(super) is_automine: bool,
     /// A block each time that so much has passed.
-    pub(super) interval: Option<Duration>,
+    pub(super) interval: Option<DevInterval>,
     /// Seconds by which the clock of the blocks is ahead of that of the machine.
     pub(super) offset: i64,
     /// Timestamp of the next block that has transactions, or could have.
@@ -28,7 +29,7 @@ impl Settings {
     pub(super) fn new(block_time: Option<Duration>) -> Self {
         Self {
             is_automine: block_time.is_none(),
-            interval: block_time,
+            interval: block_time.map(DevInterval::exactly),
             offset: 0,
             next_timestamp: None,
             timestamp_interval: None,
@@ -83,6 +84,14 @@ impl Settings {
     }
 }
 
+/// What passes before one block, by the hash of the block before: as good as random.
+pub(super) fn drawn(interval: DevInterval, before: B256) -> Duration {
+    let DevInterval { min, max } = interval;
+    let [first, second, ..] = before.0;
+    let share = u32::from(u16::from_be_bytes([first, second]));
+    min + max.saturating_sub(min) * share / u32::from(u16::MAX)
+}
+
 /// Seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the dev chain is its own consensus layer")]
 pub(super) fn now() -> u64 {
@@ -104,6 +113,17 @@ mod tests {
         assert_eq!(settings.timestamp(20, 50), 21);
         settings.timestamp_interval = Some(7);
         assert_eq!(settings.timestamp(20, 50), 27);
+    }
+
+    #[test]
+    fn what_is_drawn_lies_between_the_ends() {
+        let (min, max) = (Duration::from_secs(1), Duration::from_secs(2));
+        let interval = DevInterval { min, max };
+        assert_eq!(drawn(interval, B256::ZERO), min);
+        assert_eq!(drawn(interval, B256::repeat_byte(0xff)), max);
+        let middle = drawn(interval, B256::repeat_byte(0x80));
+        assert!(min < middle && middle < max, "{middle:?}");
+        assert_eq!(drawn(DevInterval::exactly(max), B256::repeat_byte(0x80)), max);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Done, chain, number_u64, of_dev};
 use crate::{
-    dev::{DevBlocks, DevSetting},
+    dev::{DevBlocks, DevInterval, DevSetting},
     public::{
         Answer, Context,
         args::{Args, address, boolean, field, hash, object},
@@ -14,8 +14,9 @@ use fugue_types::U256;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Blocks that one call makes, at most: each is executed and stored as any other.
-const BLOCKS_MAX: u64 = 10_000;
+/// Blocks that one call makes, at most: each is executed and stored as any other, so it is time and
+/// the disk that bound them, and not memory. Tests of votes make those of a week, 50,400.
+const BLOCKS_MAX: u64 = 1_000_000;
 /// `evm_setIntervalMining` takes a smaller number for seconds, as one family of tools sends them,
 /// and others for milliseconds, as the other does.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -164,20 +165,32 @@ pub(super) fn set_interval(context: &Context, mut args: Args) -> Done {
     set(context, DevSetting::Interval(interval))
 }
 
-/// See [`INTERVAL_MS_MIN`].
-fn interval(value: &Value) -> Result<Option<Duration>, String> {
-    Ok(match number_u64(value)? {
-        0 => None,
-        seconds if seconds < INTERVAL_MS_MIN => Some(Duration::from_secs(seconds)),
-        millis => Some(Duration::from_millis(millis)),
-    })
+/// A number, for which see [`INTERVAL_MS_MIN`], or the least and the most in milliseconds.
+fn interval(value: &Value) -> Result<Option<DevInterval>, String> {
+    if let Some(ends) = value.as_array() {
+        let [min, max] = ends.as_slice() else {
+            return Err("a number, or a list of two, is expected".to_owned());
+        };
+        let millis = |value| number_u64(value).map(Duration::from_millis);
+        let (min, max) = (millis(min)?, millis(max)?);
+        if min > max {
+            return Err("the first number is above the second".to_owned());
+        }
+        return Ok((!max.is_zero()).then_some(DevInterval { min, max }));
+    }
+    let always = match number_u64(value)? {
+        0 => return Ok(None),
+        seconds if seconds < INTERVAL_MS_MIN => Duration::from_secs(seconds),
+        millis => Duration::from_millis(millis),
+    };
+    Ok(Some(DevInterval::exactly(always)))
 }
 
 /// `anvil_setIntervalMining`, in seconds; 0 turns it off.
 pub(super) fn set_interval_seconds(context: &Context, mut args: Args) -> Done {
     let seconds = args.required("seconds", number_u64)?;
     args.end()?;
-    let interval = (seconds > 0).then(|| Duration::from_secs(seconds));
+    let interval = (seconds > 0).then(|| DevInterval::exactly(Duration::from_secs(seconds)));
     set(context, DevSetting::Interval(interval))
 }
 
@@ -240,10 +253,28 @@ mod tests {
 
     #[test]
     fn an_interval_is_in_seconds_or_in_milliseconds() {
+        let always = |seconds| Ok(Some(DevInterval::exactly(Duration::from_secs(seconds))));
         assert_eq!(interval(&object!(0)), Ok(None));
-        assert_eq!(interval(&object!(12)), Ok(Some(Duration::from_secs(12))));
-        assert_eq!(interval(&object!(5_000)), Ok(Some(Duration::from_secs(5))));
-        assert!(interval(&object!([1, 2])).is_err());
+        assert_eq!(interval(&object!(12)), always(12));
+        assert_eq!(interval(&object!(5_000)), always(5));
+    }
+
+    #[test]
+    fn an_interval_may_have_two_ends_in_milliseconds() {
+        let millis = Duration::from_millis;
+        for (value, min, max) in [
+            (object!([1_000, 2_000]), 1_000, 2_000),
+            (object!([5, "0x10"]), 5, 16),
+            (object!([0, 7]), 0, 7),
+            (object!([7, 7]), 7, 7),
+        ] {
+            let expected = DevInterval { min: millis(min), max: millis(max) };
+            assert_eq!(interval(&value), Ok(Some(expected)), "{value}");
+        }
+        assert_eq!(interval(&object!([0, 0])), Ok(None));
+        for wrong in [object!([]), object!([1]), object!([1, 2, 3]), object!([2, 1]), object!({})] {
+            assert!(interval(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

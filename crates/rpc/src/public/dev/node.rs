@@ -80,10 +80,10 @@ pub(super) fn automine(context: &Context, args: Args) -> Answer {
     json(&chain(context)?.status().is_automine)
 }
 
-/// `anvil_getIntervalMining`: in seconds, null if there is none.
+/// `anvil_getIntervalMining`: the longest, in seconds; null if there is none.
 pub(super) fn interval_mining(context: &Context, args: Args) -> Answer {
     args.end()?;
-    json(&chain(context)?.status().interval.map(|interval| interval.as_secs()))
+    json(&chain(context)?.status().interval.map(|interval| interval.max.as_secs()))
 }
 
 /// `hardhat_metadata`.
