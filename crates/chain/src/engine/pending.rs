@@ -1,5 +1,5 @@
-//! The block that would come next with what the pool has of it, for readers, and what it would do to
-//! the state. Nothing becomes of it.
+//! The block that would come next with what the pool has of it, for readers, and what it would do
+//! to the state. Nothing becomes of it.
 //!
 //! It is built on the thread of whoever asks, by one of them at a time, and kept for the others,
 //! without the view that it was built on, which would keep the store from reusing what it has:
