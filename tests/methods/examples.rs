@@ -193,12 +193,12 @@ fn blocks(place: &Place) -> Vec<Group> {
                 "eth_getBlockAccessList",
                 "eth_getBlockAccessListRaw",
                 "eth_getBlockReceipts",
-                "fugue_explainBlock",
                 "trace_block",
                 "trace_blockOpcodeGas",
             ],
             vec![json!(["latest"]), json!([{ "blockNumber": "0x1" }]), by_hash],
         ),
+        of(&["fugue_explainBlock"], vec![json!([]), json!(["latest", "occ"])]),
         of(
             &[
                 "debug_executionWitnessByBlockHash",

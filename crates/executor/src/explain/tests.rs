@@ -49,7 +49,9 @@ impl TxAccess {
 
     /// Sees the balance of an account.
     fn seeing(mut self, address: Address) -> Self {
-        self.reads.push((address, None));
+        if !self.reads.contains(&(address, None)) {
+            self.reads.push((address, None));
+        }
         self.sees.push(address);
         self
     }

@@ -14,7 +14,6 @@ use alloy_eips::Encodable2718;
 use fugue_chain::ViewedBlock;
 use fugue_types::{Block, Bytes};
 use jsonrpsee::types::ErrorObjectOwned;
-use std::sync::Arc;
 
 fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
     let block = args.required("block", block_ref)?;
@@ -25,7 +24,7 @@ fn argument(mut args: Args) -> Result<BlockRef, ErrorObjectOwned> {
 /// A block, the pending one too; `None` if it is not known.
 fn find(context: &Context, block: &BlockRef) -> Result<Option<ViewedBlock>, ErrorObjectOwned> {
     if is_pending(block) {
-        return Ok(pending::find(context)?.map(Arc::unwrap_or_clone));
+        return pending::find(context);
     }
     blocks::find(&context.view(), block)
 }

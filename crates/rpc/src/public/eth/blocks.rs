@@ -95,7 +95,7 @@ fn transaction_count(context: &Context, args: Args, block: &BlockRef) -> Answer 
     args.end()?;
     let count = |viewed: &ViewedBlock| U256::from(viewed.body.transactions.len());
     if *block == BlockRef::Tag(Tag::Pending) {
-        return json(&pending::find(context)?.as_deref().map(count));
+        return json(&pending::find(context)?.as_ref().map(count));
     }
     json(&find(&context.view(), block)?.as_ref().map(count))
 }

@@ -451,7 +451,7 @@ mod tests {
         let topics = vec![topic(1); VALUES_MAX + 1];
         for (name, wrong) in [
             ("address", object!({ "address": vec![HERE; VALUES_MAX + 1] })),
-            ("topics: value 1", object!({ "topics": [null, topics] })),
+            ("topics[1]", object!({ "topics": [null, topics] })),
         ] {
             let found = read(&wrong).expect_err("refused");
             assert_eq!(found, format!("{name}: 4 values, want at most 3"));
