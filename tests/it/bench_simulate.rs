@@ -28,6 +28,7 @@ fn check_simulation(object: &Value, mode: &str, rules: &[&str], cores: &[u64]) {
     for pointer in ["/transactionsMs", "/seqMs", "/oneMs", "/twoMs"] {
         assert!(number(object, &format!("/measured{pointer}")) > 0.0, "{pointer}: {object}");
     }
+    assert!(number(object, "/measured/crowding") >= 1.0, "{object}");
     let ways = object["ways"].as_object().expect("ways");
     let count: u64 = ways.values().filter_map(Value::as_u64).sum();
     assert_eq!(json!(count), object["workload"]["blocks"], "{object}");

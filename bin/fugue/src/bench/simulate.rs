@@ -3,13 +3,14 @@
 //!
 //! 1. Each block runs several times: one transaction after the other in the tight loop with a clock
 //!    around each, and as a whole sequentially, in the mode that is asked for on one thread, and in
-//!    it on two. Medians count.
+//!    it on two; and sequentially on two threads at once, each by itself. Medians count.
 //! 2. What its transactions read and write says who waits for whom (`fugue_executor`); by an access
 //!    list nobody does.
 //! 3. The *ideal* prediction schedules the bare times of transactions. The *calibrated* one adds
 //!    what the mode costs per block and per transaction ([`model`]), as its runs on one thread
-//!    tell. Where `auto` is asked for, each block is that of the way that was taken on two threads,
-//!    which runs on one thread as well, by the mode that always takes it.
+//!    tell, and on more than one core what two threads at once cost each other. Where `auto` is
+//!    asked for, each block is that of the way that was taken on two threads, which runs on one
+//!    thread as well, by the mode that always takes it.
 //! 4. For one and two cores the calibrated prediction is compared with what was measured.
 
 mod model;
@@ -42,7 +43,8 @@ use model::Model;
 use report::{Report, Source};
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Barrier},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -105,9 +107,10 @@ struct Measured {
     /// How it runs on several threads: the mode that was asked for, or the one that this stands for
     /// on this block.
     way: Mode,
-    /// Medians of the whole block: sequentially; on one thread in that way; in the mode that was
-    /// asked for on one thread, and on two.
+    /// Medians of the whole block: sequentially; so while another thread does the same; on one
+    /// thread in that way; in the mode that was asked for on one thread, and on two.
     seq: Duration,
+    crowded: Duration,
     base: Duration,
     one: Duration,
     two: Duration,
@@ -272,7 +275,9 @@ impl Bench {
 
         let mut wholes: Vec<Vec<Duration>> = vec![Vec::with_capacity(self.rounds); ways.len()];
         let mut singles: Vec<Vec<Duration>> = vec![Vec::with_capacity(self.rounds); txs.len()];
+        let mut crowded = Vec::with_capacity(self.rounds);
         for round in 0..self.rounds {
+            crowded.push(self.crowded(block, rules, view, scope)?);
             // They take turns at being first, whoever that helps or hinders.
             for step in 0..=ways.len() {
                 let turn = (round + step) % (ways.len() + 1);
@@ -300,10 +305,37 @@ impl Bench {
         let same = if way == Mode::Seq { seq } else { one };
         let base = medians.get(3).copied().unwrap_or(same);
         let fee_recipient = block.block().block().header.beneficiary;
-        self.blocks.push(Measured { fee_recipient, txs, way, seq, base, one, two });
+        let crowded = Spread::of(&crowded).p50;
+        self.blocks.push(Measured { fee_recipient, txs, way, seq, crowded, base, one, two });
         self.differed += usize::from(differs);
         self.fallbacks += usize::from(ended_early);
         Ok(())
+    }
+
+    /// How long a block takes sequentially while another thread runs it as well, and begins it at
+    /// the same time: each shares no more than the state with the other.
+    fn crowded(
+        &self,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+        scope: Scope,
+    ) -> Result<Duration, BlockError> {
+        let start = Barrier::new(2);
+        let timed = |executor: &Executor| {
+            start.wait();
+            let started = Instant::now();
+            let done = executor.execute(Mode::Seq, block, rules, view, scope);
+            (started.elapsed(), done)
+        };
+        let [(one, first), (other, second)] = thread::scope(|scope| {
+            let other = scope.spawn(|| timed(&self.two));
+            let one = timed(&self.one);
+            let panicked = || Err(BlockError::Internal("a run panicked".to_owned()));
+            [one, other.join().unwrap_or_else(|_| (Duration::ZERO, panicked()))]
+        });
+        first.and(second)?;
+        Ok((one + other) / 2)
     }
 }
 

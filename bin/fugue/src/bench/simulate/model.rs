@@ -3,8 +3,10 @@
 //! An execution takes longer than its transactions alone: it opens and closes the block, commits,
 //! and in parallel keeps versions, settles, or compares what was done with a list. [`Overhead`] has
 //! that as a time per block, in which nothing else runs, and a time per transaction. Both are fit
-//! on measured blocks by least squares. What more threads cost besides, waking them, what they wait
-//! for at shared memory and what runs again, is not in there.
+//! on measured blocks by least squares. On more than one core each transaction takes longer by the
+//! *crowding*: how much longer `seq` takes while another thread runs as well, which is taken to be
+//! as much beside many. What more threads cost besides, waking them and what runs again, is not in
+//! there.
 //!
 //! | way | who waits | the time per transaction passes |
 //! | --- | --- | --- |
@@ -103,15 +105,44 @@ impl Overhead {
         Self { settling: (self.per_tx - seq.per_tx).max(0.0), ..self }
     }
 
-    /// Of transactions with the part of it that they have where they run, in nanoseconds.
-    fn weights(self, txs: &[TxAccess]) -> Vec<u64> {
+    /// Of transactions with the part of it that they have where they run, in nanoseconds, so many
+    /// times longer for those that run beside them.
+    fn weights(self, txs: &[TxAccess], crowding: f64) -> Vec<u64> {
         let each = self.per_tx - self.settling;
-        txs.iter().map(|tx| whole(tx.nanos as f64 + each)).collect()
+        txs.iter().map(|tx| whole((tx.nanos as f64 + each) * crowding)).collect()
     }
 
     /// A block of so many transactions that, with their part, are done after so many nanoseconds.
     fn with_block(self, length: u64, txs: usize) -> u64 {
         length.saturating_add(whole(self.per_block + self.settling * txs as f64))
+    }
+}
+
+/// How many times longer blocks take while another thread runs as well; never less than once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Crowding {
+    /// Of all blocks.
+    pub(super) all: f64,
+    /// For blocks in even and in odd places: that of the others.
+    others: [f64; 2],
+}
+
+impl Crowding {
+    fn of(blocks: &[Measured]) -> Self {
+        let among = |is_counted: &dyn Fn(usize) -> bool| {
+            let counted = || blocks.iter().enumerate().filter(|(place, _)| is_counted(*place));
+            let seq: Duration = counted().map(|(_, block)| block.seq).sum();
+            let crowded: Duration = counted().map(|(_, block)| block.crowded).sum();
+            (!seq.is_zero()).then(|| (crowded.as_secs_f64() / seq.as_secs_f64()).max(1.0))
+        };
+        let all = among(&|_| true).unwrap_or(1.0);
+        // One block has no others.
+        let others = [1, 0].map(|other| among(&|place| place % 2 == other).unwrap_or(all));
+        Self { all, others }
+    }
+
+    fn for_block(&self, place: usize) -> f64 {
+        self.others[place % 2]
     }
 }
 
@@ -207,6 +238,7 @@ pub(super) struct Model<'m> {
     mode: Mode,
     blocks: &'m [Measured],
     pub(super) seq: Fitted,
+    pub(super) crowding: Crowding,
     /// Of each way on several threads that some block has, with how many have it.
     pub(super) ways: Vec<(Mode, usize, Fitted)>,
 }
@@ -226,7 +258,7 @@ impl<'m> Model<'m> {
                 ways.push((way, count, fitted));
             }
         }
-        Self { mode, blocks, seq, ways }
+        Self { mode, blocks, seq, crowding: Crowding::of(blocks), ways }
     }
 
     pub(super) const fn mode(&self) -> Mode {
@@ -271,8 +303,9 @@ impl<'m> Model<'m> {
                 let way = self.way_on(block, cores);
                 let cores = cores.unwrap_or(block.txs.len());
                 let overhead = self.overhead(way, place);
-                let ideal = schedule(block, way, cores, *rule, Overhead::default());
-                let calibrated = schedule(block, way, cores, *rule, overhead);
+                let crowding = self.crowding.for_block(place);
+                let ideal = schedule(block, way, cores, *rule, Overhead::default(), 1.0);
+                let calibrated = schedule(block, way, cores, *rule, overhead, crowding);
                 all.ideal += Duration::from_nanos(ideal);
                 all.calibrated += Duration::from_nanos(calibrated);
             }
@@ -304,7 +337,8 @@ impl<'m> Model<'m> {
         for (place, block) in self.blocks.iter().enumerate() {
             let way = if mode == Mode::Seq { mode } else { self.way_on(block, Some(cores)) };
             let overhead = self.overhead(way, place);
-            let length = schedule(block, way, cores, rule.unwrap_or(RULES[0]), overhead);
+            let (rule, crowding) = (rule.unwrap_or(RULES[0]), self.crowding.for_block(place));
+            let length = schedule(block, way, cores, rule, overhead, crowding);
             let (one, other) = (Duration::from_nanos(length), of(block));
             predicted += one;
             measured += other;
@@ -316,10 +350,18 @@ impl<'m> Model<'m> {
     }
 }
 
-/// What a block takes in one of the ways, in nanoseconds.
-fn schedule(block: &Measured, way: Mode, cores: usize, rule: Rule, overhead: Overhead) -> u64 {
+/// What a block takes in one of the ways, in nanoseconds. Who runs alone is not crowded.
+fn schedule(
+    block: &Measured,
+    way: Mode,
+    cores: usize,
+    rule: Rule,
+    overhead: Overhead,
+    crowding: f64,
+) -> u64 {
     let Measured { fee_recipient, txs, .. } = block;
-    let weights = overhead.weights(txs);
+    let is_alone = cores == 1 || way == Mode::Seq;
+    let weights = overhead.weights(txs, if is_alone { 1.0 } else { crowding });
     let (cores, order, graph) = match way {
         Mode::Seq => (1, Order::Block, ConflictGraph::independent(txs, *fee_recipient)),
         Mode::Bal => (cores, Order::Heaviest, ConflictGraph::independent(txs, *fee_recipient)),
@@ -367,11 +409,12 @@ mod tests {
     /// The same, of a block that runs in some way on two threads.
     fn in_way(way: Mode, txs: Vec<TxAccess>, seq: Overhead, other: Overhead) -> Measured {
         let of = |overhead: Overhead| {
-            let all: u64 = overhead.weights(&txs).iter().sum();
+            let all: u64 = overhead.weights(&txs, 1.0).iter().sum();
             Duration::from_nanos(overhead.with_block(all, txs.len()))
         };
         let (seq, one) = (of(seq), of(other));
-        Measured { fee_recipient: Address::ZERO, txs, way, seq, base: one, one, two: one / 2 }
+        let (fee_recipient, crowded, base, two) = (Address::ZERO, seq, one, one / 2);
+        Measured { fee_recipient, txs, way, seq, crowded, base, one, two }
     }
 
     fn strangers(count: u8, nanos: u64) -> Vec<TxAccess> {
@@ -550,6 +593,30 @@ mod tests {
         assert_eq!(of(lanes), [800, 600 + 4 * 50, 400 + 4 * 50]);
         assert_eq!(of(list), [800, 400, 400]);
         assert_eq!(of(seq), [800, 800, 800]);
+    }
+
+    #[test]
+    fn who_runs_beside_others_takes_longer() {
+        let none = Overhead::default();
+        let of = |way, crowded| {
+            let block = in_way(way, strangers(4, 100), none, none);
+            Measured { crowded: block.seq * crowded / 4, ..block }
+        };
+        let predict = |blocks: &[Measured]| {
+            let model = Model::new(Mode::Auto, blocks);
+            let found = [Some(1), Some(2), None].map(|cores| model.predict(cores)[0]);
+            (found.map(|it| it.calibrated.as_nanos()), found.map(|it| it.ideal.as_nanos()))
+        };
+        let ideal = [400, 200, 100];
+        assert_eq!(predict(&[of(Mode::Lanes, 5)]), ([400, 250, 125], ideal));
+        assert_eq!(predict(&[of(Mode::Seq, 5)]), ([400; 3], [400; 3]));
+        // Less than alone is noise.
+        assert_eq!(predict(&[of(Mode::Lanes, 3)]), (ideal, ideal));
+        // Each block by the others: 200 as they are, and 200 a quarter longer.
+        let two = [of(Mode::Lanes, 5), of(Mode::Lanes, 4)];
+        assert_eq!(predict(&two).0, [800, 200 + 250, 100 + 125]);
+        let crowding = Model::new(Mode::Auto, &two).crowding;
+        assert_eq!((crowding.all, crowding.others), (1.125, [1.0, 1.25]));
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl<'r> Report<'r> {
                 "seqMs": ms(seq),
                 "oneMs": ms(one),
                 "twoMs": ms(two),
+                "crowding": self.model.crowding.all,
             },
             "overhead": overheads,
             "predictions": predictions.collect::<Vec<_>>(),
@@ -168,6 +169,8 @@ impl fmt::Display for Report<'_> {
             }
             writeln!(f)?;
         }
+        let crowding = (self.model.crowding.all - 1.0) * 100.0;
+        writeln!(f, "crowding   {crowding:.1} % longer while another thread runs as well")?;
         self.table(f)?;
         for check in &self.checks {
             let Check { cores, mode, predicted, measured, block_error, rule } = check;
@@ -246,8 +249,8 @@ impl Report<'_> {
         };
         writeln!(
             f,
-            "{rules}. ideal: transactions alone; calibrated: with what {costs} on one thread, \
-             against seq\n"
+            "{rules}. ideal: transactions alone; calibrated: with what {costs} on one thread and \
+             the crowding, against seq\n"
         )
     }
 }
