@@ -50,6 +50,7 @@ mod whole;
 
 use crate::{
     BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
+    crew::Crew,
     frame::{self, Frame},
     hints::{Calls, Hints, Likely},
     occ::Resources,
@@ -80,10 +81,6 @@ pub(crate) use index::{ListIndex, ListLimits};
 const WAKE_GAS_MIN: u64 = 1_000_000;
 /// Or accounts and slots in its list: a state that is slow has them read by many at a time.
 const WAKE_ITEMS_MIN: usize = 256;
-/// Times that the caller's thread looks whether the others have ended before it sleeps until they
-/// have: some ten to a hundred microseconds, which is what it takes to be woken.
-const LINGER_MAX: usize = 4_000;
-
 /// A step of a block, by its index in the list.
 type Step = usize;
 
@@ -118,7 +115,7 @@ pub(crate) fn run(
         for _ in 1..run.threads {
             threads.spawn(|_| {
                 run.guard(|| run.work(run.kernel(0)));
-                run.busy.fetch_sub(1, Ordering::Release);
+                run.crew.leave();
             });
         }
         run.guard(|| {
@@ -129,7 +126,7 @@ pub(crate) fn run(
             }
             run.work(kernel);
         });
-        run.linger();
+        run.crew.linger();
     });
     run.finish(opening, scope)
 }
@@ -215,8 +212,8 @@ struct Run<'b> {
     stop: Stop,
     /// Threads that ran a transaction.
     active: AtomicUsize,
-    /// Threads that have not ended, but for the caller's.
-    busy: AtomicUsize,
+    /// Threads but for the caller's.
+    crew: Crew,
     /// The diff of the block if no account comes to an end, made by the first thread that has
     /// nothing else to do.
     diff: OnceLock<Result<StateDiff, StateError>>,
@@ -261,7 +258,7 @@ impl<'b> Run<'b> {
             done: likely.iter().map(|_| OnceLock::new()).collect(),
             stop: Stop::new(),
             active: AtomicUsize::new(0),
-            busy: AtomicUsize::new(threads - 1),
+            crew: Crew::new(threads - 1),
             diff: OnceLock::new(),
             is_diff_begun: AtomicBool::new(false),
         }
@@ -318,16 +315,6 @@ impl<'b> Run<'b> {
     /// The step after the closing of the block.
     fn end(&self) -> Step {
         step_of(self.prepared.txs.len()) + 1
-    }
-
-    /// Waits a little for the other threads.
-    fn linger(&self) {
-        for _ in 0..LINGER_MAX {
-            if self.busy.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            std::hint::spin_loop();
-        }
     }
 
     /// A kernel that has run nothing, or of which all was taken out, begins its transactions.

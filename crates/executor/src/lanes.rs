@@ -54,6 +54,7 @@ mod steps;
 
 use crate::{
     BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
+    crew::Crew,
     frame::{self, Frame},
     hints::Hints,
     occ::{Resources, open},
@@ -296,15 +297,20 @@ pub(crate) fn run(
         failure: Mutex::new(None),
     };
     // It takes as long to wake a thread as to make the plan: that goes on side by side.
+    let crew = Crew::new(workers - 1);
     pool.in_place_scope(|scope| {
         for worker in 1..workers {
-            let shared = &shared;
-            scope.spawn(move |_| shared.guard(|| run_lanes(shared, worker)));
+            let (shared, crew) = (&shared, &crew);
+            scope.spawn(move |_| {
+                shared.guard(|| run_lanes(shared, worker));
+                crew.leave();
+            });
         }
         shared.guard(|| {
             shared.plan(workers, hints);
             run_lanes(&shared, 0);
         });
+        crew.linger();
     });
     let Shared { claims, marks, rooms, journals, lanes, log, bytes, failure, .. } = shared;
     let (mut lanes, mut log, touched) = (lanes.into_inner(), log.into_inner(), rooms.into_inner());

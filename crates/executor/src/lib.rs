@@ -20,6 +20,7 @@ mod access_list;
 mod accesses;
 mod bal;
 mod build;
+mod crew;
 mod divergence;
 mod error;
 mod executor;
