@@ -36,8 +36,27 @@
 //! earlier transactions are in other lanes, be it the other one of the same worker, is taken to
 //! have sent them; its account is hot then, and settling compares the nonce.
 //!
+//! **Bugs are planted** by tests, one for each thing that is compared, followed or kept here: each
+//! has a block whose outcome is then another one (`tests/bugs.rs`).
+//!
 //! Fit for this are blocks from Byzantium on and before Amsterdam: outside, something is taken down
 //! of each transaction, or empty accounts are more than none.
+
+/// Whether a test has planted this bug (`tests/bugs.rs`).
+#[cfg(test)]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::lanes::tests::bugs::Bug::$bug.is_planted()
+    };
+}
+
+/// The program has none of the bugs that tests plant.
+#[cfg(not(test))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
 
 mod changers;
 mod claims;

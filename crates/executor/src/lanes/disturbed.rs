@@ -28,7 +28,10 @@ struct Shared {
 
 /// Accounts that one lane has changed while another has looked at what was changed.
 pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
-    let known = lanes.iter().flat_map(|lane| lane.assumed.iter().chain(&lane.heard));
+    let known = lanes.iter().flat_map(|lane| {
+        let assumed = lane.assumed.iter().filter(|_| !planted!(ForgetsAssumedSenders));
+        assumed.chain(&lane.heard)
+    });
     let mut hot: Vec<Address> = known.copied().collect();
     if lanes.len() < 2 {
         return hot;
@@ -46,7 +49,7 @@ pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
             let mut others = std::iter::once(first).chain(others);
             let is_slot_shared = others.any(|other| {
                 slots.iter().any(|slot| other.history.has_loaded_slot(address, &slot.slot))
-            });
+            }) && !planted!(ForgetsSharedSlots);
             if is_slot_shared || change.wiped {
                 hot.push(*address);
             } else if before != after {
@@ -63,7 +66,7 @@ pub(super) fn disturbed(lanes: &[Lane]) -> Vec<Address> {
                 Some(slot) => other.has_loaded_slot(address, slot),
                 None => other.has_loaded(address),
             });
-            if is_shared {
+            if is_shared && !planted!(ForgetsRestoredValues) {
                 hot.push(*address);
             }
         }
@@ -104,9 +107,11 @@ impl Shared {
         let suffices = before
             .balance
             .checked_sub(self.taken)
-            .is_some_and(|left| left >= self.spends && !left.is_zero());
+            .is_some_and(|left| left >= self.spends && !left.is_zero())
+            || planted!(TrustsThatFundsSuffice);
+        let is_balance_seen = self.is_balance_seen && !planted!(ForgetsSeenBalances);
         self.is_hot
-            || (self.is_balance_changed && (self.is_balance_seen || !suffices))
-            || (self.is_nonce_changed && self.is_nonce_seen)
+            || (self.is_balance_changed && (is_balance_seen || !suffices))
+            || (self.is_nonce_changed && self.is_nonce_seen && !planted!(ForgetsSeenNonces))
     }
 }

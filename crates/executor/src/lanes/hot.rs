@@ -124,7 +124,9 @@ impl<'h> Hot<'h> {
         for address in disturbed(lanes) {
             self.heat(address)?;
         }
-        if lanes.iter().any(|lane| lane.history.has_loaded(&self.beneficiary)) {
+        if lanes.iter().any(|lane| lane.history.has_loaded(&self.beneficiary))
+            && !planted!(LeavesTheFeeRecipientCold)
+        {
             self.heat(self.beneficiary)?;
         }
         Ok(())
@@ -172,7 +174,7 @@ impl<'h> Hot<'h> {
                 && let Some(account) = self.accounts.get(&touch.address)
             {
                 is_hot = true;
-                if !touch.holds(account.now) {
+                if !holds(touch, account.now) {
                     let (field, by) = (failing(touch, account.now), account.changed_by);
                     return Ok(self.fails(touch.address, field, by));
                 }
@@ -190,7 +192,7 @@ impl<'h> Hot<'h> {
                 Some(now) => now,
                 // Nobody below has changed it; nor has anybody but who was settled in its lane, or
                 // in another one that this one has heard.
-                None if !self.has_rerun => continue,
+                None if !self.has_rerun || planted!(TrustsUnchangedSlots) => continue,
                 None => self.view.slot(touch.address, touch.slot)?,
             };
             if touch.before != now {
@@ -206,7 +208,7 @@ impl<'h> Hot<'h> {
     pub(super) fn guess_holds(&mut self, touches: Touches<'_>) -> ReadResult<bool> {
         for touch in touches.accounts {
             if let Some(account) = self.find(touch.address)?
-                && !touch.holds(account.now)
+                && !holds(touch, account.now)
             {
                 let (field, by) = (failing(touch, account.now), account.changed_by);
                 return Ok(self.fails(touch.address, field, by));
@@ -250,6 +252,7 @@ impl<'h> Hot<'h> {
         }
         for touch in slots.iter().filter(|touch| touch.before != touch.after) {
             if self.filter.passes(tag(&touch.address))
+                && !planted!(ForgetsSlots)
                 && let Some(account) = self.accounts.get_mut(&touch.address)
             {
                 account.apply_slot(touch, self.index);
@@ -266,7 +269,9 @@ impl<'h> Hot<'h> {
         touches: Touches<'_>,
         fee: Option<U256>,
     ) -> ReadResult<()> {
-        self.heat_changed(touches)?;
+        if !planted!(LeavesColdWhatRerunsChange) {
+            self.heat_changed(touches)?;
+        }
         self.apply(touches);
         self.pay(fee);
         Ok(())
@@ -326,7 +331,7 @@ impl<'h> Hot<'h> {
             changed_by: None,
         };
         // Before the first transaction nothing is changed.
-        if self.index > 0 {
+        if self.index > 0 && !planted!(ForgetsWhatLanesDid) {
             let (steps, lanes) = (self.steps, self.lanes);
             let steps = steps.get_or_init(|| Steps::new(lanes));
             for (index, step) in steps.before(lanes, address, self.index) {
@@ -342,7 +347,8 @@ impl<'h> Hot<'h> {
                 }
             }
         }
-        if address == self.beneficiary && !self.fees.is_zero() {
+        let has_fees = !self.fees.is_zero() && !planted!(ForgetsFeesSoFar);
+        if address == self.beneficiary && has_fees {
             account.credit(std::mem::take(&mut self.fees));
         }
         vacant.insert(account);
@@ -359,7 +365,8 @@ impl<'h> Hot<'h> {
     /// The account if it is hot, or has to be, since it is not what it was before the block.
     fn find(&mut self, address: Address) -> ReadResult<Option<&HotAccount>> {
         if !self.accounts.contains_key(&address) {
-            let is_changed = self.lanes.iter().any(|lane| lane.history.has_changed(&address));
+            let is_changed = self.lanes.iter().any(|lane| lane.history.has_changed(&address))
+                && !planted!(ReadsPastLanes);
             if !is_changed && address != self.beneficiary {
                 return Ok(None);
             }
@@ -371,7 +378,14 @@ impl<'h> Hot<'h> {
 
 /// Whether an account counts as none and is in the state nonetheless, as before EIP-161.
 fn is_there_and_empty(account: Option<Account>) -> bool {
-    account.is_some_and(|account| account.is_empty())
+    account.is_some_and(|account| account.is_empty()) && !planted!(TakesEmptyForNone)
+}
+
+/// Whether a touch holds where the account is `now`.
+fn holds(touch: &AccountTouch, now: Option<Account>) -> bool {
+    #[cfg(test)]
+    let touch = &super::tests::bugs::forgetful(touch, now);
+    touch.holds(now)
 }
 
 /// The field for which a touch does not hold where the account is `now`. One that has come into
@@ -438,7 +452,8 @@ fn merged(mut lanes: Vec<IntoIter<AccountDiff>>, settled: Vec<AccountDiff>) -> V
         while let Some(before) = settled.next_if(|settled| settled.address < address) {
             all.push(before);
         }
-        if settled.peek().is_some_and(|settled| settled.address == address) {
+        let is_settled = settled.peek().is_some_and(|settled| settled.address == address);
+        if is_settled && !planted!(AddsWhatLanesDidToTheHot) {
             continue;
         }
         match all.last_mut() {
@@ -452,7 +467,12 @@ fn merged(mut lanes: Vec<IntoIter<AccountDiff>>, settled: Vec<AccountDiff>) -> V
 
 /// Adds another lane's changes of an account that is not hot: other slots, and amounts.
 fn add(change: &mut AccountDiff, other: &mut AccountDiff) {
-    change.slots.append(&mut other.slots);
+    if !planted!(DropsSlotsOfOtherLanes) {
+        change.slots.append(&mut other.slots);
+    }
+    if planted!(DropsAmountsOfOtherLanes) {
+        return;
+    }
     if let (Some(before), Some(after), Some(other)) = (other.before, change.after, other.after) {
         let balance = after.balance.wrapping_add(other.balance).wrapping_sub(before.balance);
         let nonce = after.nonce.wrapping_add(other.nonce).wrapping_sub(before.nonce);
@@ -476,8 +496,9 @@ impl HotAccount {
         }
         self.changed_by = Some(index);
         if touch.is_destroyed || touch.is_created {
-            self.wiped |= touch.is_destroyed && self.before.is_some();
-            self.began_anew = true;
+            self.wiped |=
+                touch.is_destroyed && self.before.is_some() && !planted!(ForgetsThatStorageWent);
+            self.began_anew = !planted!(KeepsSlotsOfTheDestroyed);
             self.slots.clear();
         }
         self.now = touch.rebased(self.now);
@@ -533,6 +554,7 @@ impl StateReader for HotReader<'_> {
     fn slot(&mut self, address: Address, slot: U256) -> ReadResult<U256> {
         if let Some(account) = self.0.find(address)?
             && let Some(now) = account.now_at(slot)
+            && !planted!(ReadsSlotsBeforeTheBlock)
         {
             return Ok(now);
         }

@@ -239,12 +239,19 @@ fn settle_all(
         };
         counts.guesses = guesses.count;
         job.note_failure(index, hot);
-        hot.heat_changed(touches)?;
+        if !planted!(KeepsDiffsOfWhoFails) {
+            hot.heat_changed(touches)?;
+        }
         let guess = guesses.next_of(index);
         let is_guessed = guess.is_some();
         if let Some((stretch, Guess { noted, executed: Some(executed), .. })) = guess {
             let touches = Touches::of(&guesses.touched[stretch], noted);
-            if hot.guess_holds(touches)? {
+            let holds = if planted!(ComparesGuessesAsLanes) {
+                hot.holds(touches)?
+            } else {
+                hot.guess_holds(touches)?
+            };
+            if holds {
                 hot.apply_rerun(touches, executed.fee_due)?;
                 tally.add(tx, executed.result, executed.excess);
                 continue;
@@ -305,7 +312,9 @@ impl<'c, 'h> Settler<'c, 'h> {
         kernel.forget();
         let executed = executed?;
         let hot = &mut kernel.reader_mut().0;
-        hot.add_codes(touched.codes().get(codes..).unwrap_or_default());
+        if !planted!(ForgetsCodesOfReruns) {
+            hot.add_codes(touched.codes().get(codes..).unwrap_or_default());
+        }
         let touches = Touches::of(touched, touched.len().saturating_sub(1));
         hot.apply_rerun(touches, executed.fee_due).map_err(Fault::Read)?;
         Ok(executed)
@@ -379,12 +388,14 @@ fn look_ahead(
             return Err(BlockError::Internal("a guess panicked".to_owned()).into());
         };
         for guess in guessed.made {
-            if guess.executed.is_some() {
+            if guess.executed.is_some() && !planted!(ForgetsWhatGuessesDid) {
                 hot.heat_changed(Touches::of(&guessed.touched, guess.noted))?;
             }
             made.push((stretch, guess));
         }
-        hot.add_codes(guessed.touched.codes());
+        if !planted!(ForgetsCodesOfGuesses) {
+            hot.add_codes(guessed.touched.codes());
+        }
         touched.push(guessed.touched);
     }
     Ok(Guesses::new(made, touched))

@@ -1,6 +1,7 @@
 //! Blocks in lanes that disturb one another in a known way: each transaction is put into the lane
 //! that the test names, or the workers meet before they go on.
 
+pub(super) mod bugs;
 mod guesses;
 mod listening;
 mod observed;

@@ -51,13 +51,23 @@ impl Ground {
         self.listening_to(numbers, order, WRITES)
     }
 
-    /// As [`Ground::listening`], where each lane publishes so many slots at most.
-    fn listening_to(&self, numbers: &[usize], order: &[usize], writes: usize) -> Stats {
+    /// Runs the block in these lanes, which listen, in this order; each publishes so many slots at
+    /// most.
+    pub(super) fn in_lanes_that_listen(
+        &self,
+        numbers: &[usize],
+        order: &[usize],
+        writes: usize,
+    ) -> Result<LaneRun, FallbackCause> {
         let mut published = Published::default();
         published.open();
         published.limit(writes);
-        let ran = self.in_lanes_by_turns(numbers, order, &published, &mut Log::default());
-        let LaneRun { outcome, stats } = match ran {
+        self.in_lanes_by_turns(numbers, order, &published, &mut Log::default())
+    }
+
+    /// As [`Ground::listening`], where each lane publishes so many slots at most.
+    fn listening_to(&self, numbers: &[usize], order: &[usize], writes: usize) -> Stats {
+        let LaneRun { outcome, stats } = match self.in_lanes_that_listen(numbers, order, writes) {
             Ok(run) => run,
             Err(cause) => panic!("{numbers:?} by {order:?}: {cause}"),
         };
@@ -300,20 +310,27 @@ fn contracts_that_come_and_go_are_those_of_the_sequential_run() {
     }
 }
 
-/// A contract that keeps slots, creates itself again, and ends: CREATE2 at the same address, each
-/// time with a count that begins anew.
-#[test]
-fn slots_of_a_contract_that_is_created_anew_begin_as_zero_whatever_was_heard() {
-    // Called with data it counts at slot 0, without it ends itself.
-    let runtime: [u8; 17] =
-        [0x36, 0x60, 6, 0x57, 0x33, 0xff, 0x5b, 0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00];
+/// Called with data it counts at slot 0, without it ends itself.
+pub(super) const MORTAL_COUNTS: [u8; 17] =
+    [0x36, 0x60, 6, 0x57, 0x33, 0xff, 0x5b, 0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00];
+
+/// A code for the factory, and the contract with [`MORTAL_COUNTS`] that it creates.
+pub(super) fn creates_mortal() -> (Vec<u8>, Address) {
     // MSTORE(0, runtime), RETURN(15, 17)
-    let init = [&[0x70][..], &runtime[..], &[0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3][..]].concat();
+    let tail = [0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3];
+    let init = [&[0x70][..], &MORTAL_COUNTS[..], &tail[..]].concat();
     assert_eq!(init.len(), 26);
     // MSTORE(0, init), CREATE2(0, 6, 26, 0)
     let creates = [&[0x79][..], &init[..], &[0x60, 0, 0x52][..]].concat();
     let creates = [&creates[..], &[0x60, 0, 0x60, 26, 0x60, 6, 0x60, 0, 0xf5][..]].concat();
-    let created = FACTORY.create2(B256::ZERO, keccak256(&init));
+    (creates, FACTORY.create2(B256::ZERO, keccak256(&init)))
+}
+
+/// A contract that keeps slots, creates itself again, and ends: CREATE2 at the same address, each
+/// time with a count that begins anew.
+#[test]
+fn slots_of_a_contract_that_is_created_anew_begin_as_zero_whatever_was_heard() {
+    let (creates, created) = creates_mortal();
     let txs = [
         call(ALICE, 0, FACTORY, 0),
         call(BOB, 0, created, 0),
@@ -341,9 +358,7 @@ fn slots_of_a_contract_that_is_created_anew_begin_as_zero_whatever_was_heard() {
 /// creates it anew still is.
 #[test]
 fn slots_that_a_reverted_creation_has_left_begin_as_zero_whatever_was_heard() {
-    // Called with data it counts at slot 0, without it ends itself.
-    let runtime: [u8; 17] =
-        [0x36, 0x60, 6, 0x57, 0x33, 0xff, 0x5b, 0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00];
+    let runtime = MORTAL_COUNTS;
     // Counts, and is reverted where it is paid nothing. MSTORE(0, runtime), RETURN(15, 17)
     let counts: [u8; 9] = [0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
     let checks: [u8; 10] = [0x34, 0x60, 18, 0x57, 0x60, 0, 0x60, 0, 0xfd, 0x5b];
@@ -407,34 +422,54 @@ impl Random {
     }
 }
 
+/// A way to run a block in lanes.
+pub(super) struct Course {
+    /// Lane of each transaction.
+    pub(super) numbers: Vec<usize>,
+    /// Their order in time.
+    pub(super) order: Vec<usize>,
+    /// Slots that each lane publishes at most.
+    pub(super) writes: usize,
+}
+
+/// A random block, and random ways to run it.
+pub(super) fn drawn(seed: u64) -> (Ground, Vec<Course>) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // With one more it would be judged whether they are entangled.
+    let count = 4 + random.below(12);
+    let mut nonces = [0, 0];
+    let txs: Vec<_> = (0..count)
+        .map(|_| {
+            let sender = random.below(2);
+            nonces[sender] += 1;
+            random.tx([ALICE, BOB][sender], nonces[sender] - 1)
+        })
+        .collect();
+    let fork = FORKS[random.below(FORKS.len())];
+    let ground = Ground::undoing(fork, &txs, 2 + random.below(2));
+    let courses = (0..4).map(|_| {
+        let lanes = 2 + random.below(3);
+        let numbers: Vec<_> = (0..count).map(|_| random.below(lanes)).collect();
+        let mut order = in_order(count);
+        // Mostly about as in the block.
+        for place in 1..count {
+            let from = place - random.below(place.min(4) + 1);
+            order.swap(place, from);
+        }
+        let order = upward(&numbers, &order);
+        Course { numbers, order, writes: [1, 3, WRITES][random.below(3)] }
+    });
+    let courses = courses.collect();
+    (ground, courses)
+}
+
 #[test]
 fn random_blocks_in_random_lanes_by_random_turns_are_those_of_the_sequential_run() {
     let (mut heard, mut reruns) = (0, 0);
     for seed in 1..=300_u64 {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        // With one more it would be judged whether they are entangled.
-        let count = 4 + random.below(12);
-        let mut nonces = [0, 0];
-        let txs: Vec<_> = (0..count)
-            .map(|_| {
-                let sender = random.below(2);
-                nonces[sender] += 1;
-                random.tx([ALICE, BOB][sender], nonces[sender] - 1)
-            })
-            .collect();
-        let fork = FORKS[random.below(FORKS.len())];
-        let ground = Ground::undoing(fork, &txs, 2 + random.below(2));
-        for _ in 0..4 {
-            let lanes = 2 + random.below(3);
-            let numbers: Vec<_> = (0..count).map(|_| random.below(lanes)).collect();
-            let mut order = in_order(count);
-            // Mostly about as in the block.
-            for place in 1..count {
-                let from = place - random.below(place.min(4) + 1);
-                order.swap(place, from);
-            }
-            let order = upward(&numbers, &order);
-            let stats = ground.listening_to(&numbers, &order, [1, 3, WRITES][random.below(3)]);
+        let (ground, courses) = drawn(seed);
+        for Course { numbers, order, writes } in &courses {
+            let stats = ground.listening_to(numbers, order, *writes);
             heard += stats.heard_slots;
             reruns += stats.rerun_txs;
         }

@@ -16,7 +16,7 @@ const HATCHES: &[u8] =
 const DELEGATING: [Fork; 2] = [Fork::Prague, Fork::Osaka];
 /// What a payment of these costs its sender beside the amount.
 const FEE: u64 = 10 * PAYMENT_GAS;
-const ETHER: u64 = 1_000_000_000_000_000_000;
+pub(super) const ETHER: u64 = 1_000_000_000_000_000_000;
 
 /// An account of this number that can pay.
 fn payer(number: u8) -> Address {
@@ -29,7 +29,7 @@ fn mayfly() -> Address {
 }
 
 /// Lets [`AUTHORITY`] have the code of another account, or none for that of address zero.
-fn delegate(sender: Address, nonce: u64, target: Address, authority_nonce: u64) -> Sent {
+pub(super) fn delegate(sender: Address, nonce: u64, target: Address, authority_nonce: u64) -> Sent {
     let tx = TxEip7702 {
         chain_id: 1,
         nonce,
@@ -45,7 +45,7 @@ fn delegate(sender: Address, nonce: u64, target: Address, authority_nonce: u64) 
 }
 
 /// The same at another price of gas.
-fn at_price((sender, tx): Sent, gas_price: u128) -> Sent {
+pub(super) fn at_price((sender, tx): Sent, gas_price: u128) -> Sent {
     let Transaction::Legacy(signed) = tx else { panic!("no legacy transaction") };
     let (tx, signature, _) = signed.into_parts();
     (sender, Transaction::Legacy(Signed::new_unhashed(TxLegacy { gas_price, ..tx }, signature)))
