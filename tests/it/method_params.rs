@@ -21,8 +21,6 @@ const BYTES_MAX: usize = 40;
 const WRONG: f64 = 1.5;
 /// The one argument that may be anything: nobody needs it.
 const ANYTHING: (&str, usize) = ("personal_sign", 2);
-/// The library that has the subscriptions reads these: what is none of them is not ended.
-const NOT_OURS: [&str; 2] = ["debug_unsubscribe", "eth_unsubscribe"];
 
 #[test]
 fn every_method_has_an_example() {
@@ -75,10 +73,6 @@ fn each_argument_of_every_method_is_read() {
                 && told.is_of_arguments()
             {
                 faults.push(format!("{method:?}: an example is refused: {told:?}: {example}"));
-            }
-            if NOT_OURS.contains(&method.name) {
-                is_whole = true;
-                continue;
             }
             let example = example.as_array().expect("a list of arguments");
             for index in 0..=example.len() {

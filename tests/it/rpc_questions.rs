@@ -144,7 +144,7 @@ fn a_block_may_be_assumed_to_be_of_a_later_fork() {
     for seconds in [50, 150, 250, 350, 450, 550] {
         let then = json!({ "time": quantity(genesis + seconds) });
         // PUSH0 comes with Shanghai, BLOBBASEFEE with Cancun.
-        for (opcode, since) in [("5f", 100), ("4a", 200)] {
+        for (opcode, name, since) in [("5f", "PUSH0", 100), ("4a", "BLOBBASEFEE", 200)] {
             let code = with_code(&returning(opcode));
             let found =
                 wire.public.call("eth_call", &json!([{ "to": HERE }, "latest", code, then]));
@@ -152,7 +152,8 @@ fn a_block_may_be_assumed_to_be_of_a_later_fork() {
                 Ok(_) => assert!(seconds >= since, "{opcode} at {seconds} s"),
                 Err(error) => {
                     assert!(seconds < since, "{opcode} at {seconds} s: {error:?}");
-                    assert_eq!((error.code, error.message.as_str()), (REFUSED, "invalid opcode"));
+                    let told = format!("invalid opcode: {name}");
+                    assert_eq!((error.code, error.message), (REFUSED, told));
                 }
             }
         }

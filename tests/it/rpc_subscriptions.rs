@@ -270,7 +270,12 @@ fn f23_every_block_is_told_in_order_also_of_a_reorganisation() {
         assert_eq!(json!(caller.heads(&id, own.len())), json!(own));
 
         assert_eq!(caller.call("eth_unsubscribe", &json!([id]))["result"], true);
-        assert_eq!(caller.call("eth_unsubscribe", &json!([id]))["result"], false);
+        let gone = json!({ "code": -32_000, "message": "subscription not found" });
+        assert_eq!(caller.call("eth_unsubscribe", &json!([id]))["error"], gone);
+        for wrong in [json!([]), json!([7]), json!([id, id])] {
+            let answer = caller.call("eth_unsubscribe", &wrong);
+            assert_eq!(answer["error"]["code"], -32_602, "{wrong}: {answer}");
+        }
         stage.wire.node.choose(choice(OTHER.0.head().hash));
         let head = caller.call("eth_blockNumber", &json!([]));
         assert_eq!(head["result"], quantity(OTHER.0.head().number));

@@ -6,6 +6,8 @@ use crate::{
     rules_limits::wire,
     rules_support::{Wire, quantity, request},
 };
+use fugue_chain::Retention;
+use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, public_module};
 use fugue_types::{Address, B256};
 use serde_json::{Value, json};
@@ -153,6 +155,18 @@ fn messages_and_what_they_give_back_are_bounded_for_all_of_them_together() {
         assert_told(&wire, limits, asked, -38_026, told);
     }
 
+    // INVALID takes all that its call has.
+    let limits = EthLimits { call_gas_max: 100_000, ..usual };
+    let calls = json!([{ "data": "0xfe", "gas": quantity(100_000) }, {}]);
+    let asked = ("eth_simulateV1", json!([{ "blockStateCalls": [{ "calls": calls }] }]));
+    let told = "RPC gas cap exhausted: need 53000, remaining 0: see --rpc.gascap";
+    assert_told(&wire, limits, asked, -38_026, told);
+    let calls = json!([{ "data": "0xfe" }, {}]);
+    let full = json!({ "blockOverrides": { "gasLimit": quantity(100_000) }, "calls": calls });
+    let answer = ask(&wire, usual, "eth_simulateV1", &json!([{ "blockStateCalls": [full] }]));
+    let told = "block gas limit reached: 100000 of 100000 are used, the call takes 53000";
+    assert_eq!(answer["error"], json!({ "code": -38_015, "message": told }));
+
     let limits = EthLimits { output_bytes_max: 63, ..usual };
     let calls = json!([{ "data": GIVES_32_BYTES }, { "data": GIVES_32_BYTES }]);
     let asked = ("eth_callMany", json!([[{ "transactions": calls }], {}]));
@@ -161,6 +175,31 @@ fn messages_and_what_they_give_back_are_bounded_for_all_of_them_together() {
     let asked = ("eth_simulateV1", json!([{ "blockStateCalls": [{ "calls": calls }] }]));
     let told = "the calls return and log more than 63 bytes, the most: simulate fewer of them";
     assert_told(&wire, limits, asked, REFUSED, told);
+}
+
+#[test]
+fn nobody_is_sent_to_blocks_that_are_pruned() {
+    let wire = Wire::pruned(0xb0d, Fork::Prague, Retention::Minimal { window: 3 });
+    let oldest = wire.node.view().oldest_body().min(wire.node.view().oldest_receipts());
+    assert!(oldest > 1, "nothing is pruned");
+    let limits = EthLimits {
+        log_blocks_max: 1,
+        indexed_log_blocks_max: 1,
+        trace_blocks_max: 1,
+        profile_blocks_max: 1,
+        ..EthLimits::default()
+    };
+    let range = json!({ "fromBlock": "earliest", "toBlock": "latest" });
+    let of_one = json!({ "fromBlock": "0x1", "toBlock": "latest", "address": ONE });
+    for (method, params) in [
+        ("eth_getLogs", json!([range])),
+        ("eth_getLogs", json!([of_one])),
+        ("trace_filter", json!([range])),
+        ("fugue_profileContract", json!([ONE, "0x1", "latest"])),
+    ] {
+        let answer = ask(&wire, limits, method, &params);
+        assert_eq!(answer["error"]["code"], 4_444, "{method} {params}: {answer}");
+    }
 }
 
 #[test]

@@ -121,14 +121,27 @@ pub enum SimulateError {
     #[error("too many blocks: {0} are the most, those between included")]
     TooManyBlocks(u64),
     /// A message asks for more gas than the block has left.
-    #[error("block gas limit reached: {used} of {limit} are used, the call has {gas}")]
+    #[error("block gas limit reached: {used} of {limit} are used, the call takes {gas}")]
     GasLimit {
         /// Gas of the messages before it.
         used: u64,
         /// Of the block.
         limit: u64,
-        /// Of the message.
+        /// Of the message: what it asks for, or the least that it takes.
         gas: u64,
+    },
+    /// All messages together have left less gas than a message takes by itself. The words are those
+    /// of go-ethereum.
+    #[error("call {index} of block {number}: RPC gas cap exhausted: need {gas}, remaining {left}")]
+    GasCap {
+        /// The block.
+        number: u64,
+        /// The message.
+        index: usize,
+        /// The least that it takes.
+        gas: u64,
+        /// What is left.
+        left: u64,
     },
     /// A message whose nonce is not the sender's, or the last one there is (EIP-2681).
     #[error("call {index} of block {number}: nonce {nonce}, the sender's is {expected}")]
@@ -338,14 +351,14 @@ impl Place<'_> {
         let mut counted = TxGas::default();
         for (index, call) in calls.into_iter().enumerate() {
             let failed = |error| SimulateError::Call { number: header.number, index, error };
-            let SimulatedCall { mut request, gas, nonce } = call;
+            let SimulatedCall { mut request, gas: wanted, nonce } = call;
             let (used, limit) = (of_block(rules, counted), header.gas_limit);
             let available = limit.saturating_sub(used);
-            let gas = gas.unwrap_or(available);
-            if gas > available {
-                return Err(SimulateError::GasLimit { used, limit, gas });
+            let asked = wanted.unwrap_or(available);
+            if asked > available {
+                return Err(SimulateError::GasLimit { used, limit, gas: asked });
             }
-            request.gas = gas.min(left.gas);
+            request.gas = asked.min(left.gas);
             let expected = open.nonce(request.from).map_err(|error| failed(error.into()))?;
             request.nonce = nonce.unwrap_or(expected);
             if options.validates {
@@ -356,7 +369,20 @@ impl Place<'_> {
                 let newest = CallPrice::Dynamic { max: 0, tip: 0 };
                 request.price = if rules.has(Fork::London) { newest } else { CallPrice::Fixed(0) };
             }
-            let (outcome, logs) = open.send(&request, checks).map_err(failed)?;
+            let (outcome, logs) = open.send(&request, checks).map_err(|error| {
+                let least = match &error {
+                    CallError::Invalid(invalid) => invalid.lacked_gas(),
+                    _ => None,
+                };
+                // What leaves too little is said: the calls or the block, and not the message.
+                match least {
+                    Some(gas) if request.gas < asked => {
+                        SimulateError::GasCap { number: header.number, index, gas, left: left.gas }
+                    }
+                    Some(gas) if wanted.is_none() => SimulateError::GasLimit { used, limit, gas },
+                    _ => failed(error),
+                }
+            })?;
             left.take(&outcome, &logs, options)?;
             let tx = unsigned(&request, rules.chain_id);
             let result = result(&tx, &outcome);

@@ -5,14 +5,14 @@
 //! sender is a person (EIP-3607) is asked for.
 
 use crate::{
-    CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, FeePayment, InvalidTx,
-    Kernel, StateReader, ViewReader, precompiles,
+    CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, FeePayment, Kernel,
+    StateReader, ViewReader, precompiles,
 };
 use fugue_chainspec::{Fork, Rules};
 use fugue_state::StateView;
 use fugue_types::{Address, Header, U256};
 use revm::{
-    context_interface::{result::InvalidTransaction, transaction::AccessList},
+    context_interface::transaction::AccessList,
     primitives::{eip4844::GAS_PER_BLOB, eip7825::TX_GAS_LIMIT_CAP},
 };
 use revm_inspectors::access_list::AccessListInspector;
@@ -209,10 +209,7 @@ impl Place<'_> {
     fn attempt(&self, request: &CallRequest, gas: u64) -> Result<Option<CallOutcome>, CallError> {
         match self.run(&CallRequest { gas, ..request.clone() }, true) {
             Ok(ran) => Ok(Some(ran)),
-            Err(CallError::Invalid(InvalidTx(
-                InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
-                | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
-            ))) => Ok(None),
+            Err(CallError::Invalid(invalid)) if invalid.lacked_gas().is_some() => Ok(None),
             Err(error) => Err(error),
         }
     }

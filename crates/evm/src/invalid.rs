@@ -8,6 +8,17 @@ use revm::context_interface::result::InvalidTransaction;
 pub struct InvalidTx(pub(crate) InvalidTransaction);
 
 impl InvalidTx {
+    /// The gas that it takes by itself, where it has less.
+    pub const fn lacked_gas(&self) -> Option<u64> {
+        match self.0 {
+            InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, .. } => {
+                Some(initial_gas)
+            }
+            InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, .. } => Some(gas_floor),
+            _ => None,
+        }
+    }
+
     /// Names that the official tests use for this reason, the present one first.
     pub fn names(&self) -> &'static [&'static str] {
         use InvalidTransaction as I;

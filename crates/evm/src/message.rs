@@ -4,6 +4,7 @@ use crate::{
     InvalidTx, Kernel, StateReader,
     database::ReadFault,
     machine::{Ctx, Machine},
+    trace::words,
 };
 use alloy_consensus::crypto::secp256k1::recover_signer;
 use fugue_state::StateError;
@@ -11,15 +12,17 @@ use fugue_types::{Address, B256, Bytes, Log, TxKind, TxStatus, U256};
 use revm::{
     context::{ContextSetters, TxEnv},
     context_interface::{
+        Cfg,
         either::Either,
-        result::{EVMError, ExecutionResult, HaltReason},
+        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
         transaction::{
             AccessList, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization,
             TransactionType,
         },
     },
-    handler::Handler,
+    handler::{EthFrame, Handler},
     inspector::{Inspector, InspectorHandler},
+    interpreter::Interpreter,
 };
 
 /// What the sender of a message offers for a unit of gas, in wei.
@@ -97,7 +100,7 @@ pub enum BaseFee {
 /// What a message did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallOutcome {
-    /// How it ended.
+    /// How it ended: a halt in the words of go-ethereum.
     pub status: TxStatus,
     /// Gas that a transaction would have paid for.
     pub gas_used: u64,
@@ -124,6 +127,15 @@ pub enum CallError {
     /// It breaks a rule.
     #[error(transparent)]
     Invalid(InvalidTx),
+    /// It creates a contract with more code than that may have (EIP-3860). The words are those of
+    /// go-ethereum.
+    #[error("max initcode size exceeded: code size {size} limit {max}")]
+    InitCode {
+        /// Bytes that it has.
+        size: usize,
+        /// Bytes that it may have.
+        max: usize,
+    },
     /// Blobs and delegations need somebody to send them to.
     #[error("a message with {0} cannot create a contract")]
     Creates(&'static str),
@@ -147,7 +159,19 @@ impl<R: StateReader<Error = StateError>, I> Kernel<'_, R, I> {
     ) -> Result<CallOutcome, CallError> {
         self.take_message(request, checks)?;
         let result = self.phases.run(&mut self.machine);
-        Ok(to_outcome(result.map_err(to_error)?))
+        self.outcome(result)
+    }
+
+    /// What became of the message that was run last.
+    fn outcome(
+        &mut self,
+        result: Result<ExecutionResult, EVMError<ReadFault<StateError>>>,
+    ) -> Result<CallOutcome, CallError> {
+        let inner = &mut self.machine.inner;
+        let result = result.map_err(|error| to_error(error, &inner.ctx))?;
+        // The frames that are kept for the next message are as this one has left them.
+        let mut outermost = inner.frame_stack.start_init();
+        Ok(to_outcome(result, &outermost.get(EthFrame::invalid).interpreter))
     }
 
     pub(crate) fn take_message(
@@ -191,7 +215,7 @@ impl<'c, R: StateReader<Error = StateError>, I> Kernel<'c, R, I> {
     {
         self.take_message(request, checks)?;
         let result = self.phases.inspect_run(&mut self.machine);
-        Ok(to_outcome(result.map_err(to_error)?))
+        self.outcome(result)
     }
 }
 
@@ -283,8 +307,14 @@ fn recovered(signed: &SignedAuthorization) -> Either<SignedAuthorization, Recove
     Either::Right(RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority))
 }
 
-pub(crate) fn to_error(error: EVMError<ReadFault<StateError>>) -> CallError {
+pub(crate) fn to_error<R: StateReader>(
+    error: EVMError<ReadFault<StateError>>,
+    ctx: &Ctx<'_, R>,
+) -> CallError {
     match error {
+        EVMError::Transaction(InvalidTransaction::CreateInitCodeSizeLimit) => {
+            CallError::InitCode { size: ctx.tx.data.len(), max: ctx.cfg.max_initcode_size() }
+        }
         EVMError::Transaction(invalid) => CallError::Invalid(InvalidTx(invalid)),
         EVMError::Database(ReadFault(error)) => CallError::State(error),
         EVMError::Header(header) => CallError::Internal(header.to_string()),
@@ -293,7 +323,7 @@ pub(crate) fn to_error(error: EVMError<ReadFault<StateError>>) -> CallError {
     }
 }
 
-fn to_outcome(result: ExecutionResult) -> CallOutcome {
+fn to_outcome(result: ExecutionResult, outermost: &Interpreter) -> CallOutcome {
     let gas = *result.gas();
     let (gas_used, gas_spent) = (gas.tx_gas_used(), gas.total_gas_spent().max(gas.floor_gas()));
     let (gas_regular, gas_state) = (gas.block_regular_gas_used(), gas.block_state_gas_used());
@@ -306,7 +336,8 @@ fn to_outcome(result: ExecutionResult) -> CallOutcome {
         ExecutionResult::Revert { output, .. } => (TxStatus::Revert, Vec::new(), output),
         ExecutionResult::Halt { reason, .. } => {
             lacked_gas = matches!(reason, HaltReason::OutOfGas(_));
-            (TxStatus::Halt(format!("{reason:?}")), Vec::new(), Bytes::new())
+            let words = words::of_message(reason, outermost);
+            (TxStatus::Halt(words), Vec::new(), Bytes::new())
         }
     };
     CallOutcome {

@@ -21,7 +21,7 @@ mod standard;
 mod steps;
 mod validation;
 mod weights;
-mod words;
+pub(crate) mod words;
 
 pub use budget::TraceBudget;
 pub use flat::{FlatCall, FlatResult};

@@ -92,6 +92,65 @@ fn a_revert_keeps_its_data() {
 }
 
 #[test]
+fn a_halt_is_told_in_the_words_of_geth_with_what_was_found() {
+    for (code, words) in [
+        ("fe", "invalid opcode: INVALID"),
+        ("0c", "invalid opcode: opcode 0xc not defined"),
+        // BLOBBASEFEE comes later.
+        ("4a", "invalid opcode: BLOBBASEFEE"),
+        ("01", "stack underflow (0 <=> 2)"),
+        ("600101", "stack underflow (1 <=> 2)"),
+        // CALL takes its words in several steps.
+        ("60016001f1", "stack underflow"),
+        // PUSH0 until there is no room: JUMPDEST, PUSH0, PUSH1 0, JUMP.
+        ("5b5f600056", "stack limit reached 1024 (1023)"),
+        ("600056", "invalid jump destination"),
+        ("5b600056", "out of gas"),
+    ] {
+        let outcome = called(code, &request(CONTRACT)).expect("runs");
+        assert_eq!(outcome.status, TxStatus::Halt(words.to_owned()), "{code}");
+        let (_, listed) =
+            at(&state(code), &Assumed::default(), |place| access_list(place, &request(CONTRACT)))
+                .expect("runs");
+        assert_eq!(listed.status, outcome.status, "{code}");
+    }
+}
+
+#[test]
+fn the_words_are_of_the_message_and_not_of_one_before_it_or_within_it() {
+    let (state, codes) = (state("fe"), CodeCache::new());
+    let (header, assumed) = (Header { number: 1, ..Header::default() }, Assumed::default());
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let (rules, header, codes) = (&rules, &header, &codes);
+    let place = Place { rules, header, codes, view: &state, assumed: &assumed };
+    let mut kernel = place.kernel(());
+    let mut told = |to: Option<Address>, data: &[u8]| {
+        let data = Bytes::copy_from_slice(data);
+        let request = CallRequest { to, data, ..request(CONTRACT) };
+        kernel.send(&request, Checks::QUESTION).expect("runs").status
+    };
+    let halt = |words: &str| TxStatus::Halt(words.to_owned());
+    assert_eq!(told(Some(CONTRACT), &[]), halt("invalid opcode: INVALID"));
+    // A creation that calls the contract, and then adds what is not there.
+    let calls = [&[0x5f_u8, 0x5f, 0x5f, 0x5f, 0x5f, 0x73][..], CONTRACT.as_slice()].concat();
+    let creation = [&calls[..], &[0x61, 0xff, 0xff, 0xf1, 0x01]].concat();
+    assert_eq!(told(None, &creation), halt("stack underflow (1 <=> 2)"));
+    // The precompiled contract for pairings, whose input is too short: no frame is begun.
+    let pairing = told(Some(Address::with_last_byte(8)), &[1]);
+    assert!(pairing.name().starts_with("precompiled failed"), "{pairing:?}");
+}
+
+#[test]
+fn more_code_than_a_creation_may_have_is_told_with_both_sizes() {
+    let data = Bytes::from(vec![0; 49_153]);
+    let request = CallRequest { to: None, data, gas: 10_000_000, ..request(CONTRACT) };
+    let told = called(STORES, &request).expect_err("too much");
+    assert_eq!(told, CallError::InitCode { size: 49_153, max: 49_152 });
+    let words = "max initcode size exceeded: code size 49153 limit 49152";
+    assert_eq!(told.to_string(), words);
+}
+
+#[test]
 fn a_message_with_blobs_creates_no_contract() {
     let hash = B256::repeat_byte(1);
     let request = CallRequest { to: None, blob_hashes: vec![hash], ..request(CONTRACT) };

@@ -50,10 +50,11 @@ pub(super) fn run<'a, I: Inspector<TraceCtx<'a>>>(
         TraceSubject::Message(request) => kernel.take_message(request, Checks::QUESTION)?,
     }
     let ran = kernel.phases.inspect_run(&mut kernel.machine);
+    let ran = ran.map_err(|error| to_error(error, &kernel.machine.inner.ctx));
     let Evm { ctx, inspector: Watch { inspector, meter }, .. } = kernel.machine.inner;
     // Whoever was stopped did not run to its end, whatever the EVM implementation says of it.
     meter.finish()?;
-    let result = ran.map_err(to_error)?;
+    let result = ran?;
     let Context { tx, mut journaled_state, .. } = ctx;
     let clears_empty_accounts = place.rules.has(Fork::SpuriousDragon);
     let log = &journaled_state.database.log;

@@ -2,12 +2,15 @@
 
 use fugue_types::{Address, U256};
 use revm::{
-    bytecode::opcode::OpCode,
+    bytecode::opcode::{LOG0, OpCode},
+    context_interface::result::HaltReason,
     interpreter::{InstructionResult, Interpreter, interpreter_types::Jumps},
 };
 
 /// What a call says that reverted, a check before it aside.
 pub(super) const REVERTED: &str = "execution reverted";
+/// What a precompiled contract says that failed.
+const PRECOMPILE_FAILED: &str = "precompiled failed";
 /// What a creation says that cannot pay for its code.
 const CODE_NOT_PAID: &str = "contract creation code storage out of gas";
 /// Words that a stack holds.
@@ -24,6 +27,14 @@ pub(super) struct Instruction {
 impl Instruction {
     pub(super) fn next(interp: &Interpreter) -> Self {
         Self { op: interp.bytecode.opcode(), stack: interp.stack.len() }
+    }
+
+    /// The one after which a frame ended; none, if it never began one.
+    fn last(interp: &Interpreter) -> Self {
+        // The pointer is behind it.
+        let at = interp.bytecode.pc().checked_sub(1);
+        let op = at.and_then(|at| interp.bytecode.bytes_slice().get(at));
+        Self { op: op.copied().unwrap_or_default(), stack: interp.stack.len() }
     }
 
     /// Its name; of a byte that is no instruction, what is said of that.
@@ -78,6 +89,17 @@ pub(super) fn of_call(
     last.halted(result)
 }
 
+/// What a message says that halted; `outermost` is where its first frame ran, if it came to run.
+pub(crate) fn of_message(reason: HaltReason, outermost: &Interpreter) -> String {
+    let last = Instruction::last(outermost);
+    match reason {
+        HaltReason::PrecompileErrorWithContext(why) => format!("{PRECOMPILE_FAILED}: {why}"),
+        // From here on some take what there is before they find that it is too little.
+        HaltReason::StackUnderflow if last.op >= LOG0 => "stack underflow".to_owned(),
+        other => last.halted(other.into()),
+    }
+}
+
 /// Whether it ended for want of gas.
 pub(super) const fn lacks_gas(result: InstructionResult) -> bool {
     matches!(
@@ -105,7 +127,7 @@ pub(super) fn of_parity(words: String) -> String {
         REVERTED => "Reverted",
         "return data out of bounds" => "Out of bounds",
         "stack limit reached 1024 (1023)" => "Out of stack",
-        "precompiled failed" | "invalid input length" => "Built-in failed",
+        PRECOMPILE_FAILED | "invalid input length" => "Built-in failed",
         other if other == "out of gas" || other.starts_with("out of gas:") => "Out of gas",
         other if other.starts_with("invalid opcode:") => "Bad instruction",
         other if other.starts_with("stack underflow") => "Stack underflow",
@@ -136,7 +158,7 @@ fn plain(result: InstructionResult) -> String {
         InstructionResult::CreateContractSizeLimit => "max code size exceeded",
         InstructionResult::CreateInitCodeSizeLimit => "out of gas: max initcode size exceeded",
         InstructionResult::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
-        InstructionResult::PrecompileError => "precompiled failed",
+        InstructionResult::PrecompileError => PRECOMPILE_FAILED,
         other => return format!("execution halted: {other:?}"),
     };
     words.to_owned()
@@ -146,7 +168,7 @@ fn plain(result: InstructionResult) -> String {
 /// EIP-4844 and EIP-2537 for the sizes of inputs.
 fn of_precompile(address: Address, input_bytes: usize) -> &'static str {
     let Ok(number) = u64::try_from(U256::from_be_slice(address.as_slice())) else {
-        return "precompiled failed";
+        return PRECOMPILE_FAILED;
     };
     let is_of = |size: usize| input_bytes > 0 && input_bytes.is_multiple_of(size);
     let fits = match number {
@@ -162,7 +184,7 @@ fn of_precompile(address: Address, input_bytes: usize) -> &'static str {
         0x11 => input_bytes == 128,
         _ => true,
     };
-    if fits { "precompiled failed" } else { "invalid input length" }
+    if fits { PRECOMPILE_FAILED } else { "invalid input length" }
 }
 
 #[cfg(test)]

@@ -107,6 +107,11 @@ pub(crate) fn filter_not_found() -> ErrorObjectOwned {
     refused("filter not found")
 }
 
+/// The connection has no subscription with this id. The words are those of geth.
+pub(crate) fn subscription_not_found() -> ErrorObjectOwned {
+    refused("subscription not found")
+}
+
 /// No block had the transaction with this hash in time.
 pub(crate) fn not_included(hash: B256, waited: Duration) -> ErrorObjectOwned {
     let seconds = waited.as_secs_f64();
@@ -225,7 +230,7 @@ pub(crate) fn of_call(error: CallError) -> ErrorObjectOwned {
                 None => invalid.to_string(),
             })
         }
-        CallError::Creates(_) => refused(error.to_string()),
+        CallError::Creates(_) | CallError::InitCode { .. } => refused(error.to_string()),
         CallError::State(error) => of_state(error),
         CallError::Internal(_) => internal(error),
     }

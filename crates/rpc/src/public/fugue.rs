@@ -65,7 +65,8 @@ fn profile_contract(context: &Context, mut args: Args) -> Answer {
     let view = context.view();
     let range = Where::Range { from, to };
     let blocks_max = context.limits.profile_blocks_max;
-    let (from, to) = logs::range(&view, &range, blocks_max, (2, "toBlock"))?;
+    let kept = |from| view.block(from).map(drop);
+    let (from, to) = logs::range(&view, &range, blocks_max, (2, "toBlock"), kept)?;
     let mut profile = ContractProfile::new(contract);
     // The genesis has no transactions.
     for number in from.max(1)..=to {

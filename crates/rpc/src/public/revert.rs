@@ -15,35 +15,8 @@ const REASON_BYTES_MAX: usize = 16 * 1024;
 pub(crate) fn of_failed(outcome: CallOutcome) -> ErrorObjectOwned {
     match outcome.status {
         TxStatus::Revert => reverted(&outcome.output),
-        other => refused(halt_reason(other.name())),
+        other => refused(other.name()),
     }
-}
-
-/// A halt in the words that wallets look for, which are those of go-ethereum, `core/vm/errors.go`.
-pub(crate) fn halt_reason(name: &str) -> String {
-    // A name may have details in brackets.
-    let known = match name.split_once('(').map_or(name, |(name, _)| name) {
-        "OutOfGas"
-        | "MemoryOOG"
-        | "MemoryLimitOOG"
-        | "InvalidOperandOOG"
-        | "ReentrancySentryOOG" => "out of gas",
-        "OpcodeNotFound" | "InvalidFEOpcode" | "NotActivated" => "invalid opcode",
-        "InvalidJump" => "invalid jump destination",
-        "StackUnderflow" => "stack underflow",
-        "StackOverflow" => "stack limit reached 1024",
-        "OutOfOffset" => "return data out of bounds",
-        "CreateCollision" => "contract address collision",
-        "NonceOverflow" => "nonce uint64 overflow",
-        "CreateContractSizeLimit" => "max code size exceeded",
-        "CreateContractStartingWithEF" => "invalid code: must not begin with 0xef",
-        "CreateInitCodeSizeLimit" => "max initcode size exceeded",
-        "StateChangeDuringStaticCall" | "CallNotAllowedInsideStatic" => "write protection",
-        "OutOfFunds" => "insufficient balance for transfer",
-        "CallTooDeep" => "max call depth exceeded",
-        _ => return format!("execution halted: {name}"),
-    };
-    known.to_owned()
 }
 
 /// With the data, and its reason if it has one that is known.
@@ -124,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_halt_is_no_revert() {
-        let status = TxStatus::Halt("OutOfGas(Basic)".to_owned());
+        let status = TxStatus::Halt("out of gas".to_owned());
         let outcome = CallOutcome {
             status,
             gas_used: 1,
@@ -138,7 +111,5 @@ mod tests {
         };
         let error = of_failed(outcome);
         assert_eq!((error.code(), error.message()), (-32000, "out of gas"));
-        assert_eq!(halt_reason("InvalidFEOpcode"), "invalid opcode");
-        assert_eq!(halt_reason("PrecompileError"), "execution halted: PrecompileError");
     }
 }

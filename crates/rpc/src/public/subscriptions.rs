@@ -34,7 +34,8 @@ use alloy_rpc_types_eth::Header as WireHeader;
 use fugue_chain::{HeadMove, MovedBlock};
 use fugue_types::{B256, HashSet, U256};
 use jsonrpsee::{
-    Extensions, PendingSubscriptionSink, RpcModule, SubscriptionSink,
+    Extensions, MethodCallback, MethodResponse, PendingSubscriptionSink, RpcModule,
+    SubscriptionSink,
     core::{JsonRawValue, RegisterMethodError, SubscriptionError, to_json_raw_value},
     types::{ErrorObjectOwned, Params},
 };
@@ -65,7 +66,43 @@ pub(super) fn register(module: &mut RpcModule<Context>) -> Result<(), RegisterMe
     module.register_subscription(SUBSCRIBE, NOTIFICATION, UNSUBSCRIBE, subscribe)?;
     let [begins, ends, tells] = DEBUG;
     module.register_subscription(begins, tells, ends, traces::subscribe)?;
+    for ends in [UNSUBSCRIBE, ends] {
+        refuse_what_is_not_there(module, ends)?;
+    }
     Ok(())
+}
+
+/// The library answers `false` to whoever ends what is no subscription of the connection, whatever
+/// that is: here it is an error, as with geth.
+fn refuse_what_is_not_there(
+    module: &mut RpcModule<Context>,
+    ends: &'static str,
+) -> Result<(), RegisterMethodError> {
+    let Some(MethodCallback::Unsubscription(end)) = module.remove_method(ends) else {
+        return Ok(());
+    };
+    module.verify_and_insert(
+        ends,
+        MethodCallback::Unsubscription(Arc::new(move |id, params, connection, max, extensions| {
+            if let Err(refusal) = subscription_id(&params) {
+                return MethodResponse::error(id, refusal);
+            }
+            let answer = end(id.clone(), params, connection, max, extensions);
+            // The result is the last member.
+            if answer.as_json().get().ends_with(":true}") {
+                return answer;
+            }
+            MethodResponse::error(id, error::subscription_not_found())
+        })),
+    )?;
+    Ok(())
+}
+
+/// Whether the only argument is the id of a subscription, be there one or not.
+fn subscription_id(params: &Params<'_>) -> Result<(), ErrorObjectOwned> {
+    let mut args = Args::new(params)?;
+    args.required("subscription", text)?;
+    args.end()
 }
 
 /// Whether a method begins a subscription.
@@ -154,7 +191,7 @@ fn admit(
 ) -> Result<(Topic, OwnedSemaphorePermit), ErrorObjectOwned> {
     let Context { live, limits, .. } = context;
     let mut args = Args::new(params)?;
-    let kind = args.required("subscription", kind)?;
+    let kind = args.required("subscription", text)?;
     let topic = match kind.as_str() {
         "newHeads" => Topic::Heads(live.heads.listen()),
         "logs" => {
@@ -183,8 +220,8 @@ fn admit(
     Ok((topic, room(context)?))
 }
 
-/// The name of what is subscribed to.
-fn kind(value: &Value) -> Result<String, String> {
+/// The name of what is subscribed to, or the id of a subscription.
+fn text(value: &Value) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| "a string is expected".to_owned())
 }
 

@@ -16,7 +16,7 @@ use crate::public::{
     wire::{self, Place},
 };
 use alloy_rpc_types_eth::Log as WireLog;
-use fugue_chain::{ChainView, LOG_SECTION_BLOCKS, LogTerms};
+use fugue_chain::{ChainView, ImportError, LOG_SECTION_BLOCKS, LogTerms};
 use fugue_types::{Address, B256, Bloom, Log, ReceiptEnvelope};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
@@ -87,7 +87,8 @@ pub(crate) fn find(
     let (logs_max, bytes_max) = (limits.logs_max, limits.log_bytes_max);
     let blocks_max =
         if terms.is_empty() { limits.log_blocks_max } else { limits.indexed_log_blocks_max };
-    let (from, to) = range(&view, place, blocks_max, FILTER)?;
+    let kept = |from| view.log_blocks(from..=from, &terms).map(drop);
+    let (from, to) = range(&view, place, blocks_max, FILTER, kept)?;
     // Libraries look for these words of geth, and for the range.
     let too_many = |max: String, number: u64| {
         let last = number.saturating_sub(1).max(from);
@@ -144,15 +145,18 @@ pub(super) fn weight(logs: &[WireLog]) -> usize {
     bytes.fold(0, usize::saturating_add)
 }
 
-/// The numbers of the first and the last block, which the argument gives.
+/// The numbers of the first and the last block, which the argument gives. `kept` says whether the
+/// first one has what is looked at.
 ///
 /// # Errors
-/// If a block is not known, or there are more of them, with a range that fits.
+/// If a block is not known, what `kept` says, or there are more of them, with a range that fits:
+/// nobody is sent to blocks that are pruned.
 pub(crate) fn range(
     view: &ChainView,
     place: &Where,
     blocks_max: u64,
     argument: Argument,
+    kept: impl FnOnce(u64) -> Result<(), ImportError>,
 ) -> Result<(u64, u64), ErrorObjectOwned> {
     let (from, to) = match place {
         Where::Block(hash) => {
@@ -163,7 +167,10 @@ pub(crate) fn range(
         Where::Range { from, to } => (from.number(view)?, to.number(view)?),
     };
     let range = match (from, to) {
-        (Some(from), Some(to)) => check_span(from, to, blocks_max).map(|()| (from, to)),
+        (Some(from), Some(to)) => {
+            kept(from).map_err(error::of_chain)?;
+            check_span(from, to, blocks_max).map(|()| (from, to))
+        }
         _ => Err("block range extends beyond current head block".to_owned()),
     };
     range.map_err(|reason| invalid_argument(argument.0, argument.1, reason))

@@ -154,8 +154,14 @@ fn of_simulation(error: SimulateError) -> ErrorObjectOwned {
         }
         SimulateError::Nonce { .. } => with_code(codes::NONCE_TOO_HIGH, message),
         SimulateError::GasLimit { .. } => with_code(codes::BLOCK_GAS_LIMIT, message),
+        SimulateError::GasCap { .. } => {
+            with_code(codes::TOO_MANY, format!("{message}: see --rpc.gascap"))
+        }
         SimulateError::Call { error: CallError::Invalid(invalid), .. } => {
             with_code(code_of(invalid.names()), message)
+        }
+        SimulateError::Call { error: CallError::InitCode { .. }, .. } => {
+            with_code(codes::INITCODE_SIZE, message)
         }
         SimulateError::Call { error, .. } => error::of_call(error),
         SimulateError::TooLarge(_) | SimulateError::Move(_) => error::refused(message),
@@ -175,7 +181,6 @@ fn code_of(names: &[&str]) -> i32 {
         "INTRINSIC_GAS_TOO_LOW" | "INTRINSIC_GAS_BELOW_FLOOR_GAS_COST" => codes::INTRINSIC_GAS,
         "INSUFFICIENT_ACCOUNT_FUNDS" | "GASLIMIT_PRICE_PRODUCT_OVERFLOW" => codes::FUNDS,
         "SENDER_NOT_EOA" => codes::SENDER_NOT_EOA,
-        "INITCODE_SIZE_EXCEEDED" => codes::INITCODE_SIZE,
         "PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS" => error::INVALID_PARAMS,
         _ => error::INTERNAL,
     }
@@ -301,7 +306,7 @@ mod tests {
     #[test]
     fn a_call_that_halts_says_so_in_the_words_of_the_specification() {
         let outcome = CallOutcome {
-            status: TxStatus::Halt("OutOfGas(Basic)".to_owned()),
+            status: TxStatus::Halt("out of gas".to_owned()),
             gas_used: 5,
             gas_spent: 5,
             gas_regular: 5,

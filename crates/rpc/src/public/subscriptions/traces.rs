@@ -13,7 +13,7 @@ use crate::public::{
     args::Args,
     debug::trace::ChainTraces,
     error, on_a_thread,
-    subscriptions::{Ended, Subscriber, answer, closed, kind, room},
+    subscriptions::{Ended, Subscriber, answer, closed, room, text},
 };
 use jsonrpsee::{
     Extensions, PendingSubscriptionSink,
@@ -50,7 +50,7 @@ fn admit(
     context: &Context,
 ) -> Result<(ChainTraces, OwnedSemaphorePermit), ErrorObjectOwned> {
     let mut args = Args::new(params)?;
-    let kind = args.required("subscription", kind)?;
+    let kind = args.required("subscription", text)?;
     if kind != TRACE_CHAIN {
         return Err(error::invalid_params(format!(
             "invalid argument 0 (subscription): {kind:?} is not {TRACE_CHAIN}"

@@ -36,8 +36,9 @@ pub(crate) fn filter(context: &Context, mut args: Args) -> Answer {
     args.end()?;
     let view = context.view();
     let place = Where::Range { from: traceable(filter.from)?, to: traceable(filter.to)? };
-    let (from, to) = range(&view, &place, context.limits.trace_blocks_max, FILTER)?;
-    let Limits { traces_max, trace_bytes_max, .. } = context.limits;
+    let Limits { trace_blocks_max, traces_max, trace_bytes_max, .. } = context.limits;
+    let kept = |from| view.block(from).map(drop);
+    let (from, to) = range(&view, &place, trace_blocks_max, FILTER, kept)?;
     let (mut to_skip, mut bytes) = (filter.after, 0_usize);
     let mut found = Vec::new();
     for number in from..=to {
