@@ -1,7 +1,7 @@
 //! Bodies over HTTP: how much of a request is read, and in which form its answer is sent.
 //!
 //! ```text
-//! request -> as it is? -> counted, refused above the bound -> from where JSON begins -> the server
+//! request -> as it is? -> counted, refused above the bound -> if it begins as one -> the server
 //! answer  <- owed until it is freed <- compressed where it is worth it <- in pieces? <- the server
 //! ```
 //! The server itself looks at the length that a request announces. One that announces none would be
@@ -18,7 +18,7 @@
 use crate::{
     flow::Debt,
     guard::Refused,
-    sent::{Sent, Silence},
+    sent::{Sent, Silence, no_request},
     stream::Streaming,
 };
 use alloy_primitives::bytes::Bytes;
@@ -29,7 +29,11 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use jsonrpsee::{
     core::BoxError,
-    server::{HttpBody, HttpResponse, http::response::too_large, ws::is_upgrade_request},
+    server::{
+        HttpBody, HttpResponse,
+        http::response::{from_method_response, too_large},
+        ws::is_upgrade_request,
+    },
 };
 use std::{
     future::{Future, poll_fn, ready},
@@ -150,10 +154,10 @@ where
         if !is_upgrade_request(&request) {
             request.extensions_mut().insert(sent.clone());
         }
-        let noted = Arc::clone(&course);
+        let (noted, text) = (Arc::clone(&course), sent.clone());
         let request = request.map(|body| {
             let (body, left) = (HttpBody::new(body), u64::from(limits.request_bytes_max));
-            HttpBody::new(Counted { body, left, begin: Begin::Blank, sent, course: noted })
+            HttpBody::new(Counted { body, left, begin: Begin::Blank, sent: text, course: noted })
         });
         let mut late = Box::pin(sleep(limits.request_time_max));
         let mut answer = Box::pin(self.inner.call(request));
@@ -172,7 +176,12 @@ where
             {
                 return Poll::Ready(Ok(too_late(limits.request_time_max)));
             }
-            polled.map_ok(|response| finished(response, limits))
+            polled.map_ok(|response| {
+                if sent.is_misjudged() {
+                    return from_method_response(no_request());
+                }
+                finished(response, limits)
+            })
         }))
     }
 }
@@ -252,9 +261,10 @@ fn finished(
     HttpResponse::from_parts(parts, body)
 }
 
-/// The body of a request, of which no more is handed out than may be: from where its JSON begins,
-/// and nothing if it does not begin as that. The server itself looks for the beginning in the first
-/// piece alone, and in few bytes of it, and leaves the rest unread, with which the connection ends.
+/// The body of a request, of which no more is handed out than may be: from where an object or a
+/// list begins, and nothing if it does not begin as that. The server itself looks for the beginning
+/// in the first piece alone, and in few bytes of it, and leaves the rest unread, with which the
+/// connection ends.
 struct Counted {
     body: HttpBody,
     left: u64,
@@ -267,7 +277,8 @@ struct Counted {
 enum Begin {
     /// Nothing but space was read.
     Blank,
-    Json,
+    /// An object or a list.
+    Nested,
     Other,
 }
 
@@ -312,9 +323,9 @@ impl Body for Counted {
                 return Poll::Pending;
             };
             this.left = left;
-            let data = this.begin.json_of(data);
-            if !data.is_empty() {
-                this.sent.push(&data);
+            let data = this.begin.text_of(data);
+            this.sent.push(&data);
+            if !data.is_empty() && matches!(this.begin, Begin::Nested) {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
@@ -335,25 +346,19 @@ impl Body for Counted {
 }
 
 impl Begin {
-    /// What of the next piece is handed out.
-    fn json_of(&mut self, data: Bytes) -> Bytes {
-        match self {
-            Self::Json => data,
-            Self::Other => Bytes::new(),
-            Self::Blank => {
-                let spaces = data.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-                let data = data.slice(spaces..);
-                match data.first() {
-                    None => {}
-                    Some(b'{' | b'[') => *self = Self::Json,
-                    Some(_) => {
-                        *self = Self::Other;
-                        return Bytes::new();
-                    }
-                }
-                data
-            }
+    /// The next piece without the space before the text.
+    fn text_of(&mut self, data: Bytes) -> Bytes {
+        if !matches!(self, Self::Blank) {
+            return data;
         }
+        let spaces = data.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let data = data.slice(spaces..);
+        match data.first() {
+            None => {}
+            Some(b'{' | b'[') => *self = Self::Nested,
+            Some(_) => *self = Self::Other,
+        }
+        data
     }
 }
 
@@ -529,7 +534,7 @@ mod tests {
         for (pieces, wanted) in [
             (vec!["[1]"], "[1]"),
             (vec![" ", "\r\n", " [1", "]"], "[1]"),
-            (vec!["{", " ", "} "], "{ } "),
+            (vec!["[", " ", "] "], "[ ] "),
             (vec!["\u{feff}[]"], ""),
             (vec!["x", "[]"], ""),
             (vec!["  "], ""),
@@ -549,14 +554,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_json_is_answered_with_one_status() {
-        let silent = service_fn(|_: http::Request<HttpBody>| ready(Ok::<_, BoxError>(malformed())));
-        let request = http::Request::post("/").body(HttpBody::empty()).unwrap();
-        let answer = BodyLayer::new(LIMITS).layer(silent).oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        let told: serde_json::Value =
-            serde_json::from_slice(&collect(answer.into_body()).await).unwrap();
-        assert_eq!(told["error"]["code"], -32700);
+    async fn json_that_is_no_request_is_told_so_and_what_is_no_json_is_told_that() {
+        for (body, code) in [
+            ("{}", -32600),
+            (" {\"foo\":1}", -32600),
+            ("null", -32600),
+            ("1", -32600),
+            (" \"abc\" ", -32600),
+            ("", -32700),
+            ("{", -32700),
+            ("1 2", -32700),
+        ] {
+            let refuses = service_fn(|request: http::Request<HttpBody>| async move {
+                collect(request.into_body()).await;
+                Ok::<_, BoxError>(malformed())
+            });
+            let request = http::Request::post("/").body(HttpBody::from(body)).unwrap();
+            let answer = BodyLayer::new(LIMITS).layer(refuses).oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK, "{body}");
+            let told: serde_json::Value =
+                serde_json::from_slice(&collect(answer.into_body()).await).unwrap();
+            assert_eq!(told["error"]["code"], code, "{body}");
+        }
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use crate::{
         patience::Patience,
         subscriptions::{is_begun_by, is_ended_by},
     },
-    sent::{Form, Sent, Silence, no_request},
+    sent::{Sent, Silence, no_request},
     stream::{Offer, QUEUE_BYTES_MAX},
 };
 use http::{StatusCode, Version};
@@ -80,8 +80,6 @@ pub(crate) struct Flow {
     /// Bytes that all connections of the server owe.
     all_unsent: Arc<AtomicU64>,
     counts: Mutex<Counts>,
-    /// What came over its WebSocket.
-    said: Sent,
     /// Whoever makes notifications has it.
     room: Arc<AsyncMutex<()>>,
     /// Told when less is owed.
@@ -91,6 +89,8 @@ pub(crate) struct Flow {
 #[derive(Default)]
 struct Counts {
     is_websocket: bool,
+    /// It is one from here on, and does not only ask for that.
+    is_upgraded: bool,
     is_http2: bool,
     is_blocked: bool,
     /// Over HTTP: read, and not answered.
@@ -106,8 +106,8 @@ struct Counts {
 impl Flow {
     pub(crate) fn new(limits: FlowLimits, all_unsent: Arc<AtomicU64>) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(limits.calls_max));
-        let (counts, said, room, paid) = Default::default();
-        Arc::new(Self { limits, turns, all_unsent, counts, said, room, paid })
+        let (counts, room, paid) = Default::default();
+        Arc::new(Self { limits, turns, all_unsent, counts, room, paid })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -146,7 +146,7 @@ impl Flow {
         if counts.awaits_request() {
             counts.since.get_or_insert(now);
         }
-        counts.is_websocket
+        counts.is_upgraded
     }
 
     /// Since when a request is read whose head is not whole.
@@ -155,9 +155,12 @@ impl Flow {
         counts.since.filter(|_| counts.awaits_request())
     }
 
-    /// What came over its WebSocket.
-    pub(crate) const fn said(&self) -> &Sent {
-        &self.said
+    /// Whether it is a WebSocket from here on, which was asked for.
+    pub(crate) fn upgrade(&self, is_upgraded: bool) {
+        self.change(|counts| {
+            counts.is_websocket = is_upgraded;
+            counts.is_upgraded = is_upgraded;
+        });
     }
 
     /// The socket took so many bytes. Those of a WebSocket were owed.
@@ -463,7 +466,6 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let FlowLimits { batch_bytes_max, batch_time_max, .. } = self.flow.limits;
         let entered = self.flow.enter();
-        // Before the turn, which may be refused: what is not told then is not told later.
         let misread = misread_of(&batch);
         forget_calls(&batch);
         let (inner, flow) = (self.inner.clone(), Arc::clone(&self.flow));
@@ -490,8 +492,7 @@ where
                     }
                     Ok(BatchEntry::Notification(_)) if misread > 0 => {
                         misread -= 1;
-                        let (id, error) = no_request();
-                        MethodResponse::error(id, error)
+                        no_request()
                     }
                     Ok(BatchEntry::Notification(notification)) => {
                         has_notification = true;
@@ -519,31 +520,30 @@ where
         &self,
         notification: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
-        let entered = is_misread(&notification, Form::Alone).then(|| self.flow.enter());
+        let entered = is_misread(&notification).then(|| self.flow.enter());
         let inner = self.inner.clone();
         async move {
             let Some(entered) = entered else {
                 return silent(inner.notification(notification).await);
             };
-            let (id, error) = no_request();
             match entered.turn().await {
-                Ok(turn) => turn.end(MethodResponse::error(id, error)),
-                Err(refusal) => MethodResponse::error(id, refusal),
+                Ok(turn) => turn.end(no_request()),
+                Err(refusal) => MethodResponse::error(Id::Null, refusal),
             }
         }
     }
 }
 
-/// Whether what the server takes for a notification has an id. True for as many of a message as
-/// have one.
-fn is_misread(notification: &Notification<'_>, form: Form) -> bool {
-    notification.extensions().get::<Sent>().is_some_and(|sent| sent.take_misread(form))
+/// Whether what the server takes for a notification has an id. True for as many of a request over
+/// HTTP as have one; over a WebSocket it is handed none.
+fn is_misread(notification: &Notification<'_>) -> bool {
+    notification.extensions().get::<Sent>().is_some_and(Sent::take_misread)
 }
 
 /// How many of a batch are taken for notifications, and have an id.
 fn misread_of(batch: &Batch<'_>) -> usize {
     let misread = batch.iter().filter(|entry| match entry {
-        Ok(BatchEntry::Notification(said)) => is_misread(said, Form::InBatch),
+        Ok(BatchEntry::Notification(said)) => is_misread(said),
         Ok(BatchEntry::Call(_)) | Err(_) => false,
     });
     misread.count()
@@ -597,18 +597,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let under_way = self.flow.begin(&request);
         let asks_for_upgrade = is_upgrade_request(&request);
-        if asks_for_upgrade {
-            request.extensions_mut().insert(self.flow.said().clone());
-        }
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            let upgraded = StatusCode::SWITCHING_PROTOCOLS;
-            if asks_for_upgrade && !answer.as_ref().is_ok_and(|found| found.status() == upgraded) {
-                under_way.0.change(|counts| counts.is_websocket = false);
+            if asks_for_upgrade {
+                let upgraded = StatusCode::SWITCHING_PROTOCOLS;
+                under_way.0.upgrade(answer.as_ref().is_ok_and(|found| found.status() == upgraded));
             }
             drop(under_way);
             answer

@@ -1,8 +1,8 @@
 //! The server for programs of this machine: a socket in the file system.
 //!
-//! Messages are JSON values, one after the other, with or without space between them; answers end
-//! with a newline. There is no token: whoever may open the file may call (execution-apis,
-//! `authentication.md`), and that is the node's user alone.
+//! Messages are JSON values, one after the other, with or without space between them, but that
+//! numbers and words end with it; answers end with a newline. There is no token: whoever may open
+//! the file may call (execution-apis, `authentication.md`), and that is the node's user alone.
 //!
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
@@ -17,7 +17,7 @@ use crate::{
     flow::{Flow, FlowLimits},
     ids::RandomIds,
     public::{error, patience::Patience},
-    sent::Shape,
+    sent,
     server::{PUBLIC_LIMITS, ServerError},
 };
 use frame::{Broken, Framer};
@@ -468,11 +468,7 @@ fn refuse(text: &str, error: ErrorObjectOwned) -> Option<Box<RawValue>> {
 
 /// The answer to what is no request; `None` to a notification.
 fn no_request(text: &str) -> Option<Box<RawValue>> {
-    match serde_json::from_str::<Shape<'_>>(text) {
-        Ok(Shape { id: None, method: Some(_) }) => None,
-        Ok(_) => Some(failed(ErrorCode::InvalidRequest)),
-        Err(_) => Some(failed(ErrorCode::ParseError)),
-    }
+    sent::answer(text.as_bytes()).map(MethodResponse::into_json)
 }
 
 /// The answer to what is not a call.

@@ -1,33 +1,38 @@
-//! What a caller has sent, looked at for what the server does not say: whether what it takes for a
-//! notification has an id after all.
+//! What a caller has sent, looked at for what the server does not say as it should: that it is no
+//! request.
 //!
 //! jsonrpsee reads a message as a request, and what is none, such as for an id of -1, as a
-//! notification, which ignores ids. Then its caller would wait for an answer for ever. So the text
-//! is looked at again, over HTTP only once something is taken for a notification:
+//! notification, which ignores ids. Then its caller would wait for an answer for ever. What is
+//! neither it calls no JSON, though it be some. So the text is looked at again, over HTTP only once
+//! something is taken for a notification, or was answered and no call:
 //!
 //! ```text
-//! body of a request -> Sent: text  -> a notification? -> how many of it have an id
-//! WebSocket -> Messages -> message -> Sent: how many have an id
+//! body of a request -> Sent: text -> a notification? -> how many of it have an id
+//!                                 -> no call?        -> whether it is JSON
+//! WebSocket -> Messages -> message, when it is whole -> mended -> the server
 //! ```
-//! All that have one are answered in the same words, with an id of null, so it is enough to know
-//! how many they are, alone and in batches, whose answers are lists. Over a WebSocket each message
-//! is a task of its own, and is looked at before that begins; but a task may overtake another, and
-//! then is told what was meant for that. Callers see no difference, except of batches that are
-//! under way at once, with calls in them: the error may be in the list of the other.
+//! All that are no requests are told so in the same words, with an id of null unless they have a
+//! good one. So over HTTP it is enough to know how many they are, and over a WebSocket the server
+//! is handed something in their place that it tells so.
 
+use alloy_primitives::bytes::BytesMut;
 use jsonrpsee::{
+    MethodResponse,
     server::middleware::rpc::{Notification, Request},
-    types::{ErrorCode, ErrorObjectOwned, Id},
+    types::{ErrorCode, Id, InvalidRequest},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::io::ReadBuf;
 
-/// What was sent: the body of a request over HTTP, or all messages of a WebSocket. Among the
-/// extensions of whatever is made of it.
+/// What the server tells to be no request, with an id of null.
+const NO_REQUEST: &str = r#"{"id":null}"#;
+
+/// The body of a request over HTTP. Among the extensions of whatever is made of it.
 #[derive(Clone, Default)]
 pub(crate) struct Sent(Arc<Mutex<Text>>);
 
@@ -36,30 +41,7 @@ struct Text {
     /// What is not looked at; no longer than a request may be.
     bytes: Vec<u8>,
     /// Of what was looked at, and is not told.
-    alone: usize,
-    in_batches: usize,
-}
-
-/// How something was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Alone,
-    InBatch,
-}
-
-impl Text {
-    /// So many more are to be told.
-    fn add(&mut self, (form, misread): (Form, usize)) {
-        let count = self.count(form);
-        *count = count.saturating_add(misread);
-    }
-
-    const fn count(&mut self, form: Form) -> &mut usize {
-        match form {
-            Form::Alone => &mut self.alone,
-            Form::InBatch => &mut self.in_batches,
-        }
-    }
+    misread: usize,
 }
 
 /// In the extensions of an answer that is none: nothing is sent.
@@ -81,74 +63,128 @@ impl Sent {
         self.text().bytes = Vec::new();
     }
 
-    /// A whole message of a WebSocket, which has at most so many calls if it is a batch.
-    pub(crate) fn look(&self, message: &[u8], batch_max: usize) {
-        let misread = misread(message, batch_max);
-        self.text().add(misread);
-    }
-
-    /// Whether one more of what is taken for notifications, and was sent like this, is to be told
-    /// that it is no request.
-    pub(crate) fn take_misread(&self, form: Form) -> bool {
+    /// Whether one more of what is taken for notifications is to be told that it is no request.
+    pub(crate) fn take_misread(&self) -> bool {
         let mut text = self.text();
         let bytes = mem::take(&mut text.bytes);
-        // Of a batch that is too large, nothing is taken for a notification.
-        text.add(misread(&bytes, usize::MAX));
-        let count = text.count(form);
-        let is_one = *count > 0;
-        *count = count.saturating_sub(1);
+        text.misread = text.misread.saturating_add(misread(&bytes));
+        let is_one = text.misread > 0;
+        text.misread = text.misread.saturating_sub(1);
         is_one
+    }
+
+    /// Whether it was answered as no JSON, and is some.
+    pub(crate) fn is_misjudged(&self) -> bool {
+        let bytes = mem::take(&mut self.text().bytes);
+        !is_batch(&bytes) && is_misjudged(&bytes)
     }
 }
 
-/// What it is told, with an id of null. Source: JSON-RPC 2.0, sections 5 and 5.1.
-pub(crate) fn no_request() -> (Id<'static>, ErrorObjectOwned) {
-    (Id::Null, ErrorCode::InvalidRequest.into())
+/// What is told to what is no request, and has no good id. Source: JSON-RPC 2.0, sections 5, 5.1.
+pub(crate) fn no_request() -> MethodResponse {
+    MethodResponse::error(Id::Null, ErrorCode::InvalidRequest)
+}
+
+/// The answer to what is no request; `None` to a notification.
+pub(crate) fn answer(text: &[u8]) -> Option<MethodResponse> {
+    if is_notification(text) {
+        return None;
+    }
+    Some(match serde_json::from_slice(text) {
+        Ok(InvalidRequest { id }) => MethodResponse::error(id, ErrorCode::InvalidRequest),
+        Err(_) if is_json(text) => no_request(),
+        Err(_) => MethodResponse::error(Id::Null, ErrorCode::ParseError),
+    })
 }
 
 /// What tells a notification from a request.
 #[derive(Deserialize)]
-pub(crate) struct Shape<'a> {
+struct Shape<'a> {
     #[serde(borrow)]
-    pub(crate) id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) method: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
 }
 
-/// How many of a message the server takes for notifications though they have an id.
-fn misread(message: &[u8], batch_max: usize) -> (Form, usize) {
+/// What is handed to the server in place of a message, which has at most so many calls if it is a
+/// batch; `None` if that answers it as it should.
+fn mended(message: &[u8], batch_max: usize) -> Option<Vec<u8>> {
     // Of bytes, as the server reads them: of what it ignores it does not ask whether it is UTF-8.
     let text = message.trim_ascii_start();
-    if !text.starts_with(b"[") {
-        return (Form::Alone, usize::from(is_misread(text)));
+    if !is_batch(text) {
+        return is_misjudged(text).then(|| NO_REQUEST.into());
     }
-    let count = match serde_json::from_slice::<Vec<&RawValue>>(text) {
-        Ok(calls) if calls.len() <= batch_max => {
-            calls.iter().filter(|call| is_misread(call.get().as_bytes())).count()
-        }
-        _ => 0,
-    };
-    (Form::InBatch, count)
+    let calls = serde_json::from_slice::<Vec<&RawValue>>(text).ok()?;
+    if calls.len() > batch_max {
+        return None;
+    }
+    let mut is_mended = false;
+    let calls = calls.into_iter().map(|call| {
+        let is_none = is_misjudged(call.get().as_bytes());
+        is_mended |= is_none;
+        if is_none { NO_REQUEST } else { call.get() }
+    });
+    let calls: Vec<&str> = calls.collect();
+    is_mended.then(|| format!("[{}]", calls.join(",")).into())
+}
+
+/// How many of a body the server takes for notifications though they have an id.
+fn misread(body: &[u8]) -> usize {
+    if !is_batch(body) {
+        return usize::from(is_misread(body));
+    }
+    let calls = serde_json::from_slice::<Vec<&RawValue>>(body).unwrap_or_default();
+    calls.iter().filter(|call| is_misread(call.get().as_bytes())).count()
+}
+
+fn is_batch(text: &[u8]) -> bool {
+    text.starts_with(b"[")
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+fn is_request(text: &[u8]) -> bool {
+    serde_json::from_slice::<Request<'_>>(text).is_ok()
+}
+
+/// Whether the server takes what is no request for a notification.
+fn is_like_a_notification(text: &[u8]) -> bool {
+    serde_json::from_slice::<Notification<'_>>(text).is_ok()
+}
+
+/// Whether what is no request is a notification.
+fn is_notification(text: &[u8]) -> bool {
+    // An id that is there twice is no id, and none that is not there.
+    let has_no_id = || matches!(serde_json::from_slice(text), Ok(Shape { id: None }));
+    is_like_a_notification(text) && has_no_id()
 }
 
 fn is_misread(text: &[u8]) -> bool {
-    // An id that is there twice is no id, and none that is not there.
-    let has_id = || !matches!(serde_json::from_slice(text), Ok(Shape { id: None, .. }));
-    serde_json::from_slice::<Request<'_>>(text).is_err()
-        && serde_json::from_slice::<Notification<'_>>(text).is_ok()
-        && has_id()
+    !is_request(text) && is_like_a_notification(text) && !is_notification(text)
 }
 
-/// Takes the messages of a WebSocket out of what is read from its socket, in pieces. What is no
-/// WebSocket gives no message, or one that is no JSON. Source: RFC 6455, section 5.2.
+/// Whether it is no request, is not told so, and is no notification.
+fn is_misjudged(text: &[u8]) -> bool {
+    let is_told = || serde_json::from_slice::<InvalidRequest<'_>>(text).is_ok();
+    !is_request(text) && !is_told() && !is_notification(text) && is_json(text)
+}
+
+/// Takes the messages of a WebSocket out of what is read from its socket, in pieces, and hands out
+/// each of them when it is whole, in one frame. One that is too long is handed out as it comes: the
+/// server refuses it by its length. Source: RFC 6455, section 5.2.
 pub(crate) struct Messages {
     bytes_max: usize,
+    batch_max: usize,
     /// Of a frame that has not begun, at most [`HEAD_BYTES_MAX`].
     head: Vec<u8>,
     frame: Option<Frame>,
+    /// The first byte of the message, and what it carries so far.
+    kind: Option<u8>,
     message: Vec<u8>,
     /// The message is too long: nothing of it is kept.
     is_over: bool,
+    /// What is to be handed out.
+    out: BytesMut,
 }
 
 /// Bytes before what a frame carries: kind, lengths, mask.
@@ -158,9 +194,9 @@ const FLAG: u8 = 0x80;
 /// From this kind on, frames are no part of a message.
 const CONTROL: u8 = 8;
 
+#[derive(Clone, Copy)]
 struct Frame {
-    is_control: bool,
-    is_last: bool,
+    first: u8,
     mask: [u8; 4],
     /// Bytes that were read, and that are to be read.
     read: usize,
@@ -183,26 +219,35 @@ impl Frame {
             length => (u64::from(length), rest),
         };
         let mask = if second & FLAG == 0 { [0; 4] } else { *rest.first_chunk::<4>()? };
-        let is_control = first & 0xf >= CONTROL;
-        Some(Self { is_control, is_last: first & FLAG != 0, mask, read: 0, left })
+        Some(Self { first: *first, mask, read: 0, left })
+    }
+
+    const fn is_control(self) -> bool {
+        self.first & 0xf >= CONTROL
+    }
+
+    const fn is_last(self) -> bool {
+        self.first & FLAG != 0
     }
 }
 
 impl Messages {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, batch_max: usize) -> Self {
         let head = Vec::with_capacity(HEAD_BYTES_MAX);
-        Self { bytes_max, head, frame: None, message: Vec::new(), is_over: false }
+        let (kind, message, out) = Default::default();
+        Self { bytes_max, batch_max, head, frame: None, kind, message, is_over: false, out }
     }
 
-    /// What was read next; each message that ends with it is given to `take`.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], mut take: impl FnMut(&[u8])) {
+    /// What was read next.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         loop {
             let Some(mut frame) = self.frame.take() else {
                 let Some((&byte, rest)) = bytes.split_first() else { return };
                 bytes = rest;
                 self.head.push(byte);
                 self.frame = Frame::of(&self.head);
-                if self.frame.is_some() {
+                if let Some(frame) = self.frame {
+                    self.begin(frame);
                     self.head.clear();
                 }
                 continue;
@@ -210,8 +255,11 @@ impl Messages {
             let count = usize::try_from(frame.left).unwrap_or(usize::MAX).min(bytes.len());
             let (part, rest) = bytes.split_at(count);
             bytes = rest;
-            if !frame.is_control {
-                self.keep(part, &frame);
+            if frame.is_control() || self.is_over {
+                self.out.extend_from_slice(part);
+            } else {
+                let mask = frame.mask.iter().cycle().skip(frame.read % frame.mask.len());
+                self.message.extend(part.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
             }
             frame.read = frame.read.wrapping_add(count);
             frame.left = frame.left.saturating_sub(count as u64);
@@ -219,24 +267,69 @@ impl Messages {
                 self.frame = Some(frame);
                 return;
             }
-            if frame.is_last && !frame.is_control {
-                let message = mem::take(&mut self.message);
-                if !mem::take(&mut self.is_over) {
-                    take(&message);
-                }
+            if frame.is_last() && !frame.is_control() {
+                self.end();
             }
         }
     }
 
-    fn keep(&mut self, part: &[u8], frame: &Frame) {
-        if self.message.len().saturating_add(part.len()) > self.bytes_max {
-            self.is_over = true;
-            self.message = Vec::new();
+    /// Hands out as much as there is, and is room for. Says whether that is anything.
+    pub(crate) fn pull(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let count = self.out.len().min(buffer.remaining());
+        buffer.put_slice(&self.out.split_to(count));
+        if self.out.is_empty() {
+            // It may have been long.
+            self.out = BytesMut::new();
         }
-        if !self.is_over {
-            let mask = frame.mask.iter().cycle().skip(frame.read % frame.mask.len());
-            self.message.extend(part.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+        count > 0
+    }
+
+    /// The head of a frame is whole.
+    fn begin(&mut self, frame: Frame) {
+        if !frame.is_control() && !self.is_over {
+            let left = usize::try_from(frame.left).unwrap_or(usize::MAX);
+            self.is_over = self.message.len().saturating_add(left) > self.bytes_max;
+            if !self.is_over {
+                self.kind.get_or_insert(frame.first);
+            } else if let Some(kind) = self.kind.take() {
+                let begun = mem::take(&mut self.message);
+                self.hand_out(kind & !FLAG, &begun);
+            }
         }
+        if frame.is_control() || self.is_over {
+            self.out.extend_from_slice(&self.head);
+        }
+    }
+
+    /// A message is whole.
+    fn end(&mut self) {
+        if mem::take(&mut self.is_over) {
+            return;
+        }
+        let message = mem::take(&mut self.message);
+        let first = self.kind.take().unwrap_or_default() | FLAG;
+        match mended(&message, self.batch_max) {
+            Some(mended) => self.hand_out(first, &mended),
+            None => self.hand_out(first, &message),
+        }
+    }
+
+    /// A frame with this first byte.
+    fn hand_out(&mut self, first: u8, text: &[u8]) {
+        /// That changes nothing. A frame of a client must have one.
+        const MASK: [u8; 4] = [0; 4];
+        let length = text.len() as u64;
+        if let Ok(length @ ..126) = u8::try_from(length) {
+            self.out.extend_from_slice(&[first, FLAG | length]);
+        } else if let Ok(length) = u16::try_from(length) {
+            self.out.extend_from_slice(&[first, FLAG | 126]);
+            self.out.extend_from_slice(&length.to_be_bytes());
+        } else {
+            self.out.extend_from_slice(&[first, FLAG | 127]);
+            self.out.extend_from_slice(&length.to_be_bytes());
+        }
+        self.out.extend_from_slice(&MASK);
+        self.out.extend_from_slice(text);
     }
 }
 
@@ -277,19 +370,44 @@ mod tests {
         let (begin, end) = batch.as_bytes().split_at(7);
         sent.push(begin);
         sent.push(end);
-        let of_batch = || [(); 3].map(|()| sent.take_misread(Form::InBatch));
-        assert_eq!(of_batch(), [true, true, false]);
+        assert_eq!([(); 3].map(|()| sent.take_misread()), [true, true, false]);
         sent.push(with("-1").as_bytes());
         sent.forget();
-        assert!(!sent.take_misread(Form::Alone));
+        assert!(!sent.take_misread());
+    }
+
+    #[test]
+    fn what_is_json_and_no_request_is_told_so_with_its_id_if_that_is_one() {
+        let told = |text: &str| answer(text.as_bytes()).map(|told| told.as_json().to_string());
+        let no_request = r#"{"code":-32600,"message":"Invalid request"}"#;
+        for text in ["{}", r#"{"foo":1}"#, "null", "1", "\"abc\"", r#"{"jsonrpc":"2.0"}"#] {
+            let wanted = format!(r#"{{"jsonrpc":"2.0","id":null,"error":{no_request}}}"#);
+            assert_eq!(told(text), Some(wanted), "{text}");
+            assert_eq!(mended(text.as_bytes(), 1).as_deref(), Some(NO_REQUEST.as_bytes()));
+            let sent = Sent::default();
+            sent.push(text.as_bytes());
+            assert!(sent.is_misjudged(), "{text}");
+        }
+        let wanted = format!(r#"{{"jsonrpc":"2.0","id":5,"error":{no_request}}}"#);
+        assert_eq!(told(r#"{"id":5,"method":"m"}"#), Some(wanted));
+        for text in ["", "{", "nul", "1 2", "\u{feff}{}"] {
+            assert!(told(text).is_some_and(|told| told.contains("-32700")), "{text}");
+        }
+        assert_eq!(told(SAID), None);
+    }
+
+    #[test]
+    fn a_message_is_mended_where_the_server_would_not_tell_that_it_is_no_request() {
+        for text in ["", "{", "nul", SAID, CALL, r#"{"id":5}"#, "[]", "[", &format!("[{SAID}]")] {
+            assert_eq!(mended(text.as_bytes(), 5), None, "{text}");
+        }
+        let odd = with("-1");
+        assert_eq!(mended(odd.as_bytes(), 1).as_deref(), Some(NO_REQUEST.as_bytes()));
+        let batch = format!(" [{SAID}, {odd},{CALL}]");
+        let wanted = format!("[{SAID},{NO_REQUEST},{CALL}]");
+        assert_eq!(mended(batch.as_bytes(), 3).as_deref(), Some(wanted.as_bytes()));
         // What is too many calls is told so as a whole.
-        sent.look(batch.as_bytes(), 4);
-        assert!(!sent.take_misread(Form::InBatch));
-        sent.look(batch.as_bytes(), 5);
-        sent.look(&[0xff], 5);
-        sent.look(with("-1").as_bytes(), 5);
-        assert_eq!(of_batch(), [true, true, false]);
-        assert_eq!([(); 2].map(|()| sent.take_misread(Form::Alone)), [true, false]);
+        assert_eq!(mended(batch.as_bytes(), 2), None);
     }
 
     fn frame(first: u8, text: &[u8]) -> Vec<u8> {
@@ -311,8 +429,42 @@ mod tests {
         frame
     }
 
+    /// The first bytes of frames, and what they carry.
+    fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut found = Vec::new();
+        while !bytes.is_empty() {
+            let mut lengths = 2..=bytes.len().min(HEAD_BYTES_MAX);
+            let of = |length: usize| Some((length, Frame::of(&bytes[..length])?));
+            let (length, frame) = lengths.find_map(of).expect("a whole head");
+            let (text, rest) = bytes[length..].split_at(frame.left as usize);
+            let mask = frame.mask.iter().cycle();
+            found.push((
+                frame.first,
+                text.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect(),
+            ));
+            bytes = rest;
+        }
+        found
+    }
+
+    /// What is handed out of a stream that arrives in pieces of this size, with little room for it.
+    fn handed_out(messages: &mut Messages, stream: &[u8], size: usize) -> Vec<u8> {
+        let (mut found, mut room) = (Vec::new(), [0; 50]);
+        for piece in stream.chunks(size) {
+            messages.push(piece);
+            loop {
+                let mut buffer = ReadBuf::new(&mut room);
+                if !messages.pull(&mut buffer) {
+                    break;
+                }
+                found.extend_from_slice(buffer.filled());
+            }
+        }
+        found
+    }
+
     #[test]
-    fn messages_are_taken_out_however_they_arrive() {
+    fn messages_are_handed_out_when_they_are_whole_however_they_arrive() {
         let (long, longer) = (vec![b'l'; 300], vec![b'm'; 70_000]);
         let stream = [
             frame(0x81, b"one"),
@@ -324,29 +476,49 @@ mod tests {
             frame(0x80, b"o"),
             frame(0x82, &long),
             frame(0x81, &longer),
-            frame(0x81, b"end"),
+            frame(0x81, b"{}"),
         ]
         .concat();
+        let wanted = [
+            (0x81, b"one".to_vec()),
+            (0x81, vec![]),
+            (0x89, b"ping".to_vec()),
+            (0x81, b"two".to_vec()),
+            (0x82, long),
+            (0x81, longer.clone()),
+            (0x81, NO_REQUEST.into()),
+        ];
         for size in [1, 2, 7, 1_000, stream.len()] {
-            for (bytes_max, is_kept) in [(longer.len(), true), (longer.len() - 1, false)] {
-                let mut messages = Messages::new(bytes_max);
-                let mut found = Vec::new();
-                for piece in stream.chunks(size) {
-                    messages.push(piece, |message| found.push(message.to_vec()));
-                }
-                let mut wanted = vec![b"one".to_vec(), vec![], b"two".to_vec(), long.clone()];
-                wanted.extend(is_kept.then(|| longer.clone()));
-                wanted.push(b"end".to_vec());
+            for bytes_max in [longer.len(), longer.len() - 1] {
+                let mut messages = Messages::new(bytes_max, 1);
+                let found = frames(&handed_out(&mut messages, &stream, size));
                 assert!(found == wanted, "in pieces of {size}, at most {bytes_max}");
             }
         }
     }
 
     #[test]
+    fn nothing_of_a_message_is_handed_out_before_its_end_unless_it_is_too_long() {
+        let parts = [frame(0x01, b"ab"), frame(0x00, b"cd"), frame(0x80, b"ef")].concat();
+        for size in [1, parts.len()] {
+            let mut messages = Messages::new(6, 1);
+            assert!(handed_out(&mut messages, &parts[..parts.len() - 1], size).is_empty());
+            let found = handed_out(&mut messages, &parts[parts.len() - 1..], size);
+            assert_eq!(frames(&found), [(0x81, b"abcdef".to_vec())]);
+            // What was kept is in one frame, and the rest as it came.
+            let mut messages = Messages::new(5, 1);
+            let found = handed_out(&mut messages, &parts, size);
+            assert_eq!(frames(&found), [(0x01, b"abcd".to_vec()), (0x80, b"ef".to_vec())]);
+            let next = handed_out(&mut messages, &frame(0x81, b"next"), size);
+            assert_eq!(frames(&next), [(0x81, b"next".to_vec())]);
+        }
+    }
+
+    #[test]
     fn what_is_no_websocket_keeps_little() {
-        let mut messages = Messages::new(10);
+        let mut messages = Messages::new(10, 1);
         for piece in ["POST / HTTP/1.1\r\n\r\n", "\u{ff}\u{ff}", &"x".repeat(1_000)] {
-            messages.push(piece.as_bytes(), |_| {});
+            handed_out(&mut messages, piece.as_bytes(), 7);
             assert!(messages.message.len() <= 10 && messages.head.len() <= HEAD_BYTES_MAX);
         }
     }

@@ -104,7 +104,7 @@ pub(crate) struct IdleStream<S> {
     reading: Pin<Box<Sleep>>,
     writing: Pin<Box<Sleep>>,
     flow: Arc<Flow>,
-    /// Of its WebSocket.
+    /// Of its WebSocket: what is read of it is what they hand out.
     messages: Messages,
     /// Its place among the sockets of the server.
     _permit: OwnedSemaphorePermit,
@@ -115,16 +115,8 @@ impl<S> IdleStream<S> {
         let last = Instant::now();
         let timer = || Box::pin(sleep_until(last + limits.idle_max));
         let (reading, writing) = (timer(), timer());
-        let messages = Messages::new(limits.message_bytes_max);
+        let messages = Messages::new(limits.message_bytes_max, limits.batch_max);
         Self { stream, limits, last, reading, writing, flow, messages, _permit: permit }
-    }
-
-    /// These bytes were read.
-    fn heard(&mut self, bytes: &[u8]) {
-        if self.flow.heard(self.last) {
-            let (said, batch_max) = (self.flow.said(), self.limits.batch_max);
-            self.messages.push(bytes, |message| said.look(message, batch_max));
-        }
     }
 
     /// Until when the next byte is waited for.
@@ -182,16 +174,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for IdleStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if this.flow.poll_gate(cx).is_ready()
-            && let Poll::Ready(read) = Pin::new(&mut this.stream).poll_read(cx, buffer)
-        {
-            this.last = Instant::now();
-            if let Some(bytes) = buffer.filled().get(before..)
-                && !bytes.is_empty()
-            {
-                this.heard(bytes);
+        while this.flow.poll_gate(cx).is_ready() {
+            if this.messages.pull(buffer) {
+                return Poll::Ready(Ok(()));
             }
-            return Poll::Ready(read);
+            let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+            let Poll::Ready(read) = polled else { break };
+            this.last = Instant::now();
+            let bytes = buffer.filled().get(before..).unwrap_or_default();
+            if bytes.is_empty() || !this.flow.heard(this.last) {
+                return Poll::Ready(read);
+            }
+            this.messages.push(bytes);
+            buffer.set_filled(before);
         }
         let until = this.heard_until();
         poll_until(&mut this.reading, until, cx).map(Err)
@@ -360,6 +355,20 @@ mod tests {
         // An answer begins anew.
         stream.write_all(b"408").await.unwrap();
         assert_eq!(poll_read(&mut stream).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_message_of_a_websocket_is_handed_out_when_it_is_whole() {
+        let (ours, mut theirs) = duplex(64);
+        let mut stream = limited(ours, LIMITS);
+        stream.flow.upgrade(true);
+        theirs.write_all(b"\x81\x82\x01\0\0\0z").await.unwrap();
+        assert_eq!(poll_read(&mut stream).await, None);
+        theirs.write_all(b"}").await.unwrap();
+        let mut found = [0; 17];
+        stream.read_exact(&mut found).await.unwrap();
+        // It was {}, which the server is not handed.
+        assert_eq!(&found, b"\x81\x8b\0\0\0\0{\"id\":null}");
     }
 
     #[tokio::test]

@@ -311,36 +311,6 @@ async fn what_has_an_id_is_told_to_be_no_request_and_what_has_none_is_not_answer
 }
 
 #[tokio::test]
-async fn what_was_refused_with_its_batch_is_not_told_to_what_is_said_later() {
-    let (flow, all_unsent) = flow(true);
-    let bounded = FlowLayer::new(Arc::clone(&flow))
-        .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
-    let sent = Sent::default();
-    sent.look(br#"[{"jsonrpc":"2.0","id":-1,"method":"any"}]"#, 1);
-    all_unsent.store(101, Ordering::Relaxed);
-    let batch = || Batch::from(vec![Ok(BatchEntry::Notification(notification(&sent)))]);
-    let refused = bounded.batch(batch()).await;
-    assert_eq!(refused.as_error_code(), Some(LIMIT_EXCEEDED));
-    all_unsent.store(0, Ordering::Relaxed);
-    let later = bounded.batch(batch()).await;
-    assert!(later.extensions().get::<Silence>().is_some());
-}
-
-#[tokio::test]
-async fn a_batch_is_not_told_what_is_wrong_with_a_message_before_it() {
-    let bounded = FlowLayer::new(flow(true).0)
-        .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
-    let sent = Sent::default();
-    sent.look(br#"{"jsonrpc":"2.0","id":-1,"method":"any"}"#, 1);
-    // Messages of a WebSocket are worked on in any order.
-    let batch = Batch::from(vec![Ok(BatchEntry::Notification(notification(&sent)))]);
-    let later = bounded.batch(batch).await;
-    assert!(later.extensions().get::<Silence>().is_some());
-    let told = bounded.notification(notification(&sent)).await;
-    assert!(told.is_method_call() && told.extensions().get::<Silence>().is_none());
-}
-
-#[tokio::test]
 async fn of_a_batch_of_calls_alone_the_text_is_not_kept() {
     let bounded = FlowLayer::new(flow(false).0)
         .layer(Answering(|request: Request<'_>| MethodResponse::error(request.id, refusal())));
@@ -351,7 +321,7 @@ async fn of_a_batch_of_calls_alone_the_text_is_not_kept() {
     let answer = bounded.batch(Batch::from(vec![Ok(BatchEntry::Call(call))])).await;
     assert!(answer.is_batch());
     // Where it was kept, one of it would be told.
-    assert!(!sent.take_misread(Form::Alone));
+    assert!(!sent.take_misread());
 }
 
 #[test]

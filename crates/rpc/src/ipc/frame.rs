@@ -1,11 +1,11 @@
-//! Where one message ends and the next one begins, in a stream of JSON objects and arrays.
+//! Where one message ends and the next one begins, in a stream of JSON values.
 
 /// Why there is no next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The stream is not one of JSON objects and arrays.
+    /// Something does not begin as a JSON value, so nothing says where it ends.
     NoMessage,
-    /// One of them is too large.
+    /// A value is too large.
     TooLarge,
 }
 
@@ -20,6 +20,8 @@ pub(super) struct Framer {
     /// Braces and brackets that are open.
     depth: usize,
     in_string: bool,
+    /// Outside of them, in a number or a word, which end with what is none of theirs.
+    in_word: bool,
     /// The last byte was a backslash in a string.
     is_escaped: bool,
 }
@@ -32,6 +34,7 @@ impl Framer {
             seen: 0,
             depth: 0,
             in_string: false,
+            in_word: false,
             is_escaped: false,
         }
     }
@@ -48,30 +51,45 @@ impl Framer {
                 match byte {
                     _ if self.is_escaped => self.is_escaped = false,
                     b'\\' => self.is_escaped = true,
-                    b'"' => self.in_string = false,
+                    b'"' => {
+                        self.in_string = false;
+                        if self.depth == 0 {
+                            return Ok(Some(self.cut()));
+                        }
+                    }
                     _ => {}
+                }
+                continue;
+            }
+            if self.in_word {
+                if byte.is_ascii_whitespace() || b"{}[]\"".contains(&byte) {
+                    self.seen -= 1;
+                    return Ok(Some(self.cut()));
                 }
                 continue;
             }
             match byte {
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' if self.depth > 1 => self.depth -= 1,
-                b'}' | b']' if self.depth == 1 => {
-                    let rest = self.buffer.split_off(self.seen);
-                    self.depth = 0;
-                    self.seen = 0;
-                    return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
-                }
-                b'"' if self.depth > 0 => self.in_string = true,
+                b'}' | b']' if self.depth == 1 => return Ok(Some(self.cut())),
+                b'"' => self.in_string = true,
                 _ if self.depth > 0 || byte.is_ascii_whitespace() => {}
+                b'-' | b'0'..=b'9' | b'f' | b'n' | b't' => self.in_word = true,
                 _ => return Err(Broken::NoMessage),
             }
         }
-        if self.depth == 0 {
+        if self.depth == 0 && !self.in_string && !self.in_word {
             self.buffer.clear();
             self.seen = 0;
         }
         if self.buffer.len() > self.bytes_max { Err(Broken::TooLarge) } else { Ok(None) }
+    }
+
+    /// Hands out what was looked at, which is a message.
+    fn cut(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.seen);
+        (self.depth, self.seen, self.in_word) = (0, 0, false);
+        std::mem::replace(&mut self.buffer, rest)
     }
 }
 
@@ -104,8 +122,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_object_nor_array_breaks_the_stream() {
-        for stream in ["1", "\"a\"", "}", "]", "{}x"] {
+    fn a_string_ends_with_its_quote_and_a_number_or_a_word_before_what_is_none_of_it() {
+        let stream = r#"1 null"a\"{"-2.5e+7[true]false{}nul!
+            "#;
+        let wanted = ["1", "null", r#""a\"{""#, "-2.5e+7", "[true]", "false", "{}", "nul!"];
+        for size in [1, 2, 3, 7, 1000] {
+            let mut framer = Framer::new(100);
+            let mut found = Vec::new();
+            for chunk in stream.as_bytes().chunks(size) {
+                framer.push(chunk);
+                found.extend(messages(&mut framer));
+            }
+            assert_eq!(found, wanted, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_begin_as_json_breaks_the_stream() {
+        for stream in ["!", "}", "]", "{}x", "1}", "\u{feff}{}"] {
             let mut framer = Framer::new(100);
             framer.push(stream.as_bytes());
             let mut last = framer.next_message();
@@ -123,5 +157,10 @@ mod tests {
         assert_eq!(framer.next_message(), Ok(None));
         framer.push(b",3");
         assert_eq!(framer.next_message(), Err(Broken::TooLarge));
+        for endless in ["12345", "\"1234"] {
+            let mut framer = Framer::new(4);
+            framer.push(endless.as_bytes());
+            assert_eq!(framer.next_message(), Err(Broken::TooLarge), "{endless}");
+        }
     }
 }

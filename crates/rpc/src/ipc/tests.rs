@@ -54,12 +54,45 @@ async fn calls_and_batches_are_answered_in_order() {
     assert_eq!(answers[2]["error"]["code"], -32600);
     assert_eq!(answers[3]["error"]["code"], -32600);
     assert_eq!(answers[4]["error"]["code"], -32700);
-    // What is not JSON ends the connection.
+    // What does not begin as JSON ends the connection.
     let mut line = String::new();
     assert_eq!(stream.read_line(&mut line).await.unwrap(), 0);
     let path = server.path().to_owned();
     server.stop().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so_and_the_connection_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_ipc_server(socket(&folder), IPC_LIMITS, methods()).await.unwrap();
+    let mut stream = BufReader::new(UnixStream::connect(server.path()).await.unwrap());
+    for (text, id, code) in [
+        ("{}", json!(null), -32600),
+        (r#"{"foo":1}"#, json!(null), -32600),
+        (r#"{"jsonrpc":"2.0"}"#, json!(null), -32600),
+        (r#"{"method":"test_echo"}"#, json!(null), -32600),
+        (r#"{"jsonrpc":"2.0","id":-1,"method":"test_echo"}"#, json!(null), -32600),
+        (r#"{"id":7}"#, json!(7), -32600),
+        ("1 ", json!(null), -32600),
+        ("null\n", json!(null), -32600),
+        ("\"abc\"", json!(null), -32600),
+        ("{no}", json!(null), -32700),
+        ("nul ", json!(null), -32700),
+    ] {
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let told = heard(&mut stream).await;
+        assert_eq!((&told["id"], &told["error"]["code"]), (&id, &json!(code)), "{text}: {told}");
+    }
+    stream.write_all(b"[1,{}]").await.unwrap();
+    let told = heard(&mut stream).await;
+    assert_eq!(
+        (&told[0]["error"]["code"], &told[1]["error"]["code"]),
+        (&json!(-32600), &json!(-32600))
+    );
+    say(&mut stream, "test_echo", json!(5)).await;
+    assert_eq!(heard(&mut stream).await["result"], 5);
+    server.stop().await;
 }
 
 #[tokio::test]
