@@ -371,7 +371,7 @@ impl Place<'_> {
             }
             let (outcome, logs) = open.send(&request, checks).map_err(|error| {
                 let least = match &error {
-                    CallError::Invalid(invalid) => invalid.lacked_gas(),
+                    CallError::Invalid(invalid) => invalid.least_gas(),
                     _ => None,
                 };
                 // What leaves too little is said: the calls or the block, and not the message.

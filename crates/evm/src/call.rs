@@ -209,7 +209,7 @@ impl Place<'_> {
     fn attempt(&self, request: &CallRequest, gas: u64) -> Result<Option<CallOutcome>, CallError> {
         match self.run(&CallRequest { gas, ..request.clone() }, true) {
             Ok(ran) => Ok(Some(ran)),
-            Err(CallError::Invalid(invalid)) if invalid.lacked_gas().is_some() => Ok(None),
+            Err(CallError::Invalid(invalid)) if invalid.least_gas().is_some() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -9,7 +9,7 @@ pub struct InvalidTx(pub(crate) InvalidTransaction);
 
 impl InvalidTx {
     /// The gas that it takes by itself, where it has less.
-    pub const fn lacked_gas(&self) -> Option<u64> {
+    pub const fn least_gas(&self) -> Option<u64> {
         match self.0 {
             InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, .. } => {
                 Some(initial_gas)

@@ -32,7 +32,6 @@ use jsonrpsee::{
     server::{
         HttpBody, HttpResponse,
         http::response::{from_method_response, too_large},
-        ws::is_upgrade_request,
     },
 };
 use std::{
@@ -150,10 +149,7 @@ where
         }
         let limits = self.limits;
         let (sent, course) = (Sent::default(), Arc::new(Course::default()));
-        // What comes over a WebSocket is in the extensions already.
-        if !is_upgrade_request(&request) {
-            request.extensions_mut().insert(sent.clone());
-        }
+        request.extensions_mut().insert(sent.clone());
         let (noted, text) = (Arc::clone(&course), sent.clone());
         let request = request.map(|body| {
             let (body, left) = (HttpBody::new(body), u64::from(limits.request_bytes_max));
