@@ -13,7 +13,7 @@ use fugue_evm::{
 };
 use fugue_state::{AccountDiff, Overlay, StateDiff, StateView};
 use fugue_types::{Address, RecoveredBlock, U256};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What an account has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +54,8 @@ pub struct TxAccess {
     pub credits: bool,
     /// Gas that its sender paid for.
     pub gas_used: u64,
-    /// Time that it ran, after those before it and alone, reads of the state included, in
-    /// nanoseconds.
+    /// Time that it ran, after those before it and alone, reads of the state and notes of what it
+    /// touched included, in nanoseconds. [`crate::Executor::times`] has it without the notes.
     pub nanos: u64,
 }
 
@@ -113,6 +113,21 @@ pub(crate) fn run(
     let mut noting = Noting { txs, touched: Touched::default() };
     walk(prepared, rules, kernel, &mut noting)?;
     Ok(noting.txs)
+}
+
+/// See [`crate::Executor::times`].
+pub(crate) fn times(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    view: &dyn StateView,
+    codes: &CodeCache,
+) -> Result<Vec<Duration>, BlockError> {
+    let header = &prepared.block.block().header;
+    let reader = ViewReader(Overlay::new(view));
+    let kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
+    let mut timing = Timing(Vec::with_capacity(prepared.txs.len()));
+    walk(prepared, rules, kernel, &mut timing)?;
+    Ok(timing.0)
 }
 
 /// What somebody does who has the transactions of a block run one after the other.
@@ -176,7 +191,7 @@ pub(crate) fn walk<I>(
 /// Notes what they read and write.
 struct Noting {
     txs: Vec<TxAccess>,
-    /// Room for what one of them touches.
+    /// Room for what the next one touches, while this one uses the kernel's.
     touched: Touched,
 }
 
@@ -186,19 +201,38 @@ impl Walk<()> for Noting {
         kernel: &mut Kernel<'_, R>,
         tx: &PreparedTx,
     ) -> Result<Executed, Fault<R::Error>> {
-        kernel.note_touches(std::mem::take(&mut self.touched));
+        // From the first one on: the opening of the block is none.
+        if kernel.touched().is_none() {
+            kernel.note_touches(Touched::default());
+        }
         kernel.transact(tx)
     }
 
     fn ran<R: StateReader>(&mut self, kernel: &mut Kernel<'_, R>, ran: Ran<'_>) {
         let Ran { sender, gas_used, reads, diff, fee, nanos } = ran;
         let (reads, writes, credits) = (locations(reads), fields(diff), fee.is_some());
-        let mut touched = kernel.take_touched();
-        let seen = touched.all().0.iter().filter(|touch| touch.is_balance_seen);
+        kernel.swap_touched(&mut self.touched);
+        let seen = self.touched.all().0.iter().filter(|touch| touch.is_balance_seen);
         let sees = seen.map(|touch| touch.address).collect();
-        touched.clear();
-        self.touched = touched;
+        self.touched.clear();
         self.txs.push(TxAccess { sender, reads, writes, sees, credits, gas_used, nanos });
+    }
+}
+
+/// Notes no more than how long they run.
+struct Timing(Vec<Duration>);
+
+impl Walk<()> for Timing {
+    fn transact<R: StateReader>(
+        &mut self,
+        kernel: &mut Kernel<'_, R>,
+        tx: &PreparedTx,
+    ) -> Result<Executed, Fault<R::Error>> {
+        kernel.transact(tx)
+    }
+
+    fn ran<R: StateReader>(&mut self, _: &mut Kernel<'_, R>, ran: Ran<'_>) {
+        self.0.push(Duration::from_nanos(ran.nanos));
     }
 }
 

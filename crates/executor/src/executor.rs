@@ -217,7 +217,8 @@ pub struct Report {
     pub tx_runs: Vec<TxRuns>,
     /// Bytes that were taken, at the end of the block, by versioned memory, or by the journals and
     /// touches of lanes and what lanes share; also if it had been taken before. If lanes gave the
-    /// block up, both are summed up. 0 on other ways. Results and changes are not counted.
+    /// block up, what they took is added to what the way took that went on. 0 where neither was
+    /// tried. Results and changes are not counted.
     pub memory_bytes: usize,
 }
 
@@ -577,8 +578,8 @@ impl Executor {
     }
 
     /// Runs a block on the state before it, one transaction after the other on the caller's thread,
-    /// and tells what each read and wrote, and how long it ran. The block is not closed, and its
-    /// gas is not judged.
+    /// and tells what each read and wrote, and how long it ran while that was noted. The block is
+    /// not closed, and its gas is not judged.
     ///
     /// # Errors
     /// [`BlockError`]; it is no verdict on the block.
@@ -589,6 +590,20 @@ impl Executor {
         view: &dyn StateView,
     ) -> Result<Vec<TxAccess>, BlockError> {
         accesses::run(block, rules, view, &self.codes)
+    }
+
+    /// Runs a block as [`Executor::accesses`] does, and tells how long each transaction ran: what
+    /// it touches is not noted.
+    ///
+    /// # Errors
+    /// As [`Executor::accesses`].
+    pub fn times(
+        &self,
+        block: &PreparedBlock,
+        rules: &Rules,
+        view: &dyn StateView,
+    ) -> Result<Vec<Duration>, BlockError> {
+        accesses::times(block, rules, view, &self.codes)
     }
 
     /// Runs a block as [`Executor::accesses`] does, and tells of each transaction what depends on

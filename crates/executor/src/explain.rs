@@ -6,16 +6,18 @@
 //!   but for what is added up;
 //! * a *dependency* is a pair of transactions with all conflicts between them;
 //! * a *path* is a row of transactions each of which depends on the one before. The *critical* path
-//!   is the one that takes longest: no number of cores runs the block faster, in whatever mode, if
-//!   each transaction runs as a whole on what those before it have left. Only who has a value
-//!   before it is written may be: by an access list of the block, or by a guess that is lucky.
+//!   is the one that takes longest: no number of cores runs the block faster where each transaction
+//!   begins when those that it depends on have ended. A mode may be faster: a transaction that comes
+//!   late to a value runs beside the one that writes it; one may guess a value that comes true, or
+//!   have it from an access list.
 //!
 //! What is added up is no conflict: a balance that is paid into or out of, as long as nobody sees
 //! more of it than that it suffices; and a nonce for who does not count it up. So it is with fees.
 //! Nor is the nonce of a sender, which its transaction names: lanes run those of one sender side by
 //! side.
 //! A transaction that sees the balance of the fee recipient waits for all before it that have paid
-//! a fee; one that sees another balance, as far as is told here, for the latest that changed it.
+//! a fee; one that sees another balance, as far as is told here, for the latest that changed it. Who
+//! reads an account waits for its code, even if it asks for nothing but the balance.
 //! Modes may wait for more than that: `occ` compares accounts as a whole.
 //!
 //! Everything here is a function of what was read and written, of gas and of times.
@@ -139,8 +141,8 @@ pub enum Balances {
     /// it up, too, which is the order of a sender's transactions. That what is paid is there, and
     /// an account that is paid, is taken for granted.
     Lazy,
-    /// What no execution can do without: as [`Balances::Lazy`], and the nonce of a sender is no
-    /// conflict of its transactions, which name it.
+    /// As [`Balances::Lazy`], and the nonce of a sender is no conflict of its transactions, which
+    /// name it.
     Least,
 }
 
@@ -179,7 +181,8 @@ impl Explanation {
 }
 
 impl CriticalPath {
-    /// How many times faster than one core the block can be run by any number of cores, at best.
+    /// How many times faster than one core any number of cores runs the block, at best, if each
+    /// transaction begins when those that it depends on have ended.
     pub fn speed_up(&self) -> f64 {
         speed_up(self.total, self.length)
     }

@@ -157,16 +157,19 @@ impl RunLog {
         }
     }
 
-    /// What was noted, in block order.
+    /// Notes that the run of `tx` that is kept holds: its guess, if there is one, was not needed.
+    pub(crate) fn holds(&self, tx: usize) {
+        let Some(noted) = self.txs.get(tx) else { return };
+        let mut noted = noted.lock();
+        if let Some(lost) = noted.guess.take() {
+            noted.runs.throw_away(Stale::of(RerunCause::Restored, None), lost);
+        }
+    }
+
+    /// What was noted, in block order. In a block that was given up, nobody knows what would have
+    /// become of a run or a guess whose turn did not come: it is not told as thrown away.
     pub(crate) fn into_runs(self) -> Vec<TxRuns> {
-        let runs = self.txs.into_iter().map(|noted| {
-            let Noted { mut runs, guess, .. } = noted.into_inner();
-            if let Some(lost) = guess {
-                runs.throw_away(Stale::of(RerunCause::Restored, None), lost);
-            }
-            runs
-        });
-        runs.collect()
+        self.txs.into_iter().map(|noted| noted.into_inner().runs).collect()
     }
 }
 
@@ -230,13 +233,14 @@ mod tests {
 
     #[test]
     fn of_a_run_and_a_guess_the_first_that_holds_is_kept() {
-        let log = RunLog::new(4);
+        let log = RunLog::new(5);
         let on = |by| Stale::of(RerunCause::Changed, Some(by));
-        for tx in 0..4 {
+        for tx in 0..5 {
             log.ran(tx, ms(5), None, if tx == 3 { Ran::Parked } else { Ran::Done });
             log.guessed(tx, ms(7), Ran::Done);
         }
         // The first one holds as it ran at first, the second one as it was guessed.
+        log.holds(0);
         log.fails(1, Some(on(0)));
         // The third one as neither.
         log.fails(2, Some(on(1)));
@@ -244,9 +248,10 @@ mod tests {
         log.ran(2, ms(9), None, Ran::Done);
         // Of the fourth one nothing was kept but the guess.
         log.fails(3, Some(on(0)));
+        // The turn of the fifth one did not come.
         let all = log.into_runs();
         let found: Vec<_> = all.iter().map(|tx| (tx.runs, tx.time, tx.lost)).collect();
-        let expected = [(2, 12, 7), (2, 12, 5), (3, 21, 12), (2, 12, 5)];
+        let expected = [(2, 12, 7), (2, 12, 5), (3, 21, 12), (2, 12, 5), (2, 12, 0)];
         assert_eq!(found, expected.map(|(runs, time, lost)| (runs, ms(time), ms(lost))));
         let found: Vec<_> = all.iter().map(causes).collect();
         let changed = |by, lost| (RerunCause::Changed, Some(by), ms(lost));
@@ -254,6 +259,7 @@ mod tests {
         assert_eq!(found[1], [changed(0, 5)]);
         assert_eq!(found[2], [changed(1, 5), changed(0, 7)]);
         assert_eq!(found[3], [(RerunCause::Parked, None, ms(5))]);
+        assert_eq!(found[4], []);
     }
 
     #[test]

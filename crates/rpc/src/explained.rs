@@ -6,7 +6,7 @@
 
 use fugue_executor::{
     BlockError, Conflict, ConflictCause, CriticalPath, Dependency, Explanation, FallbackCause,
-    Field, Report, Rerun, RerunCause, Schedule, StateField, TxAccess, TxRuns,
+    Field, GivenUp, Report, Rerun, RerunCause, Schedule, StateField, TxAccess, TxRuns,
 };
 use fugue_types::{B256, RecoveredBlock};
 use serde_json::{Value, json as object};
@@ -77,7 +77,7 @@ pub fn explanation_of(
 /// [observed](fugue_executor::Executor::observing), it tells which transactions ran more than once,
 /// and who disturbed them where.
 pub fn run_of(report: &Report) -> Value {
-    let Report { mode, way, threads, stats, fallback, tx_runs, .. } = report;
+    let Report { mode, way, threads, stats, fallback, given_up, tx_runs, .. } = report;
     // A run that was given up has no totals, and what was noted until then.
     let (runs, reruns) = if tx_runs.is_empty() {
         (stats.runs, stats.rerun_txs)
@@ -109,6 +109,9 @@ pub fn run_of(report: &Report) -> Value {
         "headReruns": stats.head_reruns,
         "sequentialFrom": stats.sequential_from,
         "fallback": fallback.as_ref().map(|fallback| fallback_of(&fallback.cause)),
+        "givenUp": given_up.as_ref().map(|GivenUp { cause, txs, time }| {
+            object!({ "cause": fallback_of(cause), "txs": txs, "nanoseconds": nanos(*time) })
+        }),
         "nanoseconds": total(|tx| tx.time),
         "lostNanoseconds": total(|tx| tx.lost),
         "transactions": again.collect::<Vec<Value>>(),
@@ -286,14 +289,21 @@ mod tests {
         let told = run_of(&unseen);
         assert_eq!((&told["runs"], &told["transactions"]), (&object!(7), &object!([])));
         assert_eq!((&told["nanoseconds"], &told["way"]), (&Value::Null, &object!("access list")));
+        assert_eq!(told["givenUp"], Value::Null);
         let mut given_up = report(Way::Lanes, vec![ran(1, Vec::new()), ran(2, Vec::new())]);
+        let (cause, time) = (LaneFault::Entangled.into(), Duration::from_micros(25));
         given_up.fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
+        given_up.given_up = Some(GivenUp { cause, txs: 2, time });
         let told = run_of(&given_up);
         assert_eq!((&told["runs"], &told["rerunTransactions"]), (&object!(3), &object!(1)));
         assert_eq!(told["fallback"], "lanes: too many transactions depend on one another");
-        let cause = BlockError::Internal("in a file".to_owned()).into();
-        given_up.fallback = Some(Fallback { cause });
-        assert_eq!(run_of(&given_up)["fallback"], "internal");
+        let expected = object!({ "cause": told["fallback"], "txs": 2, "nanoseconds": 25_000 });
+        assert_eq!(told["givenUp"], expected);
+        let cause: FallbackCause = BlockError::Internal("in a file".to_owned()).into();
+        given_up.fallback = Some(Fallback { cause: cause.clone() });
+        given_up.given_up = Some(GivenUp { cause, txs: 2, time });
+        let told = run_of(&given_up);
+        assert_eq!((&told["fallback"], &told["givenUp"]["cause"]), (&object!("internal"), &object!("internal")));
     }
 
     #[test]

@@ -166,18 +166,18 @@ impl Group {
         let Some(executor) = executors.first() else { return Ok(()) };
         executors.iter().for_each(|executor| executor.warm(&state.codes));
         // The first runs find everything cold, and are not timed.
-        executor.accesses(prepared, rules, state).map_err(usage)?;
+        executor.times(prepared, rules, state).map_err(usage)?;
         let redo = executor.redo(prepared, rules, state).map_err(usage)?;
         let mut times: Vec<[Vec<Duration>; 3]> = vec![Default::default(); redo.len()];
         for _ in 0..rounds {
-            let plain = executor.accesses(prepared, rules, state).map_err(usage)?;
+            let plain = executor.times(prepared, rules, state).map_err(usage)?;
             let redo = executor.redo(prepared, rules, state).map_err(usage)?;
             for (times, (plain, redo)) in times.iter_mut().zip(plain.iter().zip(&redo)) {
-                let TxAccess { nanos, .. } = plain;
                 let TxRedo { recorded_nanos, followed_nanos, .. } = redo;
-                let all = [nanos, recorded_nanos, followed_nanos];
-                for (times, nanos) in times.iter_mut().zip(all) {
-                    times.push(Duration::from_nanos(*nanos));
+                let [recorded, followed] =
+                    [recorded_nanos, followed_nanos].map(|nanos| Duration::from_nanos(*nanos));
+                for (times, time) in times.iter_mut().zip([*plain, recorded, followed]) {
+                    times.push(time);
                 }
             }
         }

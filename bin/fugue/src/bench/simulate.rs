@@ -289,9 +289,9 @@ impl Bench {
                         done?;
                     }
                     _ => {
-                        let found = self.one.accesses(block, rules, view)?;
-                        for (times, tx) in singles.iter_mut().zip(found) {
-                            times.push(Duration::from_nanos(tx.nanos));
+                        let found = self.one.times(block, rules, view)?;
+                        for (times, time) in singles.iter_mut().zip(found) {
+                            times.push(time);
                         }
                     }
                 }

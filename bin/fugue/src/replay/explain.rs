@@ -1,7 +1,10 @@
 //! Why a block takes as long as it does (`--explain`): who waits for whom and for what, by what a
 //! sequential run read and wrote, and what the parallel runs did more than once.
 
-use fugue_executor::{Explanation, Field, HotField, Report, StateField, TxAccess};
+use super::report::{given_up, ms};
+use fugue_executor::{
+    Explanation, Fallback, Field, GivenUp, HotField, Report, StateField, TxAccess, Way,
+};
 use fugue_rpc::{explanation_of, run_of};
 use fugue_types::{B256, RecoveredBlock};
 use serde_json::Value;
@@ -69,15 +72,30 @@ impl fmt::Display for Text<'_> {
             };
             writeln!(f, "  {pairs} wait for {address} {field}")?;
         }
-        for Report { mode, tx_runs, .. } in self.reports {
+        for report in self.reports {
+            let Report { mode, way, fallback, tx_runs, .. } = report;
+            if let Some(GivenUp { cause, txs, time }) = given_up(report) {
+                let lost = ms(*time);
+                writeln!(
+                    f,
+                    "  {mode}: lanes given up after {txs} transactions, {lost:.3} ms lost: {cause}"
+                )?;
+                // What ran again in them was no more in vain than the rest.
+                if *way == Way::Lanes {
+                    continue;
+                }
+            }
+            if let Some(Fallback { cause }) = fallback {
+                writeln!(f, "  {mode}: given up, what was left ran one by one: {cause}")?;
+            }
             // There are none if all of the block ran sequentially, or by its access list.
             if tx_runs.is_empty() {
                 continue;
             }
             let again = tx_runs.iter().filter(|tx| tx.runs > 1).count();
             let lost: Duration = tx_runs.iter().map(|tx| tx.lost).sum();
-            let (count, ms) = (tx_runs.len(), lost.as_secs_f64() * 1e3);
-            writeln!(f, "  {mode}: {again} of {count} transactions ran again, {ms:.3} ms lost")?;
+            let (count, lost) = (tx_runs.len(), ms(lost));
+            writeln!(f, "  {mode}: {again} of {count} transactions ran again, {lost:.3} ms lost")?;
         }
         Ok(())
     }
@@ -86,10 +104,56 @@ impl fmt::Display for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{Mode, TxRuns, Way};
+    use fugue_executor::{BlockError, LaneFault, Mode, TxRuns};
     use fugue_types::{Address, U256};
 
     const HERE: Address = Address::repeat_byte(0xc0);
+
+    fn report(mode: Mode, way: Way, tx_runs: Vec<TxRuns>) -> Report {
+        let stats = Default::default();
+        Report {
+            mode,
+            way,
+            threads: 2,
+            stats,
+            fallback: None,
+            given_up: None,
+            list: None,
+            tx_runs,
+            memory_bytes: 0,
+        }
+    }
+
+    fn ran(runs: u32) -> TxRuns {
+        TxRuns { runs, ..TxRuns::default() }
+    }
+
+    #[test]
+    fn a_run_that_was_given_up_is_told_with_why_and_what_was_lost() {
+        let explanation = Explanation::of(&[], Address::ZERO);
+        let told = |report: &Report| {
+            let reports = [report];
+            let text = Text { number: 5, explanation: &explanation, reports: &reports }.to_string();
+            text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let cause = LaneFault::Entangled.into();
+        let given_up = Some(GivenUp { cause, txs: 12, time: Duration::from_micros(2_500) });
+        let why = "too many transactions depend on one another";
+        let lost = format!("lanes given up after 12 transactions, 2.500 ms lost: lanes: {why}");
+        let again = "1 of 2 transactions ran again, 0.000 ms lost";
+        let mut left = report(Mode::Lanes, Way::Lanes, vec![ran(1), ran(2)]);
+        left.given_up = given_up;
+        left.fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
+        assert_eq!(told(&left), [format!("  lanes: {lost}")]);
+        // Another way went on with it.
+        (left.mode, left.way, left.fallback) = (Mode::Auto, Way::Optimistic, None);
+        assert_eq!(told(&left), [format!("  auto: {lost}"), format!("  auto: {again}")]);
+        let mut ended = report(Mode::Occ, Way::Optimistic, vec![ran(1), ran(2)]);
+        let cause = BlockError::Internal("told".to_owned());
+        let why = format!("  occ: given up, what was left ran one by one: {cause}");
+        ended.fallback = Some(Fallback { cause: cause.into() });
+        assert_eq!(told(&ended), [why, format!("  occ: {again}")]);
+    }
 
     #[test]
     fn the_text_names_what_is_waited_for() {
@@ -103,21 +167,6 @@ mod tests {
             nanos: 500_000,
         };
         let explanation = Explanation::of(&[count(1), count(2)], Address::ZERO);
-        let ran = |runs| TxRuns { runs, ..TxRuns::default() };
-        let report = |mode, way, tx_runs| {
-            let stats = Default::default();
-            Report {
-                mode,
-                way,
-                threads: 2,
-                stats,
-                fallback: None,
-                given_up: None,
-                list: None,
-                tx_runs,
-                memory_bytes: 0,
-            }
-        };
         let lanes = report(Mode::Lanes, Way::Lanes, vec![ran(1), ran(2)]);
         let bal = report(Mode::Bal, Way::List, Vec::new());
         let reports = [&lanes, &bal];

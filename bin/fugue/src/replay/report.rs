@@ -101,11 +101,11 @@ struct Summary {
 }
 
 /// What was spent in lanes that were given up, if anything ran in them.
-fn given_up(report: &Report) -> Option<&GivenUp> {
+pub(super) fn given_up(report: &Report) -> Option<&GivenUp> {
     report.given_up.as_ref().filter(|given_up| given_up.txs > 0)
 }
 
-fn ms(time: Duration) -> f64 {
+pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

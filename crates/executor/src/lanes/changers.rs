@@ -24,7 +24,7 @@ impl Changers {
             (Field::Code, before.code_hash != after.code_hash),
         ];
         for (field, _) in changed.into_iter().filter(|(_, is_other)| *is_other) {
-            self.fields.insert(StateField { address: *address, field }, index);
+            self.note(*address, field, index);
         }
         if *is_created || *is_destroyed {
             self.renewed.insert(*address, index);
@@ -33,15 +33,21 @@ impl Changers {
 
     /// And this to a slot.
     pub(super) fn add_slot(&mut self, touch: &SlotTouch, index: usize) {
-        let field = Field::Slot(touch.slot);
-        self.fields.insert(StateField { address: touch.address, field }, index);
+        self.note(touch.address, Field::Slot(touch.slot), index);
     }
 
     /// It has paid this fee.
     pub(super) fn add_payment(&mut self, to: Address, fee: U256, index: usize) {
         if !fee.is_zero() {
-            self.fields.insert(StateField { address: to, field: Field::Balance }, index);
+            self.note(to, Field::Balance, index);
         }
+    }
+
+    /// What lanes did to an account is gone through when it becomes hot, after later payments to
+    /// the fee recipient.
+    fn note(&mut self, address: Address, field: Field, index: usize) {
+        let last = self.fields.entry(StateField { address, field }).or_default();
+        *last = index.max(*last);
     }
 
     /// Who has changed a field last; `None` if nobody has, or it was not noted.
@@ -91,6 +97,9 @@ mod tests {
             changers.add_payment(HERE, U256::from(fee), 6);
             assert_eq!(changers.last(HERE, Field::Balance), Some(expected), "{fee}");
         }
+        // What comes to be known later may have been earlier.
+        changers.add(&touch(Some(poor), Some(rich)), 5);
+        assert_eq!(changers.last(HERE, Field::Balance), Some(6));
         // Whoever ends it ends all that it has.
         changers.add(&touch(Some(rich), None), 8);
         assert_eq!(last(&changers), [Some(8); 5]);

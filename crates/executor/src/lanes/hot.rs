@@ -280,13 +280,12 @@ impl<'h> Hot<'h> {
     /// Settles the fee that a transaction has left to be paid.
     pub(super) fn pay(&mut self, fee: Option<U256>) {
         let Some(fee) = fee else { return };
+        // Whoever looks at the fee recipient later asks who paid last, hot or not.
+        if let Some(changers) = &mut self.changers {
+            changers.add_payment(self.beneficiary, fee, self.index);
+        }
         match self.accounts.get_mut(&self.beneficiary) {
-            Some(account) => {
-                account.credit(fee);
-                if let Some(changers) = &mut self.changers {
-                    changers.add_payment(self.beneficiary, fee, self.index);
-                }
-            }
+            Some(account) => account.credit(fee),
             None => self.fees = self.fees.saturating_add(fee),
         }
     }

@@ -228,6 +228,9 @@ fn settle_all(
                 hot.apply(touches);
                 hot.pay(executed.fee_due);
                 tally.add(tx, executed.result, executed.excess);
+                if let Some(runs) = job.runs {
+                    runs.holds(index);
+                }
                 continue;
             }
             let meeting = hot.disturber().map(|writer| Meeting::new(index, writer));
