@@ -167,16 +167,21 @@ fn what_the_executor_does_is_told() {
             assert!((1..=told("threads")).contains(&told("activeThreads")), "{run}");
             assert!(told("rerunTransactions") <= count && told("headReruns") <= count, "{run}");
             assert_eq!((&run["fallback"], &run["sequentialFrom"]), (&Value::Null, &Value::Null));
+            assert_eq!(run.get("givenUp"), Some(&Value::Null), "{run}");
             assert!(told("lostNanoseconds") < told("nanoseconds"), "{run}");
             // All runs but one of each transaction are told, and who disturbed it.
             let again = run["transactions"].as_array().expect("a list");
             let reruns = again.iter().flat_map(|tx| {
                 let reruns = tx["reruns"].as_array().expect("a list");
-                reruns.iter().map(|rerun| (tx["index"].as_u64(), rerun["by"].as_u64()))
+                reruns.iter().map(move |rerun| (tx["index"].as_u64(), rerun))
             });
             let reruns: Vec<_> = reruns.collect();
             assert_eq!(told("runs"), count + reruns.len() as u64, "{run}");
-            assert!(reruns.iter().all(|(index, by)| by < index), "{run}");
+            for (index, rerun) in reruns {
+                let by = rerun["by"].as_u64();
+                assert!(by.is_some() || rerun["cause"] != "changed", "{run}");
+                assert!(by.is_none_or(|by| index.is_some_and(|index| by < index)), "{run}");
+            }
         }
     }
     assert_eq!(explain(&wire, 1)["runs"][0]["mode"], "lanes");

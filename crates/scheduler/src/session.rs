@@ -115,7 +115,7 @@ pub enum Failure<E> {
     /// A thread panicked at this transaction: on asking whom it waits for, running it, marking what
     /// it wrote, comparing what it read, or committing it.
     Panicked(usize),
-    /// A thread panicked on making what it needs. The others may have been at their end by then.
+    /// A thread panicked on making what it needs, before the others had committed all.
     NoWorker,
     /// This transaction did not run at the head, where it has nothing to wait for.
     HeadRefused(usize),
@@ -216,13 +216,15 @@ impl<'p, P: Program> Session<'p, P> {
     }
 
     /// What was done, once every thread has left [`Self::work`], and why it failed, if it did: so
-    /// it has wherever the block is not committed to its end.
+    /// it has where the block is not committed to its end, and nowhere else.
     pub fn finish(self) -> (Stats, Option<Failure<P::Error>>) {
         let mut stats = self.stats.into_inner();
         stats.head_reruns = self.head_reruns.into_inner();
         let is_rerun = |runs: &AtomicU32| runs.load(Ordering::Relaxed) > 1;
         stats.rerun_txs = self.runs.iter().filter(|runs| is_rerun(runs)).count();
-        (stats, self.failure.into_inner())
+        // Nobody is missed who cannot begin when all is committed.
+        let is_committed = self.head.into_inner() == self.count;
+        (stats, self.failure.into_inner().filter(|_| !is_committed))
     }
 
     /// Commits from the head on as far as it goes. `false` if there was nothing to do here.

@@ -22,7 +22,7 @@ use super::{
     spread::Spread,
 };
 use crate::{UsageError, Verdict, datadir::usage, progress::Progress};
-use fugue_executor::{Executor, Fed, Mode, RerunCause, TxAccess, TxRedo, Work};
+use fugue_executor::{Executor, Fed, Mode, RerunCause, TxRedo, Work};
 use report::Report;
 use std::time::Duration;
 

@@ -163,7 +163,7 @@ const PEEKS: &[u8] = &[
 /// Gives seven to whoever calls: CALL(GAS, CALLER, 7, 0, 0, 0, 0).
 const GIVES: &[u8] = &[0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x60, 7, 0x33, 0x5a, 0xf1];
 const POINTER: Address = Address::repeat_byte(0xe5);
-const PEEKER: Address = Address::repeat_byte(0xe6);
+pub(super) const PEEKER: Address = Address::repeat_byte(0xe6);
 const GIVER: Address = Address::repeat_byte(0xe7);
 /// What those have who cannot pay for gas otherwise.
 const ENOUGH: u64 = 10_000_000_000;
@@ -291,6 +291,22 @@ fn of_codes() -> [Script; 5] {
     ]
 }
 
+/// In the lanes 0, 0, 1 and 1, the guess of the last one does not hold for the balance of the fee
+/// recipient.
+pub(super) fn peeking() -> Ground {
+    let txs = [
+        tx(ALICE, 0, PEEKER, 0, &AUTHOR.into_word().0),
+        store(ALICE, 1, 5, 1),
+        // It finds the value there, and pays less for gas than in its lane.
+        store(BOB, 0, 5, 1),
+        // Only as a guess it sees the fee recipient, with what its lane had paid; and pays no tip.
+        at_price(pay(BOB, 1, PEEKER, 0), 7),
+    ];
+    let mut ground = Ground::new(Fork::London, &txs);
+    ground.deploy(PEEKER, PEEKS, &[]);
+    ground
+}
+
 /// What runs again does something else than in its lane, or as a guess.
 fn of_reruns() -> [Script; 3] {
     // As in `guesses`: whom a guess has paid, another guess has seen, and nobody is paid there.
@@ -303,16 +319,6 @@ fn of_reruns() -> [Script; 3] {
         add(BOB, 1, 0x10000),
         watch(BOB, 2, [seen, PAYEE]),
     ]);
-    let txs = [
-        tx(ALICE, 0, PEEKER, 0, &AUTHOR.into_word().0),
-        store(ALICE, 1, 5, 1),
-        // It finds the value there, and pays less for gas than in its lane.
-        store(BOB, 0, 5, 1),
-        // Only as a guess it sees the fee recipient, with what its lane had paid; and pays no tip.
-        at_price(pay(BOB, 1, PEEKER, 0), 7),
-    ];
-    let mut peeking = Ground::new(Fork::London, &txs);
-    peeking.deploy(PEEKER, PEEKS, &[]);
     [
         (
             adding(&[add(ALICE, 0, 0x10), add(BOB, 0, 0x100)]),
@@ -320,7 +326,7 @@ fn of_reruns() -> [Script; 3] {
             &[Bug::KeepsDiffsOfWhoFails, Bug::LeavesColdWhatRerunsChange],
         ),
         (guessing, &[0, 1, 0, 0, 1, 1], &[Bug::ForgetsWhatGuessesDid]),
-        (peeking, &[0, 0, 1, 1], &[Bug::ComparesGuessesAsLanes, Bug::ForgetsFeesSoFar]),
+        (peeking(), &[0, 0, 1, 1], &[Bug::ComparesGuessesAsLanes, Bug::ForgetsFeesSoFar]),
     ]
 }
 

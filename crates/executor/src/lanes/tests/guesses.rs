@@ -158,15 +158,16 @@ fn more_threads_guess_more_stretches() {
 }
 
 /// All but the first depend on one another, in one lane, which its first one has begun wrongly.
+pub(super) fn chain(count: u64) -> (Ground, Vec<usize>) {
+    let first = [call(ALICE, 0, COUNTER, 0)];
+    let others = (0..count).map(|nonce| call(BOB, nonce, COUNTER, 0));
+    let txs: Vec<_> = first.into_iter().chain(others).collect();
+    let split = (0..txs.len()).map(|index| usize::from(index > 0)).collect();
+    (Ground::new(Fork::Istanbul, &txs), split)
+}
+
 #[test]
 fn a_block_is_given_up_that_mostly_runs_again_at_its_turn() {
-    let chain = |count: u64| {
-        let first = [call(ALICE, 0, COUNTER, 0)];
-        let others = (0..count).map(|nonce| call(BOB, nonce, COUNTER, 0));
-        let txs: Vec<_> = first.into_iter().chain(others).collect();
-        let split: Vec<_> = (0..txs.len()).map(|index| usize::from(index > 0)).collect();
-        (Ground::new(Fork::Istanbul, &txs), split)
-    };
     let (ground, split) = chain(100);
     assert_eq!(ground.in_lanes(&split).err(), Some(LaneFault::Entangled.into()));
     // With less gas there is nothing to be gained.

@@ -1,7 +1,8 @@
 //! What is told of transactions that ran again: who disturbed whom, and where.
 
 use super::{
-    guesses::{FIRST, add, adding, numbered, watch},
+    bugs::{PEEKER, peeking},
+    guesses::{FIRST, add, adding, chain, numbered, watch},
     *,
 };
 use crate::{Field, RerunCause, TxRuns};
@@ -17,14 +18,25 @@ fn told(mut ground: Ground, numbers: &[usize]) -> Vec<(u32, Vec<Told>)> {
     let all = ground.runs.take().map(RunLog::into_runs).unwrap_or_default();
     assert_eq!(all.iter().map(|tx| tx.runs as usize).sum::<usize>(), stats.runs);
     assert_eq!(all.iter().filter(|tx| tx.runs > 1).count(), stats.rerun_txs);
-    let told = |TxRuns { runs, time, lost, reruns }: &TxRuns| {
-        assert_eq!(*runs as usize, reruns.len() + 1);
-        assert_eq!(*lost, reruns.iter().map(|it| it.lost).sum::<Duration>());
-        assert!(lost <= time);
-        let reruns = reruns.iter().map(|it| (it.cause, it.by, it.address.zip(it.field)));
-        (*runs, reruns.collect::<Vec<Told>>())
-    };
-    all.iter().map(told).collect()
+    assert!(all.iter().all(|tx| tx.runs as usize == tx.reruns.len() + 1), "{all:?}");
+    all.iter().map(in_brief).collect()
+}
+
+/// Runs a block in these lanes that is given up; gives the same.
+fn told_until_given_up(mut ground: Ground, numbers: &[usize]) -> Vec<(u32, Vec<Told>)> {
+    ground.runs = Some(RunLog::new(numbers.len()));
+    assert_eq!(ground.in_lanes(numbers).err(), Some(LaneFault::Entangled.into()));
+    let all = ground.runs.take().map(RunLog::into_runs).unwrap_or_default();
+    all.iter().map(in_brief).collect()
+}
+
+/// How often a transaction ran, and what of that was thrown away.
+fn in_brief(tx: &TxRuns) -> (u32, Vec<Told>) {
+    let TxRuns { runs, time, lost, reruns } = tx;
+    assert_eq!(*lost, reruns.iter().map(|it| it.lost).sum::<Duration>());
+    assert!(lost <= time);
+    let reruns = reruns.iter().map(|it| (it.cause, it.by, it.address.zip(it.field)));
+    (*runs, reruns.collect())
 }
 
 fn changed(by: usize, address: Address, field: Field) -> Told {
@@ -99,17 +111,53 @@ fn who_was_refused_had_to_wait() {
 }
 
 #[test]
-fn a_block_that_is_given_up_tells_what_it_came_upon() {
+fn who_paid_a_fee_last_is_known_also_where_nobody_looked_before() {
+    let found = told(peeking(), &[0, 0, 1, 1]);
+    assert_eq!(found[..3], [once(), once(), (2, vec![changed(1, KEEPER, slot(5))])]);
+    let expected = vec![changed(0, PEEKER, slot(0)), changed(2, AUTHOR, Field::Balance)];
+    assert_eq!(found[3], (3, expected));
+}
+
+#[test]
+fn a_block_that_is_given_up_while_it_is_settled_tells_who_disturbed_whom() {
+    let (ground, numbers) = chain(100);
+    let found = told_until_given_up(ground, &numbers);
+    let again = found.iter().filter(|tx| tx.0 > 1).count();
+    assert!((1..found.len() - 1).contains(&again), "{again} ran again");
+    for (index, tx) in found.into_iter().enumerate() {
+        let expected = match index {
+            0 => once(),
+            _ if index <= again => (2, vec![changed(index - 1, COUNTER, slot(0))]),
+            // Its turn did not come.
+            _ => once(),
+        };
+        assert_eq!(tx, expected, "{index}");
+    }
+}
+
+/// Nobody has been compared yet.
+#[test]
+fn a_block_that_is_given_up_in_its_lanes_tells_what_ran_in_them() {
     let nonces = (0..20).flat_map(|nonce| [(ALICE, nonce), (BOB, nonce)]);
     let txs: Vec<_> = nonces.map(|(sender, nonce)| call(sender, nonce, COUNTER, 0)).collect();
-    let mut ground = Ground::new(Fork::Istanbul, &txs);
-    ground.runs = Some(RunLog::new(txs.len()));
     let turns: Vec<_> = (0..txs.len()).map(|index| index % 2).collect();
-    assert_eq!(ground.in_lanes(&turns).err(), Some(LaneFault::Entangled.into()));
-    let all = ground.runs.take().map(RunLog::into_runs).unwrap_or_default();
-    assert!(all.iter().all(|tx| tx.runs >= 1), "{all:?}");
-    let first = all[1].reruns[0];
-    assert_eq!((first.by, first.address, first.field), (Some(0), Some(COUNTER), Some(slot(0))));
+    let found = told_until_given_up(Ground::new(Fork::Istanbul, &txs), &turns);
+    let ran = found.iter().filter(|tx| tx.0 > 0).count();
+    assert!((1..found.len()).contains(&ran), "{ran} ran");
+    for (index, tx) in found.into_iter().enumerate() {
+        assert_eq!(tx, (u32::from(index < ran), Vec::new()), "{index}");
+    }
+}
+
+/// By the run that explains a block; the one that times it notes nothing.
+#[test]
+fn whose_balance_was_seen_is_told_of_each_transaction_by_itself() {
+    let txs = [watch(BOB, 0, [PAYEE; 2]), add(ALICE, 0, 1), watch(BOB, 1, [MORTAL; 2])];
+    let Ground { executor, block, rules, state, .. } = adding(&txs);
+    let found = executor.accesses(&block, &rules, &state).expect("valid");
+    let sees: Vec<_> = found.into_iter().map(|tx| tx.sees).collect();
+    assert_eq!(sees, [vec![PAYEE], vec![], vec![MORTAL]]);
+    assert_eq!(executor.times(&block, &rules, &state).map(|times| times.len()), Ok(3));
 }
 
 #[test]
