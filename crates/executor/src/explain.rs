@@ -7,17 +7,17 @@
 //! * a *dependency* is a pair of transactions with all conflicts between them;
 //! * a *path* is a row of transactions each of which depends on the one before. The *critical* path
 //!   is the one that takes longest: no number of cores runs the block faster where each transaction
-//!   begins when those that it depends on have ended. A mode may be faster: a transaction that comes
-//!   late to a value runs beside the one that writes it; one may guess a value that comes true, or
-//!   have it from an access list.
+//!   begins when those that it depends on have ended. A mode may be faster: a transaction that
+//!   comes late to a value runs beside the one that writes it; one may guess a value that comes
+//!   true, or have it from an access list.
 //!
 //! What is added up is no conflict: a balance that is paid into or out of, as long as nobody sees
 //! more of it than that it suffices; and a nonce for who does not count it up. So it is with fees.
 //! Nor is the nonce of a sender, which its transaction names: lanes run those of one sender side by
 //! side.
 //! A transaction that sees the balance of the fee recipient waits for all before it that have paid
-//! a fee; one that sees another balance, as far as is told here, for the latest that changed it. Who
-//! reads an account waits for its code, even if it asks for nothing but the balance.
+//! a fee; one that sees another balance, as far as is told here, for the latest that changed it.
+//! Who reads an account waits for its code, even if it asks for nothing but the balance.
 //! Modes may wait for more than that: `occ` compares accounts as a whole.
 //!
 //! Everything here is a function of what was read and written, of gas and of times.

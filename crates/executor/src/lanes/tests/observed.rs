@@ -125,11 +125,11 @@ fn a_block_that_is_given_up_while_it_is_settled_tells_who_disturbed_whom() {
     let again = found.iter().filter(|tx| tx.0 > 1).count();
     assert!((1..found.len() - 1).contains(&again), "{again} ran again");
     for (index, tx) in found.into_iter().enumerate() {
-        let expected = match index {
-            0 => once(),
-            _ if index <= again => (2, vec![changed(index - 1, COUNTER, slot(0))]),
-            // Its turn did not come.
-            _ => once(),
+        // The first one held; of those behind, the turn did not come.
+        let expected = if (1..=again).contains(&index) {
+            (2, vec![changed(index - 1, COUNTER, slot(0))])
+        } else {
+            once()
         };
         assert_eq!(tx, expected, "{index}");
     }
