@@ -76,8 +76,8 @@ pub struct ChainView {
     head: Head,
     safe: Option<Head>,
     finalized: Option<Head>,
-    /// What proofs and state roots of the newest blocks go by.
-    kept: KeptTries,
+    /// What proofs and state roots of the newest blocks go by; `None` where nobody asks twice.
+    kept: Option<KeptTries>,
     /// Blocks that are in no chain any more; there are some on a chain for development alone.
     rewound: Arc<Rewound>,
 }
@@ -102,7 +102,7 @@ impl ChainView {
         marks: Marks,
     ) -> Self {
         let Marks { head, safe, finalized } = marks;
-        let (kept, rewound) = Default::default();
+        let (kept, rewound) = (Some(KeptTries::default()), Arc::default());
         let blocks = Arc::new(blocks);
         Self { spec, snapshot, base, above, blocks, head, safe, finalized, kept, rewound }
     }
@@ -122,18 +122,7 @@ impl ChainView {
         let (snapshot, below, above) = self.path_to(hash);
         let Some(base) = snapshot.number(below)? else { return Ok(None) };
         let number = above.last().map_or(base, |record| record.block.block().header.number);
-        Ok(Some(Self {
-            spec: self.spec.clone(),
-            snapshot: snapshot.clone(),
-            base,
-            above,
-            blocks: self.blocks.clone(),
-            head: Head { number, hash },
-            safe: self.safe,
-            finalized: self.finalized,
-            kept: KeptTries::default(),
-            rewound: self.rewound.clone(),
-        }))
+        Ok(Some(self.ending(base, above, self.blocks.clone(), Head { number, hash })))
     }
 
     /// The view as it would be with this child of its head on top.
@@ -143,16 +132,27 @@ impl ChainView {
         above.push(child.clone());
         let mut blocks = B256Map::clone(&self.blocks);
         blocks.insert(head.hash, child);
+        self.ending(self.base, above, Arc::new(blocks), head)
+    }
+
+    /// The view with another end, for a single call.
+    fn ending(
+        &self,
+        base: u64,
+        above: Vec<Arc<BlockRecord>>,
+        blocks: Arc<B256Map<Arc<BlockRecord>>>,
+        head: Head,
+    ) -> Self {
         Self {
             spec: self.spec.clone(),
             snapshot: self.snapshot.clone(),
-            base: self.base,
+            base,
             above,
-            blocks: Arc::new(blocks),
+            blocks,
             head,
             safe: self.safe,
             finalized: self.finalized,
-            kept: KeptTries::default(),
+            kept: None,
             rewound: self.rewound.clone(),
         }
     }

@@ -156,7 +156,7 @@ impl ChainView {
     ) -> Result<Option<T>, ImportError> {
         let tries = self.with_tries(number, 0, reach, |tries, _| {
             // Those that are kept are not changed: the changes are made in a copy.
-            let is_kept = number > self.base;
+            let is_kept = self.kept_at(number).is_some();
             let blinded = StateTrie::new(tries.root());
             Ok(if is_kept { tries.clone() } else { std::mem::replace(tries, blinded) })
         })?;
@@ -200,15 +200,21 @@ impl ChainView {
         }
         let check = || reach.checked();
         let nodes = NodesWhile { snapshot: &self.snapshot, check: &check };
-        let (read, mut tries) = match self.kept.take(number) {
-            Some(kept) => kept,
+        let kept = self.kept_at(number);
+        let (read, mut tries) = match kept.and_then(|kept| kept.take(number)) {
+            Some(found) => found,
             None => (0, self.tries(number, reach, &nodes).map_err(|error| reach.told(error))?),
         };
         let done = call(&mut tries, &nodes).map_err(|error| reach.told(error.into()))?;
-        if number > self.base {
-            self.kept.put(number, read.saturating_add(keys), tries);
+        if let Some(kept) = kept {
+            kept.put(number, read.saturating_add(keys), tries);
         }
         Ok(Some(done))
+    }
+
+    /// Where the tries of a block are kept; `None` of a durable one, and in a view for one call.
+    fn kept_at(&self, number: u64) -> Option<&KeptTries> {
+        self.kept.as_ref().filter(|_| number > self.base)
     }
 
     fn tries(

@@ -189,8 +189,8 @@ fn on_threads<T: Send>(
 pub(crate) struct Rerun<'r> {
     pub(crate) rules: &'r Rules,
     pub(crate) replay: &'r Replay,
-    /// The chain up to its parent.
-    pub(crate) parent: &'r ChainView,
+    /// A chain that has its parent, and the number of that.
+    pub(crate) parent: (&'r ChainView, u64),
     /// Before the block.
     state: &'r dyn StateView,
     codes: &'r CodeCache,
@@ -271,17 +271,27 @@ pub(crate) fn rerun_block<T>(
     }
     let parent_hash = header.parent_hash;
     // Its number is that of the parent, whatever a bad block says of its own.
-    let parent = view.up_to(parent_hash).map_err(error::of_chain)?;
-    let parent = parent.ok_or_else(|| {
-        refused(format!("block {parent_hash}, its parent, is not known, nor the state after it"))
-    })?;
+    let beside;
+    let parent = match view.number(parent_hash).map_err(error::of_chain)? {
+        // What the view keeps for one call is there for the next.
+        Some(number) => (view, number),
+        None => {
+            let found = view.up_to(parent_hash).map_err(error::of_chain)?;
+            beside = found.ok_or_else(|| {
+                let told = "its parent, is not known, nor the state after it";
+                refused(format!("block {parent_hash}, {told}"))
+            })?;
+            (&beside, beside.head().number)
+        }
+    };
     let rules = view.spec().rules(header);
     let (codes, patience) = (&*context.codes, &context.patience);
-    let done = parent.with_state(parent.head().number, |state| {
+    let (chain, number) = parent;
+    let done = chain.with_state(number, |state| {
         let state = patience.guard(state);
         let replay = Replay::run(block, &rules, &state, codes, count).map_err(of_block)?;
         let (state, assumed) = (&state, &Assumed::default());
-        let (rules, replay, parent) = (&rules, &replay, &parent);
+        let (rules, replay) = (&rules, &replay);
         call(&Rerun { rules, replay, parent, state, codes, assumed })
     });
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?

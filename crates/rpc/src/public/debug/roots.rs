@@ -64,7 +64,7 @@ const fn index_of(invalid: &InvalidBlock) -> Option<usize> {
 
 fn roots(context: &Context, rerun: &Rerun<'_>) -> Result<Vec<B256>, ErrorObjectOwned> {
     let check = || context.patience.told();
-    let (parent, number) = (rerun.parent, rerun.parent.head().number);
+    let (parent, number) = rerun.parent;
     let found = parent.roots_through(number, rerun.replay.steps(), &context.reach(&check));
     let mut found = found.map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
     if found.is_empty() {

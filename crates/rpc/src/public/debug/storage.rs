@@ -58,7 +58,7 @@ pub(super) fn range_at(context: &Context, mut args: Args) -> Answer {
     }
     let page = (first(&start), usize::try_from(wanted).unwrap_or(usize::MAX));
     rerun(context, &view, viewed, index, |rerun| {
-        let (parent, number) = (rerun.parent, rerun.parent.head().number);
+        let (parent, number) = rerun.parent;
         let check = || context.patience.told();
         let changes = rerun.replay.steps();
         let found = parent.slots_from(number, changes, address, page, &context.reach(&check));
