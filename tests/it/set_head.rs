@@ -105,6 +105,10 @@ fn it_is_a_method_of_debug_that_takes_any_name_of_a_block() {
         (json!("0x3"), -32_001),
         (json!(quantity(last + 1)), -32_001),
         (json!(UNKNOWN), -32_001),
+        (json!({ "blockHash": UNKNOWN, "requireCanonical": true }), -32_001),
+        // Beside the chain.
+        (json!(wire.chain.hash(3)), -32_001),
+        (json!({ "blockHash": wire.chain.hash(3), "requireCanonical": true }), -32_000),
         (json!({}), -32_602),
     ] {
         let error = wire.public.call("debug_setHead", &json!([named])).expect_err("refused");

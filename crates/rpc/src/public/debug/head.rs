@@ -13,6 +13,7 @@ pub(super) fn set(context: &Context, mut args: Args) -> Answer {
     let named = made(args.required("block", block_ref)?)?;
     args.end()?;
     let view = context.view();
+    named.check_canonical(&view)?;
     let number = named.number(&view)?.ok_or_else(error::block_not_found)?;
     let oldest = view.oldest_state();
     if number < oldest {

@@ -162,7 +162,7 @@ pub(crate) fn message(value: &Value, chain_id: u64) -> Result<Message, String> {
     {
         return Err(format!("chainId: this is chain {chain_id}, not {found}"));
     }
-    field(fields, "type", quantity_u64)?;
+    field(fields, "type", or_zero(quantity_u64))?;
     let (data, input) = (field(fields, "data", bytes)?, field(fields, "input", bytes)?);
     let hashes = field(fields, "blobVersionedHashes", |value| {
         some(list(value, BLOBS_MAX, hash)?, NO_BLOBS)
@@ -284,7 +284,8 @@ mod tests {
     #[test]
     fn an_empty_text_is_no_data_and_zero_and_no_address() {
         let value = object!({
-            "data": "", "input": "", "value": "", "gas": "", "nonce": "", "maxFeePerGas": "",
+            "data": "", "input": "", "value": "", "gas": "", "nonce": "", "type": "",
+            "maxFeePerGas": "",
         });
         let Message { request, gas, nonce } = message(&value, CHAIN_ID).expect("well formed");
         let price = CallPrice::Dynamic { max: 0, tip: 0 };

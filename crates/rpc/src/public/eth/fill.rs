@@ -11,8 +11,10 @@ use super::{
 };
 use crate::public::{
     Answer, Context,
-    args::{Args, bytes, field, list, object, published, quantity_u64, quantity_u128, under},
-    error::{self, refused},
+    args::{
+        Args, bytes, field, list, object, or_zero, published, quantity_u64, quantity_u128, under,
+    },
+    error::{self, invalid_argument, refused},
     json, wire,
 };
 use alloy_consensus::{
@@ -37,6 +39,9 @@ use serde_json::{Map, Value, json as value_of};
 /// Times the base fee that a transaction offers, so that it outlives a few full blocks.
 const BASE_FEES: u128 = 2;
 
+/// The name of the argument.
+const TRANSACTION: &str = "transaction";
+
 /// EIP-2718 types.
 const LEGACY: u64 = 0;
 const LISTED: u64 = 1;
@@ -48,7 +53,6 @@ const DELEGATING: u64 = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wish {
     message: Message,
-    nonce: Option<u64>,
     /// Its EIP-2718 type.
     kind: u64,
     /// Whether the request gives its type, or has a field of that type alone.
@@ -57,7 +61,16 @@ struct Wish {
     max_fee: Option<u128>,
     tip: Option<u128>,
     /// Its blobs, if it came with them.
-    sidecar: Option<Sidecar>,
+    blobs: Option<Blobs>,
+}
+
+/// Blobs as a request has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Blobs {
+    /// With commitments and proofs, which have to be verified still.
+    Proven(Sidecar),
+    /// Ours are to be made.
+    Bare(Vec<Blob>),
 }
 
 /// `eth_fillTransaction`.
@@ -66,11 +79,12 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
     // Those of the earliest next block, by which the pool judges.
     let (number, time) = (head.number.saturating_add(1), head.timestamp.saturating_add(1));
     let rules = context.engine.spec().rules_at(number, time);
-    let wish = args.required("transaction", |value| wish(value, &rules))?;
+    let mut wish = args.required(TRANSACTION, |value| wish(value, &rules))?;
     args.end()?;
     calls::check_creation(wish.message.request.to, &wish.message.request.data)?;
+    let sidecar = wish.proven(context, &rules)?;
     let request = priced(context, &wish)?;
-    let nonce = match wish.nonce {
+    let nonce = match wish.message.nonce {
         Some(nonce) => nonce,
         None => context.next_nonce(request.from)?,
     };
@@ -83,14 +97,10 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
     };
     let (mut raw, tx) = unsigned(&request, rules.chain_id, nonce, gas)?;
     let mut told = wired(&tx).map_err(error::internal)?;
-    if let (Transaction::Eip4844(unsigned), Some(sidecar)) = (&tx, wish.sidecar) {
-        let proofs = match &sidecar {
-            Sidecar::Eip4844(sidecar) => &sidecar.proofs,
-            Sidecar::Eip7594(sidecar) => &sidecar.cell_proofs,
-        };
+    if let (Transaction::Eip4844(unsigned), Some(sidecar)) = (&tx, sidecar) {
         told["blobs"] = value_of!(sidecar.blobs());
         told["commitments"] = value_of!(sidecar.commitments());
-        told["proofs"] = value_of!(proofs);
+        told["proofs"] = value_of!(proofs(&sidecar));
         raw = with_sidecar(unsigned, sidecar);
     }
     json(&value_of!({ "raw": raw, "tx": told }))
@@ -99,32 +109,94 @@ pub(crate) fn fill_transaction(context: &Context, mut args: Args) -> Answer {
 /// Source: execution-apis, "GenericTransaction".
 fn wish(value: &Value, rules: &Rules) -> Result<Wish, String> {
     let fields = object(value)?;
-    let mut message = calls::message(value, rules.chain_id)?;
+    let message = calls::message(value, rules.chain_id)?;
     calls::sent_data(fields)?;
-    let sidecar = sidecar(fields, &message.request.blob_hashes, rules)?;
-    if let Some(sidecar) = &sidecar {
-        message.request.blob_hashes = sidecar.versioned_hashes().collect();
-    }
-    let gas_price = field(fields, "gasPrice", quantity_u128)?;
-    let max_fee = field(fields, "maxFeePerGas", quantity_u128)?;
-    let tip = field(fields, "maxPriorityFeePerGas", quantity_u128)?;
-    let given = field(fields, "type", quantity_u64)?;
-    let kind = kind(&message.request, given, gas_price.is_some())?;
+    let blobs = given_blobs(fields, &message.request.blob_hashes, rules)?;
+    let gas_price = field(fields, "gasPrice", or_zero(quantity_u128))?;
+    let max_fee = field(fields, "maxFeePerGas", or_zero(quantity_u128))?;
+    let tip = field(fields, "maxPriorityFeePerGas", or_zero(quantity_u128))?;
+    let given = field(fields, "type", or_zero(quantity_u64))?;
+    let has_blobs = blobs.is_some() || !message.request.blob_hashes.is_empty();
+    let kind = kind(&message.request, has_blobs, given, gas_price.is_some())?;
     let has_own_field = gas_price.is_some() || max_fee.is_some() || tip.is_some();
     let is_kind_given = given.is_some() || has_own_field || kind > DYNAMIC;
-    let nonce = field(fields, "nonce", quantity_u64)?;
-    Ok(Wish { message, nonce, kind, is_kind_given, gas_price, max_fee, tip, sidecar })
+    Ok(Wish { message, kind, is_kind_given, gas_price, max_fee, tip, blobs })
 }
 
-/// The blobs of a transaction, with the commitments and proofs that it has, which are judged, or
-/// with ours. Proofs of the form before Osaka make way for ours from then on.
+impl Wish {
+    /// Its blobs with what proves them; its hashes are theirs from then on.
+    fn proven(
+        &mut self,
+        context: &Context,
+        rules: &Rules,
+    ) -> Result<Option<Sidecar>, ErrorObjectOwned> {
+        let Some(blobs) = self.blobs.take() else { return Ok(None) };
+        let named = &mut self.message.request.blob_hashes;
+        let check = || context.patience.check();
+        let sidecar = match blobs {
+            Blobs::Proven(sidecar) => {
+                check()?;
+                let hashes: Vec<B256> = sidecar.versioned_hashes().collect();
+                let checked = check_proofs(&hashes, &sidecar);
+                checked.map_err(|error| wrong(&under("proofs", &error.to_string())))?;
+                sidecar
+            }
+            Blobs::Bare(blobs) => {
+                let sidecar = prove(blobs, SidecarForm::at(rules), check)?;
+                check_named(named, &sidecar, rules).map_err(|reason| wrong(&reason))?;
+                sidecar
+            }
+        };
+        *named = sidecar.versioned_hashes().collect();
+        Ok(Some(sidecar))
+    }
+}
+
+fn wrong(reason: &str) -> ErrorObjectOwned {
+    invalid_argument(0, TRANSACTION, reason)
+}
+
+/// Blobs with our commitments and proofs. A blob may take a large part of a second: `check` says
+/// before each whether the work goes on.
+fn prove(
+    blobs: Vec<Blob>,
+    form: SidecarForm,
+    check: impl Fn() -> Result<(), ErrorObjectOwned>,
+) -> Result<Sidecar, ErrorObjectOwned> {
+    let (mut commitments, mut all_proofs) = (Vec::new(), Vec::new());
+    for blob in blobs.chunks(1) {
+        check()?;
+        let proven = prove_blobs(blob.to_vec(), form);
+        let proven = proven.map_err(|error| wrong(&under("blobs", &error.to_string())))?;
+        commitments.extend_from_slice(proven.commitments());
+        all_proofs.extend_from_slice(proofs(&proven));
+    }
+    Ok(of_form(form, blobs, commitments, all_proofs))
+}
+
+fn proofs(sidecar: &Sidecar) -> &[Bytes48] {
+    match sidecar {
+        Sidecar::Eip4844(sidecar) => &sidecar.proofs,
+        Sidecar::Eip7594(sidecar) => &sidecar.cell_proofs,
+    }
+}
+
+/// Judges a sidecar by the hashes that are given, if any are.
+fn check_named(named: &[B256], sidecar: &Sidecar, rules: &Rules) -> Result<(), String> {
+    let found: Vec<B256> = sidecar.versioned_hashes().collect();
+    let hashes = if named.is_empty() { &found[..] } else { named };
+    check_sidecar(hashes, sidecar, rules).map_err(|error| error.to_string())
+}
+
+/// The blobs of a transaction, with the commitments and proofs that it has. Proofs of the form
+/// before Osaka make way for ours from then on.
 ///
 /// Source: go-ethereum, `internal/ethapi/transaction_args.go`, `setBlobTxSidecar`.
-fn sidecar(
+fn given_blobs(
     fields: &Map<String, Value>,
-    hashes: &[B256],
+    named: &[B256],
     rules: &Rules,
-) -> Result<Option<Sidecar>, String> {
+) -> Result<Option<Blobs>, String> {
     let form = SidecarForm::at(rules);
     let most =
         rules.blob_params.map_or(0, |params| params.max_blob_count.min(params.max_blobs_per_tx));
@@ -140,23 +212,18 @@ fn sidecar(
             None => Ok(None),
         };
     };
-    let (sidecar, is_ours) = match (commitments, proofs) {
-        (None, Some(_)) => return Err("commitments: missing, where there are proofs".to_owned()),
-        (Some(_), None) => return Err("proofs: missing, where there are commitments".to_owned()),
+    match (commitments, proofs) {
+        (None, Some(_)) => Err("commitments: missing, where there are proofs".to_owned()),
+        (Some(_), None) => Err("proofs: missing, where there are commitments".to_owned()),
         (Some(commitments), Some(proofs))
             if form == SidecarForm::BlobProofs || proofs.len() != blobs.len() =>
         {
-            (of_form(form, blobs, commitments, proofs), false)
+            let sidecar = of_form(form, blobs, commitments, proofs);
+            check_named(named, &sidecar, rules)?;
+            Ok(Some(Blobs::Proven(sidecar)))
         }
-        _ => (prove_blobs(blobs, form).map_err(|error| under("blobs", &error.to_string()))?, true),
-    };
-    let found: Vec<B256> = sidecar.versioned_hashes().collect();
-    let hashes = if hashes.is_empty() { &found[..] } else { hashes };
-    check_sidecar(hashes, &sidecar, rules).map_err(|error| error.to_string())?;
-    if !is_ours {
-        check_proofs(hashes, &sidecar).map_err(|error| under("proofs", &error.to_string()))?;
+        _ => Ok(Some(Blobs::Bare(blobs))),
     }
-    Ok(Some(sidecar))
 }
 
 /// As many as a transaction may have, and one at least.
@@ -191,8 +258,13 @@ fn of_form(
 }
 
 /// The type that has these fields.
-fn kind(request: &CallRequest, given: Option<u64>, has_price: bool) -> Result<u64, String> {
-    let (has_list, has_blobs) = (request.access_list.is_some(), !request.blob_hashes.is_empty());
+fn kind(
+    request: &CallRequest,
+    has_blobs: bool,
+    given: Option<u64>,
+    has_price: bool,
+) -> Result<u64, String> {
+    let has_list = request.access_list.is_some();
     let has_grants = !request.authorizations.is_empty();
     if has_blobs && has_grants {
         return Err("blobVersionedHashes and authorizationList are given".to_owned());
@@ -385,6 +457,7 @@ mod tests {
     use super::*;
     use fugue_chainspec::{ChainSpec, Fork};
     use fugue_types::Address;
+    use std::cell::Cell;
 
     const CHAIN_ID: u64 = 7;
 
@@ -441,6 +514,35 @@ mod tests {
         ] {
             let found = wished(value).expect_err("refused");
             assert!(found.starts_with(reason), "{found}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_is_zero_as_in_a_call() {
+        let wish = wished(value_of!({ "type": "", "nonce": "", "gasPrice": "" }));
+        let wish = wish.expect("well formed");
+        let found = (wish.kind, wish.message.nonce, wish.gas_price);
+        assert_eq!(found, (LEGACY, Some(0), Some(0)));
+        let wish = wished(value_of!({ "maxFeePerGas": "", "maxPriorityFeePerGas": "" }));
+        let wish = wish.expect("well formed");
+        assert_eq!((wish.kind, wish.max_fee, wish.tip), (DYNAMIC, Some(0), Some(0)));
+    }
+
+    #[test]
+    fn blobs_are_proven_one_after_the_other_while_somebody_waits() {
+        let blobs = vec![Blob::repeat_byte(1), Blob::repeat_byte(2)];
+        for form in [SidecarForm::BlobProofs, SidecarForm::CellProofs] {
+            // Whoever asks is told so many times to go on.
+            let prove_while = |most: u32| {
+                let asked = Cell::new(0);
+                prove(blobs.clone(), form, || {
+                    asked.set(asked.get() + 1);
+                    if asked.get() > most { Err(refused("enough")) } else { Ok(()) }
+                })
+            };
+            let at_once = prove_blobs(blobs.clone(), form).expect("field elements");
+            assert!(prove_while(2) == Ok(at_once), "{form}");
+            assert!(prove_while(1) == Err(refused("enough")), "{form}");
         }
     }
 
