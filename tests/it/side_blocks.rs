@@ -9,6 +9,7 @@ use crate::{
 use fugue_chain::ChainView;
 use fugue_chainspec::Fork;
 use fugue_state::{MemoryState, StateView};
+use fugue_storage::{Faults, Store};
 use fugue_types::{Address, B256, Bytes, U256};
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ const LARGE: usize = 1_000;
 const ONE: Recipe =
     Recipe { seed: 0x5b5, fork: Fork::Prague, blocks: 8, transactions: 24, shared: 4, branch: 1 };
 const TWO: Recipe = Recipe { blocks: 9, branch: 2, ..ONE };
+/// How often a call is looked at: others may read at the same time.
+const LOOKS: usize = 5;
 /// Where code is assumed to be.
 const HERE: Address = Address::repeat_byte(0xca);
 /// Returns the hash of the block before the one it runs in.
@@ -207,4 +210,26 @@ fn a_block_beside_the_chain_answers_as_it_did_in_it_unless_it_must_be_canonical(
             }
         }
     }
+}
+
+#[test]
+fn what_a_view_keeps_for_roots_is_there_for_the_next_call() {
+    let chain = WireChain::of_recipe(&ONE);
+    let faults = Faults::counted();
+    let store = Store::memory(faults.clone());
+    let node = Node::open(store, None, &chain.chain.genesis, &Setup::new(LARGE));
+    let wire = Wire::over(chain, node.expect("a good store"));
+    wire.node.follow(&wire.chain.chain.blocks);
+    quiet(&wire.node);
+    let hash = json!([wire.chain.chain.head().hash]);
+    let reads = |method: &str| {
+        let before = faults.operations();
+        wire.public_ok(method, &hash);
+        faults.operations() - before
+    };
+    // Codes are kept by whatever runs a block first.
+    reads("trace_block");
+    let first = reads("debug_intermediateRoots");
+    let again = [(); LOOKS].map(|()| reads("debug_intermediateRoots"));
+    assert!(again.iter().any(|again| *again < first), "{first} reads, then {again:?}");
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::samples::{After, Change, IRREVERSIBLE, REVERSIBLE, World, keys, raise};
+use fugue_storage::{Retention, StorageError};
 use fugue_types::U256;
 
 /// No bounds.
@@ -110,6 +111,57 @@ fn a_child_of_the_head_is_read_as_if_it_were_the_head() {
             check(&view, parent, &told);
             assert!(matches!(view.up_to(child.head.hash), Ok(None)), "{told}");
         }
+    }
+}
+
+#[test]
+fn a_view_for_one_call_keeps_no_tries() {
+    let world = World::new();
+    let chain = chain(&world.genesis, [raise as Change; 3]);
+    let view = world.view(&world.snapshot(), &chain[2]);
+    let grown = view.with_child(chain[3].record().expect("it is no genesis"));
+    let below = view.up_to(chain[1].head.hash).expect("a good store").expect("a known block");
+    for (view, after) in [(&view, &chain[2]), (&grown, &chain[3]), (&below, &chain[1])] {
+        let diff = raise(&after.state);
+        let roots = vec![after.root_after(&diff)];
+        // Twice: what the first one changed is not there for the second.
+        for _ in 0..2 {
+            let changes = std::slice::from_ref(&diff);
+            let found = view.roots_through(after.head.number, changes, &FAR);
+            assert_eq!(found, Ok(Some(roots.clone())), "{:?}", after.head);
+        }
+    }
+    let keeps = [&view, &grown, &below].map(|view| view.kept.is_some());
+    assert_eq!(keeps, [true, false, false]);
+}
+
+#[test]
+fn a_branch_has_states_as_long_as_the_block_that_it_leaves_has_one() {
+    let world = World::new();
+    let common = chain(&world.genesis, [raise as Change; 2]);
+    let fork = common.last().expect("a genesis");
+    let one = chain(fork, [raise as Change; 3]);
+    let two = chain(fork, REVERSIBLE.into_iter().rev().map(|(_, change)| change));
+    world.commit(&one[3]);
+    let beside = || {
+        let view = world.view_with(&world.snapshot(), &one[3], &[&two[3]]);
+        view.up_to(two[3].head.hash).expect("a good store").expect("a known block")
+    };
+    let prune = |window| world.store.prune(Retention::Full { window }).expect("a good store");
+    prune(3);
+    assert_eq!(beside().oldest_state(), fork.head.number);
+    check(&beside(), &two[3], "where it leaves the chain there is a state");
+
+    prune(2);
+    let view = beside();
+    let (number, oldest) = (fork.head.number, view.oldest_state());
+    assert_eq!(oldest, number + 1);
+    let pruned = || ImportError::from(StorageError::Pruned { what: "state", number, oldest });
+    for Head { number, hash } in two.iter().map(|after| after.head) {
+        assert_eq!(view.number(hash), Ok(Some(number)));
+        assert_eq!(view.with_state(number, |_| ()), Err(pruned()), "block {number}");
+        let proof = view.proof(number, Address::repeat_byte(1), &[], &FAR);
+        assert_eq!(proof, Err(pruned()), "block {number}");
     }
 }
 
