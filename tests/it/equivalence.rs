@@ -536,6 +536,25 @@ fn pauses_change_nothing_of_what_a_state_answers() {
     assert_eq!(executed, sequential(&case, &executor));
 }
 
+#[test]
+fn a_list_that_forgets_an_account_is_no_reason_to_leave_it() {
+    let executors = executors();
+    // From a fork whose blocks run by lists.
+    let bundle = small_bundle(|bundle| {
+        let block = bundle.block.block();
+        block.header.base_fee_per_gas.is_some() && !block.body.transactions.is_empty()
+    });
+    let case = Case::new(&bundle, &executors[0]);
+    let mut subject = Subject::new(&case, &executors).expect("a good block");
+    let run = |subject: &Subject<'_>| subject.run(Mode::Bal, &executors[1], &case.view);
+    assert!(has_own_way(&run(&subject).expect("a right list")));
+    let mut list = subject.listed.access_list().expect("a list").to_vec();
+    assert!(list.pop().is_some());
+    subject.listed = case.block.clone().with_access_list(Arc::new(list));
+    let wrong = run(&subject).expect_err("an account is not there");
+    assert!(wrong.contains("the parallel run was dropped: access list"), "{wrong}");
+}
+
 /// Pairs of transactions, or triples, of the scenarios below.
 const PAIRS: u8 = 24;
 /// How often such a block is run on each number of threads: who runs what is left to chance.
