@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const LARGE: usize = 1_000;
 /// So many transactions that the blocks of each branch have logs.
 const ONE: Recipe =
-    Recipe { seed: 0x5b5, fork: Fork::Prague, blocks: 8, transactions: 24, shared: 4, branch: 1 };
+    Recipe { seed: 0x5b5, fork: Fork::Prague, blocks: 8, transactions: 80, shared: 4, branch: 1 };
 const TWO: Recipe = Recipe { blocks: 9, branch: 2, ..ONE };
 /// How often a call is looked at: others may read at the same time.
 const LOOKS: usize = 5;

@@ -33,6 +33,8 @@ pub struct StoreOptions {
 
 /// The most bytes that a file may grow to where nothing else is said: 4 TiB.
 const BYTES_MAX: usize = 4 << 40;
+/// Threads that may read a snapshot of a store in memory at a time.
+const MEMORY_READERS: usize = 4;
 
 impl StoreOptions {
     /// To read or write with this many threads.
@@ -98,7 +100,7 @@ impl Store {
         Self {
             backend: Backend::memory(faults),
             path: PathBuf::from("memory"),
-            readers: 1,
+            readers: MEMORY_READERS,
             access: Access::Write,
             writing: Mutex::new(None),
             _lock: None,

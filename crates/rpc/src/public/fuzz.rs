@@ -56,6 +56,8 @@ fn value(value: &Value) {
         assert_eq!(count(value).ok(), u64::try_from(number).ok());
     }
     if let Ok(bytes) = bytes(value) {
+        // None may be written as nothing.
+        let written = if written.is_empty() { "0x" } else { &written };
         assert_eq!(bytes.to_string(), written);
     }
     if let Ok(address) = address(value) {

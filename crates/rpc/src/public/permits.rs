@@ -299,6 +299,7 @@ mod tests {
             "anvil_nodeInfo",
             "anvil_stopImpersonatingAccount",
             "eth_coinbase",
+            "eth_requestAccounts",
             "eth_sign",
             "eth_signTransaction",
             "eth_signTypedData",

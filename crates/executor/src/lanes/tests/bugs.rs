@@ -286,7 +286,7 @@ fn of_codes() -> [Script; 5] {
         (authorizing, &[0, 1], &[Bug::ForgetsSeenNonces]),
         (delegated, &[0, 1], &[Bug::IgnoresCodes]),
         (reborn, &[0, 0, 1], &[Bug::KeepsSlotsOfTheDestroyed, Bug::ForgetsThatStorageWent]),
-        (on_istanbul(&creating), &[0, 1], &[Bug::ForgetsCodesOfReruns, Bug::ReadsPastLanes]),
+        (on_istanbul(&creating), &[0, 1], &[Bug::ForgetsCodesOfReruns]),
         (on_istanbul(&guessed), &[0, 1, 0, 1], &[Bug::ForgetsCodesOfGuesses]),
     ]
 }
@@ -308,7 +308,7 @@ pub(super) fn peeking() -> Ground {
 }
 
 /// What runs again does something else than in its lane, or as a guess.
-fn of_reruns() -> [Script; 3] {
+fn of_reruns() -> [Script; 4] {
     // As in `guesses`: whom a guess has paid, another guess has seen, and nobody is paid there.
     let seen = numbered(FIRST + 0x11010);
     let guessing = adding(&[
@@ -319,7 +319,15 @@ fn of_reruns() -> [Script; 3] {
         add(BOB, 1, 0x10000),
         watch(BOB, 2, [seen, PAYEE]),
     ]);
+    // In its lane it sees nobody's balance; when it runs again, that of one paid in another lane.
+    let mut straying = on_istanbul(&[
+        pay(ALICE, 0, PAYEE, 5),
+        tx(ALICE, 1, PEEKER, 0, &PAYEE.into_word().0),
+        pay(BOB, 0, PEEKER, 0),
+    ]);
+    straying.deploy(PEEKER, PEEKS, &[]);
     [
+        (straying, &[0, 0, 1], &[Bug::ReadsPastLanes]),
         (
             adding(&[add(ALICE, 0, 0x10), add(BOB, 0, 0x100)]),
             &[0, 1],
