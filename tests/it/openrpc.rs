@@ -100,6 +100,9 @@ fn excuse(method: &str, result: &Value) -> Option<&'static str> {
         {
             Some("what is pending has no block; the schema does not speak of that")
         }
+        "eth_fillTransaction" if result["tx"].get("blobs").is_some() => {
+            Some("with its blobs it fits both of two schemas of which it has to fit one")
+        }
         "eth_config" if result["current"]["blobSchedule"].is_null() => {
             Some("there are no blobs before Cancun; the schema does not speak of that")
         }
