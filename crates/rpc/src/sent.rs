@@ -170,19 +170,22 @@ fn is_misjudged(text: &[u8]) -> bool {
 }
 
 /// Takes the messages of a WebSocket out of what is read from its socket, in pieces, and hands out
-/// each of them when it is whole, in one frame. One that is too long is handed out as it comes: the
-/// server refuses it by its length. Source: RFC 6455, section 5.2.
+/// each of them when it is whole, in one frame. One that is too long is handed out up to the end of
+/// the frame that makes it so, as it comes: the server refuses it by its length. For what no client
+/// may send, it is handed a frame that it fails the connection of. Source: RFC 6455, section 5.
 pub(crate) struct Messages {
     bytes_max: usize,
     batch_max: usize,
     /// Of a frame that has not begun, at most [`HEAD_BYTES_MAX`].
     head: Vec<u8>,
     frame: Option<Frame>,
-    /// The first byte of the message, and what it carries so far.
+    /// The first byte of the message that has begun, and what it carries so far.
     kind: Option<u8>,
     message: Vec<u8>,
     /// The message is too long: nothing of it is kept.
     is_over: bool,
+    /// Nothing more is read.
+    is_failed: bool,
     /// What is to be handed out.
     out: BytesMut,
 }
@@ -191,16 +194,39 @@ pub(crate) struct Messages {
 const HEAD_BYTES_MAX: usize = 14;
 /// The bit of a last frame, and that of a mask.
 const FLAG: u8 = 0x80;
+/// The bits of the first byte that nobody has given a meaning here.
+const RESERVED: u8 = 0x70;
+/// The kinds of frames: one that goes on with a message, and those that begin one.
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
 /// From this kind on, frames are no part of a message.
 const CONTROL: u8 = 8;
+/// The first byte of a frame of a kind that is reserved: the server fails the connection of it.
+const FAILURE: u8 = FLAG | 0xf;
 
 #[derive(Clone, Copy)]
 struct Frame {
     first: u8,
+    is_masked: bool,
     mask: [u8; 4],
     /// Bytes that were read, and that are to be read.
     read: usize,
     left: u64,
+    fate: Fate,
+}
+
+/// What becomes of what a frame carries.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is kept until its message is whole.
+    Kept,
+    /// It is handed out as it comes, masked: it is no part of a message.
+    Passed,
+    /// It is handed out as it comes, without its mask: its message is too long by it.
+    Refused,
+    /// Its message was refused before.
+    Dropped,
 }
 
 impl Frame {
@@ -218,8 +244,21 @@ impl Frame {
             }
             length => (u64::from(length), rest),
         };
-        let mask = if second & FLAG == 0 { [0; 4] } else { *rest.first_chunk::<4>()? };
-        Some(Self { first: *first, mask, read: 0, left })
+        let is_masked = second & FLAG != 0;
+        let mask = if is_masked { *rest.first_chunk::<4>()? } else { [0; 4] };
+        Some(Self { first: *first, is_masked, mask, read: 0, left, fate: Fate::Kept })
+    }
+
+    /// Whether a client may send it, after the begin of a message or between messages. The rules of
+    /// control frames alone are those that the server asks about. Source: RFC 6455, sections 5.1,
+    /// 5.2, 5.4.
+    const fn may_come(self, has_begun: bool) -> bool {
+        let is_in_turn = match self.first & 0xf {
+            CONTINUATION => has_begun,
+            TEXT | BINARY => !has_begun,
+            _ => self.is_control(),
+        };
+        is_in_turn && self.is_masked && self.first & RESERVED == 0
     }
 
     const fn is_control(self) -> bool {
@@ -235,19 +274,19 @@ impl Messages {
     pub(crate) fn new(bytes_max: usize, batch_max: usize) -> Self {
         let head = Vec::with_capacity(HEAD_BYTES_MAX);
         let (kind, message, out) = Default::default();
-        Self { bytes_max, batch_max, head, frame: None, kind, message, is_over: false, out }
+        let (is_over, is_failed) = (false, false);
+        Self { bytes_max, batch_max, head, frame: None, kind, message, is_over, is_failed, out }
     }
 
     /// What was read next.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
-        loop {
+        while !self.is_failed {
             let Some(mut frame) = self.frame.take() else {
                 let Some((&byte, rest)) = bytes.split_first() else { return };
                 bytes = rest;
                 self.head.push(byte);
-                self.frame = Frame::of(&self.head);
-                if let Some(frame) = self.frame {
-                    self.begin(frame);
+                if let Some(frame) = Frame::of(&self.head) {
+                    self.frame = self.begin(frame);
                     self.head.clear();
                 }
                 continue;
@@ -255,11 +294,13 @@ impl Messages {
             let count = usize::try_from(frame.left).unwrap_or(usize::MAX).min(bytes.len());
             let (part, rest) = bytes.split_at(count);
             bytes = rest;
-            if frame.is_control() || self.is_over {
-                self.out.extend_from_slice(part);
-            } else {
-                let mask = frame.mask.iter().cycle().skip(frame.read % frame.mask.len());
-                self.message.extend(part.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+            let mask = frame.mask.iter().cycle().skip(frame.read % frame.mask.len());
+            let text = part.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+            match frame.fate {
+                Fate::Kept => self.message.extend(text),
+                Fate::Passed => self.out.extend_from_slice(part),
+                Fate::Refused => self.out.extend(text),
+                Fate::Dropped => {}
             }
             frame.read = frame.read.wrapping_add(count);
             frame.left = frame.left.saturating_sub(count as u64);
@@ -284,30 +325,42 @@ impl Messages {
         count > 0
     }
 
-    /// The head of a frame is whole.
-    fn begin(&mut self, frame: Frame) {
-        if !frame.is_control() && !self.is_over {
-            let left = usize::try_from(frame.left).unwrap_or(usize::MAX);
-            self.is_over = self.message.len().saturating_add(left) > self.bytes_max;
-            if !self.is_over {
-                self.kind.get_or_insert(frame.first);
-            } else if let Some(kind) = self.kind.take() {
-                let begun = mem::take(&mut self.message);
-                self.hand_out(kind & !FLAG, &begun);
-            }
+    /// The head of a frame is whole. `None` if the connection fails.
+    fn begin(&mut self, mut frame: Frame) -> Option<Frame> {
+        if !frame.may_come(self.kind.is_some()) {
+            self.is_failed = true;
+            self.message = Vec::new();
+            self.hand_out(FAILURE, &[]);
+            return None;
         }
-        if frame.is_control() || self.is_over {
+        if frame.is_control() {
             self.out.extend_from_slice(&self.head);
+            frame.fate = Fate::Passed;
+            return Some(frame);
         }
+        let kind = *self.kind.get_or_insert(frame.first);
+        let length = frame.left.saturating_add(self.message.len() as u64);
+        if self.is_over {
+            frame.fate = Fate::Dropped;
+        } else if length > self.bytes_max as u64 {
+            // In one frame: from the head that is too much on, the server passes over as many bytes
+            // as all frames of the message have.
+            self.is_over = true;
+            let begun = mem::take(&mut self.message);
+            self.hand_out_head(kind | FLAG, length);
+            self.out.extend_from_slice(&begun);
+            frame.fate = Fate::Refused;
+        }
+        Some(frame)
     }
 
     /// A message is whole.
     fn end(&mut self) {
+        let first = self.kind.take().unwrap_or_default() | FLAG;
         if mem::take(&mut self.is_over) {
             return;
         }
         let message = mem::take(&mut self.message);
-        let first = self.kind.take().unwrap_or_default() | FLAG;
         match mended(&message, self.batch_max) {
             Some(mended) => self.hand_out(first, &mended),
             None => self.hand_out(first, &message),
@@ -316,9 +369,14 @@ impl Messages {
 
     /// A frame with this first byte.
     fn hand_out(&mut self, first: u8, text: &[u8]) {
+        self.hand_out_head(first, text.len() as u64);
+        self.out.extend_from_slice(text);
+    }
+
+    /// The head of a frame with this first byte, that carries so many bytes.
+    fn hand_out_head(&mut self, first: u8, length: u64) {
         /// That changes nothing. A frame of a client must have one.
         const MASK: [u8; 4] = [0; 4];
-        let length = text.len() as u64;
         if let Ok(length @ ..126) = u8::try_from(length) {
             self.out.extend_from_slice(&[first, FLAG | length]);
         } else if let Ok(length) = u16::try_from(length) {
@@ -329,7 +387,6 @@ impl Messages {
             self.out.extend_from_slice(&length.to_be_bytes());
         }
         self.out.extend_from_slice(&MASK);
-        self.out.extend_from_slice(text);
     }
 }
 
@@ -505,12 +562,76 @@ mod tests {
             assert!(handed_out(&mut messages, &parts[..parts.len() - 1], size).is_empty());
             let found = handed_out(&mut messages, &parts[parts.len() - 1..], size);
             assert_eq!(frames(&found), [(0x81, b"abcdef".to_vec())]);
-            // What was kept is in one frame, and the rest as it came.
-            let mut messages = Messages::new(5, 1);
-            let found = handed_out(&mut messages, &parts, size);
-            assert_eq!(frames(&found), [(0x01, b"abcd".to_vec()), (0x80, b"ef".to_vec())]);
-            let next = handed_out(&mut messages, &frame(0x81, b"next"), size);
-            assert_eq!(frames(&next), [(0x81, b"next".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn what_makes_a_message_too_long_comes_with_what_has_begun_and_the_rest_is_dropped() {
+        for (begun, wanted) in [("abcd", "abcdefg"), ("", "efg"), ("ab", "abefg")] {
+            let stream = [
+                frame(0x02, begun.as_bytes()),
+                frame(0x00, b"efg"),
+                frame(0x89, b"ping"),
+                frame(0x00, b"of any length"),
+                frame(0x80, b"h"),
+                frame(0x81, b"n"),
+            ];
+            let stream = stream.concat();
+            let (ping, next) = ((0x89, b"ping".to_vec()), (0x81, b"n".to_vec()));
+            for size in [1, 3, stream.len()] {
+                let mut messages = Messages::new(wanted.len() - 1, 1);
+                let found = handed_out(&mut messages, &stream, size);
+                let wanted = [(0x82, wanted.into()), ping.clone(), next.clone()];
+                assert_eq!(frames(&found), wanted, "in pieces of {size}");
+            }
+        }
+        // Also the first of the frames may be too long.
+        let stream = [frame(0x01, b"abc"), frame(0x80, b"d"), frame(0x81, b"n")].concat();
+        let found = handed_out(&mut Messages::new(2, 1), &stream, 2);
+        assert_eq!(frames(&found), [(0x81, b"abc".to_vec()), (0x81, b"n".to_vec())]);
+    }
+
+    #[test]
+    fn a_length_of_64_bits_is_told_and_nothing_of_it_is_waited_for() {
+        let mut messages = Messages::new(5, 1);
+        let begun = frame(0x01, b"abcd");
+        let endless = [&[0x80, FLAG | 127][..], &[0xff; 8], &[0; 4], b"efg"].concat();
+        assert!(handed_out(&mut messages, &begun, 1).is_empty());
+        let found = handed_out(&mut messages, &endless, 1);
+        let wanted = [&[0x81, FLAG | 127][..], &[0xff; 8], &[0; 4], b"abcdefg"].concat();
+        assert_eq!(found, wanted);
+        assert!(messages.message.is_empty() && messages.out.is_empty());
+    }
+
+    #[test]
+    fn after_what_no_client_may_send_there_is_only_what_fails_the_connection() {
+        let begun = || frame(0x01, b"begun");
+        let unmasked = |first: u8| vec![first, 2, b'{', b'}'];
+        for (name, bad) in [
+            ("a message in a message", [begun(), frame(0x81, b"{}")].concat()),
+            ("a begin in a message", [begun(), frame(0x02, b"{}"), frame(0x80, b"")].concat()),
+            ("a continuation of nothing", frame(0x80, b"{}")),
+            ("a reserved bit of a message", frame(0xc1, b"{}")),
+            ("a reserved bit of a continuation", [begun(), frame(0x90, b"{}")].concat()),
+            ("a reserved bit of a ping", frame(0xa9, b"{}")),
+            ("a reserved kind", frame(0x83, b"{}")),
+            ("a message without a mask", unmasked(0x81)),
+            ("a continuation without a mask", [begun(), unmasked(0x80)].concat()),
+            ("a ping without a mask", unmasked(0x89)),
+            (
+                "a message in one that was refused",
+                [frame(0x01, &[b'x'; 11]), frame(0x81, b"{}")].concat(),
+            ),
+        ] {
+            let stream = [frame(0x81, b"good"), bad, frame(0x81, b"later")].concat();
+            for size in [1, stream.len()] {
+                let mut messages = Messages::new(10, 1);
+                let mut found = frames(&handed_out(&mut messages, &stream, size));
+                found.retain(|(_, text)| *text != [b'x'; 11]);
+                let wanted = [(0x81, b"good".to_vec()), (FAILURE, vec![])];
+                assert_eq!(found, wanted, "{name}, in pieces of {size}");
+                assert!(messages.message.is_empty(), "{name}");
+            }
         }
     }
 
