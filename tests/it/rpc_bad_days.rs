@@ -1,6 +1,6 @@
 //! The public methods on bad days: blocks full of code that says anything, callers that leave their
-//! traces behind, WebSockets whose other end is gone, branches that meet where the past is cut off.
-//! Numbers after `f` are those of `rules_http`.
+//! traces behind, WebSockets whose other end is gone, says too much, or breaks the rules of frames,
+//! branches that meet where the past is cut off. Numbers after `f` are those of `rules_http`.
 
 use crate::{
     engine_support::{Node, Setup, choice, index},
@@ -265,6 +265,56 @@ fn a_websocket_whose_other_end_is_gone_ends_with_its_subscriptions() {
     // Its subscription ends with it, on another thread.
     let mut next = open();
     assert!((0..10_000).any(|_| next.exchange(&subscribe).contains("result")), "there is no room");
+}
+
+/// A frame of a caller with this first byte, and a mask that changes nothing.
+fn frame(first: u8, text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).expect("a short text");
+    assert!(length >= 126, "a shorter text is told of in fewer bytes");
+    [&[first, 0x80 | 126][..], &length.to_be_bytes(), &[0; 4], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_message_in_parts_that_is_too_long_is_refused_and_the_next_ones_are_answered() {
+    let wire = Wire::new(Fork::Prague);
+    let limits = PublicLimits { body_bytes_max: 1_000, ..PUBLIC_LIMITS };
+    let limited = Limited::offering(&wire, &["eth"], limits, EthLimits::default());
+    let mut socket = Endpoint::of_public(limited.address).connect();
+    assert_eq!(socket.upgrade(&[]), 101);
+    let (part, call) = (" ".repeat(600), request("eth_chainId", &json!([])));
+    for firsts in [&[0x01, 0x80][..], &[0x01, 0x00, 0x80], &[0x01, 0x00, 0x00, 0x80]] {
+        let parts: Vec<_> = firsts.iter().map(|first| frame(*first, &part)).collect();
+        socket.write(&parts.concat());
+        let refused: Value = serde_json::from_str(&socket.hear()).expect("JSON");
+        assert_eq!(refused["error"]["code"], -32_007, "{firsts:?}: {refused}");
+        for _ in 0..2 {
+            let answer = socket.exchange(&call);
+            assert!(answer.contains("result"), "{firsts:?}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_websocket_that_breaks_the_rules_of_frames_is_closed() {
+    let wire = Wire::new(Fork::Prague);
+    let limits = PublicLimits { idle_max: HOUR, ..PUBLIC_LIMITS };
+    let limited = Limited::offering(&wire, &["eth"], limits, EthLimits::default());
+    let call = format!("{:200}", request("eth_chainId", &json!([])));
+    let mut unmasked = frame(0x81, &call);
+    unmasked[1] &= 0x7f;
+    unmasked.drain(4..8);
+    for bad in [
+        // A message in a message, a reserved bit, no mask.
+        [frame(0x01, &call), frame(0x81, &call)].concat(),
+        [frame(0x01, &call), frame(0x90, &call)].concat(),
+        unmasked,
+    ] {
+        let mut socket = Endpoint::of_public(limited.address).connect();
+        assert_eq!(socket.upgrade(&[]), 101);
+        assert!(socket.exchange(&call).contains("result"), "what is good is answered");
+        socket.write(&bad);
+        socket.read_to_end();
+    }
 }
 
 /// The same beginning, and two ends: the second one is so long that what is kept of it begins after

@@ -184,7 +184,7 @@ pub(crate) struct Messages {
     message: Vec<u8>,
     /// The message is too long: nothing of it is kept.
     is_over: bool,
-    /// Nothing more is read.
+    /// The connection fails: nothing more is looked at.
     is_failed: bool,
     /// What is to be handed out.
     out: BytesMut,
@@ -249,9 +249,8 @@ impl Frame {
         Some(Self { first: *first, is_masked, mask, read: 0, left, fate: Fate::Kept })
     }
 
-    /// Whether a client may send it, after the begin of a message or between messages. The rules of
-    /// control frames alone are those that the server asks about. Source: RFC 6455, sections 5.1,
-    /// 5.2, 5.4.
+    /// Whether a client may send it, within a message that has begun or between messages. What else
+    /// holds for control frames the server asks itself. Source: RFC 6455, sections 5.1, 5.2, 5.4.
     const fn may_come(self, has_begun: bool) -> bool {
         let is_in_turn = match self.first & 0xf {
             CONTINUATION => has_begun,
@@ -575,13 +574,13 @@ mod tests {
                 frame(0x00, b"of any length"),
                 frame(0x80, b"h"),
                 frame(0x81, b"n"),
-            ];
-            let stream = stream.concat();
+            ]
+            .concat();
             let (ping, next) = ((0x89, b"ping".to_vec()), (0x81, b"n".to_vec()));
             for size in [1, 3, stream.len()] {
                 let mut messages = Messages::new(wanted.len() - 1, 1);
                 let found = handed_out(&mut messages, &stream, size);
-                let wanted = [(0x82, wanted.into()), ping.clone(), next.clone()];
+                let wanted = [(0x82, wanted.as_bytes().to_vec()), ping.clone(), next.clone()];
                 assert_eq!(frames(&found), wanted, "in pieces of {size}");
             }
         }
