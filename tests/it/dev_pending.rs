@@ -1,7 +1,10 @@
 //! What comes next on a dev chain, over HTTP: the state after the pending block, what its base fee
 //! is, what it will never have, and when it comes.
 
-use crate::dev_methods::{Dev, FIRST, STRANGER, TO, in_each_mode};
+use crate::{
+    dev_methods::{Dev, FIRST, STRANGER, TO, in_each_mode},
+    rules_support::quantity,
+};
 use fugue_types::{B256, Bytes, U256, keccak256};
 use serde_json::{Value, json};
 
@@ -75,7 +78,7 @@ fn messages_at_pending_find_what_the_pool_will_have_done() {
         assert!(gas_used("pending") + U256::from(15_000) < gas_used("latest"));
         // Before the block, and after it.
         let call = json!([{ "transactions": [{ "to": STRANGER }] }]);
-        for (index, expected) in [(0, word(0)), (1, word(8)), (-1, word(8))] {
+        for (index, expected) in [(0, word(0)), (1, word(8)), (3, word(8)), (-1, word(8))] {
             let start = json!({ "blockNumber": "pending", "transactionIndex": index });
             let answer = dev.ok("eth_callMany", &json!([call, start]));
             assert_eq!(answer, json!([[{ "value": expected }]]), "{index}");
@@ -123,6 +126,28 @@ fn the_base_fee_that_is_set_is_told_at_once() {
 }
 
 #[test]
+fn what_gas_costs_after_a_full_block_is_what_the_next_one_takes() {
+    in_each_mode(|dev| {
+        let full = |prices: &Value| {
+            let mut tx = json!({ "from": FIRST, "to": TO, "gas": "0x5208" });
+            for (name, price) in prices.as_object().expect("prices") {
+                tx[name] = price.clone();
+            }
+            let hash = dev.send(&tx);
+            assert_eq!(dev.receipt(&hash)["status"], "0x1", "{tx}");
+            assert_eq!(dev.head("gasUsed"), dev.head("gasLimit"));
+        };
+        dev.ok("evm_setBlockGasLimit", &json!(["0x5208"]));
+        // It leaves no tip that would hide the rise of the base fee.
+        full(&json!({ "maxFeePerGas": "0x174876e800", "maxPriorityFeePerGas": "0x1" }));
+        full(&json!({ "gasPrice": dev.ok("eth_gasPrice", &json!([])) }));
+        let asked = json!([{ "from": FIRST, "to": TO, "gas": "0x5208", "type": "0x0" }]);
+        let filled = dev.ok("eth_fillTransaction", &asked);
+        full(&json!({ "gasPrice": filled["tx"]["gasPrice"] }));
+    });
+}
+
+#[test]
 fn who_requests_accounts_is_given_them() {
     in_each_mode(|dev| {
         let accounts = dev.ok("eth_accounts", &json!([]));
@@ -145,6 +170,13 @@ fn what_can_never_be_mined_is_refused_and_blocks_nobody() {
             let told = dev.refused("eth_sendTransaction", &json!([tx]));
             assert_eq!(told, (code, words.to_owned()), "{tx}");
         }
+        for tx in [&cheap, &fixed] {
+            let raw = dev.ok("eth_signTransaction", &json!([tx]))["raw"].clone();
+            for method in ["eth_sendRawTransaction", "eth_sendRawTransactionSync"] {
+                let told = dev.refused(method, &json!([raw]));
+                assert_eq!(told, (802, low.to_owned()), "{method} {tx}");
+            }
+        }
         let told = dev.refused("eth_signTransaction", &json!([torn]));
         assert_eq!(told, (804, tip.to_owned()));
         let status = dev.ok("txpool_status", &json!([]));
@@ -153,12 +185,14 @@ fn what_can_never_be_mined_is_refused_and_blocks_nobody() {
         assert_eq!(dev.receipt(&hash)["status"], "0x1");
         // While blocks come when they are asked for, one may come that has it.
         dev.ok("evm_setAutomine", &json!([false]));
-        let waits = dev.send(&cheap);
+        let sent = dev.send(&cheap);
+        let raw = dev.ok("eth_signTransaction", &json!([cheap]))["raw"].clone();
+        let waiting = [sent, dev.ok("eth_sendRawTransaction", &json!([raw]))];
         dev.ok("evm_mine", &json!([]));
-        assert!(dev.receipt(&waits).is_null());
+        assert!(waiting.iter().all(|hash| dev.receipt(hash).is_null()));
         dev.ok("hardhat_setNextBlockBaseFeePerGas", &json!(["0x1"]));
         dev.ok("evm_mine", &json!([]));
-        assert_eq!(dev.receipt(&waits)["status"], "0x1");
+        assert!(waiting.iter().all(|hash| dev.receipt(hash)["status"] == "0x1"));
     });
 }
 
@@ -181,6 +215,8 @@ fn blocks_come_by_a_clock_that_has_two_ends() {
         while dev.number() < 3 {
             std::thread::yield_now();
         }
+        // 0 would be none.
+        assert_eq!(dev.ok("anvil_getIntervalMining", &json!([])), 1);
         assert_eq!(dev.ok("evm_setIntervalMining", &json!([[1_000, 2_000]])), true);
         assert_eq!(dev.ok("anvil_getIntervalMining", &json!([])), 2);
         let (code, _) = dev.refused("evm_setIntervalMining", &json!([[1_000, 100_000_000]]));
@@ -189,5 +225,27 @@ fn blocks_come_by_a_clock_that_has_two_ends() {
         assert!(code == -32_602 && told.ends_with("above the second"), "{code} {told}");
         assert_eq!(dev.ok("evm_setIntervalMining", &json!([[0, 0]])), true);
         assert_eq!(dev.ok("anvil_getIntervalMining", &json!([])), Value::Null);
+    });
+}
+
+#[test]
+fn no_block_is_made_where_the_last_would_have_no_timestamp() {
+    in_each_mode(|dev| {
+        let (timestamp, most) = (dev.head("timestamp"), quantity(u64::MAX));
+        for (method, params) in [
+            // The sum has no room, the product has none, and without an interval.
+            ("hardhat_mine", json!(["0x2", most])),
+            ("hardhat_mine", json!(["0x3", "0x8000000000000000"])),
+            ("evm_mine", json!([{ "timestamp": most, "blocks": 2 }])),
+        ] {
+            let (code, told) = dev.refused(method, &params);
+            let words = "blocks has a timestamp above 18446744073709551615, the largest";
+            assert!(code == -32_000 && told.ends_with(words), "{params}: {code} {told}");
+        }
+        // Nothing of it was kept for the next block, and one alone has no interval.
+        assert_eq!(dev.number(), 0);
+        dev.ok("hardhat_mine", &json!(["0x1", most]));
+        assert_eq!(dev.number(), 1);
+        assert!(dev.head("timestamp") < timestamp + 0xffff_ffff);
     });
 }

@@ -30,6 +30,23 @@ impl Dev {
         Ok(())
     }
 
+    /// # Errors
+    /// If the last of these blocks would have a timestamp above the largest.
+    fn check_timestamps(&self, blocks: &DevBlocks) -> Result<(), DevError> {
+        let DevBlocks { count, timestamp, interval } = *blocks;
+        let (_, head) = self.head(&self.engine.view()).map_err(of_engine)?;
+        let wanted = match timestamp {
+            Some(timestamp) => timestamp,
+            None => self.planned().map_err(of_engine)?.timestamp,
+        };
+        // Without an interval, each is at least a second above the one before.
+        let interval = interval.or(self.manner().settings.timestamp_interval).unwrap_or(1).max(1);
+        let first = head.timestamp.checked_add(1).map(|least| wanted.max(least));
+        let passed = count.saturating_sub(1).checked_mul(interval);
+        let last = first.zip(passed).and_then(|(first, passed)| first.checked_add(passed));
+        last.map(|_| ()).ok_or_else(|| above_largest(count))
+    }
+
     /// The pool goes by the gas limit that is set, not by that of the head.
     fn limit_pool(&self) {
         let gas_limit = self.manner().settings.gas_limit;
@@ -100,6 +117,7 @@ impl DevChain for Dev {
     fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<(), DevError> {
         let DevBlocks { count, timestamp, interval } = *blocks;
         let _turn = self.turn();
+        self.check_timestamps(blocks)?;
         if let Some(timestamp) = timestamp {
             self.name_timestamp(timestamp)?;
         }
@@ -109,7 +127,8 @@ impl DevChain for Dev {
             }
             if let Some(interval) = interval.filter(|_| index > 0) {
                 let (_, head) = self.head(&self.engine.view()).map_err(of_engine)?;
-                let next = head.timestamp.saturating_add(interval);
+                let next = head.timestamp.checked_add(interval);
+                let next = next.ok_or_else(|| above_largest(count))?;
                 self.manner().settings.next_timestamp = Some(next);
             }
             self.make_block(DevContent::Pool).map_err(of_engine)?;
@@ -238,6 +257,13 @@ impl DevChain for Dev {
     fn snapshots(&self) -> Vec<(u64, Head)> {
         self.turn().by_name.iter().map(|(id, kept)| (*id, kept.head)).collect()
     }
+}
+
+fn above_largest(count: u64) -> DevError {
+    let max = u64::MAX;
+    DevError::Refused(format!(
+        "the last of {count} blocks has a timestamp above {max}, the largest"
+    ))
 }
 
 fn of_engine(error: EngineError) -> DevError {

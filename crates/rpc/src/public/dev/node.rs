@@ -80,10 +80,12 @@ pub(super) fn automine(context: &Context, args: Args) -> Answer {
     json(&chain(context)?.status().is_automine)
 }
 
-/// `anvil_getIntervalMining`: the longest, in seconds; null if there is none.
+/// `anvil_getIntervalMining`: the longest, in seconds; null if there is none. A part of a second
+/// counts as one: 0 is what turns it off.
 pub(super) fn interval_mining(context: &Context, args: Args) -> Answer {
     args.end()?;
-    json(&chain(context)?.status().interval.map(|interval| interval.max.as_secs()))
+    let interval = chain(context)?.status().interval;
+    json(&interval.map(|interval| interval.max.as_nanos().div_ceil(1_000_000_000)))
 }
 
 /// `hardhat_metadata`.

@@ -1,10 +1,10 @@
 //! Transactions that the node signs: with a key that it has, or in the name of whom it
 //! impersonates.
 
-use super::{Dev, chain, number, number_u64, of_dev, signing::unknown};
+use super::{Done, chain, number, number_u64, of_dev, signing::unknown};
 use crate::public::{
     Answer, Context,
-    args::{Args, address, field, object, published},
+    args::{Args, address, field, object, or_zero, published},
     block_ref::{BlockRef, Tag},
     error,
     eth::calls::{at_block, check_creation, sent_data},
@@ -12,13 +12,15 @@ use crate::public::{
 };
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{
-    eip2718::Encodable2718, eip2930::AccessList, eip7702::SignedAuthorization,
+    eip2718::{Decodable2718, Encodable2718},
+    eip2930::AccessList,
+    eip7702::SignedAuthorization,
     eip7825::MAX_TX_GAS_LIMIT_OSAKA,
 };
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, SubmitError};
 use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
-use fugue_txpool::Origin;
+use fugue_txpool::{Origin, PooledTransaction, split};
 use fugue_types::{
     Address, B256, Bytes, Transaction, TransactionTrait, TxKind, U256, impersonating,
 };
@@ -90,7 +92,7 @@ fn send_by(context: &Context, mut args: Args, signer: Signer) -> Answer {
 ///
 /// # Errors
 /// If it offers less than the base fee there.
-fn check_fee(context: &Context, tx: &Transaction) -> Result<(), ErrorObjectOwned> {
+fn check_fee(context: &Context, tx: &Transaction) -> Done {
     let dev = chain(context)?;
     let base_fee = base_fee(context, &dev.next_block().map_err(of_dev)?);
     let max_fee = tx.max_fee_per_gas();
@@ -113,8 +115,22 @@ pub(crate) fn sign(context: &Context, mut args: Args) -> Answer {
 }
 
 /// Sends a transaction that was signed elsewhere.
-pub(crate) fn submit(dev: &Dev, encoded: &[u8], origin: Origin) -> Result<B256, ErrorObjectOwned> {
-    dev.chain.send(encoded, origin).map_err(of_submit)
+pub(crate) fn submit(
+    context: &Context,
+    encoded: &[u8],
+    origin: Origin,
+) -> Result<B256, ErrorObjectOwned> {
+    check_sent_fee(context, encoded)?;
+    chain(context)?.send(encoded, origin).map_err(of_submit)
+}
+
+/// As [`check_fee`], of a transaction in the form in which it is sent. What is none is for the pool
+/// to refuse.
+pub(crate) fn check_sent_fee(context: &Context, encoded: &[u8]) -> Done {
+    match PooledTransaction::decode_2718_exact(encoded) {
+        Ok(sent) => check_fee(context, &split(sent).0),
+        Err(_) => Ok(()),
+    }
 }
 
 fn of_submit(refused: SubmitError) -> ErrorObjectOwned {
@@ -143,13 +159,13 @@ fn request(value: &Value, chain_id: u64) -> Result<Request, String> {
     let request = Request {
         from: field(fields, "from", address)?,
         to: field(fields, "to", address)?,
-        nonce: field(fields, "nonce", number_u64)?,
-        gas: field(fields, "gas", number_u64)?,
-        tx_type: field(fields, "type", number_u64)?,
-        price: field(fields, "gasPrice", number_u128)?,
-        max_fee: field(fields, "maxFeePerGas", number_u128)?,
-        tip: field(fields, "maxPriorityFeePerGas", number_u128)?,
-        value: field(fields, "value", number)?.unwrap_or_default(),
+        nonce: field(fields, "nonce", or_zero(number_u64))?,
+        gas: field(fields, "gas", or_zero(number_u64))?,
+        tx_type: field(fields, "type", or_zero(number_u64))?,
+        price: field(fields, "gasPrice", or_zero(number_u128))?,
+        max_fee: field(fields, "maxFeePerGas", or_zero(number_u128))?,
+        tip: field(fields, "maxPriorityFeePerGas", or_zero(number_u128))?,
+        value: field(fields, "value", or_zero(number))?.unwrap_or_default(),
         input: sent_data(fields)?,
         access_list: field(fields, "accessList", published::<AccessList>)?,
         authorizations: field(fields, "authorizationList", published::<Vec<SignedAuthorization>>)?
@@ -413,6 +429,19 @@ mod tests {
         ] {
             assert_eq!(made(&value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn an_empty_text_is_zero_as_in_a_call() {
+        let zeros =
+            Request { nonce: Some(0), gas: Some(0), tx_type: Some(0), ..Request::default() };
+        let fixed = object!({ "nonce": "", "gas": "", "type": "", "value": "", "gasPrice": "" });
+        assert_eq!(request(&fixed, 7), Ok(Request { price: Some(0), ..zeros.clone() }));
+        let dynamic = object!({
+            "nonce": "", "gas": "", "type": "", "maxFeePerGas": "", "maxPriorityFeePerGas": "",
+        });
+        assert_eq!(request(&dynamic, 7), Ok(Request { max_fee: Some(0), tip: Some(0), ..zeros }));
+        assert!(request(&object!({ "to": "" }), 7).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::public::{
     args::{Args, count, field, list, object},
     block_ref::{BlockRef, block_ref},
     error,
-    eth::{blocks, calls},
+    eth::calls,
     json,
     overrides::{BlockOverrides, StateOverrides, assumed, block_overrides, only, state_overrides},
     question::any_number,
@@ -137,16 +137,17 @@ pub(crate) fn at_start<T>(
     run: impl FnOnce(&Header, &dyn StateView) -> T,
 ) -> Result<T, ErrorObjectOwned> {
     let Start { block, transactions } = start;
+    // Once: where it is pending, it may be another one each time.
+    let (view, number) = context.chain_with_state(&block)?;
     let Some(count) = transactions else {
-        return calls::at_block(context, &block, |header, state| run(&header, state));
+        return calls::after(context, &view, number, |header, state| run(&header, state));
     };
-    let (view, _) = context.chain_with_state(&block)?;
-    let viewed = blocks::find(&view, &block)?.ok_or_else(error::block_not_found)?;
-    let Some(parent) = viewed.header.number.checked_sub(1) else {
+    let viewed = view.block(number).map_err(error::of_chain)?.ok_or_else(error::block_not_found)?;
+    let Some(parent) = number.checked_sub(1) else {
         return Err(error::refused("the genesis has no transactions"));
     };
     if count >= viewed.body.transactions.len() {
-        return calls::at_block(context, &block, |header, state| run(&header, state));
+        return calls::after(context, &view, number, |header, state| run(&header, state));
     }
     let header = viewed.header.clone();
     let rules = view.spec().rules(&header);

@@ -15,6 +15,7 @@ use crate::public::{
     revert,
 };
 use alloy_eips::{eip2930::AccessList, eip7702::SignedAuthorization};
+use fugue_chain::ChainView;
 use fugue_evm::{CallPrice, CallRequest, EstimateError, Place};
 use fugue_state::StateView;
 use fugue_types::{Address, Bytes, Header, TxStatus, U256};
@@ -147,7 +148,17 @@ pub(crate) fn at_block<T>(
     run: impl FnOnce(Header, &dyn StateView) -> T,
 ) -> Result<T, ErrorObjectOwned> {
     let (view, number) = context.chain_with_state(block)?;
-    let (_, header) = headers::at(&view, number)?;
+    after(context, &view, number, run)
+}
+
+/// The same of a block of a view.
+pub(super) fn after<T>(
+    context: &Context,
+    view: &ChainView,
+    number: u64,
+    run: impl FnOnce(Header, &dyn StateView) -> T,
+) -> Result<T, ErrorObjectOwned> {
+    let (_, header) = headers::at(view, number)?;
     let patience = &context.patience;
     let done = view.with_state(number, |state| run(header, &patience.guard(state)));
     done.map_err(error::of_chain)?.ok_or_else(error::block_not_found)

@@ -28,7 +28,7 @@ const SAMPLE_MIN: u128 = 2;
 const SUGGESTION_DEFAULT: u128 = 1_000_000;
 const SUGGESTION_MAX: u128 = 500_000_000_000;
 
-/// `eth_gasPrice`: a tip above the base fee of the head.
+/// `eth_gasPrice`: a tip above the base fee that offers go by.
 pub(crate) fn gas_price(context: &Context, args: Args) -> Answer {
     args.end()?;
     let view = context.view();
@@ -37,18 +37,22 @@ pub(crate) fn gas_price(context: &Context, args: Args) -> Answer {
     json(&U256::from(tip.saturating_add(base_fee)))
 }
 
-/// The base fee that offers go by: that of the head, or what is set for the next block.
+/// The base fee that offers go by: that of the head. A chain for development refuses what is below
+/// that of the next block, so there it is that one.
 pub(super) fn base_fee_to_offer(
     context: &Context,
     head: &Header,
 ) -> Result<u128, ErrorObjectOwned> {
-    let base_fee = base_fee_set(context)?.or(head.base_fee_per_gas);
+    let base_fee =
+        if context.dev.is_some() { next_base_fee(context, head)? } else { head.base_fee_per_gas };
     Ok(base_fee.unwrap_or_default().into())
 }
 
-/// What a tool has set for the next block of a chain for development.
-fn base_fee_set(context: &Context) -> Result<Option<u64>, ErrorObjectOwned> {
-    Ok(dev::next_block(context)?.and_then(|next| next.base_fee))
+/// Of the next block: what a tool has set on a chain for development, or what follows from the
+/// head.
+fn next_base_fee(context: &Context, head: &Header) -> Result<Option<u64>, ErrorObjectOwned> {
+    let set = dev::next_block(context)?.and_then(|next| next.base_fee);
+    Ok(set.or_else(|| head.next_block_base_fee(BaseFeeParams::ethereum())))
 }
 
 /// `eth_maxPriorityFeePerGas`.
@@ -60,10 +64,7 @@ pub(crate) fn max_priority_fee(context: &Context, args: Args) -> Answer {
 /// `eth_baseFee`: of the next block; null before London.
 pub(crate) fn base_fee(context: &Context, args: Args) -> Answer {
     args.end()?;
-    let head = head(&context.view())?;
-    let next = base_fee_set(context)?;
-    let next = next.or_else(|| head.next_block_base_fee(BaseFeeParams::ethereum()));
-    json(&next.map(U256::from))
+    json(&next_base_fee(context, &head(&context.view())?)?.map(U256::from))
 }
 
 /// `eth_blobBaseFee`: of the next block, in wei per unit of blob gas; null before Cancun.

@@ -212,8 +212,8 @@ pub(super) fn receipt_by_hash(
 pub(crate) fn send_raw(context: &Context, mut args: Args) -> Answer {
     let encoded = args.required("transaction", bytes)?;
     args.end()?;
-    if let Some(dev) = &context.dev {
-        return json(&dev::submit(dev, &encoded, origin(context))?);
+    if context.dev.is_some() {
+        return json(&dev::submit(context, &encoded, origin(context))?);
     }
     json(&submit(context, &encoded)?.hash)
 }
@@ -225,6 +225,9 @@ const fn origin(context: &Context) -> Origin {
 
 /// Puts a transaction into the pool.
 pub(super) fn submit(context: &Context, encoded: &[u8]) -> Result<Added, ErrorObjectOwned> {
+    if context.dev.is_some() {
+        dev::check_sent_fee(context, encoded)?;
+    }
     context.engine.submit(encoded, origin(context)).map_err(|refused| match refused {
         SubmitError::Pool(error) => error::of_pool(error),
         SubmitError::Broken(error) => error::of_chain(error),
