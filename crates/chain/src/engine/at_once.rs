@@ -17,7 +17,7 @@ use fugue_state::{Guarded, StateError, StateView};
 use fugue_txpool::{Sidecar, SidecarForm, check_sidecar};
 use fugue_types::{Address, B256, Bytes, Transaction, TransactionTrait};
 use fugue_validation::check_transaction;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// What a block is built of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,16 +112,18 @@ impl Engine {
         order: BuildOrder,
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<BuiltPayload, BuildError> {
-        self.build_on(&self.view(), order, None, goes_on).map(|filled| filled.payload)
+        self.build_on(&self.view(), order, None, None, goes_on).map(|filled| filled.payload)
     }
 
     /// The same on a block that this view knows, with what the block did; and with the base fee and
-    /// the gas limit that a chain for development wants, where it wants any.
+    /// the gas limit that a chain for development wants, where it wants any. From `until` on no
+    /// more transactions are tried.
     pub(super) fn build_on(
         &self,
         view: &ChainView,
         order: BuildOrder,
         wanted: Option<&DevBlock>,
+        until: Option<Instant>,
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Filled, BuildError> {
         let BuildOrder { parent, attributes, contents, extra_data } = order;
@@ -142,7 +144,7 @@ impl Engine {
         let is_exact = matches!(contents, Contents::Exactly(_));
         let tried = self.tried(&outline, contents)?;
         let count = tried.len();
-        match fill(view, head, &outline, tried, goes_on) {
+        match fill(view, head, &outline, tried, until, goes_on) {
             _ if !goes_on() => Err(BuildError::GivenUp),
             Ok(Filled { senders, refused, .. }) if is_exact && senders.len() < count => {
                 Err(left_out(senders.len(), refused))
@@ -203,6 +205,7 @@ fn fill(
     parent: Head,
     outline: &Outline,
     tried: Vec<Tried>,
+    until: Option<Instant>,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<Filled, BuildError> {
     let mut ground = Ground::at(parent, view, None, None)?;
@@ -213,7 +216,7 @@ fn fill(
         candidates.push(Candidate { tx, sender, footprint: None });
         sidecars.push(sidecar);
     }
-    let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(None));
+    let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(until));
     let built = ground.with_view(|state: &dyn StateView| {
         let state = Guarded::new(state, || wanted(goes_on));
         executor.build(Mode::Seq, &draft, candidates, rules, &state, &limits)

@@ -5,12 +5,13 @@
 //! without the view that it was built on, which would keep the store from reusing what it has:
 //!
 //! ```text
-//! fresh enough --------------------------------------> given
-//! else nobody builds ------------> built, kept ------> given
-//! else there is one on this head ------------- given, though older
+//! fresh enough ---------------------------------------> given
+//! else nobody builds ------------> built, kept -------> given
+//! else there is one on this head, not much older -----> given
 //! else waits for whoever builds
 //! ```
-//! On a chain for development the last one is given only if it would be the same again: whoever
+//! A build takes about a second at most, and ends when the head moves. On a chain for development
+//! the last one is given only if it is as wanted, and the pool not older than the call: whoever
 //! sends a transaction there looks for it at once.
 
 use super::{
@@ -27,8 +28,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a block is filled: what went in by then is kept, and whoever waits gets it.
+const BUILD_MAX: Duration = Duration::from_secs(1);
 /// How long a block is fresh while the pool changes: building one takes a thread up to a second.
 const FRESH_MAX: Duration = Duration::from_secs(1);
+/// How old a block may be that is given while somebody builds the next one.
+const AGE_MAX: Duration = FRESH_MAX.saturating_mul(2);
 /// Between two looks whether a block that somebody else builds is there, or not wanted any more.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -36,8 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     last: Mutex<Option<Last>>,
-    /// Held by whoever builds one.
-    building: Mutex<()>,
+    /// Held by whoever builds one. Whether the last build ended because the head had moved.
+    building: Mutex<bool>,
 }
 
 #[derive(Debug)]
@@ -63,14 +68,14 @@ impl Pending {
 
 impl Engine {
     /// The chain with one more block as its head: the one after the head with what it would take of
-    /// the pool, built while `goes_on` says so; `None` where it would have proof of work. It may be
-    /// a second old. Of what the consensus layer says of a block it has nothing: no withdrawals,
-    /// zeros, the RANDAO of its parent, and a timestamp a slot after that.
+    /// the pool within a second, built while `goes_on` says so; `None` where it would have proof of
+    /// work. It may be two seconds old. Of what the consensus layer says of a block it has nothing:
+    /// no withdrawals, zeros, the RANDAO of its parent, and a timestamp a slot after that.
     ///
     /// On a chain for development `wanted` is how it is made; it is not older than the call then.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`]; given up also if the head moves: ask again then, with what is wanted on it.
     pub fn pending_view(
         &self,
         wanted: Option<DevBlock>,
@@ -88,27 +93,29 @@ impl Engine {
         wanted: Option<DevBlock>,
         goes_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Arc<BlockRecord>>, BuildError> {
-        let Shared { spec, pool, pending, .. } = &*self.shared;
+        let Shared { spec, pool, pending, view: newest, .. } = &*self.shared;
         let header = view.header(view.head().number)?;
         let (head, parent) = header.ok_or_else(|| {
             BuildError::Broken(ImportError::Internal("the head has no header".to_owned()))
         })?;
-        let version = pool.version();
+        let is_head = || newest.read().head().hash == head;
+        let asked = pool.version();
         let is_fresh = |last: &Last| {
-            let is_same = last.version == version && last.wanted == wanted;
-            is_same || (wanted.is_none() && last.built.elapsed() < FRESH_MAX)
+            let is_good = last.version >= asked && last.wanted == wanted;
+            is_good || (wanted.is_none() && last.built.elapsed() < FRESH_MAX)
         };
-        let _building = loop {
+        let is_young = |last: &Last| wanted.is_none() && last.built.elapsed() < AGE_MAX;
+        let mut building = loop {
             if let Some(block) = pending.on(head, &is_fresh) {
                 return Ok(Some(block));
             }
             if let Some(building) = pending.building.try_lock_for(LOOK_EVERY) {
                 break building;
             }
-            if let Some(block) = pending.on(head, &|_: &Last| wanted.is_none()) {
+            if let Some(block) = pending.on(head, &is_young) {
                 return Ok(Some(block));
             }
-            if !goes_on() {
+            if !goes_on() || !is_head() {
                 return Err(BuildError::GivenUp);
             }
         };
@@ -136,9 +143,17 @@ impl Engine {
                 .then(|| parent.slot_number.map_or(0, |slot| slot.saturating_add(1))),
             target_gas_limit: None,
         };
+        // The pool may have changed while somebody else built.
+        let version = pool.version();
+        // Of two in a row one comes to its end, or a head that moves all the time had none.
+        let was_stopped = std::mem::take(&mut *building);
+        let is_wanted = || goes_on() && (was_stopped || is_head());
         let contents = Contents::Pool;
         let order = BuildOrder { parent: head, attributes, contents, extra_data: None };
-        let filled = self.build_on(view, order, wanted.as_ref(), goes_on)?;
+        let until = Some(Instant::now() + BUILD_MAX);
+        let filled = self.build_on(view, order, wanted.as_ref(), until, &is_wanted);
+        *building = matches!(filled, Err(BuildError::GivenUp)) && !is_head();
+        let filled = filled?;
         let block = Arc::new(record(filled)?);
         let last = Last { block: block.clone(), wanted, version, built: Instant::now() };
         *pending.last.lock() = Some(last);

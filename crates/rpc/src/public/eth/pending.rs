@@ -6,7 +6,7 @@ use crate::public::{
     Answer, Context, dev, error, json,
     wire::{self, Detail},
 };
-use fugue_chain::{ChainView, ViewedBlock};
+use fugue_chain::{BuildError, ChainView, ViewedBlock};
 use fugue_chainspec::Rules;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
@@ -21,11 +21,17 @@ const UNKNOWN: [&str; 3] = ["hash", "nonce", "miner"];
 /// If it was not built, or not in time.
 pub(crate) fn view(context: &Context) -> Result<Option<Arc<ChainView>>, ErrorObjectOwned> {
     let patience = &context.patience;
-    let wanted = dev::next_block(context)?;
-    let found = context.engine.pending_view(wanted, &|| patience.goes_on());
-    // Why it was given up is for the call to say.
-    patience.check()?;
-    Ok(found.map_err(error::of_build)?.map(Arc::new))
+    loop {
+        let wanted = dev::next_block(context)?;
+        let found = context.engine.pending_view(wanted, &|| patience.goes_on());
+        // Why it was given up is for the call to say.
+        patience.check()?;
+        match found {
+            // The head has moved.
+            Err(BuildError::GivenUp) => {}
+            found => return Ok(found.map_err(error::of_build)?.map(Arc::new)),
+        }
+    }
 }
 
 /// The block.
