@@ -24,7 +24,10 @@ use fugue_storage::BlockRecord;
 use fugue_types::{Address, B256, U256};
 use parking_lot::Mutex;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -147,14 +150,19 @@ impl Engine {
         let version = pool.version();
         // Of two in a row one comes to its end, or a head that moves all the time had none.
         let was_stopped = std::mem::take(&mut *building);
-        let is_wanted = || goes_on() && (was_stopped || is_head());
+        let is_stopped = AtomicBool::new(false);
+        let is_wanted = || {
+            if !was_stopped && !is_head() {
+                is_stopped.store(true, Ordering::Relaxed);
+            }
+            goes_on() && !is_stopped.load(Ordering::Relaxed)
+        };
         let contents = Contents::Pool;
         let order = BuildOrder { parent: head, attributes, contents, extra_data: None };
         let until = Some(Instant::now() + BUILD_MAX);
         let filled = self.build_on(view, order, wanted.as_ref(), until, &is_wanted);
-        *building = matches!(filled, Err(BuildError::GivenUp)) && !is_head();
-        let filled = filled?;
-        let block = Arc::new(record(filled)?);
+        *building = is_stopped.into_inner();
+        let block = Arc::new(record(filled?)?);
         let last = Last { block: block.clone(), wanted, version, built: Instant::now() };
         *pending.last.lock() = Some(last);
         Ok(Some(block))
@@ -185,6 +193,7 @@ mod tests {
     use fugue_state::StateView;
     use fugue_txpool::{Pool, PoolOptions};
     use fugue_types::Header;
+    use std::{iter, sync::atomic::AtomicUsize};
 
     /// A running engine at a genesis.
     fn start() -> (Engine, EngineThread, After) {
@@ -210,6 +219,17 @@ mod tests {
 
     fn ask(engine: &Engine) -> Arc<BlockRecord> {
         ask_for(engine, None)
+    }
+
+    fn dev_block(timestamp: u64) -> DevBlock {
+        DevBlock {
+            timestamp,
+            prev_randao: B256::repeat_byte(1),
+            fee_recipient: Address::repeat_byte(2),
+            base_fee: Some(77),
+            gas_limit: Some(1_234_567),
+            content: DevContent::Pool,
+        }
     }
 
     fn header(block: &BlockRecord) -> &Header {
@@ -246,14 +266,7 @@ mod tests {
     #[test]
     fn on_a_chain_for_development_it_is_as_it_would_be_made_at_this_moment() {
         let (engine, thread, genesis) = start();
-        let wanted = DevBlock {
-            timestamp: genesis.header.timestamp + 500,
-            prev_randao: B256::repeat_byte(1),
-            fee_recipient: Address::repeat_byte(2),
-            base_fee: Some(77),
-            gas_limit: Some(1_234_567),
-            content: DevContent::Pool,
-        };
+        let wanted = dev_block(genesis.header.timestamp + 500);
         let ask = |wanted: &DevBlock| ask_for(&engine, Some(wanted.clone()));
         let block = ask(&wanted);
         let made = header(&block);
@@ -280,15 +293,69 @@ mod tests {
         drop(building);
         let block = ask(&engine);
         assert!(Arc::ptr_eq(&ask(&engine), &block), "it is the same, and not built again");
-        // The pool has changed, some time ago.
+        // What is of a newer pool than the call is good, too, however old it is.
+        let age = |by: Duration| {
+            if let Some(last) = pending.last.lock().as_mut() {
+                last.version = 1;
+                last.built = Instant::now().checked_sub(by).expect("the clock runs for longer");
+            }
+        };
+        age(AGE_MAX);
+        assert!(Arc::ptr_eq(&ask(&engine), &block), "it would be the same or newer");
+        // It would be another one.
         if let Some(last) = pending.last.lock().as_mut() {
-            last.version += 1;
-            last.built = last.built.checked_sub(2 * FRESH_MAX).expect("the clock runs for longer");
+            last.wanted = Some(dev_block(0));
         }
         let building = pending.building.lock();
-        assert!(Arc::ptr_eq(&ask(&engine), &block), "somebody builds the next one");
+        let ask_once = || engine.pending_block(&engine.view(), None, &|| false);
+        assert_eq!(ask_once(), Err(BuildError::GivenUp), "it is too old");
+        // A slow machine may take as long as it stays young.
+        let asked = iter::repeat_with(|| {
+            age(FRESH_MAX);
+            ask_once()
+        });
+        let given = asked.take(100).find_map(Result::ok).flatten().expect("a block");
+        assert!(Arc::ptr_eq(&given, &block), "somebody builds the next one");
+        age(FRESH_MAX);
         drop(building);
         assert!(!Arc::ptr_eq(&ask(&engine), &block), "it was built");
+        stop(engine, thread);
+    }
+
+    #[test]
+    fn nobody_builds_or_waits_on_a_head_that_is_left() {
+        let (engine, thread, _) = start();
+        let Shared { pending, view, .. } = &*engine.shared;
+        let old = engine.view();
+        let new = Arc::new(old.with_child(ask(&engine)));
+        let begin = || {
+            *pending.last.lock() = None;
+            *view.write() = old.clone();
+        };
+        // It moves at the first look.
+        let looks = AtomicUsize::new(0);
+        let moves = || {
+            *view.write() = new.clone();
+            looks.fetch_add(1, Ordering::Relaxed) < 1_000
+        };
+
+        begin();
+        let building = pending.building.lock();
+        assert_eq!(engine.pending_block(&old, None, &moves), Err(BuildError::GivenUp));
+        assert_eq!(looks.swap(0, Ordering::Relaxed), 1, "it does not wait any longer");
+        drop(building);
+
+        // Of builds on heads that are left at once every second one is finished.
+        for is_stopped in [true, false, true] {
+            begin();
+            let built = engine.pending_block(&old, None, &moves);
+            assert_eq!(built == Err(BuildError::GivenUp), is_stopped, "{built:?}");
+            assert!(looks.swap(0, Ordering::Relaxed) < 1_000, "it was not the caller");
+        }
+        // Who asks next is on the new one.
+        let next = ask(&engine);
+        assert_eq!(header(&next).parent_hash, new.head().hash);
+        begin();
         stop(engine, thread);
     }
 }

@@ -6,8 +6,9 @@ use crate::{
     engine::samples::{After, World},
     pool_head,
 };
-use alloy_consensus::{Signed, TxEip4844};
+use alloy_consensus::{SignableTransaction, Signed, TxEip4844, TxLegacy};
 use alloy_eips::Decodable2718;
+use alloy_primitives::Signature;
 use fugue_chainspec::ChainSpec;
 use fugue_txpool::{Pool, PoolOptions};
 use fugue_types::{Header, Withdrawal};
@@ -144,6 +145,23 @@ fn a_block_that_nobody_wants_is_given_up() {
     let found = node.engine.build_at_once(node.order(Contents::Pool), &goes_on);
     assert_eq!(found, Err(BuildError::GivenUp));
     assert!(asked.into_inner() > 1, "it is asked at every read");
+    node.stop();
+}
+
+#[test]
+fn no_transaction_is_tried_when_the_time_is_over() {
+    let node = Node::start();
+    let tx = TxLegacy { gas_limit: 100_000, ..TxLegacy::default() };
+    let tx = Transaction::Legacy(tx.into_signed(Signature::test_signature()));
+    let refused = |until: Option<Instant>| {
+        let order = node.order(Contents::Exactly(vec![(tx.clone(), None)]));
+        node.engine.build_on(&node.engine.view(), order, None, until, &|| true).err()
+    };
+    let untried = Some(left_out(0, Vec::new()));
+    assert_eq!(refused(Some(Instant::now())), untried, "there is a block, but it is not in it");
+    let tried = refused(None);
+    assert!(matches!(tried, Some(BuildError::Transaction { index: 0, .. })), "{tried:?}");
+    assert_ne!(tried, untried, "it pays no base fee");
     node.stop();
 }
 
