@@ -152,10 +152,11 @@ impl Engine {
         let was_stopped = std::mem::take(&mut *building);
         let is_stopped = AtomicBool::new(false);
         let is_wanted = || {
+            let goes_on = goes_on();
             if !was_stopped && !is_head() {
                 is_stopped.store(true, Ordering::Relaxed);
             }
-            goes_on() && !is_stopped.load(Ordering::Relaxed)
+            goes_on && !is_stopped.load(Ordering::Relaxed)
         };
         let contents = Contents::Pool;
         let order = BuildOrder { parent: head, attributes, contents, extra_data: None };
