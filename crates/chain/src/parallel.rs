@@ -50,17 +50,7 @@ mod tests {
     use std::time::Duration;
 
     fn report(mode: Mode, way: Way, runs: usize) -> Report {
-        let mut report = Report {
-            mode,
-            way,
-            threads: 2,
-            stats: Default::default(),
-            fallback: None,
-            given_up: None,
-            list: None,
-            tx_runs: Vec::new(),
-            memory_bytes: 0,
-        };
+        let mut report = Report::new(mode, way, 2, Default::default());
         report.stats.runs = runs;
         report.stats.rerun_txs = 2;
         report.stats.head_reruns = 1;

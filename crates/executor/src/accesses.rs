@@ -99,6 +99,17 @@ impl Accesses {
     }
 }
 
+/// A kernel for transactions that run one after the other.
+fn kernel<'r>(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    view: &'r dyn StateView,
+    codes: &'r CodeCache,
+) -> Kernel<'r, ViewReader<Overlay<'r>>> {
+    let header = &prepared.block.block().header;
+    Kernel::new(rules, header, codes, ViewReader(Overlay::new(view)), FeePayment::Deferred)
+}
+
 /// See [`crate::Executor::accesses`].
 pub(crate) fn run(
     prepared: &PreparedBlock,
@@ -106,9 +117,7 @@ pub(crate) fn run(
     view: &dyn StateView,
     codes: &CodeCache,
 ) -> Result<Vec<TxAccess>, BlockError> {
-    let header = &prepared.block.block().header;
-    let reader = ViewReader(Overlay::new(view));
-    let kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
+    let kernel = kernel(prepared, rules, view, codes);
     let txs = Vec::with_capacity(prepared.txs.len());
     let mut noting = Noting { txs, touched: Touched::default() };
     walk(prepared, rules, kernel, &mut noting)?;
@@ -122,9 +131,7 @@ pub(crate) fn times(
     view: &dyn StateView,
     codes: &CodeCache,
 ) -> Result<Vec<Duration>, BlockError> {
-    let header = &prepared.block.block().header;
-    let reader = ViewReader(Overlay::new(view));
-    let kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
+    let kernel = kernel(prepared, rules, view, codes);
     let mut timing = Timing(Vec::with_capacity(prepared.txs.len()));
     walk(prepared, rules, kernel, &mut timing)?;
     Ok(timing.0)

@@ -222,6 +222,23 @@ pub struct Report {
     pub memory_bytes: usize,
 }
 
+impl Report {
+    /// Of a run that went to its end, and of which nothing else is to be told.
+    pub const fn new(mode: Mode, way: Way, threads: usize, stats: Stats) -> Self {
+        Self {
+            mode,
+            way,
+            threads,
+            stats,
+            fallback: None,
+            given_up: None,
+            list: None,
+            tx_runs: Vec::new(),
+            memory_bytes: 0,
+        }
+    }
+}
+
 /// An executed block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
@@ -438,17 +455,7 @@ impl Executor {
 
     /// The report of a run that went to its end.
     fn report(&self, mode: Mode, way: Way, stats: Stats) -> Report {
-        Report {
-            mode,
-            way,
-            threads: self.threads,
-            stats,
-            fallback: None,
-            given_up: None,
-            list: None,
-            tx_runs: Vec::new(),
-            memory_bytes: 0,
-        }
+        Report::new(mode, way, self.threads, stats)
     }
 
     /// How [`Mode::Auto`] runs a block.

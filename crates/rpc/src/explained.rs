@@ -233,18 +233,7 @@ mod tests {
     }
 
     fn report(way: Way, tx_runs: Vec<TxRuns>) -> Report {
-        let (mode, stats) = (Mode::Lanes, Default::default());
-        Report {
-            mode,
-            way,
-            threads: 2,
-            stats,
-            fallback: None,
-            given_up: None,
-            list: None,
-            tx_runs,
-            memory_bytes: 0,
-        }
+        Report { tx_runs, ..Report::new(Mode::Lanes, way, 2, Default::default()) }
     }
 
     #[test]

@@ -110,18 +110,7 @@ mod tests {
     const HERE: Address = Address::repeat_byte(0xc0);
 
     fn report(mode: Mode, way: Way, tx_runs: Vec<TxRuns>) -> Report {
-        let stats = Default::default();
-        Report {
-            mode,
-            way,
-            threads: 2,
-            stats,
-            fallback: None,
-            given_up: None,
-            list: None,
-            tx_runs,
-            memory_bytes: 0,
-        }
+        Report { tx_runs, ..Report::new(mode, way, 2, Default::default()) }
     }
 
     fn ran(runs: u32) -> TxRuns {

@@ -407,17 +407,8 @@ mod tests {
     use fugue_executor::{Fallback, LaneFault};
 
     fn report(given_up: Option<GivenUp>) -> Report {
-        Report {
-            mode: Mode::Auto,
-            way: Way::Optimistic,
-            threads: 2,
-            stats: Default::default(),
-            fallback: None,
-            given_up,
-            list: None,
-            tx_runs: Vec::new(),
-            memory_bytes: 7,
-        }
+        let plain = Report::new(Mode::Auto, Way::Optimistic, 2, Default::default());
+        Report { given_up, memory_bytes: 7, ..plain }
     }
 
     #[test]

@@ -272,15 +272,8 @@ mod tests {
             Some(GivenUp { cause, txs, time: Duration::ZERO })
         };
         let report = |way, given_up| Report {
-            mode: Mode::Auto,
-            way,
-            threads: 2,
-            stats: Default::default(),
-            fallback: None,
             given_up,
-            list: None,
-            tx_runs: Vec::new(),
-            memory_bytes: 0,
+            ..Report::new(Mode::Auto, way, 2, Default::default())
         };
         let chain = Way::Sequential(Some(WhySequential::OneChain));
         let fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
