@@ -6,7 +6,9 @@ use crate::{
     engine_support::{Node, Setup, choice, index},
     import_support::{Recipe, TestChain},
     rules_limits::Limited,
-    rules_support::{Connection, Endpoint, Wire, WireChain, bearer, head, quantity, request},
+    rules_support::{
+        Connection, Endpoint, SERVING, Wire, WireChain, bearer, head, quantity, request,
+    },
     support::in_time,
 };
 use alloy_consensus::TxEip1559;
@@ -215,8 +217,8 @@ fn balances_are_told_while_as_many_search_as_may_wait_or_run() {
     let endpoint = Endpoint::of_public(limited.address);
     let filter = json!({ "fromBlock": "0x0", "toBlock": "0x0", "address": Address::ZERO });
     let (logs, fees) = (json!([filter]), json!(["0x1", "0x0", []]));
-    // Each stops at what it reads of the store first.
-    let held = faults.hold(2);
+    // Each stops at what it reads of the store first; who looks ahead may read meanwhile.
+    let held = faults.hold(2, SERVING);
     let searches = [("eth_getLogs", &logs), ("eth_feeHistory", &fees)].map(|(method, params)| {
         let (mut connection, search) = (endpoint.connect(), request(method, params));
         connection.write(format!("{}{search}", head("POST", &[], search.len())).as_bytes());

@@ -52,6 +52,8 @@ const APIS: [&str; 10] =
     ["eth", "net", "web3", "txpool", "debug", "trace", "ots", "admin", "testing", "fugue"];
 /// Batches so large that nothing becomes durable before the end.
 const LARGE: usize = 1_000;
+/// The name of the threads that serve.
+pub(crate) const SERVING: &str = "serving";
 /// Longest that an answer may take; what is answered at all is answered in a fraction of it.
 const HANG: Duration = Duration::from_secs(60);
 /// Kinds of frames of a WebSocket. Source: RFC 6455, section 5.2.
@@ -723,7 +725,8 @@ impl Wire {
     /// Over a node that runs.
     pub(crate) fn over(chain: WireChain, node: Node) -> Self {
         let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).enable_all().build().expect("threads");
+        let builder = builder.worker_threads(2).thread_name(SERVING).enable_all();
+        let runtime = builder.build().expect("threads");
         let listen = Listen { address: (Ipv4Addr::LOCALHOST, 0).into(), flag: "--test.port" };
         let vhosts = vec!["localhost".to_owned()];
         let engine =
