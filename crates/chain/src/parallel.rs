@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn lanes_that_were_given_up_are_counted_whichever_way_went_on() {
         let given_up = |txs, way| {
-            let given_up = GivenUp { cause: LaneFault::OneChain.into(), txs, time: Duration::ZERO };
+            let (cause, time) = (LaneFault::OneChain.into(), Duration::ZERO);
+            let given_up = GivenUp { cause, txs, is_kept: false, time };
             Report { given_up: Some(given_up), ..report(Mode::Auto, way, 0) }
         };
         let mut all = ParallelRuns::default();

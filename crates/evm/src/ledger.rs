@@ -57,6 +57,18 @@ pub(crate) struct Kept {
     is_noted: bool,
 }
 
+/// What a plain payment did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// What it did.
+    pub executed: Executed,
+    /// Transactions of the sender before it were taken to have been there, as in
+    /// [`Kernel::transact_assuming`].
+    pub is_assumed: bool,
+    /// The sender spends what those before it have brought in, having had less than it has to have.
+    pub spends_receipts: bool,
+}
+
 /// What a block asks of its payments.
 #[derive(Debug)]
 struct Terms {
@@ -101,37 +113,18 @@ impl<'v> Ledger<'v> {
         Self { view, terms, accounts: AddressMap::default(), touched: room }
     }
 
-    /// Runs a payment as [`Kernel::transact`] does. `None` if it is not plain: then nothing is
-    /// changed or noted, but that accounts may be loaded.
+    /// Runs a payment as [`Kernel::transact`] does, or [`Kernel::transact_assuming`] if
+    /// transactions of the sender before it may be missing from the ledger. `None` if it is not
+    /// plain: then nothing is changed or noted, but that accounts may be loaded.
     ///
     /// # Errors
     /// Only if the state cannot answer.
-    pub fn pay(&mut self, tx: &PreparedTx) -> Result<Option<Executed>, StateError> {
-        Ok(self.run(tx, false)?.map(|(_, executed)| executed))
-    }
-
-    /// As [`Ledger::pay`], where transactions of the sender before it may be missing from the
-    /// ledger; `true` says that they were taken to have been there, as in
-    /// [`Kernel::transact_assuming`].
-    ///
-    /// # Errors
-    /// As [`Ledger::pay`].
-    pub fn pay_assuming(
-        &mut self,
-        tx: &PreparedTx,
-    ) -> Result<Option<(bool, Executed)>, StateError> {
-        self.run(tx, true)
-    }
-
-    fn run(
-        &mut self,
-        tx: &PreparedTx,
-        may_assume: bool,
-    ) -> Result<Option<(bool, Executed)>, StateError> {
+    pub fn pay(&mut self, tx: &PreparedTx, may_assume: bool) -> Result<Option<Paid>, StateError> {
         let Some(payment) = self.terms.payment(tx) else { return Ok(None) };
         let Payment { from, to, nonce, value, tip, spends, fee: _ } = payment;
-        let Some(sender) = self.now(from)?.filter(is_plain) else { return Ok(None) };
-        let recipient = self.now(to)?;
+        let Kept { before, now, .. } = self.kept(from)?;
+        let Some(sender) = now.filter(is_plain) else { return Ok(None) };
+        let recipient = self.kept(to)?.now;
         if recipient.is_some_and(|recipient| !is_plain(&recipient)) {
             return Ok(None);
         }
@@ -156,17 +149,18 @@ impl<'v> Ledger<'v> {
             output: Bytes::new(),
             created: None,
         };
-        Ok(Some((is_assumed, Executed { result, fee_due: Some(tip), excess: 0 })))
+        let executed = Executed { result, fee_due: Some(tip), excess: 0 };
+        let spends_receipts = before.is_none_or(|before| before.balance < spends);
+        Ok(Some(Paid { executed, is_assumed, spends_receipts }))
     }
 
-    /// The account after the payments so far.
-    fn now(&mut self, address: Address) -> Result<Option<Account>, StateError> {
+    /// The account, and what it is after the payments so far.
+    fn kept(&mut self, address: Address) -> Result<Kept, StateError> {
         match self.accounts.entry(address) {
-            Entry::Occupied(kept) => Ok(kept.get().now),
+            Entry::Occupied(kept) => Ok(*kept.get()),
             Entry::Vacant(vacant) => {
                 let before = self.view.account(address)?;
-                vacant.insert(Kept { before, now: before, is_noted: false });
-                Ok(before)
+                Ok(*vacant.insert(Kept { before, now: before, is_noted: false }))
             }
         }
     }

@@ -43,7 +43,7 @@ pub use feeds::{Fed, Feeds, StateValue, Work};
 pub use invalid::InvalidTx;
 pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel, SystemCallFault};
 pub use lasting::{Changed, FieldValue};
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Paid};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};

@@ -126,7 +126,7 @@ impl From<StateError> for FallbackCause {
     }
 }
 
-/// A block that lanes left to another way, and what was spent on it in vain.
+/// A block that lanes left to another way, and what was spent on it until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
     /// What they came upon.
@@ -134,6 +134,8 @@ pub struct GivenUp {
     /// Transactions that had run; none if the block was not begun, as one that is known to be a
     /// chain.
     pub txs: usize,
+    /// Whether the runs of the block's first transactions were kept; else all was in vain.
+    pub is_kept: bool,
     /// Until then, from the start.
     pub time: Duration,
 }
@@ -394,6 +396,12 @@ impl Executor {
             Ok(Execution { outcome, report })
         };
         let ended = |outcome, stats| Execution { outcome, report: self.report(mode, way, stats) };
+        let in_lanes = |LaneRun { outcome, stats, given_up }| {
+            let chain = Way::Sequential(Some(WhySequential::OneChain));
+            let way = if given_up.is_some() { chain } else { way };
+            let report = Report { given_up, ..self.report(mode, way, stats) };
+            Execution { outcome, report }
+        };
         let runs = self.observes.then(|| RunLog::new(block.txs.len()));
         let (begun, mut spent) = (Instant::now(), Spent { runs, ..Spent::default() });
         let ran: Result<Execution, FallbackCause> = match way {
@@ -402,7 +410,7 @@ impl Executor {
             Way::Lanes => {
                 let declines = mode == Mode::Auto;
                 lanes::run(block, rules, view, scope, &resources, declines, &mut spent)
-                    .map(|LaneRun { outcome, stats }| ended(outcome, stats))
+                    .map(in_lanes)
             }
             Way::List => match block.list_index(rules) {
                 Some(Ok(index)) => bal::run(block, index, rules, view, scope, &resources)
@@ -414,6 +422,7 @@ impl Executor {
         let given_up = ran.as_ref().err().filter(|_| way == Way::Lanes).map(|cause| GivenUp {
             cause: cause.clone(),
             txs: spent.txs,
+            is_kept: false,
             time: begun.elapsed(),
         });
         let (way, ran) = match ran {
@@ -439,7 +448,7 @@ impl Executor {
             let BlockOutcome { results, excess, .. } = &execution.outcome;
             self.hints.lock().learn_work(&block.txs, results, excess);
         }
-        execution.report.given_up = given_up;
+        execution.report.given_up = given_up.or(execution.report.given_up);
         execution.report.memory_bytes += spent.memory_bytes;
         if execution.report.way == Way::Lanes {
             execution.report.tx_runs = spent.runs.map(RunLog::into_runs).unwrap_or_default();

@@ -72,12 +72,13 @@ mod settle;
 mod steps;
 
 use crate::{
-    BlockError, BlockOutcome, FallbackCause, PreparedBlock, Scope,
+    BlockError, BlockOutcome, FallbackCause, GivenUp, PreparedBlock, Scope,
     crew::Crew,
     frame::{self, Frame},
     hints::Hints,
     occ::{Resources, open},
     rerun::{RunLog, timed},
+    sequential::{self, Notes, Progress},
     tally::Tally,
 };
 use claims::{Claim, Claims};
@@ -87,7 +88,7 @@ use fugue_evm::{
     Touched, ViewReader, tag,
 };
 use fugue_scheduler::{Ran, Stats};
-use fugue_state::{Stack, StateDiff, StateError, StateView};
+use fugue_state::{Overlay, Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
 use lessons::Log;
 use listening::{Listener, ListeningReader, Published};
@@ -102,7 +103,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use plan::{Hearing, Plan};
@@ -134,6 +135,9 @@ pub enum LaneFault {
 pub(crate) struct LaneRun {
     pub(crate) outcome: BlockOutcome,
     pub(crate) stats: Stats,
+    /// Set if it is one chain, of which lanes ran no more than the first transactions; the rest
+    /// ran sequentially above them.
+    pub(crate) given_up: Option<GivenUp>,
 }
 
 /// What a run in lanes took, however it ended.
@@ -154,6 +158,10 @@ const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 1_500_000;
 /// Payments from which on that pays as well, whatever else the block has.
 const PAYMENTS_MIN: usize = 100;
+
+/// Gas of the first transactions of a chain from which on their runs are kept: below, to run them
+/// again is sooner done than to go on above them.
+const KEPT_GAS_MIN: u64 = 700_000;
 
 /// Times that a worker that has to wait asks again before it sleeps between two times, and for how
 /// long: whoever asks holds the lock that those need who run.
@@ -266,8 +274,9 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
-/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]). What it took is `spent`,
-/// with what each transaction took if that has room for it.
+/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]): its first transactions,
+/// if they have run by themselves until then, are settled, and the rest runs sequentially. What it
+/// took is `spent`, with what each transaction took if that has room for it.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -280,6 +289,7 @@ pub(crate) fn run(
     declines: bool,
     spent: &mut Spent,
 ) -> Result<LaneRun, FallbackCause> {
+    let begun = Instant::now();
     let Resources { codes, pool, threads, lane_room, hints, .. } = *resources;
     let Spent { txs, memory_bytes, runs } = spent;
     let runs = runs.as_ref();
@@ -337,11 +347,19 @@ pub(crate) fn run(
     *txs = log.ran_count();
     *memory_bytes = bytes.into_inner() + of_all;
     let job = Job { prepared, rules, codes, view: &opened, pool, threads, runs };
-    let settled = match failure.into_inner() {
-        Some(cause) => Err(cause),
-        None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
-            .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
+    let failure = failure.into_inner();
+    let (count, of_first) = match &failure {
+        None => (prepared.txs.len(), lanes.len()),
+        Some(_) => first_txs(&mut lanes),
     };
+    let settled =
+        match &failure {
+            Some(cause) if count == 0 => Err(cause.clone()),
+            _ => catch_unwind(AssertUnwindSafe(|| {
+                settle(&job, count, &mut lanes[..of_first], &mut log)
+            }))
+            .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
+        };
     let room = LaneRoom::new(touched, &mut lanes, marks, published, journals.clone());
     *lane_room.lock() = Some(room);
     if workers > 1 {
@@ -353,8 +371,53 @@ pub(crate) fn run(
         }
     }
     let Settled { diff, tally, stats } = settled?;
-    let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
-    Ok(LaneRun { outcome, stats })
+    let Some(cause) = failure else {
+        let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
+        return Ok(LaneRun { outcome, stats, given_up: None });
+    };
+    let given_up = GivenUp { cause, txs: *txs, is_kept: true, time: begun.elapsed() };
+    let outcome = go_on(prepared, rules, codes, scope, view, [opening, diff], tally)?;
+    Ok(LaneRun { outcome, stats: Stats::default(), given_up: Some(given_up) })
+}
+
+/// How many of the first transactions of the block have run, and the number of lanes that these
+/// are in, which come first then; 0 if one of them goes on behind a gap, so that nobody knows what
+/// it had left before that, or if it is not worth it.
+///
+/// A lane that is left out begins behind them: none of them has heard of it.
+fn first_txs(lanes: &mut [Lane]) -> (usize, usize) {
+    let mut ran: Vec<usize> = lanes.iter().flat_map(|lane| &lane.txs).map(|tx| tx.index).collect();
+    ran.sort_unstable();
+    let count = ran.iter().enumerate().take_while(|(place, index)| place == *index).count();
+    let is_first = |lane: &Lane| lane.txs.first().is_none_or(|tx| tx.index < count);
+    lanes.sort_by_key(|lane| !is_first(lane));
+    let of_first = lanes.iter().take_while(|lane| is_first(lane)).count();
+    let mut gas = 0_u64;
+    for LaneTx { index, executed, .. } in lanes[..of_first].iter().flat_map(|lane| &lane.txs) {
+        if *index >= count {
+            return (0, 0);
+        }
+        gas += executed.as_ref().map_or(0, |executed| executed.result.gas.used);
+    }
+    if gas >= KEPT_GAS_MIN { (count, of_first) } else { (0, 0) }
+}
+
+/// Runs sequentially what is left of a block that has changed the state by these diffs so far.
+fn go_on(
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    codes: &CodeCache,
+    scope: Scope,
+    view: &dyn StateView,
+    changed: [StateDiff; 2],
+    tally: Tally,
+) -> Result<BlockOutcome, BlockError> {
+    let mut overlay = Overlay::new(view);
+    for diff in &changed {
+        overlay.push(diff)?;
+    }
+    let progress = Progress { overlay, tally, notes: Notes::new(rules, scope) };
+    sequential::resume(progress, prepared, rules, codes, scope)
 }
 
 /// Closes a block that has changed the state by these diffs, and gives its outcome.
@@ -425,6 +488,11 @@ impl Shared<'_> {
         [payer, payee].iter().any(|address| self.callers.passes(tag(address)))
     }
 
+    /// Whether no more is run because the block is one chain.
+    fn is_chain(&self) -> bool {
+        matches!(&*self.failure.lock(), Some(FallbackCause::Lanes(LaneFault::OneChain)))
+    }
+
     fn fail(&self, cause: FallbackCause) {
         self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
@@ -441,6 +509,10 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
         match claims.claim(worker, last, &mut batch) {
             Claim::Run => asked = 0,
             Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
+            Claim::Look => {
+                claims.look_closely(&shared.prepared.txs);
+                continue;
+            }
             Claim::Wait => {
                 asked = asked.saturating_add(1);
                 if asked < ASKS_MAX {
@@ -461,7 +533,7 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             if is_over
                 || lane.run(shared, claims, *index).map_err(|error| shared.fail(error)).is_err()
             {
-                return lane.give_up(shared);
+                return if shared.is_chain() { lane.end(shared) } else { lane.give_up(shared) };
             }
         }
     }
@@ -515,9 +587,11 @@ impl<'l> Running<'l> {
         self.last = Some(index);
         if tx.payee().is_some_and(|payee| !shared.may_call(tx.sender(), payee)) {
             let payments = self.payments.get_or_insert_with(|| PaymentLane::new(shared));
-            if payments.run(shared, index)? {
+            if let Some(depends) = payments.run(shared, index)? {
                 // It has no slots to mark, or to publish.
-                return self.note(claims, index, Dependence::default());
+                self.log.add(index, &Dependence::default());
+                claims.note_payment(index, depends);
+                return Ok(());
             }
         }
         self.listener.listen(&mut self.kernel, index as u32);
@@ -541,13 +615,11 @@ impl<'l> Running<'l> {
         };
         let noted = self.kernel.touched().map_or(0, Touched::len);
         let touches = executed.is_some().then(|| noted.saturating_sub(1));
-        if let Some(place) = touches {
-            self.noted.push(index);
-            let dependence = self.mark(shared, place, index);
-            self.note(claims, index, dependence)?;
-        }
         self.txs.push(LaneTx { index, executed, touches });
-        Ok(())
+        let Some(place) = touches else { return Ok(()) };
+        self.noted.push(index);
+        let dependence = self.mark(shared, place, index);
+        self.note(claims, index, dependence)
     }
 
     /// Notes that a transaction ran, and on whom it depends; fails if it does not pay to go on.

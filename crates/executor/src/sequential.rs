@@ -218,8 +218,8 @@ pub(crate) fn finish(
         None => None,
     };
     let mut overlay = kernel.into_reader().0;
-    let diff = if overlay.is_empty() {
-        last
+    let diff = if overlay.len() < last.accounts.len() {
+        last.after(&overlay.into_diff())?
     } else {
         overlay.push(&last)?;
         overlay.into_diff()

@@ -109,8 +109,9 @@ pub fn run_of(report: &Report) -> Value {
         "headReruns": stats.head_reruns,
         "sequentialFrom": stats.sequential_from,
         "fallback": fallback.as_ref().map(|fallback| fallback_of(&fallback.cause)),
-        "givenUp": given_up.as_ref().map(|GivenUp { cause, txs, time }| {
-            object!({ "cause": fallback_of(cause), "txs": txs, "nanoseconds": nanos(*time) })
+        "givenUp": given_up.as_ref().map(|GivenUp { cause, txs, is_kept, time }| {
+            let cause = fallback_of(cause);
+            object!({ "cause": cause, "txs": txs, "kept": is_kept, "nanoseconds": nanos(*time) })
         }),
         "nanoseconds": total(|tx| tx.time),
         "lostNanoseconds": total(|tx| tx.lost),
@@ -281,16 +282,19 @@ mod tests {
         assert_eq!(told["givenUp"], Value::Null);
         let mut given_up = report(Way::Lanes, vec![ran(1, Vec::new()), ran(2, Vec::new())]);
         let (cause, time) = (LaneFault::Entangled.into(), Duration::from_micros(25));
+        let is_kept = false;
         given_up.fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
-        given_up.given_up = Some(GivenUp { cause, txs: 2, time });
+        given_up.given_up = Some(GivenUp { cause, txs: 2, is_kept, time });
         let told = run_of(&given_up);
         assert_eq!((&told["runs"], &told["rerunTransactions"]), (&object!(3), &object!(1)));
         assert_eq!(told["fallback"], "lanes: too many transactions depend on one another");
-        let expected = object!({ "cause": told["fallback"], "txs": 2, "nanoseconds": 25_000 });
+        let expected = object!({
+            "cause": told["fallback"], "txs": 2, "kept": false, "nanoseconds": 25_000,
+        });
         assert_eq!(told["givenUp"], expected);
         let cause: FallbackCause = BlockError::Internal("in a file".to_owned()).into();
         given_up.fallback = Some(Fallback { cause: cause.clone() });
-        given_up.given_up = Some(GivenUp { cause, txs: 2, time });
+        given_up.given_up = Some(GivenUp { cause, txs: 2, is_kept, time });
         let told = run_of(&given_up);
         assert_eq!(told["fallback"], "internal");
         assert_eq!(told["givenUp"]["cause"], "internal");

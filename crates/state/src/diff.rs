@@ -53,6 +53,32 @@ pub struct DiffError {
     pub address: Address,
 }
 
+impl AccountDiff {
+    /// Takes up what changed before it.
+    fn follow(&mut self, first: &Self) -> Result<(), DiffError> {
+        if first.after != self.before {
+            return Err(DiffError { address: self.address });
+        }
+        self.before = first.before;
+        // What was stored before that is gone, and so it is not zero that slots had before that.
+        let is_gone = self.wiped || self.after.is_none();
+        self.wiped |= first.wiped;
+        self.wiped &= self.before.is_some();
+        if is_gone {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for slot in &first.slots {
+            match self.slots.binary_search_by_key(&slot.slot, |diff| diff.slot) {
+                Ok(place) => self.slots[place].before = slot.before,
+                Err(_) => missing.push(*slot),
+            }
+        }
+        self.slots.append(&mut missing);
+        Ok(())
+    }
+}
+
 impl StateDiff {
     /// Brings accounts, slots and codes into canonical order and drops what did not change.
     pub fn canonical(mut self) -> Self {
@@ -90,21 +116,42 @@ impl StateDiff {
     ///
     /// # Errors
     /// [`DiffError`] if one does not follow the other.
-    pub fn between(mut self, first: &Self, last: &Self) -> Result<Self, DiffError> {
-        if first.is_empty() && last.is_empty() {
-            return Ok(self);
+    pub fn between(self, first: &Self, last: &Self) -> Result<Self, DiffError> {
+        let mut diff = self.after(first)?;
+        if last.is_empty() {
+            return Ok(diff);
         }
-        let edges = first.accounts.iter().chain(&last.accounts);
-        let edges: HashSet<Address> = edges.map(|change| change.address).collect();
-        let inner = self.accounts.extract_if(.., |change| edges.contains(&change.address));
+        let edges: HashSet<Address> = last.accounts.iter().map(|change| change.address).collect();
+        let inner = diff.accounts.extract_if(.., |change| edges.contains(&change.address));
         let inner = Self { accounts: inner.collect(), codes: Vec::new() };
         let mut layer = Layer::default();
-        for diff in [first, &inner, last] {
+        for diff in [&inner, last] {
             layer.push(diff)?;
         }
         let Self { accounts, codes } = layer.into_diff();
-        self.accounts.extend(accounts);
-        self.codes.extend(codes);
+        diff.accounts.extend(accounts);
+        diff.codes.extend(codes);
+        Ok(diff.canonical())
+    }
+
+    /// This diff with one before it, in one. That has few accounts and slots.
+    ///
+    /// # Errors
+    /// [`DiffError`] if this one does not follow it.
+    pub fn after(mut self, first: &Self) -> Result<Self, DiffError> {
+        if first.is_empty() {
+            return Ok(self);
+        }
+        let mut missing = Vec::new();
+        for change in &first.accounts {
+            let place = self.accounts.binary_search_by_key(&change.address, |diff| diff.address);
+            match place {
+                Ok(place) => self.accounts[place].follow(change)?,
+                Err(_) => missing.push(change.clone()),
+            }
+        }
+        self.accounts.append(&mut missing);
+        self.codes.extend_from_slice(&first.codes);
         Ok(self.canonical())
     }
 
@@ -132,5 +179,93 @@ impl StateDiff {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Address = Address::repeat_byte(0x11);
+
+    /// Every way that one account may go, from this nonce and these two slots: with the nonce and
+    /// the slots after it. A nonce of 0 stands for an account that is not there.
+    fn ways(nonce: u64, slots: [u64; 2]) -> Vec<(u64, [u64; 2], AccountDiff)> {
+        let account = |nonce| (nonce > 0).then(|| Account { nonce, ..Account::default() });
+        let mut ways = Vec::new();
+        for (after, wiped) in (0..3).flat_map(|after| [(after, false), (after, true)]) {
+            let is_wiped = wiped || after == 0;
+            for values in [[0, 0], [1, 0], [0, 2], [3, 3]] {
+                let values = if after == 0 { [0, 0] } else { values };
+                let old = if is_wiped { [0, 0] } else { slots };
+                let slots = [0, 1].map(|slot| SlotDiff {
+                    slot: U256::from(slot),
+                    before: U256::from(old[slot]),
+                    after: U256::from(values[slot]),
+                });
+                let diff = AccountDiff {
+                    address: ADDRESS,
+                    before: account(nonce),
+                    after: account(after),
+                    wiped: nonce > 0 && is_wiped,
+                    slots: slots.to_vec(),
+                };
+                ways.push((after, values, diff));
+            }
+        }
+        ways
+    }
+
+    #[test]
+    fn a_diff_after_another_one_is_both_laid_on_top_of_one_another() {
+        let diff = |change: AccountDiff| {
+            StateDiff { accounts: vec![change], codes: Vec::new() }.canonical()
+        };
+        let mut pairs = 0;
+        for (nonce, slots) in [(0, [0, 0]), (1, [0, 5]), (2, [1, 2])] {
+            for (nonce, slots, first) in ways(nonce, slots) {
+                for (.., second) in ways(nonce, slots) {
+                    let (first, second) = (diff(first.clone()), diff(second));
+                    let mut layer = Layer::default();
+                    layer.push(&first).expect("the first");
+                    layer.push(&second).expect("it follows");
+                    let expected = layer.into_diff();
+                    assert_eq!(second.clone().after(&first), Ok(expected), "{first:?} {second:?}");
+                    pairs += 1;
+                }
+            }
+        }
+        assert_eq!(pairs, 3 * 24 * 24);
+    }
+
+    #[test]
+    fn accounts_and_codes_of_both_are_kept_in_order_and_what_does_not_follow_is_refused() {
+        let of = |byte: u8, nonces: [u64; 2], code: u8| {
+            let account = |nonce| Account {
+                nonce,
+                code_hash: B256::repeat_byte(if nonce == nonces[0] { 0 } else { code }),
+                ..Account::default()
+            };
+            AccountDiff {
+                address: Address::repeat_byte(byte),
+                before: Some(account(nonces[0])),
+                after: Some(account(nonces[1])),
+                wiped: false,
+                slots: Vec::new(),
+            }
+        };
+        let code = |byte| (B256::repeat_byte(byte), Bytes::from(vec![byte]));
+        let first = StateDiff {
+            accounts: vec![of(1, [1, 2], 7), of(3, [1, 2], 9)],
+            codes: vec![code(7), code(9)],
+        };
+        let second = StateDiff { accounts: vec![of(2, [4, 5], 8)], codes: vec![code(8)] };
+        let both = second.clone().after(&first).expect("they have nothing in common");
+        let addresses: Vec<u8> = both.accounts.iter().map(|change| change.address.0[0]).collect();
+        assert_eq!(addresses, [1, 2, 3]);
+        assert_eq!(both.codes, [code(7), code(8), code(9)]);
+        assert_eq!(both.clone().after(&StateDiff::default()), Ok(both.clone()));
+        let error = DiffError { address: Address::repeat_byte(1) };
+        assert_eq!(both.clone().after(&first), Err(error));
     }
 }

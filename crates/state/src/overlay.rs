@@ -137,6 +137,11 @@ impl<'v> Overlay<'v> {
         self.layer
     }
 
+    /// How many accounts have changed.
+    pub fn len(&self) -> usize {
+        self.layer.accounts.len()
+    }
+
     /// Whether no diff has changed anything.
     pub fn is_empty(&self) -> bool {
         self.layer.is_empty()

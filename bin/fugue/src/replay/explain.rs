@@ -74,12 +74,12 @@ impl fmt::Display for Text<'_> {
         }
         for report in self.reports {
             let Report { mode, way, fallback, tx_runs, .. } = report;
-            if let Some(GivenUp { cause, txs, time }) = given_up(report) {
-                let lost = ms(*time);
-                writeln!(
-                    f,
-                    "  {mode}: lanes given up after {txs} transactions, {lost:.3} ms lost: {cause}"
-                )?;
+            if let Some(GivenUp { cause, txs, is_kept, time }) = given_up(report) {
+                let lost = match is_kept {
+                    true => "which were kept".to_owned(),
+                    false => format!("{:.3} ms lost", ms(*time)),
+                };
+                writeln!(f, "  {mode}: lanes given up after {txs} transactions, {lost}: {cause}")?;
                 // What ran again in them was no more in vain than the rest.
                 if *way == Way::Lanes {
                     continue;
@@ -126,7 +126,8 @@ mod tests {
             text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>()
         };
         let cause = LaneFault::Entangled.into();
-        let given_up = Some(GivenUp { cause, txs: 12, time: Duration::from_micros(2_500) });
+        let given_up =
+            Some(GivenUp { cause, txs: 12, is_kept: false, time: Duration::from_micros(2_500) });
         let why = "too many transactions depend on one another";
         let lost = format!("lanes given up after 12 transactions, 2.500 ms lost: lanes: {why}");
         let again = "1 of 2 transactions ran again, 0.000 ms lost";

@@ -196,10 +196,12 @@ impl fmt::Display for Table {
 
 /// The note on lanes that were given up; empty if there is nothing to tell.
 fn told_given_up(report: &Report) -> String {
-    let Some(GivenUp { cause, txs, time }) = given_up(report) else { return String::new() };
+    let Some(given_up) = given_up(report) else { return String::new() };
+    let GivenUp { cause, txs, is_kept, time } = given_up;
     // What ended the whole parallel run is told already.
     let cause = if report.fallback.is_some() { String::new() } else { format!(": {cause}") };
-    format!(" (lanes given up after {txs} transactions and {:.3} ms{cause})", ms(*time))
+    let kept = if *is_kept { ", which were kept," } else { "" };
+    format!(" (lanes given up after {txs} transactions{kept} and {:.3} ms{cause})", ms(*time))
 }
 
 fn cell(value: Option<f64>, decimals: usize) -> String {
@@ -360,8 +362,8 @@ fn of_parallel(report: &Report) -> Value {
         tx_runs: _,
         memory_bytes: bytes,
     } = report;
-    let given_up = given_up.as_ref().map(|GivenUp { cause, txs, time }| {
-        json!({ "cause": cause.to_string(), "txs": txs, "ms": ms(*time) })
+    let given_up = given_up.as_ref().map(|GivenUp { cause, txs, is_kept, time }| {
+        json!({ "cause": cause.to_string(), "txs": txs, "kept": is_kept, "ms": ms(*time) })
     });
     let list = list.map(|list| match list {
         ListUse::Absent => "absent",
@@ -415,14 +417,15 @@ mod tests {
     fn lanes_that_were_given_up_are_told_with_what_they_took() {
         let cause = LaneFault::ManyChains;
         let time = Duration::from_micros(2_500);
-        let given_up = GivenUp { cause: cause.into(), txs: 12, time };
+        let given_up = GivenUp { cause: cause.into(), txs: 12, is_kept: false, time };
         let plain = report(None);
         assert_eq!(told_given_up(&plain), "");
         assert_eq!(of_parallel(&plain)["givenUp"], Value::Null);
         assert_eq!(of_parallel(&plain)["memoryBytes"], 7);
 
         let left = report(Some(given_up.clone()));
-        let expected = json!({ "cause": format!("lanes: {cause}"), "txs": 12, "ms": 2.5 });
+        let name = format!("lanes: {cause}");
+        let expected = json!({ "cause": name, "txs": 12, "kept": false, "ms": 2.5 });
         assert_eq!(of_parallel(&left)["givenUp"], expected);
         let told = format!(" (lanes given up after 12 transactions and 2.500 ms: lanes: {cause})");
         assert_eq!(told_given_up(&left), told);
@@ -431,6 +434,11 @@ mod tests {
         let fallback = Some(Fallback { cause: cause.into() });
         let told = told_given_up(&Report { fallback, ..left.clone() });
         assert_eq!(told, " (lanes given up after 12 transactions and 2.500 ms)");
+
+        let kept = report(Some(GivenUp { is_kept: true, ..given_up.clone() }));
+        let told = " (lanes given up after 12 transactions, which were kept, and 2.500 ms: ";
+        assert_eq!(told_given_up(&kept), format!("{told}lanes: {cause})"));
+        assert_eq!(of_parallel(&kept)["givenUp"]["kept"], true);
 
         let declined = report(Some(GivenUp { txs: 0, ..given_up }));
         assert_eq!(told_given_up(&declined), "", "nothing was lost");

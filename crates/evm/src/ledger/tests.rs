@@ -195,15 +195,10 @@ fn taken_of(fork: Fork, txs: &[(Draft, bool)]) -> Vec<bool> {
     for (draft, may_assume) in txs {
         let tx = draft.prepare();
         let noted = ledger.touched.len();
-        let paid = if *may_assume {
-            ledger.pay_assuming(&tx)
-        } else {
-            ledger.pay(&tx).map(|paid| paid.map(|executed| (false, executed)))
-        };
-        let paid = paid.expect("a state in memory");
+        let paid = ledger.pay(&tx, *may_assume).expect("a state in memory");
         taken.push(paid.is_some());
         assert_eq!(ledger.touched.len(), noted + usize::from(paid.is_some()), "{fork}: {draft:?}");
-        let Some((is_assumed, executed)) = paid else { continue };
+        let Some(Paid { executed, is_assumed, .. }) = paid else { continue };
         let expected = match may_assume {
             true => kernel.transact_assuming(&tx),
             false => (false, kernel.transact(&tx)),
@@ -397,7 +392,7 @@ fn nothing_is_plain_where_touches_cannot_be_noted_or_the_evm_does_not_run() {
     let state = state();
     let is_taken = |fork, header: Header| {
         let mut ledger = Ledger::new(&rules(fork), &header, &state, Touched::default());
-        ledger.pay(&plain().prepare()).expect("a state in memory").is_some()
+        ledger.pay(&plain().prepare(), false).expect("a state in memory").is_some()
     };
     for (fork, expected) in [
         (Fork::SpuriousDragon, false),

@@ -14,11 +14,18 @@
 //! these each claims what is its own before it waits. A group moves to another worker only when a
 //! transaction has run, which happens once for each, and never to one that has ended.
 
+mod parts;
+
 use super::{LaneFault, marks::Dependence, plan::Plan};
+use fugue_evm::PreparedTx;
 use parking_lot::Mutex;
+use parts::Parts;
 use std::{
     cmp::Reverse,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 /// Gas of a batch that is likely to be used, at least and at most: some ten and some hundred
@@ -82,6 +89,8 @@ pub(super) struct Claims {
     all_disturbed: AtomicU32,
     /// What has much of the block's gas, the heaviest first.
     heavy: Vec<Heavy>,
+    /// The group that is nearly the whole block, if somebody has looked at it closely.
+    parts: OnceLock<Option<Parts>>,
     inner: Apart<Mutex<Inner>>,
 }
 
@@ -163,6 +172,16 @@ impl Counts {
     fn ran(&self) -> Ran {
         Ran::of(self.ran.load(Ordering::Relaxed))
     }
+
+    /// Whether what is left of it may as well run elsewhere; `None` if nobody knows yet.
+    fn may_leave(&self) -> Option<bool> {
+        let Ran { all, depended, .. } = self.ran();
+        if all < SPLIT_MIN.min(self.txs / SPLIT_PART).max(2) {
+            return None;
+        }
+        // The first of a group has nobody to depend on.
+        Some(depended * 100 <= all.saturating_sub(1) * DEPENDING_PERCENT_MAX)
+    }
 }
 
 impl Work {
@@ -177,6 +196,8 @@ impl Work {
 pub(super) enum Claim {
     /// What was claimed.
     Run,
+    /// To look closely at the transactions ([`Claims::look_closely`]), and to ask again.
+    Look,
     /// To ask again: nobody knows yet whether what is left depends on what others are running.
     Wait,
     /// Nothing: the rest of the block is others'.
@@ -210,6 +231,8 @@ struct Inner {
     cursors: Vec<usize>,
     /// Of each worker: whether it has found nothing more to do.
     is_done: Vec<bool>,
+    /// Whose each part is, once they are shared out.
+    part_owners: Option<Vec<usize>>,
 }
 
 impl Claims {
@@ -251,6 +274,7 @@ impl Claims {
             is_alone: vec![false; workers],
             cursors: vec![0; workers],
             is_done: vec![false; workers],
+            part_owners: None,
         };
         let counts = (0_u32..).zip(group_gas);
         let counts = counts.map(|(group, _)| Counts::new(plan.is_nearly_all(group)));
@@ -267,6 +291,8 @@ impl Claims {
             works: (0..workers).map(|_| Work::new()).collect(),
             all_disturbed: AtomicU32::new(0),
             heavy,
+            // One worker has nobody to share with.
+            parts: if workers > 1 { OnceLock::new() } else { OnceLock::from(None) },
             inner: Apart(Mutex::new(inner)),
         }
     }
@@ -298,7 +324,12 @@ impl Claims {
         let follows = counts.is_nearly_all
             && judged.load(Ordering::Relaxed) != group
             && writers.iter().max() == Some(counts.last.swap(index as u32, Ordering::Relaxed));
-        let one = Ran::one(on_own || on_other.is_some(), follows);
+        let depends = on_own || on_other.is_some();
+        let parts = self.parts.get().and_then(Option::as_ref);
+        if let Some(parts) = parts {
+            parts.note(index, depends, &dependence);
+        }
+        let one = Ran::one(depends, follows);
         let ran = Ran::of(counts.ran.fetch_add(one, Ordering::Relaxed).wrapping_add(one));
         if counts.is_nearly_all && ran.all >= CHAIN_MIN {
             judged.store(group, Ordering::Relaxed);
@@ -321,6 +352,9 @@ impl Claims {
         if !self.declines || !counts.is_nearly_all {
             return None;
         }
+        if ran.all == MANY_MIN && parts.is_some_and(|parts| parts.explain(ran)) {
+            return None;
+        }
         let (followed, depended) = (ran.percent(ran.followed), ran.percent(ran.depended));
         match ran.all {
             CHAIN_MIN if followed >= FOLLOWING_PERCENT_MIN => Some(LaneFault::OneChain),
@@ -330,11 +364,17 @@ impl Claims {
         }
     }
 
+    /// Notes that a plain payment ran, and whether it depends on others. However many do, a ledger
+    /// is faster than the sequential mode.
+    pub(super) fn note_payment(&self, index: usize, depends: bool) {
+        if let Some(group) = self.plan.groups.get(index).copied().flatten() {
+            self.counts[group as usize].ran.fetch_add(Ran::one(depends, false), Ordering::Relaxed);
+        }
+    }
+
     /// Notes that a transaction was refused: nobody knows on whom it depends.
     pub(super) fn note_refused(&self, index: usize) {
-        if let Some(group) = self.plan.groups.get(index).copied().flatten() {
-            self.counts[group as usize].ran.fetch_add(Ran::one(false, false), Ordering::Relaxed);
-        }
+        self.note_payment(index, false);
     }
 
     /// A transaction of a group has not seen what that of `writer`, in other hands, has written.
@@ -350,7 +390,11 @@ impl Claims {
             return false;
         }
         let mut inner = self.inner.0.lock();
-        let Inner { owners, cursors, is_done, .. } = &mut *inner;
+        let Inner { owners, cursors, is_done, part_owners, .. } = &mut *inner;
+        let is_apart = |parts: &Parts| part_owners.is_some() && parts.group == group;
+        if self.parts.get().and_then(Option::as_ref).is_some_and(is_apart) {
+            return false;
+        }
         let new = self.plan.groups.get(writer).copied().flatten();
         let new = new.and_then(|group| owners[group as usize]).unwrap_or(worker);
         if owners[group as usize] != Some(new) && is_done.get(new) == Some(&false) {
@@ -360,20 +404,79 @@ impl Claims {
         false
     }
 
-    /// Whether what is left of a transaction's group may as well run elsewhere; `None` if nobody
-    /// knows yet.
-    fn may_leave(&self, index: usize) -> Option<bool> {
+    /// Looks at what the transactions of the group say that is nearly the whole block. That is for
+    /// a worker who finds nothing to claim.
+    pub(super) fn look_closely(&self, txs: &[PreparedTx]) {
+        self.parts.get_or_init(|| Parts::of_block(&self.plan, txs));
+    }
+
+    /// The parts that a transaction is of or may be of, if its group has any.
+    fn parts_at(&self, index: usize) -> Option<&Parts> {
+        let parts = self.parts.get()?.as_ref()?;
+        (self.plan.groups[index] == Some(parts.group)).then_some(parts)
+    }
+
+    /// Shares out the parts among those who have not ended, the first of them whose the group was,
+    /// once it is known that this pays; tells whether it has.
+    fn share_out(&self, inner: &mut Inner) -> bool {
+        let Some(Some(parts)) = self.parts.get() else { return false };
+        let counts = &self.counts[parts.group as usize];
+        let pays = || match counts.may_leave() {
+            None => false,
+            Some(may_leave) => may_leave || parts.explain(counts.ran()),
+        };
+        if inner.part_owners.is_some() || !pays() {
+            return false;
+        }
+        let owner = inner.owners[parts.group as usize];
+        let mut workers: Vec<usize> =
+            (0..inner.is_done.len()).filter(|worker| !inner.is_done[*worker]).collect();
+        workers.sort_by_key(|worker| owner != Some(*worker));
+        let left = |index: usize| if inner.is_claimed[index] { 0 } else { self.plan.gas[index] };
+        inner.part_owners = Some(parts.share_out(&workers, left));
+        true
+    }
+
+    /// Whether what is left of a transaction's group, or part, may as well run elsewhere; `None` if
+    /// nobody knows yet.
+    fn may_leave(&self, index: usize, are_shared_out: bool) -> Option<bool> {
         let Some(group) = self.plan.groups[index] else { return Some(true) };
         if self.plan.is_bound[group as usize] {
             return Some(false);
         }
-        let counts = &self.counts[group as usize];
-        let Ran { all, depended, .. } = counts.ran();
-        if all < SPLIT_MIN.min(counts.txs / SPLIT_PART).max(2) {
-            return None;
+        match self.parts_at(index).filter(|_| are_shared_out) {
+            Some(parts) => match parts.part_of(index) {
+                Some(part) => parts.counts(part).may_leave(),
+                None => Some(true),
+            },
+            None => self.counts[group as usize].may_leave(),
         }
-        // The first of a group has nobody to depend on.
-        Some(depended * 100 <= all.saturating_sub(1) * DEPENDING_PERCENT_MAX)
+    }
+
+    /// Whether a transaction of a group that was taken apart is a worker's to claim; `None` if it
+    /// is of no such group.
+    fn is_ours_apart(
+        &self,
+        index: usize,
+        worker: usize,
+        part_owners: Option<&[usize]>,
+        is_done: &[bool],
+    ) -> Option<bool> {
+        let owners = part_owners?;
+        let Some(part) = self.parts_at(index)?.part_of(index) else { return Some(true) };
+        let owner = owners[part];
+        Some(owner == worker || is_done.get(owner).copied().unwrap_or(true))
+    }
+
+    /// Gas of a batch of a group. One that is nearly the whole block is begun in small ones, until
+    /// it is known who has which part of it.
+    fn batch_gas_of(&self, group: Option<u32>, are_shared_out: bool) -> u64 {
+        let counts = group.map(|group| &self.counts[group as usize]);
+        let is_judged = |counts: &Counts| are_shared_out || counts.ran().all >= MANY_MIN;
+        match counts.filter(|counts| counts.is_nearly_all && self.works.len() > 1) {
+            Some(counts) if !is_judged(counts) => BATCH_GAS_MIN,
+            _ => self.batch_gas,
+        }
     }
 
     /// Claims what the worker runs next, in block order. `last` is what it has run last.
@@ -385,8 +488,18 @@ impl Claims {
     ) -> Claim {
         batch.clear();
         let mut inner = self.inner.0.lock();
-        let Inner { is_claimed, owners, loads, heavy_taken, runs, is_alone, cursors, is_done } =
-            &mut *inner;
+        let Inner {
+            is_claimed,
+            owners,
+            loads,
+            heavy_taken,
+            runs,
+            is_alone,
+            cursors,
+            is_done,
+            part_owners,
+        } = &mut *inner;
+        let part_owners = part_owners.as_deref();
         // After one that stands by itself a worker begins at the start of the block. If it went on
         // above, it would own groups of which it can run the earlier ones in a later lane only.
         let was_alone = std::mem::take(&mut is_alone[worker]);
@@ -408,12 +521,14 @@ impl Claims {
                 runs[worker] = None;
                 continue;
             }
+            let batch_gas = self.batch_gas_of(*group, part_owners.is_some());
             for index in txs.iter().skip(from) {
-                if gas >= self.batch_gas {
+                if gas >= batch_gas {
                     break;
                 }
                 from += 1;
-                if !is_claimed[*index] {
+                let is_apart = self.is_ours_apart(*index, worker, part_owners, is_done);
+                if !is_claimed[*index] && is_apart != Some(false) {
                     is_claimed[*index] = true;
                     batch.push(*index);
                     gas = gas.saturating_add(self.plan.gas[*index]);
@@ -433,11 +548,13 @@ impl Claims {
                 None => 0,
             };
             while cursor < is_claimed.len() && gas < self.batch_gas {
+                let is_apart = self.is_ours_apart(cursor, worker, part_owners, is_done);
                 let is_ours = !is_claimed[cursor]
                     && last.is_none_or(|last| last < cursor)
-                    && match self.plan.groups[cursor] {
-                        None => true,
-                        Some(group) => {
+                    && match (is_apart, self.plan.groups[cursor]) {
+                        (Some(is_ours), _) => is_ours,
+                        (None, None) => true,
+                        (None, Some(group)) => {
                             let owner = &mut owners[group as usize];
                             let group_gas = self.plan.group_gas[group as usize];
                             let load = loads[worker].saturating_add(group_gas);
@@ -465,7 +582,15 @@ impl Claims {
         if !batch.is_empty() {
             return Claim::Run;
         }
-        let claim = self.take_over(last, is_claimed, batch);
+        if self.parts.get().is_none() {
+            return Claim::Look;
+        }
+        if self.share_out(&mut inner) {
+            drop(inner);
+            return self.claim(worker, last, batch);
+        }
+        let Inner { is_claimed, is_alone, is_done, part_owners, .. } = &mut *inner;
+        let claim = self.take_over(last, part_owners.is_some(), is_claimed, batch);
         is_done[worker] = claim == Claim::End;
         is_alone[worker] = was_alone && claim == Claim::Wait;
         claim
@@ -477,6 +602,7 @@ impl Claims {
     fn take_over(
         &self,
         last: Option<usize>,
+        are_shared_out: bool,
         is_claimed: &mut [bool],
         batch: &mut Vec<usize>,
     ) -> Claim {
@@ -490,7 +616,7 @@ impl Claims {
                 if *claimed {
                     continue;
                 }
-                let may_leave = self.may_leave(index);
+                let may_leave = self.may_leave(index, are_shared_out);
                 is_unsure |= may_leave.is_none();
                 if may_leave == Some(true) {
                     *claimed = true;

@@ -25,7 +25,7 @@
 //!   one.
 
 use super::{Lane, LaneTx, ReadResult, Shared};
-use fugue_evm::{Ledger, PreparedTx, TagFilter, tag};
+use fugue_evm::{Ledger, Paid, PreparedTx, TagFilter, tag};
 use fugue_types::Address;
 use std::sync::atomic::Ordering;
 
@@ -52,21 +52,20 @@ impl<'l> PaymentLane<'l> {
         Self { ledger, txs: Vec::new(), assumed: Vec::new() }
     }
 
-    /// Runs a transaction above those before it, if it is a plain payment, and says whether it is.
-    pub(super) fn run(&mut self, shared: &Shared<'l>, index: usize) -> ReadResult<bool> {
+    /// Runs a transaction above those before it, if it is a plain payment, and says whether it
+    /// spends what they have brought in; `None` if it is not plain.
+    pub(super) fn run(&mut self, shared: &Shared<'l>, index: usize) -> ReadResult<Option<bool>> {
         let tx = &shared.prepared.txs[index];
         // Only whose sender has sent before in this block may miss something.
-        let paid = match shared.prepared.predecessors[index] {
-            Some(_) => self.ledger.pay_assuming(tx)?,
-            None => self.ledger.pay(tx)?.map(|executed| (false, executed)),
-        };
-        let Some((is_assumed, executed)) = paid else { return Ok(false) };
+        let may_assume = shared.prepared.predecessors[index].is_some();
+        let Some(paid) = self.ledger.pay(tx, may_assume)? else { return Ok(None) };
+        let Paid { executed, is_assumed, spends_receipts } = paid;
         if is_assumed {
             self.assumed.push(tx.sender());
         }
         let touches = Some(self.txs.len());
         self.txs.push(LaneTx { index, executed: Some(executed), touches });
-        Ok(true)
+        Ok(Some(spends_receipts))
     }
 
     /// Bytes that it has taken.

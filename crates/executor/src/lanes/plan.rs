@@ -7,6 +7,7 @@
 //! * those that hardly depend on one another, unless they have a party in common, are split: tied
 //!   by parties, they are as many groups as there are;
 //! * callees of which one disturbs the other are one group;
+//! * a payment whose sender another payment has paid before goes with that: it may spend the same;
 //! * what stands between two calls of one sender to a contract that the block hardly calls, and
 //!   close to them, goes with these: most likely they are there for what is between them.
 //!
@@ -23,12 +24,12 @@ use crate::{
     hints::{Calls, Habit, Hints, Partner},
     sets::Sets,
 };
-use fugue_evm::{PreparedTx, Target};
+use fugue_evm::{PreparedTx, TagFilter, Target, tag};
 use fugue_types::{Address, AddressMap, HashMap};
 use std::{cmp::Reverse, collections::hash_map::Entry};
 
-/// Words of the data that are looked at for parties: as many as the calls of tokens have.
-const PARTY_WORDS: usize = 4;
+/// Words of the data that are looked at for parties: as many as a swap has whose path is an array.
+const PARTY_WORDS: usize = 8;
 /// Of a hundred calls of a callee, how many may depend on strangers for it to be split by parties.
 const STRANGERS_PERCENT_MAX: u32 = 10;
 /// Of a hundred calls of a callee, how many depend on others of it for it to be bound.
@@ -183,6 +184,7 @@ impl Plan {
             |(index, tx): (usize, &PreparedTx)| placer.place(index, tx, callee_of[index], kin);
         let mut sets: Vec<Option<u32>> = txs.iter().enumerate().map(place).collect();
         placer.enclose(txs, &callee_of, kin, &mut sets);
+        placer.follow(txs, &mut sets);
         let total_gas = sum(gas.iter().copied());
         let fair = total_gas / (workers as u64).max(1);
         placer.join_partners(&callees, &sets, &gas, fair, hearing.heavy_partners_percent());
@@ -365,6 +367,31 @@ impl<'h> Placer<'h> {
                 joined.join(set, other);
             }
             before = Some((index, set));
+        }
+    }
+
+    /// Puts payments into the set of the one before them that has paid their sender last.
+    fn follow(&mut self, txs: &[PreparedTx], sets: &mut [Option<u32>]) {
+        let (mut senders, mut payees) = (TagFilter::default(), TagFilter::default());
+        let payments =
+            || txs.iter().enumerate().filter_map(|(index, tx)| Some((index, tx, tx.payee()?)));
+        payments().for_each(|(_, tx, _)| senders.add(tag(&tx.sender())));
+        let mut paid: HashMap<Address, usize> = HashMap::default();
+        for (index, tx, payee) in payments() {
+            if payees.passes(tag(&tx.sender()))
+                && let Some(before) = paid.get(&tx.sender()).copied()
+            {
+                let set = *sets[before].get_or_insert_with(|| self.joined.add());
+                match sets[index] {
+                    Some(other) => self.joined.join(set, other),
+                    None => sets[index] = Some(set),
+                }
+            }
+            // Of most nobody asks.
+            if senders.passes(tag(&payee)) {
+                payees.add(tag(&payee));
+                paid.insert(payee, index);
+            }
         }
     }
 

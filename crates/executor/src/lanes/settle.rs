@@ -126,15 +126,17 @@ impl Run {
     }
 }
 
-/// Goes through the block in order. What transactions did, and the diffs, are taken out of the
-/// lanes. Who disturbed whom is added to the log, however it ends.
+/// Goes through the first `count` transactions of the block in order: all that were run. What they
+/// did, and the diffs, are taken out of the lanes. Who disturbed whom is added to the log, however
+/// it ends.
 pub(super) fn settle(
     job: &Job<'_>,
+    count: usize,
     lanes: &mut [Lane],
     log: &mut Log,
 ) -> Result<Settled, FallbackCause> {
     let header = job.header();
-    let runs = take_runs(job.prepared.txs.len(), lanes)?;
+    let runs = take_runs(count, lanes)?;
     let steps = OnceLock::new();
     let mut hot = Hot::new(job.view, lanes, &steps, header.beneficiary);
     if job.runs.is_some() {
@@ -152,7 +154,7 @@ pub(super) fn settle(
         lanes.iter().filter(|lane| !lane.txs.is_empty()).map(|lane| lane.worker).collect();
     let Counts { guesses, head_reruns, unguessed, rerun_gas: _ } = counts;
     let stats = Stats {
-        runs: job.prepared.txs.len() + guesses + head_reruns,
+        runs: count + guesses + head_reruns,
         rerun_txs: guesses + unguessed,
         head_reruns,
         active_threads: active.len(),
@@ -200,7 +202,7 @@ const fn is_entangled(rerun: u64, settled: u64, block: u64) -> bool {
         && rerun.saturating_mul(100) > settled.saturating_mul(RERUN_PERCENT_MAX)
 }
 
-/// Settles one transaction after the other; gives what they did, and how many ran again. Whom they
+/// Settles one transaction after the other, those that were run; gives what they did, and how many ran again. Whom they
 /// had not seen in their lanes is added to the log, as far as it is known.
 fn settle_all(
     job: &Job<'_>,
@@ -216,7 +218,7 @@ fn settle_all(
     let mut counts = Counts::default();
     let mut guesses: Option<Guesses> = None;
     settler.hot().begin()?;
-    for (index, tx) in transactions.iter().enumerate() {
+    for (index, tx) in transactions.iter().enumerate().take(runs.len()) {
         tally.admit(tx).map_err(BlockError::from)?;
         let hot = settler.hot();
         hot.advance(index);

@@ -2,6 +2,7 @@
 //! that the test names, or the workers meet before they go on.
 
 pub(super) mod bugs;
+mod chains;
 mod guesses;
 mod listening;
 mod observed;
@@ -272,15 +273,15 @@ impl Ground {
         let pool = self.executor.pool().expect("more than one thread");
         let runs = self.runs.as_ref();
         let job = Job { prepared, rules, codes, view, pool, threads, runs };
-        let Settled { diff, tally, stats } = settle(&job, &mut lanes, log)?;
+        let Settled { diff, tally, stats } = settle(&job, numbers.len(), &mut lanes, log)?;
         let diffs = [opening, diff];
         let outcome = close(prepared, rules, codes, Scope::Recorded, state, diffs, tally)?;
-        Ok(LaneRun { outcome, stats })
+        Ok(LaneRun { outcome, stats, given_up: None })
     }
 
     /// Runs the block in these lanes, to the sequential outcome; gives what that took.
     fn stats(&self, numbers: &[usize]) -> Stats {
-        let LaneRun { outcome, stats } = match self.in_lanes(numbers) {
+        let LaneRun { outcome, stats, .. } = match self.in_lanes(numbers) {
             Ok(run) => run,
             Err(cause) => panic!("{numbers:?}: {cause}"),
         };

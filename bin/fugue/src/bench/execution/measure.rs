@@ -269,7 +269,7 @@ mod tests {
     fn a_way_is_told_with_the_one_that_was_given_up() {
         let given_up = |txs| {
             let cause = LaneFault::OneChain.into();
-            Some(GivenUp { cause, txs, time: Duration::ZERO })
+            Some(GivenUp { cause, txs, is_kept: false, time: Duration::ZERO })
         };
         let report = |way, given_up| Report {
             given_up,

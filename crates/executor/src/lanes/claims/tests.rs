@@ -21,8 +21,8 @@ fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
     tx_by(SENDER, to, input, gas_limit)
 }
 
-fn tx_by(sender: Address, to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
-    let input = Bytes::from_static(input);
+fn tx_by(sender: Address, to: TxKind, input: impl Into<Bytes>, gas_limit: u64) -> PreparedTx {
+    let input = input.into();
     let tx = TxLegacy {
         chain_id: None,
         nonce: 0,
@@ -35,6 +35,18 @@ fn tx_by(sender: Address, to: TxKind, input: &'static [u8], gas_limit: u64) -> P
     let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
     let tx = Transaction::Legacy(Signed::new_unhashed(tx, signature));
     PreparedTx::new(&tx, sender).expect("type 0 is known")
+}
+
+/// A call that names some holders.
+pub(super) fn names(
+    sender: Address,
+    callee: Address,
+    holders: &[u8],
+    gas_limit: u64,
+) -> PreparedTx {
+    let words = holders.iter().map(|holder| Address::repeat_byte(*holder).into_word().0);
+    let input = [vec![1; 4], words.collect::<Vec<_>>().concat()].concat();
+    tx_by(sender, TxKind::Call(callee), input, gas_limit)
 }
 
 fn call(callee: Address) -> PreparedTx {
@@ -76,13 +88,22 @@ fn claim_all(claims: &Claims, worker: usize, mut last: Option<usize>) -> Vec<usi
 const OWN: Dependence = Dependence { on_own: true, ..NONE };
 const NONE: Dependence = Dependence::NONE;
 
+/// On one before it in the same worker's hands.
+pub(super) fn on_one(worker: usize, index: usize) -> Dependence {
+    let mut dependence = NONE;
+    dependence.on(Some(Mark { worker, index }), Mark { worker, index: index + 1 });
+    dependence
+}
+
 fn on_other(worker: usize, index: usize) -> Dependence {
     Dependence { on_other: Some(Mark { worker, index }), ..NONE }
 }
 
-/// Claims of a block of which nothing is known.
+/// Claims of a block of which nothing is known but what it says itself.
 fn claims_of(txs: &[PreparedTx], workers: usize) -> Claims {
-    Claims::new(Plan::cold(txs, workers), workers)
+    let claims = Claims::new(Plan::cold(txs, workers), workers);
+    claims.look_closely(txs);
+    claims
 }
 
 #[test]
@@ -133,6 +154,7 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
     for (hints, expected) in [(Hints::default(), &[4][..]), (serial, &[][..])] {
         let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
         let claims = Claims::new(plan, 2);
+        claims.look_closely(&txs);
         for index in 0..4_usize {
             assert_eq!(claim(&claims, 0, index.checked_sub(1)), [index]);
             assert_eq!(claims.note(0, index, NONE), None);
@@ -446,7 +468,8 @@ impl Random {
             1 => tx(TxKind::Create, &[1], gas),
             _ => {
                 let callee = Address::repeat_byte(self.below(callees) as u8);
-                tx(TxKind::Call(callee), &[1], gas)
+                let [sender, holder] = [0; 2].map(|_| 1 + self.below(60) as u8);
+                names(Address::repeat_byte(sender), callee, &[holder], gas)
             }
         }
     }
@@ -489,6 +512,7 @@ fn claimed_once(seed: u64) {
         let mut batch = Vec::new();
         match claims.claim(worker, lasts[worker], &mut batch) {
             Claim::Run => waits = 0,
+            Claim::Look => claims.look_closely(&txs),
             Claim::Wait => {
                 waits += 1;
                 assert!(waits < 2_000, "seed {seed}: all wait");
@@ -499,6 +523,9 @@ fn claimed_once(seed: u64) {
                 waits = 0;
                 continue;
             }
+        }
+        if batch.is_empty() {
+            continue;
         }
         assert!(batch.is_sorted_by(|a, b| a < b), "seed {seed}: {batch:?}");
         let last = batch.last().expect("something was claimed");

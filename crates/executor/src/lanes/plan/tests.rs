@@ -240,10 +240,10 @@ fn a_party_is_the_sender_or_looks_like_an_address() {
     let of = |tx: &PreparedTx| parties(tx).collect::<Vec<_>>();
     assert_eq!(of(&transfer(ALICE, BOB, u64::MAX)), [ALICE, BOB]);
     assert_eq!(of(&call(A, 1)), [Address::repeat_byte(1)]);
-    let words = [BOB, ALICE, A, B, C].into_iter().flat_map(|address| address.into_word().0);
-    let words: Vec<u8> = words.collect();
+    let named = [BOB, ALICE, A, B, C, A, B, C, Address::repeat_byte(0xdd)];
+    let words: Vec<u8> = named.into_iter().flat_map(|address| address.into_word().0).collect();
     let long = tx(ALICE, TxKind::Call(A), [&[1; 4][..], &words[..], &[7][..]].concat(), GAS);
-    assert_eq!(of(&long), [ALICE, BOB, ALICE, A, B]);
+    assert_eq!(of(&long), [ALICE, BOB, ALICE, A, B, C, A, B, C]);
     let odd = U256::MAX.to_be_bytes::<32>();
     let odd = tx(ALICE, TxKind::Call(A), [&[1; 4][..], &odd[..], &[7; 9][..]].concat(), GAS);
     assert_eq!(of(&odd), [ALICE]);
@@ -339,4 +339,24 @@ fn enclosures_that_follow_one_another_are_one_and_others_keep_their_places() {
     let kin = Kin { firsts: vec![None, Some(1), None, Some(1)], ..Kin::default() };
     let groups = Plan::of(&txs[..4], &[], &kin, &Hints::default(), 2).groups;
     assert_eq!(groups, [0, 1, 0, 1].map(Some));
+}
+
+#[test]
+fn a_payment_goes_with_the_one_that_has_paid_its_sender() {
+    let [alice, bob, carol, dave] = [1, 2, 3, 4].map(Address::repeat_byte);
+    let pays = |from, to| tx(from, TxKind::Call(to), Vec::new(), 21_000);
+    let txs = [
+        pays(alice, bob),
+        pays(dave, carol),
+        pays(bob, carol),
+        // Of what it was paid later it cannot spend anything.
+        pays(alice, dave),
+        pays(carol, alice),
+        // Calls are placed by their callees.
+        tx(bob, TxKind::Call(carol), vec![1], 50_000),
+    ];
+    let Plan { groups, group_gas, .. } = plan(&txs, &Hints::default());
+    assert_eq!(groups[..5], [Some(0), None, Some(0), None, Some(0)]);
+    assert!(groups[5].is_some_and(|group| group > 0));
+    assert_eq!(group_gas, [3 * 21_000, 50_000]);
 }

@@ -67,7 +67,8 @@ impl Ground {
 
     /// As [`Ground::listening`], where each lane publishes so many slots at most.
     fn listening_to(&self, numbers: &[usize], order: &[usize], writes: usize) -> Stats {
-        let LaneRun { outcome, stats } = match self.in_lanes_that_listen(numbers, order, writes) {
+        let LaneRun { outcome, stats, .. } = match self.in_lanes_that_listen(numbers, order, writes)
+        {
             Ok(run) => run,
             Err(cause) => panic!("{numbers:?} by {order:?}: {cause}"),
         };

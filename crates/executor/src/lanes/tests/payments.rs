@@ -405,6 +405,29 @@ fn who_was_paid_within_the_block_can_pay() {
     }
 }
 
+/// Each has nothing but what the one before has paid it.
+#[test]
+fn a_chain_of_payments_is_light_and_none_runs_again() {
+    const LENGTH: u8 = 150;
+    let value = |left: u8| u64::from(left) * 2 * FEE;
+    let mut txs = vec![transfer(ALICE, 0, payer(0), value(LENGTH))];
+    txs.extend(
+        (1..LENGTH)
+            .map(|number| transfer(payer(number - 1), 0, payer(number), value(LENGTH - number))),
+    );
+    for threads in [1, 2, 3, 8] {
+        let ground = Ground::paying(Fork::Shanghai, &txs, threads, 0);
+        for mode in [Mode::Lanes, Mode::Auto] {
+            let Execution { outcome, report } = ground.execute(mode, &ground.state).expect("valid");
+            assert_eq!(Ok(outcome), ground.sequential(), "{mode} on {threads}");
+            if mode == Mode::Lanes || threads > 1 {
+                let Stats { light_txs, rerun_txs, .. } = report.stats;
+                assert_eq!((light_txs, rerun_txs), (txs.len(), 0), "{mode} on {threads}");
+            }
+        }
+    }
+}
+
 /// What is light may still be wrong: a call takes what was there for it.
 #[test]
 fn who_has_spent_it_elsewhere_makes_the_block_invalid() {
@@ -462,7 +485,7 @@ fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
             light += report.stats.light_txs;
             if threads > 1 && txs.len() < 16 {
                 let numbers: Vec<_> = txs.iter().map(|_| random.below(threads)).collect();
-                let Ok(LaneRun { outcome, stats }) = ground.in_lanes(&numbers) else {
+                let Ok(LaneRun { outcome, stats, .. }) = ground.in_lanes(&numbers) else {
                     panic!("seed {seed}: {numbers:?}")
                 };
                 assert_eq!(Ok(outcome), expected, "seed {seed}: {numbers:?}");

@@ -17,9 +17,12 @@ fn lanes_that_were_given_up_are_told_with_what_had_run_in_them() {
     let ground = Ground::new(Fork::Shanghai, &calls);
     let Report { way, fallback, given_up, memory_bytes, .. } = report(&ground, Mode::Auto);
     assert_eq!((way, fallback), (Way::Sequential(Some(WhySequential::OneChain)), None));
-    let Some(GivenUp { cause, txs, time: _ }) = given_up else { panic!("lanes gave it up") };
+    let Some(GivenUp { cause, txs, is_kept, time: _ }) = given_up else {
+        panic!("lanes gave it up")
+    };
     assert_eq!(cause, FallbackCause::from(LaneFault::OneChain));
     assert!((1..=calls.len()).contains(&txs), "{txs}");
+    assert!(!is_kept, "to run so little again is sooner done");
     assert!(memory_bytes > 0);
     // The next one is known to be a chain, and is not begun.
     let declined = report(&ground, Mode::Auto).given_up.expect("lanes left it");

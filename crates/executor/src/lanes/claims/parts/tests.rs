@@ -1,0 +1,145 @@
+//! Groups that are taken apart, and who claims what of them.
+
+use super::*;
+use crate::lanes::{
+    LaneFault,
+    claims::{
+        Claim, Claims, MANY_MIN, SPLIT_MIN,
+        tests::{names, on_one},
+    },
+};
+
+const TOKEN: Address = Address::repeat_byte(0xa0);
+/// Gas of a transaction that is a batch by itself while nothing is known of a group.
+const GAS: u64 = 200_000;
+
+/// A block of as many calls of one contract, each by somebody else, with the holders that they
+/// name; those from 100 on nobody else names.
+fn block(count: u8, holders: impl Fn(u8) -> Vec<u8>) -> Vec<PreparedTx> {
+    let sender = |number| Address::with_last_byte(number);
+    (0..count).map(|number| names(sender(number), TOKEN, &holders(number), GAS)).collect()
+}
+
+fn plan(txs: &[PreparedTx]) -> Plan {
+    Plan::cold(txs, 2)
+}
+
+/// Every fourth one names the same holder.
+fn every_fourth(number: u8) -> Vec<u8> {
+    vec![if number.is_multiple_of(4) { 1 } else { 100 + number }]
+}
+
+#[test]
+fn transactions_with_a_party_in_common_are_a_part_unless_nearly_all_have_it() {
+    let parts_of = |count, holders: fn(u8) -> Vec<u8>| {
+        let txs = block(count, holders);
+        let parts = Parts::of_block(&plan(&txs), &txs)?;
+        let of: Vec<_> = (0..txs.len()).map(|index| parts.part_of(index)).collect();
+        Some((of, parts.are_even))
+    };
+    let some = |count: usize, of: fn(usize) -> Option<usize>| (0..count).map(of).collect();
+    let hot = some(40, |index| index.is_multiple_of(4).then_some(0));
+    assert_eq!(parts_of(40, every_fourth), Some((hot, true)));
+    let pools = some(40, |index| Some(index % 5));
+    assert_eq!(parts_of(40, |number| vec![1 + number % 5, 9]), Some((pools, true)), "9 is common");
+    let chained = some(40, |_| Some(0));
+    assert_eq!(parts_of(40, |number| vec![1 + number, 2 + number]), Some((chained, false)));
+    let own = some(40, |_| None);
+    assert_eq!(parts_of(40, |number| vec![100 + number]), Some((own, true)));
+    assert_eq!(parts_of(TXS_MIN as u8 - 1, every_fourth), None, "too few");
+    // What names itself twice has nothing in common with others.
+    assert_eq!(
+        parts_of(30, |number| vec![100 + number; 2]).map(|(of, _)| of),
+        Some(vec![None; 30])
+    );
+}
+
+#[test]
+fn a_block_of_several_groups_is_not_taken_apart() {
+    let mut txs = block(40, every_fourth);
+    let other = |number: u8| names(Address::with_last_byte(number), TOKEN.create(1), &[9], GAS);
+    txs.extend((100..120).map(other));
+    assert!(Parts::of_block(&plan(&txs), &txs).is_none());
+}
+
+/// All that is claimed of a block by a worker that begins it, and one that comes when so many have
+/// run; the first is the faster one by far. Those of a hundred depend on one another, as far as is
+/// noted.
+fn claimed(txs: &[PreparedTx], depends: impl Fn(usize) -> Dependence) -> [Vec<usize>; 2] {
+    let claims = Claims::new(plan(txs), 2);
+    let (mut all, mut lasts) = ([Vec::new(), Vec::new()], [None, None]);
+    let mut batch = Vec::new();
+    let mut go_on = |worker: usize| {
+        let claim = claims.claim(worker, lasts[worker], &mut batch);
+        match claim {
+            Claim::Look => claims.look_closely(txs),
+            Claim::Run => {
+                for index in &batch {
+                    assert_eq!(claims.note(worker, *index, depends(*index)), None, "{index}");
+                }
+                lasts[worker] = batch.last().copied();
+                all[worker].extend_from_slice(&batch);
+            }
+            Claim::Wait | Claim::End => {}
+        }
+        claim
+    };
+    for _ in 0..SPLIT_MIN {
+        assert_eq!(go_on(0), Claim::Run);
+    }
+    assert_eq!(go_on(1), Claim::Look);
+    while [1, 0].map(&mut go_on) != [Claim::End; 2] {}
+    all
+}
+
+#[test]
+fn what_meets_stays_with_who_runs_it_and_the_rest_is_anybodys() {
+    let txs = block(80, every_fourth);
+    let depends = |index: usize| {
+        if index.is_multiple_of(4) && index > 0 { on_one(0, index - 4) } else { Dependence::NONE }
+    };
+    let [first, second] = claimed(&txs, depends);
+    assert!((0..80).step_by(4).all(|index| first.contains(&index)), "{first:?}");
+    assert!(second.len() > 20, "{second:?}");
+    assert_eq!(first.len() + second.len(), 80);
+    // Where they say nothing of it, whoever comes takes what is next.
+    let silent = block(80, |number| vec![100 + number]);
+    let [_, second] = claimed(&silent, depends);
+    assert!(second.iter().any(|index| index.is_multiple_of(4)), "{second:?}");
+}
+
+#[test]
+fn parts_that_are_alike_are_shared_out_alike() {
+    let txs = block(80, |number| vec![1 + number % 8]);
+    let [first, second] = claimed(&txs, |index| match index.checked_sub(8) {
+        Some(before) => on_one(0, before),
+        None => Dependence::NONE,
+    });
+    assert!(first.len().abs_diff(second.len()) < 10, "{first:?} {second:?}");
+    // From then on each part is one worker's.
+    for part in 0..8 {
+        let is_part = |index: &&usize| **index % 8 == part && **index >= 8;
+        let counts = [&first, &second].map(|all| all.iter().filter(is_part).count());
+        assert!(counts.contains(&0) || counts.contains(&9), "{part}: {counts:?}");
+    }
+}
+
+#[test]
+fn many_chains_are_no_reason_to_give_up_if_parts_tell_them_apart() {
+    let told = |txs: &[PreparedTx], behind: usize| {
+        let claims = Claims::new(plan(txs), 2);
+        claims.look_closely(txs);
+        let note = |index: usize| match index.checked_sub(behind) {
+            Some(before) => claims.note(0, index, on_one(0, before)),
+            None => claims.note(0, index, Dependence::NONE),
+        };
+        (0..MANY_MIN as usize).find_map(note)
+    };
+    let txs = block(80, |number| vec![1 + number % 8]);
+    assert_eq!(told(&txs, 8), None);
+    assert_eq!(told(&txs, 7), Some(LaneFault::ManyChains), "on those of other parts");
+    let silent = block(80, |number| vec![100 + number]);
+    assert_eq!(told(&silent, 8), Some(LaneFault::ManyChains));
+    let one = block(80, |number| vec![1 + number, 2 + number]);
+    assert_eq!(told(&one, 8), Some(LaneFault::ManyChains), "one part is no help");
+}
