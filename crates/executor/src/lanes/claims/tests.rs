@@ -61,7 +61,7 @@ fn payment() -> PreparedTx {
 fn turns(count: usize) -> Vec<PreparedTx> {
     let call = |index: usize| {
         let callee = if index.is_multiple_of(2) { A } else { B };
-        tx_by(Address::with_last_byte(index as u8), TxKind::Call(callee), &[1], GAS)
+        tx_by(Address::with_last_byte(index as u8), TxKind::Call(callee), [1], GAS)
     };
     (0..count).map(call).collect()
 }
@@ -325,7 +325,7 @@ fn nobody_takes_more_than_a_fair_share_while_others_may() {
     let contracts = [0xa0, 0xb0, 0xc0, 0xd0].map(Address::repeat_byte);
     let call = |index: usize| {
         let sender = Address::with_last_byte(index as u8);
-        tx_by(sender, TxKind::Call(contracts[index % 4]), &[1], 50_000)
+        tx_by(sender, TxKind::Call(contracts[index % 4]), [1], 50_000)
     };
     let txs: Vec<_> = (0..40).map(call).collect();
     let claims = claims_of(&txs, 2);
