@@ -23,6 +23,7 @@ use fugue_types::{
 use parking_lot::Mutex;
 use std::{
     fmt,
+    num::NonZero,
     str::FromStr,
     time::{Duration, Instant},
 };
@@ -202,7 +203,8 @@ pub struct Report {
     pub mode: Mode,
     /// The way on which it was begun; where lanes gave it up, that to which they left it.
     pub way: Way,
-    /// Threads that were offered.
+    /// Threads that were offered: those of the executor, but in [`Mode::Auto`] no more than there
+    /// are cores, unless the state is slow to answer.
     pub threads: usize,
     /// What the scheduler did, or lanes; empty where all ran sequentially. The active threads of
     /// lanes are the lanes that have run something, of which a thread may have several.
@@ -250,11 +252,18 @@ pub struct Execution {
     pub report: Report,
 }
 
+/// Reads of the state that are timed where there are more threads than cores, and how long one
+/// takes at least that is worth waiting for on another thread: what is in memory takes less.
+const PROBES: usize = 3;
+const SLOW_READ: Duration = Duration::from_micros(10);
+
 /// Executes blocks, keeping threads, analysed code, and hints from one to the next.
 #[derive(Debug)]
 pub struct Executor {
     threads: usize,
     pool: rayon::ThreadPool,
+    /// One thread for each core, where there are more than these.
+    narrow: Option<rayon::ThreadPool>,
     codes: CodeCache,
     room: Mutex<Option<Room>>,
     lane_room: Mutex<Option<LaneRoom>>,
@@ -269,13 +278,13 @@ impl Executor {
     /// [`BlockError::Internal`] if the system gives no threads.
     pub fn new(threads: usize) -> Result<Self, BlockError> {
         let threads = threads.max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("fugue-exec-{index}"))
-            .build()
-            .map_err(|error| BlockError::Internal(error.to_string()))?;
+        // Where nobody tells, there is one for each thread.
+        let cores = std::thread::available_parallelism().map_or(threads, NonZero::get);
+        let pool = pool_of(threads)?;
+        let narrow = if threads > cores { Some(pool_of(cores)?) } else { None };
         let (codes, room, lane_room) = (CodeCache::new(), Mutex::new(None), Mutex::new(None));
-        Ok(Self { threads, pool, codes, room, lane_room, hints: Mutex::default(), observes: false })
+        let (hints, observes) = (Mutex::default(), false);
+        Ok(Self { threads, pool, narrow, codes, room, lane_room, hints, observes })
     }
 
     /// Notes from now on what each transaction of a block takes in its parallel run:
@@ -372,6 +381,8 @@ impl Executor {
     ) -> Result<Execution, BlockError> {
         // Transactions alone are less than what a list tells of.
         let has_list = block.access_list().is_some() && scope != Scope::Transactions;
+        let narrow = self.narrow.as_ref().filter(|_| mode == Mode::Auto);
+        let pool = narrow.filter(|_| !is_slow(block, view)).unwrap_or(&self.pool);
         let way = match mode {
             Mode::Seq => Way::Sequential(None),
             Mode::Occ => Way::Optimistic,
@@ -380,26 +391,27 @@ impl Executor {
             Mode::Bal => Way::Sequential(Some(WhySequential::ManySteps)),
             Mode::Lanes if lanes::fits(rules) => Way::Lanes,
             Mode::Lanes => Way::Optimistic,
-            Mode::Auto => self.choose(block, rules, has_list),
+            Mode::Auto => choose(block, rules, has_list, pool.current_num_threads()),
         };
-        let resources = self.resources();
+        let resources = self.resources(pool);
+        let report = |way, stats| Report::new(mode, way, pool.current_num_threads(), stats);
         let in_order = |way: Way| -> Result<Execution, BlockError> {
             let outcome = sequential::run(block, rules, view, &self.codes, scope)?;
-            Ok(Execution { outcome, report: self.report(mode, way, Stats::default()) })
+            Ok(Execution { outcome, report: report(way, Stats::default()) })
         };
         let optimistic = || -> Result<Execution, FallbackCause> {
             let OccRun { outcome, stats, ended_by, tx_runs, memory_bytes } =
                 occ::run(block, rules, view, scope, &resources)?;
             let fallback = ended_by.map(|cause| Fallback { cause: cause.into() });
-            let report = self.report(mode, Way::Optimistic, stats);
+            let report = report(Way::Optimistic, stats);
             let report = Report { fallback, tx_runs, memory_bytes, ..report };
             Ok(Execution { outcome, report })
         };
-        let ended = |outcome, stats| Execution { outcome, report: self.report(mode, way, stats) };
+        let ended = |outcome, stats| Execution { outcome, report: report(way, stats) };
         let in_lanes = |LaneRun { outcome, stats, given_up }| {
             let chain = Way::Sequential(Some(WhySequential::OneChain));
             let way = if given_up.is_some() { chain } else { way };
-            let report = Report { given_up, ..self.report(mode, way, stats) };
+            let report = Report { given_up, ..report(way, stats) };
             Execution { outcome, report }
         };
         let runs = self.observes.then(|| RunLog::new(block.txs.len()));
@@ -467,33 +479,6 @@ impl Executor {
         Report::new(mode, way, self.threads, stats)
     }
 
-    /// How [`Mode::Auto`] runs a block.
-    fn choose(&self, block: &PreparedBlock, rules: &Rules, has_list: bool) -> Way {
-        if self.threads == 1 {
-            return Way::Sequential(Some(WhySequential::OneThread));
-        }
-        if !lanes::pays(block) {
-            // Plain payments are light in lanes, and nowhere else.
-            if lanes::fits(rules) && lanes::has_many_payments(block) {
-                return Way::Lanes;
-            }
-            return Way::Sequential(Some(WhySequential::LittleToDo));
-        }
-        if has_list && bal::fits(rules) {
-            return Way::List;
-        }
-        if lanes::fits(rules) {
-            return Way::Lanes;
-        }
-        // From Amsterdam on a block has a list, but for those that come without; and before
-        // Byzantium all that is done is taken down step by step.
-        if rules.receipts_have_status() {
-            Way::Optimistic
-        } else {
-            Way::Sequential(Some(WhySequential::ManySteps))
-        }
-    }
-
     /// Executes a block sequentially and gives its access list beside its outcome, on every fork:
     /// what a sidecar has for [`PreparedBlock::with_access_list`]. The outcome is that of
     /// [`Executor::execute`]; it has the list from Amsterdam on.
@@ -556,7 +541,7 @@ impl Executor {
         let in_order = || build::fill_in_order(&job, &self.codes);
         let (filled, report) = match mode {
             Mode::Seq => (in_order()?, self.report(mode, Way::Sequential(None), Stats::default())),
-            _ => match occ::fill(&job, &self.resources()) {
+            _ => match occ::fill(&job, &self.resources(&self.pool)) {
                 Ok((filled, stats, memory_bytes)) => {
                     let report = self.report(mode, Way::Optimistic, stats);
                     (filled, Report { memory_bytes, ..report })
@@ -637,9 +622,56 @@ impl Executor {
     }
 
     /// What a parallel run borrows.
-    const fn resources(&self) -> Resources<'_> {
-        let Self { threads, pool, codes, room, lane_room, observes, hints } = self;
-        Resources { codes, pool, threads: *threads, room, lane_room, hints, observes: *observes }
+    fn resources<'e>(&'e self, pool: &'e rayon::ThreadPool) -> Resources<'e> {
+        let Self { threads: _, pool: _, narrow: _, codes, room, lane_room, observes, hints } = self;
+        let threads = pool.current_num_threads();
+        Resources { codes, pool, threads, room, lane_room, hints, observes: *observes }
+    }
+}
+
+/// Threads, the caller's not among them.
+fn pool_of(threads: usize) -> Result<rayon::ThreadPool, BlockError> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let builder = builder.thread_name(|index| format!("fugue-exec-{index}"));
+    builder.build().map_err(|error| BlockError::Internal(error.to_string()))
+}
+
+/// Whether the state of a block takes so long to answer that more threads than there are cores pay,
+/// which mostly wait. If it does not, those that wait for a core hold up what others wait for.
+fn is_slow(block: &PreparedBlock, view: &dyn StateView) -> bool {
+    let is_slow = |sender: &&Address| {
+        let asked = Instant::now();
+        // What it cannot answer is told of where it is needed.
+        _ = view.account(**sender);
+        asked.elapsed() >= SLOW_READ
+    };
+    block.senders().iter().take(PROBES).filter(is_slow).count() > PROBES / 2
+}
+
+/// How [`Mode::Auto`] runs a block.
+fn choose(block: &PreparedBlock, rules: &Rules, has_list: bool, threads: usize) -> Way {
+    if threads == 1 {
+        return Way::Sequential(Some(WhySequential::OneThread));
+    }
+    if !lanes::pays(block) {
+        // Plain payments are light in lanes, and nowhere else.
+        if lanes::fits(rules) && lanes::has_many_payments(block) {
+            return Way::Lanes;
+        }
+        return Way::Sequential(Some(WhySequential::LittleToDo));
+    }
+    if has_list && bal::fits(rules) {
+        return Way::List;
+    }
+    if lanes::fits(rules) {
+        return Way::Lanes;
+    }
+    // From Amsterdam on a block has a list, but for those that come without; and before
+    // Byzantium all that is done is taken down step by step.
+    if rules.receipts_have_status() {
+        Way::Optimistic
+    } else {
+        Way::Sequential(Some(WhySequential::ManySteps))
     }
 }
 

@@ -330,6 +330,7 @@ impl Hints {
         let tables = self.tables();
         let (mut used, mut given) = (0_u64, 0_u64);
         let mut all_excess = excess.iter().peekable();
+        let mut before: Option<(Call, [u32; 2])> = None;
         for (index, (tx, result)) in txs.iter().zip(results).enumerate() {
             let excess =
                 all_excess.next_if(|(of, _)| *of == index).map_or(0, |(_, excess)| *excess);
@@ -339,6 +340,10 @@ impl Hints {
             let found = [result.gas.used, excess];
             let [gas, excess] = found.map(|found| u32::try_from(found).unwrap_or(u32::MAX));
             let call = (callee, selector(tx));
+            // Of many that are alike, and follow one another, the first says it all.
+            if before.replace((call, [gas, excess])) == Some((call, [gas, excess])) {
+                continue;
+            }
             let hash = tables.hash(&call);
             if let Some((mean, is_new)) = tables.calls.find_or_add(hash, call) {
                 *mean = if is_new {

@@ -58,6 +58,7 @@ macro_rules! planted {
     };
 }
 
+mod chain;
 mod changers;
 mod claims;
 mod disturbed;
@@ -78,9 +79,9 @@ use crate::{
     hints::Hints,
     occ::{Resources, open},
     rerun::{RunLog, timed},
-    sequential::{self, Notes, Progress},
     tally::Tally,
 };
+use chain::{KEPT_GAS_MIN, first_txs, go_on, is_chain};
 use claims::{Claim, Claims};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
@@ -88,7 +89,7 @@ use fugue_evm::{
     Touched, ViewReader, tag,
 };
 use fugue_scheduler::{Ran, Stats};
-use fugue_state::{Overlay, Stack, StateDiff, StateError, StateView};
+use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
 use lessons::Log;
 use listening::{Listener, ListeningReader, Published};
@@ -158,10 +159,6 @@ const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 1_500_000;
 /// Payments from which on that pays as well, whatever else the block has.
 const PAYMENTS_MIN: usize = 100;
-
-/// Gas of the first transactions of a chain from which on their runs are kept: below, to run them
-/// again is sooner done than to go on above them.
-const KEPT_GAS_MIN: u64 = 700_000;
 
 /// Times that a worker that has to wait asks again before it sleeps between two times, and for how
 /// long: whoever asks holds the lock that those need who run.
@@ -350,7 +347,8 @@ pub(crate) fn run(
     let failure = failure.into_inner();
     let (count, of_first) = match &failure {
         None => (prepared.txs.len(), lanes.len()),
-        Some(_) => first_txs(&mut lanes),
+        Some(cause) if is_chain(cause) => first_txs(&mut lanes, KEPT_GAS_MIN),
+        Some(_) => (0, 0),
     };
     let settled =
         match &failure {
@@ -378,46 +376,6 @@ pub(crate) fn run(
     let given_up = GivenUp { cause, txs: *txs, is_kept: true, time: begun.elapsed() };
     let outcome = go_on(prepared, rules, codes, scope, view, [opening, diff], tally)?;
     Ok(LaneRun { outcome, stats: Stats::default(), given_up: Some(given_up) })
-}
-
-/// How many of the first transactions of the block have run, and the number of lanes that these
-/// are in, which come first then; 0 if one of them goes on behind a gap, so that nobody knows what
-/// it had left before that, or if it is not worth it.
-///
-/// A lane that is left out begins behind them: none of them has heard of it.
-fn first_txs(lanes: &mut [Lane]) -> (usize, usize) {
-    let mut ran: Vec<usize> = lanes.iter().flat_map(|lane| &lane.txs).map(|tx| tx.index).collect();
-    ran.sort_unstable();
-    let count = ran.iter().enumerate().take_while(|(place, index)| place == *index).count();
-    let is_first = |lane: &Lane| lane.txs.first().is_none_or(|tx| tx.index < count);
-    lanes.sort_by_key(|lane| !is_first(lane));
-    let of_first = lanes.iter().take_while(|lane| is_first(lane)).count();
-    let mut gas = 0_u64;
-    for LaneTx { index, executed, .. } in lanes[..of_first].iter().flat_map(|lane| &lane.txs) {
-        if *index >= count {
-            return (0, 0);
-        }
-        gas += executed.as_ref().map_or(0, |executed| executed.result.gas.used);
-    }
-    if gas >= KEPT_GAS_MIN { (count, of_first) } else { (0, 0) }
-}
-
-/// Runs sequentially what is left of a block that has changed the state by these diffs so far.
-fn go_on(
-    prepared: &PreparedBlock,
-    rules: &Rules,
-    codes: &CodeCache,
-    scope: Scope,
-    view: &dyn StateView,
-    changed: [StateDiff; 2],
-    tally: Tally,
-) -> Result<BlockOutcome, BlockError> {
-    let mut overlay = Overlay::new(view);
-    for diff in &changed {
-        overlay.push(diff)?;
-    }
-    let progress = Progress { overlay, tally, notes: Notes::new(rules, scope) };
-    sequential::resume(progress, prepared, rules, codes, scope)
 }
 
 /// Closes a block that has changed the state by these diffs, and gives its outcome.
@@ -488,11 +446,6 @@ impl Shared<'_> {
         [payer, payee].iter().any(|address| self.callers.passes(tag(address)))
     }
 
-    /// Whether no more is run because the block is one chain.
-    fn is_chain(&self) -> bool {
-        matches!(&*self.failure.lock(), Some(FallbackCause::Lanes(LaneFault::OneChain)))
-    }
-
     fn fail(&self, cause: FallbackCause) {
         self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
@@ -510,7 +463,8 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             Claim::Run => asked = 0,
             Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
             Claim::Look => {
-                claims.look_closely(&shared.prepared.txs);
+                claims
+                    .look_closely(&shared.prepared.txs, || !shared.is_over.load(Ordering::Relaxed));
                 continue;
             }
             Claim::Wait => {
@@ -529,11 +483,14 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             lane = Running::new(shared, worker);
         }
         for index in &batch {
-            let is_over = shared.is_over.load(Ordering::Relaxed);
-            if is_over
-                || lane.run(shared, claims, *index).map_err(|error| shared.fail(error)).is_err()
-            {
-                return if shared.is_chain() { lane.end(shared) } else { lane.give_up(shared) };
+            if shared.is_over.load(Ordering::Relaxed) {
+                let is_kept = shared.failure.lock().as_ref().is_some_and(is_chain);
+                return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
+            }
+            if let Err(cause) = lane.run(shared, claims, *index) {
+                let is_kept = is_chain(&cause);
+                shared.fail(cause);
+                return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
             }
         }
     }

@@ -229,7 +229,9 @@ struct Inner {
     is_alone: Vec<bool>,
     /// Of each worker: where it looks on.
     cursors: Vec<usize>,
-    /// Of each worker: whether it has found nothing more to do.
+    /// Of each worker: whether it has asked for something, and whether it has found nothing more to
+    /// do.
+    has_begun: Vec<bool>,
     is_done: Vec<bool>,
     /// Whose each part is, once they are shared out.
     part_owners: Option<Vec<usize>>,
@@ -273,6 +275,7 @@ impl Claims {
             runs: vec![None; workers],
             is_alone: vec![false; workers],
             cursors: vec![0; workers],
+            has_begun: vec![false; workers],
             is_done: vec![false; workers],
             part_owners: None,
         };
@@ -404,10 +407,10 @@ impl Claims {
         false
     }
 
-    /// Looks at what the transactions of the group say that is nearly the whole block. That is for
-    /// a worker who finds nothing to claim.
-    pub(super) fn look_closely(&self, txs: &[PreparedTx]) {
-        self.parts.get_or_init(|| Parts::of_block(&self.plan, txs));
+    /// Looks at what the transactions of the group say that is nearly the whole block, unless
+    /// `goes_on` says no meanwhile. That is for a worker who finds nothing to claim.
+    pub(super) fn look_closely(&self, txs: &[PreparedTx], goes_on: impl Fn() -> bool) {
+        self.parts.get_or_init(|| Parts::of_block(&self.plan, txs, goes_on));
     }
 
     /// The parts that a transaction is of or may be of, if its group has any.
@@ -416,7 +419,7 @@ impl Claims {
         (self.plan.groups[index] == Some(parts.group)).then_some(parts)
     }
 
-    /// Shares out the parts among those who have not ended, the first of them whose the group was,
+    /// Shares out the parts among those who have begun and not ended, the first of them whose the group was,
     /// once it is known that this pays; tells whether it has.
     fn share_out(&self, inner: &mut Inner) -> bool {
         let Some(Some(parts)) = self.parts.get() else { return false };
@@ -429,8 +432,9 @@ impl Claims {
             return false;
         }
         let owner = inner.owners[parts.group as usize];
-        let mut workers: Vec<usize> =
-            (0..inner.is_done.len()).filter(|worker| !inner.is_done[*worker]).collect();
+        // Nobody may wait for one that has not begun, and may never do.
+        let is_there = |worker: &usize| inner.has_begun[*worker] && !inner.is_done[*worker];
+        let mut workers: Vec<usize> = (0..inner.is_done.len()).filter(is_there).collect();
         workers.sort_by_key(|worker| owner != Some(*worker));
         let left = |index: usize| if inner.is_claimed[index] { 0 } else { self.plan.gas[index] };
         inner.part_owners = Some(parts.share_out(&workers, left));
@@ -496,9 +500,11 @@ impl Claims {
             runs,
             is_alone,
             cursors,
+            has_begun,
             is_done,
             part_owners,
         } = &mut *inner;
+        has_begun[worker] = true;
         let part_owners = part_owners.as_deref();
         // After one that stands by itself a worker begins at the start of the block. If it went on
         // above, it would own groups of which it can run the earlier ones in a later lane only.
@@ -582,6 +588,8 @@ impl Claims {
         if !batch.is_empty() {
             return Claim::Run;
         }
+        // Whoever asks again still stands where it stood.
+        is_alone[worker] = was_alone;
         if self.parts.get().is_none() {
             return Claim::Look;
         }

@@ -3,6 +3,7 @@
 
 pub(super) mod bugs;
 mod chains;
+mod cores;
 mod guesses;
 mod listening;
 mod observed;
@@ -223,6 +224,8 @@ impl Ground {
 
     /// As [`Ground::in_lanes_noting`], one transaction after the other in this order, in which
     /// those of a lane are in that of the block. If it is open, lanes listen to what is published.
+    /// If not all are in the order, the first of the block are settled, as of a chain, and the rest
+    /// runs above them.
     fn in_lanes_by_turns(
         &self,
         numbers: &[usize],
@@ -273,10 +276,19 @@ impl Ground {
         let pool = self.executor.pool().expect("more than one thread");
         let runs = self.runs.as_ref();
         let job = Job { prepared, rules, codes, view, pool, threads, runs };
-        let Settled { diff, tally, stats } = settle(&job, numbers.len(), &mut lanes, log)?;
-        let diffs = [opening, diff];
-        let outcome = close(prepared, rules, codes, Scope::Recorded, state, diffs, tally)?;
-        Ok(LaneRun { outcome, stats, given_up: None })
+        let is_whole = order.len() == numbers.len();
+        let (count, of_first) =
+            if is_whole { (order.len(), lanes.len()) } else { first_txs(&mut lanes, 0) };
+        let Settled { diff, tally, stats } = settle(&job, count, &mut lanes[..of_first], log)?;
+        let (scope, diffs) = (Scope::Recorded, [opening, diff]);
+        if is_whole {
+            let outcome = close(prepared, rules, codes, scope, state, diffs, tally)?;
+            return Ok(LaneRun { outcome, stats, given_up: None });
+        }
+        let outcome = go_on(prepared, rules, codes, scope, state, diffs, tally)?;
+        let (cause, time) = (LaneFault::OneChain.into(), Duration::ZERO);
+        let given_up = GivenUp { cause, txs: count, is_kept: true, time };
+        Ok(LaneRun { outcome, stats, given_up: Some(given_up) })
     }
 
     /// Runs the block in these lanes, to the sequential outcome; gives what that took.

@@ -50,8 +50,12 @@ pub(super) struct Parts {
 
 impl Parts {
     /// The parts of the group that is nearly the whole block; `None` if there is no such group, or
-    /// it is known to be bound, or small.
-    pub(super) fn of_block(plan: &Plan, txs: &[PreparedTx]) -> Option<Self> {
+    /// it is known to be bound, or small, or if `goes_on` says no meanwhile.
+    pub(super) fn of_block(
+        plan: &Plan,
+        txs: &[PreparedTx],
+        goes_on: impl Fn() -> bool,
+    ) -> Option<Self> {
         let groups = 0..plan.group_gas.len() as u32;
         let group = groups.into_iter().find(|group| plan.is_nearly_all(*group))?;
         let is_member = |index: &usize| plan.groups[*index] == Some(group);
@@ -63,6 +67,9 @@ impl Parts {
         let mut seen: HashMap<Address, (usize, usize, u32)> = HashMap::default();
         seen.reserve(2 * members.len());
         for (number, index) in (0_u32..).zip(&members) {
+            if !goes_on() {
+                return None;
+            }
             for party in parties(&txs[*index]) {
                 match seen.entry(party) {
                     Entry::Vacant(vacant) => _ = vacant.insert((1, *index, number)),
@@ -77,6 +84,9 @@ impl Parts {
         let tied_max = members.len() * TIED_PERCENT_MAX / 100;
         let mut sets = Sets::new(members.len());
         for (number, index) in (0_u32..).zip(&members) {
+            if !goes_on() {
+                return None;
+            }
             for party in parties(&txs[*index]) {
                 match seen.get(&party) {
                     Some((count, _, first)) if (2..=tied_max).contains(count) => {

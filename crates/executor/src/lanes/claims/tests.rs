@@ -102,7 +102,7 @@ fn on_other(worker: usize, index: usize) -> Dependence {
 /// Claims of a block of which nothing is known but what it says itself.
 fn claims_of(txs: &[PreparedTx], workers: usize) -> Claims {
     let claims = Claims::new(Plan::cold(txs, workers), workers);
-    claims.look_closely(txs);
+    claims.look_closely(txs, || true);
     claims
 }
 
@@ -154,7 +154,7 @@ fn what_is_known_to_be_serial_is_not_taken_over_at_all() {
     for (hints, expected) in [(Hints::default(), &[4][..]), (serial, &[][..])] {
         let plan = Plan::of(&txs, &[], &Kin::default(), &hints, 2);
         let claims = Claims::new(plan, 2);
-        claims.look_closely(&txs);
+        claims.look_closely(&txs, || true);
         for index in 0..4_usize {
             assert_eq!(claim(&claims, 0, index.checked_sub(1)), [index]);
             assert_eq!(claims.note(0, index, NONE), None);
@@ -512,7 +512,7 @@ fn claimed_once(seed: u64) {
         let mut batch = Vec::new();
         match claims.claim(worker, lasts[worker], &mut batch) {
             Claim::Run => waits = 0,
-            Claim::Look => claims.look_closely(&txs),
+            Claim::Look => claims.look_closely(&txs, || true),
             Claim::Wait => {
                 waits += 1;
                 assert!(waits < 2_000, "seed {seed}: all wait");

@@ -1,7 +1,11 @@
 //! Blocks that are one chain: what has run of them is kept, and the rest runs above it.
 
-use super::*;
-use crate::{GivenUp, Report};
+use super::{
+    listening::{Course, drawn},
+    taught::Random,
+    *,
+};
+use crate::Report;
 
 /// Adds one to each of many slots, and stores what the fee recipient has.
 const BUSY: Address = Address::repeat_byte(0xd6);
@@ -69,4 +73,32 @@ fn a_state_that_does_not_answer_the_rest_of_a_chain_is_asked_once_more() {
     assert_eq!(Ok(outcome), ground.sequential());
     let cause = report.fallback.map(|fallback| fallback.cause);
     assert!(matches!(cause, Some(FallbackCause::Block(BlockError::State(_)))), "{cause:?}");
+}
+
+/// Lanes are stopped wherever they are.
+#[test]
+fn whatever_has_run_of_a_block_the_rest_runs_above_its_first_transactions() {
+    let (mut kept, mut dropped) = (0, 0);
+    for seed in 1..=300_u64 {
+        let (ground, courses) = drawn(seed);
+        let expected = ground.sequential();
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for Course { numbers, order, writes } in &courses {
+            let ran = &order[..1 + random.below(order.len() - 1)];
+            let LaneRun { outcome, given_up, .. } =
+                match ground.in_lanes_that_listen(numbers, ran, *writes) {
+                    Ok(run) => run,
+                    Err(cause) => panic!("seed {seed}: {numbers:?} by {ran:?}: {cause}"),
+                };
+            assert_eq!(Ok(outcome), expected, "seed {seed}: {numbers:?} by {ran:?}");
+            let count = given_up.map_or(0, |given_up| given_up.txs);
+            assert!(count == 0 || (0..count).all(|index| ran.contains(&index)), "{count} {ran:?}");
+            kept += usize::from(count > 0);
+            dropped += usize::from(count > 0 && count < ran.len());
+        }
+    }
+    assert!(
+        kept > 200 && dropped > 20,
+        "{kept} were kept, {dropped} without the lanes behind them"
+    );
 }

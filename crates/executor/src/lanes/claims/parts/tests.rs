@@ -33,7 +33,7 @@ fn every_fourth(number: u8) -> Vec<u8> {
 fn transactions_with_a_party_in_common_are_a_part_unless_nearly_all_have_it() {
     let parts_of = |count, holders: fn(u8) -> Vec<u8>| {
         let txs = block(count, holders);
-        let parts = Parts::of_block(&plan(&txs), &txs)?;
+        let parts = Parts::of_block(&plan(&txs), &txs, || true)?;
         let of: Vec<_> = (0..txs.len()).map(|index| parts.part_of(index)).collect();
         Some((of, parts.are_even))
     };
@@ -47,6 +47,8 @@ fn transactions_with_a_party_in_common_are_a_part_unless_nearly_all_have_it() {
     let own = some(40, |_| None);
     assert_eq!(parts_of(40, |number| vec![100 + number]), Some((own, true)));
     assert_eq!(parts_of(TXS_MIN as u8 - 1, every_fourth), None, "too few");
+    let txs = block(40, every_fourth);
+    assert!(Parts::of_block(&plan(&txs), &txs, || false).is_none(), "nobody needs them any more");
     // What names itself twice has nothing in common with others.
     assert_eq!(
         parts_of(30, |number| vec![100 + number; 2]).map(|(of, _)| of),
@@ -59,7 +61,7 @@ fn a_block_of_several_groups_is_not_taken_apart() {
     let mut txs = block(40, every_fourth);
     let other = |number: u8| names(Address::with_last_byte(number), TOKEN.create(1), &[9], GAS);
     txs.extend((100..120).map(other));
-    assert!(Parts::of_block(&plan(&txs), &txs).is_none());
+    assert!(Parts::of_block(&plan(&txs), &txs, || true).is_none());
 }
 
 /// All that is claimed of a block by a worker that begins it, and one that comes when so many have
@@ -72,7 +74,7 @@ fn claimed(txs: &[PreparedTx], depends: impl Fn(usize) -> Dependence) -> [Vec<us
     let mut go_on = |worker: usize| {
         let claim = claims.claim(worker, lasts[worker], &mut batch);
         match claim {
-            Claim::Look => claims.look_closely(txs),
+            Claim::Look => claims.look_closely(txs, || true),
             Claim::Run => {
                 for index in &batch {
                     assert_eq!(claims.note(worker, *index, depends(*index)), None, "{index}");
@@ -128,7 +130,7 @@ fn parts_that_are_alike_are_shared_out_alike() {
 fn many_chains_are_no_reason_to_give_up_if_parts_tell_them_apart() {
     let told = |txs: &[PreparedTx], behind: usize| {
         let claims = Claims::new(plan(txs), 2);
-        claims.look_closely(txs);
+        claims.look_closely(txs, || true);
         let note = |index: usize| match index.checked_sub(behind) {
             Some(before) => claims.note(0, index, on_one(0, before)),
             None => claims.note(0, index, Dependence::NONE),
@@ -142,4 +144,31 @@ fn many_chains_are_no_reason_to_give_up_if_parts_tell_them_apart() {
     assert_eq!(told(&silent, 8), Some(LaneFault::ManyChains));
     let one = block(80, |number| vec![1 + number, 2 + number]);
     assert_eq!(told(&one, 8), Some(LaneFault::ManyChains), "one part is no help");
+}
+
+#[test]
+fn nobody_waits_for_a_worker_that_has_not_begun() {
+    let txs = block(80, |number| vec![1 + number % 8]);
+    let claims = Claims::new(Plan::cold(&txs, 3), 3);
+    claims.look_closely(&txs, || true);
+    let (mut lasts, mut batch, mut ran) = ([None; 2], Vec::new(), 0);
+    let mut going = vec![0, 1];
+    // Each time one of them is asked that is still going.
+    for turn in 0..10_000 {
+        let Some(worker) = going.get(turn % going.len().max(1)).copied() else { break };
+        match claims.claim(worker, lasts[worker], &mut batch) {
+            Claim::Run => {
+                for index in &batch {
+                    let before = index.checked_sub(8);
+                    let dependence = before.map_or(Dependence::NONE, |before| on_one(0, before));
+                    assert_eq!(claims.note(worker, *index, dependence), None);
+                }
+                lasts[worker] = batch.last().copied();
+                ran += batch.len();
+            }
+            Claim::Look | Claim::Wait => {}
+            Claim::End => going.retain(|other| *other != worker),
+        }
+    }
+    assert_eq!((ran, going), (80, Vec::new()));
 }

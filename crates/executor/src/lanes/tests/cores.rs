@@ -1,0 +1,55 @@
+//! More threads than there are cores.
+
+use super::*;
+use std::{num::NonZero, thread};
+
+/// A state that answers at once, or after as long as a disk takes.
+struct Paced {
+    state: MemoryState,
+    takes: Duration,
+}
+
+impl StateView for Paced {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        thread::sleep(self.takes);
+        self.state.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.state.slot(address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.state.has_storage(address)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.state.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.state.block_hash(number)
+    }
+}
+
+#[test]
+fn auto_takes_more_threads_than_there_are_cores_where_they_wait_for_the_state_alone() {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let txs: Vec<_> = (0..20).map(|nonce| store(ALICE, nonce, nonce, 1)).collect();
+    let ground = Ground::with_threads(Fork::London, &txs, cores + 3);
+    let expected = ground.sequential();
+    let offered = |mode, takes| {
+        let view = Paced { state: ground.state.clone(), takes };
+        let Execution { outcome, report } = ground.execute(mode, &view).expect("valid");
+        assert_eq!(Ok(outcome), expected, "{mode}: {takes:?}");
+        report.threads
+    };
+    let slow = Duration::from_millis(1);
+    assert_eq!(offered(Mode::Auto, slow), cores + 3);
+    // Whoever is kept from its core at the wrong moments takes memory for a disk.
+    let mut tries = (0..100).map(|_| offered(Mode::Auto, Duration::ZERO));
+    assert!(tries.any(|threads| threads == cores));
+    for (mode, takes) in [Mode::Lanes, Mode::Occ].map(|mode| (mode, Duration::ZERO)) {
+        assert_eq!(offered(mode, takes), cores + 3, "{mode}: it was asked for");
+    }
+}
