@@ -1,8 +1,8 @@
-//! A block that turns out to be one chain: what has run of it is kept, and the rest runs above that,
+//! A block that turns out to be one chain: what has run of it is kept, and the rest runs above it,
 //! one transaction after the other.
 //!
 //! Lanes end where they are then. The first transactions of the block are settled as ever, by an
-//! argument that asks for nothing of those behind them: whoever is settled has seen, of others, what
+//! argument that asks for nothing of those behind them: of others, whoever is settled has seen what
 //! earlier ones had left alone, and these have run, and are settled too.
 
 use super::{FallbackCause, Lane, LaneFault, LaneTx};

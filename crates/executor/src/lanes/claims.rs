@@ -3,10 +3,11 @@
 //! Workers claim in block order, a batch at a time, so that each runs its own in block order.
 //! Transactions that most likely read what one another write are a *group* ([`Plan`]): the worker
 //! that claims the first of them has the others, but nobody takes more than a fair share while
-//! others may. What is heavy is claimed first: groups of a few
-//! transactions, and single ones that hardly depend on others, each in a lane of its own. At its
-//! end a worker takes over what is left to others, a batch at a time, and again in block order: who
-//! comes later then runs later, and hears what it depends on.
+//! others may. What is heavy is claimed first: groups of a few transactions, and single ones that
+//! hardly depend on others, each in a lane of its own. At its end a worker takes over what is left
+//! to others, a batch at a time, and again in block order: who comes later then runs later, and
+//! hears what it depends on. A group that is nearly the whole block it takes apart before that
+//! ([`mod@parts`]), and those who have begun share the parts out.
 //!
 //! It may have to *wait* before that, until the first of a group have shown whether they depend on
 //! one another. Nobody waits for ever: whoever waits has been through the whole block, so that
@@ -108,8 +109,9 @@ struct Counts {
     /// The last one that ran, until it is judged whether the group is a chain; none has this index
     /// before. Kept for a group that is nearly the whole block.
     last: AtomicU32,
-    /// [`Ran`], in one word.
+    /// [`Ran`], in one word; and of those that nobody judges by, payments and what was refused.
     ran: AtomicU64,
+    unjudged: AtomicU64,
 }
 
 /// Those of a group's transactions that ran: as many as 44 billion gas has room for. Beyond that
@@ -166,7 +168,8 @@ struct Apart<T>(T);
 impl Counts {
     fn new(is_nearly_all: bool) -> Self {
         let [disturbed, last] = [0, u32::MAX].map(AtomicU32::new);
-        Self { txs: 0, is_nearly_all, disturbed, last, ran: AtomicU64::new(0) }
+        let [ran, unjudged] = [0; 2].map(AtomicU64::new);
+        Self { txs: 0, is_nearly_all, disturbed, last, ran, unjudged }
     }
 
     fn ran(&self) -> Ran {
@@ -175,7 +178,8 @@ impl Counts {
 
     /// Whether what is left of it may as well run elsewhere; `None` if nobody knows yet.
     fn may_leave(&self) -> Option<bool> {
-        let Ran { all, depended, .. } = self.ran();
+        let (ran, unjudged) = (self.ran(), Ran::of(self.unjudged.load(Ordering::Relaxed)));
+        let (all, depended) = (ran.all + unjudged.all, ran.depended + unjudged.depended);
         if all < SPLIT_MIN.min(self.txs / SPLIT_PART).max(2) {
             return None;
         }
@@ -371,7 +375,8 @@ impl Claims {
     /// is faster than the sequential mode.
     pub(super) fn note_payment(&self, index: usize, depends: bool) {
         if let Some(group) = self.plan.groups.get(index).copied().flatten() {
-            self.counts[group as usize].ran.fetch_add(Ran::one(depends, false), Ordering::Relaxed);
+            let Counts { unjudged, .. } = &self.counts[group as usize];
+            unjudged.fetch_add(Ran::one(depends, false), Ordering::Relaxed);
         }
     }
 
@@ -419,8 +424,8 @@ impl Claims {
         (self.plan.groups[index] == Some(parts.group)).then_some(parts)
     }
 
-    /// Shares out the parts among those who have begun and not ended, the first of them whose the group was,
-    /// once it is known that this pays; tells whether it has.
+    /// Shares out the parts among those who have begun and not ended, beginning with the one whose
+    /// the group was, once it is known that this pays; tells whether it has.
     fn share_out(&self, inner: &mut Inner) -> bool {
         let Some(Some(parts)) = self.parts.get() else { return false };
         let counts = &self.counts[parts.group as usize];

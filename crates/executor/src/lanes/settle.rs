@@ -203,7 +203,8 @@ const fn is_entangled(rerun: u64, settled: u64, block: u64) -> bool {
 }
 
 /// Settles one transaction after the other, of those that were run; gives what they did, and how
-/// many ran again. Whom they had not seen in their lanes is added to the log, as far as it is known.
+/// many ran again. Whom they had not seen in their lanes is added to the log, as far as that is
+/// known.
 fn settle_all(
     job: &Job<'_>,
     settler: &mut Settler<'_, '_>,

@@ -250,6 +250,21 @@ fn one_chain_is_told_whoever_runs_it() {
 }
 
 #[test]
+fn what_is_paid_or_refused_meanwhile_does_not_keep_a_chain_from_being_told() {
+    let txs: Vec<_> = (0..32).map(|_| call(A)).collect();
+    let claims = claims_of(&txs, 2);
+    let mut told = Vec::new();
+    for index in 0..32_usize {
+        match index % 8 {
+            6 => claims.note_payment(index, true),
+            7 => claims.note_refused(index),
+            _ => told.extend(claims.note(0, index, OWN)),
+        }
+    }
+    assert_eq!(told, [LaneFault::OneChain]);
+}
+
+#[test]
 fn many_chains_are_told_where_many_depend_and_hardly_all() {
     let txs: Vec<_> = (0..32).map(|_| call(A)).collect();
     let told = |free: usize, declines: bool| {
