@@ -254,7 +254,7 @@ pub struct Execution {
 
 /// Reads of the state that are timed where there are more threads than cores, and how long one
 /// takes at least that is worth waiting for on another thread: what is in memory takes less.
-const PROBES: usize = 3;
+const PROBES: usize = 2;
 const SLOW_READ: Duration = Duration::from_micros(10);
 
 /// Executes blocks, keeping threads, analysed code, and hints from one to the next.
@@ -639,13 +639,14 @@ fn pool_of(threads: usize) -> Result<rayon::ThreadPool, BlockError> {
 /// Whether the state of a block takes so long to answer that more threads than there are cores pay,
 /// which mostly wait. If it does not, those that wait for a core hold up what others wait for.
 fn is_slow(block: &PreparedBlock, view: &dyn StateView) -> bool {
-    let is_slow = |sender: &&Address| {
+    let is_slow = |sender: &Address| {
         let asked = Instant::now();
         // What it cannot answer is told of where it is needed.
-        _ = view.account(**sender);
+        _ = view.account(*sender);
         asked.elapsed() >= SLOW_READ
     };
-    block.senders().iter().take(PROBES).filter(is_slow).count() > PROBES / 2
+    let mut senders = block.senders().iter().take(PROBES).peekable();
+    senders.peek().is_some() && senders.all(is_slow)
 }
 
 /// How [`Mode::Auto`] runs a block.

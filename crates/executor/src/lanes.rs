@@ -160,9 +160,11 @@ const CALLS_GAS_MIN: u64 = 1_500_000;
 /// Payments from which on that pays as well, whatever else the block has.
 const PAYMENTS_MIN: usize = 100;
 
-/// Times that a worker that has to wait asks again before it sleeps between two times, and for how
-/// long: whoever asks holds the lock that those need who run.
-const ASKS_MAX: u32 = 8;
+/// Times that a worker that has to wait looks whether it still has to, before it asks again; and
+/// that it asks before it sleeps between two times, and for how long: whoever asks holds the lock
+/// that those need who run.
+const LOOKS_MAX: u32 = 16;
+const ASKS_MAX: u32 = 2;
 const SLEEP: Duration = Duration::from_micros(30);
 
 /// A kernel that runs a lane.
@@ -461,17 +463,17 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
         let last = lane.last;
         match claims.claim(worker, last, &mut batch) {
             Claim::Run => asked = 0,
-            Claim::Wait if shared.is_over.load(Ordering::Relaxed) => break,
             Claim::Look => {
                 claims
                     .look_closely(&shared.prepared.txs, || !shared.is_over.load(Ordering::Relaxed));
                 continue;
             }
-            Claim::Wait => {
+            Claim::Wait(_) if shared.is_over.load(Ordering::Relaxed) => break,
+            Claim::Wait(index) => {
+                let goes_on = || !shared.is_over.load(Ordering::Relaxed) && claims.is_unsure(index);
+                (0..LOOKS_MAX).take_while(|_| goes_on()).for_each(|_| std::thread::yield_now());
                 asked = asked.saturating_add(1);
-                if asked < ASKS_MAX {
-                    std::thread::yield_now();
-                } else {
+                if asked >= ASKS_MAX && goes_on() {
                     std::thread::sleep(SLEEP);
                 }
                 continue;

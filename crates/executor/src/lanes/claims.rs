@@ -25,7 +25,7 @@ use std::{
     cmp::Reverse,
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -92,6 +92,8 @@ pub(super) struct Claims {
     heavy: Vec<Heavy>,
     /// The group that is nearly the whole block, if somebody has looked at it closely.
     parts: OnceLock<Option<Parts>>,
+    /// Whether its parts are shared out.
+    are_shared_out: AtomicBool,
     inner: Apart<Mutex<Inner>>,
 }
 
@@ -202,8 +204,9 @@ pub(super) enum Claim {
     Run,
     /// To look closely at the transactions ([`Claims::look_closely`]), and to ask again.
     Look,
-    /// To ask again: nobody knows yet whether what is left depends on what others are running.
-    Wait,
+    /// To ask again, best when it is known whether what is left with this transaction depends on
+    /// what others are running ([`Claims::is_unsure`]).
+    Wait(usize),
     /// Nothing: the rest of the block is others'.
     End,
 }
@@ -300,6 +303,7 @@ impl Claims {
             heavy,
             // One worker has nobody to share with.
             parts: if workers > 1 { OnceLock::new() } else { OnceLock::from(None) },
+            are_shared_out: AtomicBool::new(false),
             inner: Apart(Mutex::new(inner)),
         }
     }
@@ -443,6 +447,7 @@ impl Claims {
         workers.sort_by_key(|worker| owner != Some(*worker));
         let left = |index: usize| if inner.is_claimed[index] { 0 } else { self.plan.gas[index] };
         inner.part_owners = Some(parts.share_out(&workers, left));
+        self.are_shared_out.store(true, Ordering::Relaxed);
         true
     }
 
@@ -460,6 +465,12 @@ impl Claims {
             },
             None => self.counts[group as usize].may_leave(),
         }
+    }
+
+    /// Whether nobody knows yet if what is left with a transaction may run elsewhere. Whoever waits
+    /// asks this, and not for the lock that those need who run.
+    pub(super) fn is_unsure(&self, index: usize) -> bool {
+        self.may_leave(index, self.are_shared_out.load(Ordering::Relaxed)).is_none()
     }
 
     /// Whether a transaction of a group that was taken apart is a worker's to claim; `None` if it
@@ -605,7 +616,7 @@ impl Claims {
         let Inner { is_claimed, is_alone, is_done, part_owners, .. } = &mut *inner;
         let claim = self.take_over(last, part_owners.is_some(), is_claimed, batch);
         is_done[worker] = claim == Claim::End;
-        is_alone[worker] = was_alone && claim == Claim::Wait;
+        is_alone[worker] = was_alone && matches!(claim, Claim::Wait(_));
         claim
     }
 
@@ -619,7 +630,7 @@ impl Claims {
         is_claimed: &mut [bool],
         batch: &mut Vec<usize>,
     ) -> Claim {
-        let mut is_unsure = false;
+        let mut unsure = None;
         for from in [last.map_or(0, |last| last + 1), 0] {
             let mut gas = 0_u64;
             for (index, claimed) in is_claimed.iter_mut().enumerate().skip(from) {
@@ -630,7 +641,9 @@ impl Claims {
                     continue;
                 }
                 let may_leave = self.may_leave(index, are_shared_out);
-                is_unsure |= may_leave.is_none();
+                if may_leave.is_none() {
+                    unsure.get_or_insert(index);
+                }
                 if may_leave == Some(true) {
                     *claimed = true;
                     batch.push(index);
@@ -641,7 +654,7 @@ impl Claims {
                 return Claim::Run;
             }
         }
-        if is_unsure { Claim::Wait } else { Claim::End }
+        unsure.map_or(Claim::End, Claim::Wait)
     }
 }
 

@@ -174,7 +174,9 @@ fn nothing_of_a_group_is_taken_over_until_it_is_known_whether_it_is_serial() {
         let mut batch = Vec::new();
         assert_eq!(claim(&claims, 0, None), [0]);
         for index in 0..judged {
-            assert_eq!(claims.claim(1, None, &mut batch), Claim::Wait, "{index} of {count} ran");
+            let waits = Claim::Wait(index + 1);
+            assert_eq!(claims.claim(1, None, &mut batch), waits, "{index} of {count} ran");
+            assert!(claims.is_unsure(index + 1));
             assert_eq!(claims.note(0, index, NONE), None);
             if index + 1 < judged {
                 assert_eq!(claim(&claims, 0, Some(index)), [index + 1]);
@@ -528,7 +530,7 @@ fn claimed_once(seed: u64) {
         match claims.claim(worker, lasts[worker], &mut batch) {
             Claim::Run => waits = 0,
             Claim::Look => claims.look_closely(&txs, || true),
-            Claim::Wait => {
+            Claim::Wait(_) => {
                 waits += 1;
                 assert!(waits < 2_000, "seed {seed}: all wait");
                 continue;

@@ -82,7 +82,7 @@ fn claimed(txs: &[PreparedTx], depends: impl Fn(usize) -> Dependence) -> [Vec<us
                 lasts[worker] = batch.last().copied();
                 all[worker].extend_from_slice(&batch);
             }
-            Claim::Wait | Claim::End => {}
+            Claim::Wait(_) | Claim::End => {}
         }
         claim
     };
@@ -166,7 +166,7 @@ fn nobody_waits_for_a_worker_that_has_not_begun() {
                 lasts[worker] = batch.last().copied();
                 ran += batch.len();
             }
-            Claim::Look | Claim::Wait => {}
+            Claim::Look | Claim::Wait(_) => {}
             Claim::End => going.retain(|other| *other != worker),
         }
     }
