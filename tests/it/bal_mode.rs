@@ -20,7 +20,10 @@ use std::{
 const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
 
 fn executors() -> Vec<Executor> {
-    THREADS.iter().map(|threads| Executor::new(*threads).expect("threads")).collect()
+    THREADS
+        .iter()
+        .map(|threads| Executor::new(*threads).expect("threads").on_all_threads())
+        .collect()
 }
 
 /// Runs a block by a list; the outcome has to be the one of sequential execution.

@@ -58,7 +58,10 @@ const TRIALS_MAX: usize = 400;
 
 /// An executor for each number of threads.
 pub(crate) fn executors() -> Vec<Executor> {
-    THREADS.iter().map(|threads| Executor::new(*threads).expect("threads")).collect()
+    THREADS
+        .iter()
+        .map(|threads| Executor::new(*threads).expect("threads").on_all_threads())
+        .collect()
 }
 
 /// How many random scenarios there are of each fork.

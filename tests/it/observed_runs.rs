@@ -11,8 +11,8 @@ const STRIDE: usize = 3;
 
 #[test]
 fn what_is_noted_of_parallel_runs_adds_up() {
-    let plain = Executor::new(3).expect("threads");
-    let observing = Executor::new(3).expect("threads").observing();
+    let plain = Executor::new(3).expect("threads").on_all_threads();
+    let observing = Executor::new(3).expect("threads").on_all_threads().observing();
     let alone = Executor::new(1).expect("a thread").observing();
     let mut reader = BundleReader::new();
     let mut in_lanes = 0;

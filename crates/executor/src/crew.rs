@@ -1,10 +1,24 @@
 //! The threads that help the caller's through a block.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::{BlockError, PreparedBlock};
+use fugue_state::StateView;
+use fugue_types::Address;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 /// Times that the caller's thread looks whether the others have ended before it sleeps until they
 /// have: some ten to a hundred microseconds, which is what it takes to be woken.
 const LINGER_MAX: usize = 4_000;
+
+/// Reads of the state that are timed where there are more threads than cores, and how long one
+/// takes at least that is worth waiting for on another thread: what is in memory takes less.
+const PROBES: usize = 2;
+/// First senders of a block of whom these are some: those that are not one and the same.
+const PROBED_MAX: usize = 16;
+const SLOW_READ: Duration = Duration::from_micros(10);
 
 /// How many of them have not ended.
 #[derive(Debug)]
@@ -31,4 +45,27 @@ impl Crew {
             std::hint::spin_loop();
         }
     }
+}
+
+/// Threads, the caller's not among them.
+pub(crate) fn pool_of(threads: usize) -> Result<ThreadPool, BlockError> {
+    let builder = ThreadPoolBuilder::new().num_threads(threads);
+    let builder = builder.thread_name(|index| format!("fugue-exec-{index}"));
+    builder.build().map_err(|error| BlockError::Internal(error.to_string()))
+}
+
+/// Whether the state of a block takes so long to answer that more threads than there are cores pay,
+/// which mostly wait. If it does not, those that wait for a core hold up what others wait for.
+pub(crate) fn is_slow(block: &PreparedBlock, view: &dyn StateView) -> bool {
+    let is_slow = |sender: &Address| {
+        let asked = Instant::now();
+        // What it cannot answer is told of where it is needed.
+        _ = view.account(*sender);
+        asked.elapsed() >= SLOW_READ
+    };
+    // What was just read answers at once.
+    let mut senders: Vec<&Address> = block.senders().iter().take(PROBED_MAX).collect();
+    senders.sort_unstable();
+    senders.dedup();
+    !senders.is_empty() && senders.into_iter().take(PROBES).all(is_slow)
 }

@@ -4,6 +4,7 @@ use crate::{
     BlockError, BlockOutcome, BuildLimits, Built, Candidate, Draft, Footprint, ListFault,
     PreparedBlock, TxAccess, TxRedo, TxRuns, accesses, bal,
     build::{self, Job},
+    crew::{is_slow, pool_of},
     footprint,
     hints::Hints,
     lanes::{self, LaneFault, LaneRoom, LaneRun, Spent},
@@ -203,8 +204,8 @@ pub struct Report {
     pub mode: Mode,
     /// The way on which it was begun; where lanes gave it up, that to which they left it.
     pub way: Way,
-    /// Threads that were offered: those of the executor, but in [`Mode::Auto`] no more than there
-    /// are cores, unless the state is slow to answer.
+    /// Threads that were offered: those of the executor, but to the execution of a block in
+    /// [`Mode::Auto`] no more than there are cores, unless the state is slow to answer.
     pub threads: usize,
     /// What the scheduler did, or lanes; empty where all ran sequentially. The active threads of
     /// lanes are the lanes that have run something, of which a thread may have several.
@@ -252,11 +253,6 @@ pub struct Execution {
     pub report: Report,
 }
 
-/// Reads of the state that are timed where there are more threads than cores, and how long one
-/// takes at least that is worth waiting for on another thread: what is in memory takes less.
-const PROBES: usize = 2;
-const SLOW_READ: Duration = Duration::from_micros(10);
-
 /// Executes blocks, keeping threads, analysed code, and hints from one to the next.
 #[derive(Debug)]
 pub struct Executor {
@@ -285,6 +281,13 @@ impl Executor {
         let (codes, room, lane_room) = (CodeCache::new(), Mutex::new(None), Mutex::new(None));
         let (hints, observes) = (Mutex::default(), false);
         Ok(Self { threads, pool, narrow, codes, room, lane_room, hints, observes })
+    }
+
+    /// Has [`Mode::Auto`] take all threads, however many cores there are: for those who compare
+    /// what modes do, and not how long it takes.
+    #[must_use]
+    pub fn on_all_threads(self) -> Self {
+        Self { narrow: None, ..self }
     }
 
     /// Notes from now on what each transaction of a block takes in its parallel run:
@@ -627,26 +630,6 @@ impl Executor {
         let threads = pool.current_num_threads();
         Resources { codes, pool, threads, room, lane_room, hints, observes: *observes }
     }
-}
-
-/// Threads, the caller's not among them.
-fn pool_of(threads: usize) -> Result<rayon::ThreadPool, BlockError> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let builder = builder.thread_name(|index| format!("fugue-exec-{index}"));
-    builder.build().map_err(|error| BlockError::Internal(error.to_string()))
-}
-
-/// Whether the state of a block takes so long to answer that more threads than there are cores pay,
-/// which mostly wait. If it does not, those that wait for a core hold up what others wait for.
-fn is_slow(block: &PreparedBlock, view: &dyn StateView) -> bool {
-    let is_slow = |sender: &Address| {
-        let asked = Instant::now();
-        // What it cannot answer is told of where it is needed.
-        _ = view.account(*sender);
-        asked.elapsed() >= SLOW_READ
-    };
-    let mut senders = block.senders().iter().take(PROBES).peekable();
-    senders.peek().is_some() && senders.all(is_slow)
 }
 
 /// How [`Mode::Auto`] runs a block.

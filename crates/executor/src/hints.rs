@@ -330,7 +330,8 @@ impl Hints {
         let tables = self.tables();
         let (mut used, mut given) = (0_u64, 0_u64);
         let mut all_excess = excess.iter().peekable();
-        let mut before: Option<(Call, [u32; 2])> = None;
+        // What was learned last, if nothing more can be learned by finding the same again.
+        let mut settled: Option<(Call, [u32; 2])> = None;
         for (index, (tx, result)) in txs.iter().zip(results).enumerate() {
             let excess =
                 all_excess.next_if(|(of, _)| *of == index).map_or(0, |(_, excess)| *excess);
@@ -340,8 +341,8 @@ impl Hints {
             let found = [result.gas.used, excess];
             let [gas, excess] = found.map(|found| u32::try_from(found).unwrap_or(u32::MAX));
             let call = (callee, selector(tx));
-            // Of many that are alike, and follow one another, the first says it all.
-            if before.replace((call, [gas, excess])) == Some((call, [gas, excess])) {
+            let found = (call, [gas, excess]);
+            if settled == Some(found) {
                 continue;
             }
             let hash = tables.hash(&call);
@@ -351,6 +352,7 @@ impl Hints {
                 } else {
                     Mean { gas: moved(mean.gas, gas), excess: moved(mean.excess, excess) }
                 };
+                settled = (*mean == Mean { gas, excess }).then_some(found);
             }
         }
         if given > 0 {

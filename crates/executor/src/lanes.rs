@@ -370,6 +370,11 @@ pub(crate) fn run(
             log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
         }
     }
+    let settled = match (settled, &failure) {
+        // That is no better a reason than the one there was.
+        (Err(FallbackCause::Lanes(_)), Some(cause)) => Err(cause.clone()),
+        (settled, _) => settled,
+    };
     let Settled { diff, tally, stats } = settled?;
     let Some(cause) = failure else {
         let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;

@@ -134,7 +134,7 @@ impl StateDiff {
         Ok(diff.canonical())
     }
 
-    /// This diff with one before it, in one. That has few accounts and slots.
+    /// This diff with one before it, in one. That one has fewer accounts, mostly far fewer.
     ///
     /// # Errors
     /// [`DiffError`] if this one does not follow it.

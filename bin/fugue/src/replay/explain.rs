@@ -76,7 +76,7 @@ impl fmt::Display for Text<'_> {
             let Report { mode, way, fallback, tx_runs, .. } = report;
             if let Some(GivenUp { cause, txs, is_kept, time }) = given_up(report) {
                 let lost = match is_kept {
-                    true => "which were kept".to_owned(),
+                    true => "the first of which were kept".to_owned(),
                     false => format!("{:.3} ms lost", ms(*time)),
                 };
                 writeln!(f, "  {mode}: lanes given up after {txs} transactions, {lost}: {cause}")?;

@@ -200,7 +200,7 @@ fn told_given_up(report: &Report) -> String {
     let GivenUp { cause, txs, is_kept, time } = given_up;
     // What ended the whole parallel run is told already.
     let cause = if report.fallback.is_some() { String::new() } else { format!(": {cause}") };
-    let kept = if *is_kept { ", which were kept," } else { "" };
+    let kept = if *is_kept { ", the first of which were kept," } else { "" };
     format!(" (lanes given up after {txs} transactions{kept} and {:.3} ms{cause})", ms(*time))
 }
 
@@ -436,7 +436,8 @@ mod tests {
         assert_eq!(told, " (lanes given up after 12 transactions and 2.500 ms)");
 
         let kept = report(Some(GivenUp { is_kept: true, ..given_up.clone() }));
-        let told = " (lanes given up after 12 transactions, which were kept, and 2.500 ms: ";
+        let told =
+            " (lanes given up after 12 transactions, the first of which were kept, and 2.500 ms: ";
         assert_eq!(told_given_up(&kept), format!("{told}lanes: {cause})"));
         assert_eq!(of_parallel(&kept)["givenUp"]["kept"], true);
 

@@ -136,6 +136,7 @@ impl Executors {
             return Ok(Arc::clone(executor));
         }
         let executor = Executor::new(threads).map_err(|error| UsageError(error.to_string()))?;
+        let executor = executor.on_all_threads();
         let executor = Arc::new(executor);
         self.0.push(Arc::clone(&executor));
         Ok(executor)

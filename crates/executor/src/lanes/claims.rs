@@ -178,10 +178,16 @@ impl Counts {
         Ran::of(self.ran.load(Ordering::Relaxed))
     }
 
-    /// Whether what is left of it may as well run elsewhere; `None` if nobody knows yet.
-    fn may_leave(&self) -> Option<bool> {
+    /// With those that nobody judges by.
+    fn all_ran(&self) -> Ran {
         let (ran, unjudged) = (self.ran(), Ran::of(self.unjudged.load(Ordering::Relaxed)));
         let (all, depended) = (ran.all + unjudged.all, ran.depended + unjudged.depended);
+        Ran { all, depended, ..ran }
+    }
+
+    /// Whether what is left of it may as well run elsewhere; `None` if nobody knows yet.
+    fn may_leave(&self) -> Option<bool> {
+        let Ran { all, depended, .. } = self.all_ran();
         if all < SPLIT_MIN.min(self.txs / SPLIT_PART).max(2) {
             return None;
         }
@@ -379,8 +385,11 @@ impl Claims {
     /// is faster than the sequential mode.
     pub(super) fn note_payment(&self, index: usize, depends: bool) {
         if let Some(group) = self.plan.groups.get(index).copied().flatten() {
-            let Counts { unjudged, .. } = &self.counts[group as usize];
-            unjudged.fetch_add(Ran::one(depends, false), Ordering::Relaxed);
+            let parts = self.parts_at(index);
+            let part = parts.and_then(|parts| Some(parts.counts(parts.part_of(index)?)));
+            for Counts { unjudged, .. } in part.into_iter().chain([&self.counts[group as usize]]) {
+                unjudged.fetch_add(Ran::one(depends, false), Ordering::Relaxed);
+            }
         }
     }
 
@@ -435,7 +444,7 @@ impl Claims {
         let counts = &self.counts[parts.group as usize];
         let pays = || match counts.may_leave() {
             None => false,
-            Some(may_leave) => may_leave || parts.explain(counts.ran()),
+            Some(may_leave) => may_leave || parts.explain(counts.all_ran()),
         };
         if inner.part_owners.is_some() || !pays() {
             return false;
@@ -492,7 +501,7 @@ impl Claims {
     /// it is known who has which part of it.
     fn batch_gas_of(&self, group: Option<u32>, are_shared_out: bool) -> u64 {
         let counts = group.map(|group| &self.counts[group as usize]);
-        let is_judged = |counts: &Counts| are_shared_out || counts.ran().all >= MANY_MIN;
+        let is_judged = |counts: &Counts| are_shared_out || counts.all_ran().all >= MANY_MIN;
         match counts.filter(|counts| counts.is_nearly_all && self.works.len() > 1) {
             Some(counts) if !is_judged(counts) => BATCH_GAS_MIN,
             _ => self.batch_gas,
@@ -549,8 +558,8 @@ impl Claims {
                     break;
                 }
                 from += 1;
-                let is_apart = self.is_ours_apart(*index, worker, part_owners, is_done);
-                if !is_claimed[*index] && is_apart != Some(false) {
+                let is_apart = || self.is_ours_apart(*index, worker, part_owners, is_done);
+                if !is_claimed[*index] && is_apart() != Some(false) {
                     is_claimed[*index] = true;
                     batch.push(*index);
                     gas = gas.saturating_add(self.plan.gas[*index]);
@@ -570,10 +579,10 @@ impl Claims {
                 None => 0,
             };
             while cursor < is_claimed.len() && gas < self.batch_gas {
-                let is_apart = self.is_ours_apart(cursor, worker, part_owners, is_done);
+                let is_apart = || self.is_ours_apart(cursor, worker, part_owners, is_done);
                 let is_ours = !is_claimed[cursor]
                     && last.is_none_or(|last| last < cursor)
-                    && match (is_apart, self.plan.groups[cursor]) {
+                    && match (is_apart(), self.plan.groups[cursor]) {
                         (Some(is_ours), _) => is_ours,
                         (None, None) => true,
                         (None, Some(group)) => {

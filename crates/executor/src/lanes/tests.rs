@@ -193,7 +193,7 @@ impl Ground {
         let sealed = SealedBlock::seal(Block { header, body });
         let checked = sealed.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");
         let block = checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each");
-        let executor = Executor::new(threads).expect("threads");
+        let executor = Executor::new(threads).expect("threads").on_all_threads();
         let block = executor.prepare_recovered(block).expect("known types");
         Self { executor, block, rules, state: state(), runs: None }
     }

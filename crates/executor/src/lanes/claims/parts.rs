@@ -2,8 +2,8 @@
 //!
 //! Some of its transactions may depend on one another, and others not: those that move units of one
 //! token to one holder, or swap at one of several exchanges behind one router. What they say
-//! themselves tells: transactions with a party in common ([`parties`]) are a part, unless nearly
-//! all have that party. Who shares none belongs to no part.
+//! themselves tells: transactions with a party in common ([`parties`], and who is paid without any
+//! data) are a part, unless nearly all have that party. Who shares none belongs to no part.
 //!
 //! A worker that has nothing else to do takes the group apart, once. When its first transactions
 //! have run, and hardly depend on one another, or on those of their own part alone
@@ -70,7 +70,7 @@ impl Parts {
             if !goes_on() {
                 return None;
             }
-            for party in parties(&txs[*index]) {
+            for party in parties(&txs[*index]).chain(txs[*index].payee()) {
                 match seen.entry(party) {
                     Entry::Vacant(vacant) => _ = vacant.insert((1, *index, number)),
                     Entry::Occupied(mut occupied) => {
@@ -87,7 +87,7 @@ impl Parts {
             if !goes_on() {
                 return None;
             }
-            for party in parties(&txs[*index]) {
+            for party in parties(&txs[*index]).chain(txs[*index].payee()) {
                 match seen.get(&party) {
                     Some((count, _, first)) if (2..=tied_max).contains(count) => {
                         sets.join(number, *first);

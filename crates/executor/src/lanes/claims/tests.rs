@@ -49,6 +49,11 @@ pub(super) fn names(
     tx_by(sender, TxKind::Call(callee), input, gas_limit)
 }
 
+/// A payment.
+pub(super) fn pays(sender: Address, payee: Address, gas_limit: u64) -> PreparedTx {
+    tx_by(sender, TxKind::Call(payee), Bytes::new(), gas_limit)
+}
+
 fn call(callee: Address) -> PreparedTx {
     tx(TxKind::Call(callee), &[1], GAS)
 }

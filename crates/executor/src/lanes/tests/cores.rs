@@ -36,7 +36,8 @@ impl StateView for Paced {
 fn auto_takes_more_threads_than_there_are_cores_where_they_wait_for_the_state_alone() {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let txs: Vec<_> = (0..20).map(|nonce| store(ALICE, nonce, nonce, 1)).collect();
-    let ground = Ground::with_threads(Fork::London, &txs, cores + 3);
+    let mut ground = Ground::with_threads(Fork::London, &txs, cores + 3);
+    ground.executor = Executor::new(cores + 3).expect("threads");
     let expected = ground.sequential();
     let offered = |mode, takes| {
         let view = Paced { state: ground.state.clone(), takes };

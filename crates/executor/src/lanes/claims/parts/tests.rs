@@ -5,7 +5,7 @@ use crate::lanes::{
     LaneFault,
     claims::{
         Claim, Claims, MANY_MIN, SPLIT_MIN,
-        tests::{names, on_one},
+        tests::{names, on_one, pays},
     },
 };
 
@@ -64,10 +64,13 @@ fn a_block_of_several_groups_is_not_taken_apart() {
     assert!(Parts::of_block(&plan(&txs), &txs, || true).is_none());
 }
 
-/// All that is claimed of a block by a worker that begins it, and one that comes when so many have
-/// run; the first is the faster one by far. Those of a hundred depend on one another, as far as is
-/// noted.
-fn claimed(txs: &[PreparedTx], depends: impl Fn(usize) -> Dependence) -> [Vec<usize>; 2] {
+/// All that is claimed of a block by a worker that begins it, and by one that comes when so many of
+/// it have run. Each depends on others as is said.
+fn claimed(
+    txs: &[PreparedTx],
+    ran: usize,
+    depends: impl Fn(usize) -> Dependence,
+) -> [Vec<usize>; 2] {
     let claims = Claims::new(plan(txs), 2);
     let (mut all, mut lasts) = ([Vec::new(), Vec::new()], [None, None]);
     let mut batch = Vec::new();
@@ -86,11 +89,13 @@ fn claimed(txs: &[PreparedTx], depends: impl Fn(usize) -> Dependence) -> [Vec<us
         }
         claim
     };
-    for _ in 0..SPLIT_MIN {
+    assert_eq!(go_on(0), Claim::Run);
+    assert_eq!(go_on(1), Claim::Look);
+    for _ in 1..ran {
         assert_eq!(go_on(0), Claim::Run);
     }
-    assert_eq!(go_on(1), Claim::Look);
-    while [1, 0].map(&mut go_on) != [Claim::End; 2] {}
+    let has_ended = (0..1_000).any(|_| [1, 0].map(&mut go_on) == [Claim::End; 2]);
+    assert!(has_ended, "they wait for one another");
     all
 }
 
@@ -100,20 +105,20 @@ fn what_meets_stays_with_who_runs_it_and_the_rest_is_anybodys() {
     let depends = |index: usize| {
         if index.is_multiple_of(4) && index > 0 { on_one(0, index - 4) } else { Dependence::NONE }
     };
-    let [first, second] = claimed(&txs, depends);
+    let [first, second] = claimed(&txs, SPLIT_MIN as usize, depends);
     assert!((0..80).step_by(4).all(|index| first.contains(&index)), "{first:?}");
     assert!(second.len() > 20, "{second:?}");
     assert_eq!(first.len() + second.len(), 80);
     // Where they say nothing of it, whoever comes takes what is next.
     let silent = block(80, |number| vec![100 + number]);
-    let [_, second] = claimed(&silent, depends);
+    let [_, second] = claimed(&silent, SPLIT_MIN as usize, depends);
     assert!(second.iter().any(|index| index.is_multiple_of(4)), "{second:?}");
 }
 
 #[test]
 fn parts_that_are_alike_are_shared_out_alike() {
     let txs = block(80, |number| vec![1 + number % 8]);
-    let [first, second] = claimed(&txs, |index| match index.checked_sub(8) {
+    let [first, second] = claimed(&txs, SPLIT_MIN as usize, |index| match index.checked_sub(8) {
         Some(before) => on_one(0, before),
         None => Dependence::NONE,
     });
@@ -171,4 +176,51 @@ fn nobody_waits_for_a_worker_that_has_not_begun() {
         }
     }
     assert_eq!((ran, going), (80, Vec::new()));
+}
+
+/// All depend on others, and more than may for a group to be split, but on those of their part.
+#[test]
+fn chains_are_shared_out_where_parts_explain_them() {
+    let on_last = |chains: usize| {
+        move |index: usize| match index.checked_sub(chains) {
+            Some(before) => on_one(0, before),
+            None => Dependence::NONE,
+        }
+    };
+    let txs = block(80, |number| vec![1 + number % 2]);
+    let [first, second] = claimed(&txs, 10, on_last(2));
+    assert_eq!(first.len() + second.len(), 80);
+    assert!(second.len() > 30, "{second:?}");
+    assert!(second.iter().all(|index| index % 2 == second[0] % 2), "one of the two: {second:?}");
+    // Where parts say nothing of it, it is one worker's.
+    let silent = block(80, |number| vec![100 + number]);
+    let claims = Claims::new(plan(&silent), 2);
+    claims.look_closely(&silent, || true);
+    let mut batch = Vec::new();
+    for index in 0..8 {
+        assert_eq!(claims.claim(0, (index > 0).then(|| index - 1), &mut batch), Claim::Run);
+        assert_eq!(batch, [index]);
+        assert_eq!(claims.note(0, index, on_last(2)(index)), None);
+    }
+    assert_eq!(claims.claim(1, None, &mut batch), Claim::End);
+}
+
+#[test]
+fn a_chain_of_payments_is_one_workers_own() {
+    let payer = |number: u8| Address::with_last_byte(1 + number);
+    let pays = |number: u8| pays(payer(number), payer(number + 1), GAS);
+    let txs: Vec<_> = (0..40).map(pays).collect();
+    let claims = Claims::new(plan(&txs), 2);
+    claims.look_closely(&txs, || true);
+    let (mut batch, mut last, mut ran) = (Vec::new(), None, 0);
+    while claims.claim(0, last, &mut batch) == Claim::Run {
+        batch.iter().for_each(|index| claims.note_payment(*index, *index > 0));
+        last = batch.last().copied();
+        ran += batch.len();
+        if ran < SPLIT_MIN as usize {
+            continue;
+        }
+        assert_eq!(claims.claim(1, None, &mut batch), Claim::End, "after {ran}");
+        break;
+    }
 }
