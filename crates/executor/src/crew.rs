@@ -16,9 +16,9 @@ const LINGER_MAX: usize = 4_000;
 /// Reads of the state that are timed where there are more threads than cores, and how long one
 /// takes at least that is worth waiting for on another thread: what is in memory takes less.
 const PROBES: usize = 2;
-/// First senders of a block of whom these are some: those that are not one and the same.
-const PROBED_MAX: usize = 16;
 const SLOW_READ: Duration = Duration::from_micros(10);
+/// First senders of a block among whom different ones are looked for.
+const PROBED_MAX: usize = 16;
 
 /// How many of them have not ended.
 #[derive(Debug)]
