@@ -3,7 +3,8 @@
 //!
 //! Only P is measured here; R and D are in [`super::root`] and [`super::import`]. What keeps a
 //! ratio honest:
-//! * it is of the medians of one run, in which the modes take turns on the same block;
+//! * it is of the medians of one run, in which the modes take turns on the same block, each when
+//!   the threads of the one before are at rest;
 //! * `seq` is always among them, and is what the others are divided by;
 //! * each mode must give what `seq` gives, which is compared once, outside of all times;
 //! * everything that a mode may need is ready before, and the same for all: senders, transactions

@@ -6,7 +6,7 @@
 //! | for each sample, each mode once, one after the other | P |
 //! | with `--recover`, in each sample each mode once more, on a checked block | recovery and P |
 //!
-//! Before each run the executor has the hints that it had before the block.
+//! Before each run all threads rest, and the executor has the hints that it had before the block.
 //!
 //! All samples of a block follow one another, so that whoever runs finds it in the same caches. The
 //! outcome is dropped after the time is taken.
@@ -24,8 +24,13 @@ use fugue_state::StateView;
 use std::{
     collections::BTreeMap,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
+
+/// Between two runs: until then the threads of the one before look for work, which would be in the
+/// way of the next, above all where there are more of them than cores.
+const REST: Duration = Duration::from_millis(3);
 
 /// How blocks are measured.
 pub(super) struct Setting<'s> {
@@ -150,12 +155,14 @@ impl Setting<'_> {
         for _ in 0..self.samples {
             for (mode, run) in self.modes.iter().zip(&mut runs) {
                 let ready = case.ready(*mode, listed);
+                thread::sleep(REST);
                 self.executor.remember(hints);
                 let (time, report, waits) = self.sample(*mode, case, ready).map_err(at)?;
                 run.count(time, &report, waits);
             }
             if self.recover {
                 for (mode, run) in self.modes.iter().zip(&mut runs) {
+                    thread::sleep(REST);
                     self.executor.remember(hints);
                     run.recovered.push(self.sample_recovering(*mode, case, listed).map_err(at)?);
                 }
