@@ -16,7 +16,7 @@ const LINGER_MAX: usize = 4_000;
 /// Reads of the state that are timed where there are more threads than cores, and how long one
 /// takes at least that is worth waiting for on another thread: what is in memory takes less.
 const PROBES: usize = 2;
-const SLOW_READ: Duration = Duration::from_micros(10);
+const SLOW_READ: Duration = Duration::from_micros(20);
 /// First senders of a block among whom different ones are looked for.
 const PROBED_MAX: usize = 16;
 
