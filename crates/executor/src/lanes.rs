@@ -490,15 +490,16 @@ fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
             lane = Running::new(shared, worker);
         }
         for index in &batch {
-            if shared.is_over.load(Ordering::Relaxed) {
-                let is_kept = shared.failure.lock().as_ref().is_some_and(is_chain);
-                return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
-            }
-            if let Err(cause) = lane.run(shared, claims, *index) {
+            let is_kept = if shared.is_over.load(Ordering::Relaxed) {
+                shared.failure.lock().as_ref().is_some_and(is_chain)
+            } else if let Err(cause) = lane.run(shared, claims, *index) {
                 let is_kept = is_chain(&cause);
                 shared.fail(cause);
-                return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
-            }
+                is_kept
+            } else {
+                continue;
+            };
+            return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
         }
     }
     lane.end(shared);

@@ -342,7 +342,7 @@ impl Claims {
             && judged.load(Ordering::Relaxed) != group
             && writers.iter().max() == Some(counts.last.swap(index as u32, Ordering::Relaxed));
         let depends = on_own || on_other.is_some();
-        let parts = self.parts.get().and_then(Option::as_ref);
+        let parts = self.found_parts();
         if let Some(parts) = parts {
             parts.note(index, depends, &dependence);
         }
@@ -413,7 +413,7 @@ impl Claims {
         let mut inner = self.inner.0.lock();
         let Inner { owners, cursors, is_done, part_owners, .. } = &mut *inner;
         let is_apart = |parts: &Parts| part_owners.is_some() && parts.group == group;
-        if self.parts.get().and_then(Option::as_ref).is_some_and(is_apart) {
+        if self.found_parts().is_some_and(is_apart) {
             return false;
         }
         let new = self.plan.groups.get(writer).copied().flatten();
@@ -431,16 +431,21 @@ impl Claims {
         self.parts.get_or_init(|| Parts::of_block(&self.plan, txs, goes_on));
     }
 
+    /// The parts of the group that is nearly the whole block, if they were looked for, and found.
+    fn found_parts(&self) -> Option<&Parts> {
+        self.parts.get()?.as_ref()
+    }
+
     /// The parts that a transaction is of or may be of, if its group has any.
     fn parts_at(&self, index: usize) -> Option<&Parts> {
-        let parts = self.parts.get()?.as_ref()?;
+        let parts = self.found_parts()?;
         (self.plan.groups[index] == Some(parts.group)).then_some(parts)
     }
 
     /// Shares out the parts among those who have begun and not ended, beginning with the one whose
     /// the group was, once it is known that this pays; tells whether it has.
     fn share_out(&self, inner: &mut Inner) -> bool {
-        let Some(Some(parts)) = self.parts.get() else { return false };
+        let Some(parts) = self.found_parts() else { return false };
         let counts = &self.counts[parts.group as usize];
         let pays = || match counts.may_leave() {
             None => false,

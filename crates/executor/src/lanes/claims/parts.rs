@@ -63,6 +63,7 @@ impl Parts {
         if members.len() < TXS_MIN || plan.is_bound[group as usize] {
             return None;
         }
+        let parties = |index: usize| parties(&txs[index]).chain(txs[index].payee());
         // Of each party: how many transactions have it, the last of them, and the first.
         let mut seen: HashMap<Address, (usize, usize, u32)> = HashMap::default();
         seen.reserve(2 * members.len());
@@ -70,7 +71,7 @@ impl Parts {
             if !goes_on() {
                 return None;
             }
-            for party in parties(&txs[*index]).chain(txs[*index].payee()) {
+            for party in parties(*index) {
                 match seen.entry(party) {
                     Entry::Vacant(vacant) => _ = vacant.insert((1, *index, number)),
                     Entry::Occupied(mut occupied) => {
@@ -87,7 +88,7 @@ impl Parts {
             if !goes_on() {
                 return None;
             }
-            for party in parties(&txs[*index]).chain(txs[*index].payee()) {
+            for party in parties(*index) {
                 match seen.get(&party) {
                     Some((count, _, first)) if (2..=tied_max).contains(count) => {
                         sets.join(number, *first);

@@ -1,36 +1,8 @@
 //! More threads than there are cores.
 
 use super::*;
+use fugue_state::Guarded;
 use std::{num::NonZero, thread};
-
-/// A state that answers at once, or after as long as a disk takes.
-struct Paced {
-    state: MemoryState,
-    takes: Duration,
-}
-
-impl StateView for Paced {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        thread::sleep(self.takes);
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
-}
 
 #[test]
 fn auto_takes_more_threads_than_there_are_cores_where_they_wait_for_the_state_alone() {
@@ -40,7 +12,10 @@ fn auto_takes_more_threads_than_there_are_cores_where_they_wait_for_the_state_al
     ground.executor = Executor::new(cores + 3).expect("threads");
     let expected = ground.sequential();
     let offered = |mode, takes| {
-        let view = Paced { state: ground.state.clone(), takes };
+        let view = Guarded::new(&ground.state, || {
+            thread::sleep(takes);
+            Ok(())
+        });
         let Execution { outcome, report } = ground.execute(mode, &view).expect("valid");
         assert_eq!(Ok(outcome), expected, "{mode}: {takes:?}");
         report.threads
