@@ -259,6 +259,11 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         Executed { result: to_result(tx, result), fee_due, excess }
     }
 
+    /// From now on each transaction pays its fee itself.
+    pub const fn pay_fees(&mut self) {
+        self.phases.fees = FeePayment::Direct;
+    }
+
     /// From now on notes what each transaction touches.
     pub fn note_touches(&mut self, room: Touched) {
         self.machine.inner.ctx.journaled_state.touched = Some(Box::new(room));

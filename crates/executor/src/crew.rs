@@ -9,9 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Times that the caller's thread looks whether the others have ended before it sleeps until they
-/// have: some ten to a hundred microseconds, which is what it takes to be woken.
-const LINGER_MAX: usize = 4_000;
+/// Times that the caller's thread looks whether the others have ended, and then those that it lets
+/// other threads have its core before it looks, until it sleeps: it takes some ten to a hundred
+/// microseconds to be woken. The first last about as long, the second a millisecond.
+const LOOKS_MAX: usize = 4_000;
+const YIELDS_MAX: usize = 2_000;
 
 /// Reads of the state that are timed where there are more threads than cores, and how long one
 /// takes at least that is worth waiting for on another thread: what is in memory takes less.
@@ -31,19 +33,16 @@ impl Crew {
         Self { busy: AtomicUsize::new(busy) }
     }
 
-    /// One of them has ended, and wakes nobody.
-    pub(crate) fn leave(&self) {
-        self.busy.fetch_sub(1, Ordering::Release);
+    /// One of them has ended, and wakes nobody. Tells whether it was the last.
+    pub(crate) fn leave(&self) -> bool {
+        self.busy.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Waits a little for all of them.
     pub(crate) fn linger(&self) {
-        for _ in 0..LINGER_MAX {
-            if self.busy.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            std::hint::spin_loop();
-        }
+        let is_busy = || self.busy.load(Ordering::Acquire) > 0;
+        (0..LOOKS_MAX).take_while(|_| is_busy()).for_each(|_| std::hint::spin_loop());
+        (0..YIELDS_MAX).take_while(|_| is_busy()).for_each(|_| std::thread::yield_now());
     }
 }
 

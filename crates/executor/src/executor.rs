@@ -136,7 +136,7 @@ pub struct GivenUp {
     /// Transactions that had run; none if the block was not begun, as one that is known to be a
     /// chain.
     pub txs: usize,
-    /// Whether the runs of the block's first transactions were kept; else all was in vain.
+    /// Whether these are the first of the block, and were kept; else all was in vain.
     pub is_kept: bool,
     /// Until then, from the start.
     pub time: Duration,

@@ -81,7 +81,8 @@ fn unchecked(called: Result<Bytes, SystemCallFault<StateError>>) -> Result<(), B
     }
 }
 
-/// After the last transaction. Gives the requests, from Prague on.
+/// After the last transaction, where the scope has more than those. Gives the requests, from Prague
+/// on.
 pub(crate) fn close<R: StateReader<Error = StateError>, I>(
     kernel: &mut Kernel<'_, R, I>,
     rules: &Rules,
@@ -89,6 +90,9 @@ pub(crate) fn close<R: StateReader<Error = StateError>, I>(
     results: &[TxResult],
     scope: Scope,
 ) -> Result<Option<Requests>, BlockError> {
+    if scope == Scope::Transactions {
+        return Ok(None);
+    }
     if rules.has(Fork::Shanghai) {
         // Source: EIP-4895, "State transition".
         for withdrawal in frame.withdrawals.into_iter().flat_map(|all| all.iter()) {

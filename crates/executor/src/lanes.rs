@@ -39,6 +39,9 @@
 //! **Bugs are planted** by tests, one for each thing that is compared, followed or kept here: each
 //! has a block whose outcome is then another one (`tests/bugs.rs`).
 //!
+//! **A block that is one chain** is told by its first transactions, which the caller may run before
+//! anybody knows who runs what ([`mod@first`]); the rest is run above them ([`mod@chain`]).
+//!
 //! Fit for this are blocks from Byzantium on and before Amsterdam: outside, something is taken down
 //! of each transaction, or empty accounts are more than none.
 
@@ -62,6 +65,7 @@ mod chain;
 mod changers;
 mod claims;
 mod disturbed;
+mod first;
 mod hot;
 mod lessons;
 mod listening;
@@ -69,6 +73,7 @@ mod marks;
 mod payments;
 mod plan;
 mod room;
+mod running;
 mod settle;
 mod steps;
 
@@ -78,25 +83,27 @@ use crate::{
     frame::{self, Frame},
     hints::Hints,
     occ::{Resources, open},
-    rerun::{RunLog, timed},
+    rerun::RunLog,
     tally::Tally,
 };
-use chain::{KEPT_GAS_MIN, first_txs, go_on, is_chain};
-use claims::{Claim, Claims};
+use chain::is_chain;
+use claims::Claims;
+use first::First;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
-    CodeCache, Executed, Fault, FeePayment, History, Kernel, PAYMENT_GAS, TagFilter, Target,
-    Touched, ViewReader, tag,
+    CodeCache, Executed, FeePayment, History, Kernel, PAYMENT_GAS, TagFilter, Target, Touched,
+    ViewReader, tag,
 };
-use fugue_scheduler::{Ran, Stats};
+use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
 use fugue_types::{Address, Header};
 use lessons::Log;
-use listening::{Listener, ListeningReader, Published};
-use marks::{Dependence, Mark, Marks};
+use listening::Published;
+use marks::Marks;
 use parking_lot::Mutex;
-use payments::{PaymentLane, callers};
+use payments::callers;
 use room::{JournalRooms, give_back, spare_bytes};
+use running::{run_first, run_lanes};
 use settle::{Job, Settled, settle};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -104,7 +111,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use plan::{Hearing, Plan};
@@ -136,7 +143,7 @@ pub enum LaneFault {
 pub(crate) struct LaneRun {
     pub(crate) outcome: BlockOutcome,
     pub(crate) stats: Stats,
-    /// Set if it is one chain, of which lanes ran no more than the first transactions; the rest
+    /// Set if it is one chain, of which a lane ran no more than the first transactions; the rest
     /// ran sequentially above them.
     pub(crate) given_up: Option<GivenUp>,
 }
@@ -159,31 +166,6 @@ const CALLS_MIN: usize = 4;
 const CALLS_GAS_MIN: u64 = 1_500_000;
 /// Payments from which on that pays as well, whatever else the block has.
 const PAYMENTS_MIN: usize = 100;
-
-/// Times that a worker that has to wait looks whether it still has to, before it asks again; and
-/// that it asks before it sleeps between two times, and for how long: whoever asks holds the lock
-/// that those need who run.
-const LOOKS_MAX: u32 = 16;
-const ASKS_MAX: u32 = 2;
-const SLEEP: Duration = Duration::from_micros(30);
-
-/// A kernel that runs a lane.
-type LaneKernel<'l> = Kernel<'l, ListeningReader<'l>>;
-
-/// A lane that is run, and the ledger beside it.
-struct Running<'l> {
-    kernel: LaneKernel<'l>,
-    txs: Vec<LaneTx>,
-    noted: Vec<usize>,
-    assumed: Vec<Address>,
-    worker: usize,
-    log: Log,
-    listener: Listener,
-    /// The ledger; `None` as long as no payment was tried.
-    payments: Option<PaymentLane<'l>>,
-    /// What ran last, in either.
-    last: Option<usize>,
-}
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
 struct Lane {
@@ -228,6 +210,8 @@ struct Shared<'l> {
     view: &'l dyn StateView,
     /// Set when it is known who runs what.
     claims: OnceLock<Claims>,
+    /// What the caller runs until then.
+    first: First,
     /// Tags of who sends something else than payments.
     callers: TagFilter,
     marks: Marks,
@@ -241,6 +225,8 @@ struct Shared<'l> {
     journals: JournalRooms,
     lanes: Mutex<Vec<Lane>>,
     log: Mutex<Log>,
+    /// Transactions that ran.
+    ran: AtomicUsize,
     /// Bytes that lanes had taken at their end.
     bytes: AtomicUsize,
     /// Where it is noted what each transaction takes, if somebody asked for it.
@@ -273,9 +259,9 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
-/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]): its first transactions,
-/// if they have run by themselves until then, are settled, and the rest runs sequentially. What it
-/// took is `spent`, with what each transaction took if that has room for it.
+/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]): if its first transactions
+/// are all that the caller has run, the rest runs sequentially above them. What it took is `spent`,
+/// with what each transaction took if that has room for it.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.
@@ -288,7 +274,7 @@ pub(crate) fn run(
     declines: bool,
     spent: &mut Spent,
 ) -> Result<LaneRun, FallbackCause> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let Resources { codes, pool, threads, lane_room, hints, .. } = *resources;
     let Spent { txs, memory_bytes, runs } = spent;
     let runs = runs.as_ref();
@@ -311,6 +297,7 @@ pub(crate) fn run(
         codes,
         view: &opened,
         claims: OnceLock::new(),
+        first: if declines && workers > 1 { First::of(&prepared.txs) } else { First::default() },
         callers: callers(&prepared.txs),
         marks,
         published: &published,
@@ -319,47 +306,60 @@ pub(crate) fn run(
         journals,
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
+        ran: AtomicUsize::new(0),
         bytes: AtomicUsize::new(0),
         runs,
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
-    // It takes as long to wake a thread as to make the plan: that goes on side by side.
+    let plan = || {
+        if shared.first.is_to_plan() {
+            shared.plan(workers, hints);
+        }
+    };
     let crew = Crew::new(workers - 1);
-    pool.in_place_scope(|scope| {
+    let went_on = pool.in_place_scope(|threads| {
         for worker in 1..workers {
-            let (shared, crew) = (&shared, &crew);
-            scope.spawn(move |_| {
-                shared.guard(|| run_lanes(shared, worker));
-                crew.leave();
+            let (shared, crew, plan) = (&shared, &crew, &plan);
+            threads.spawn(move |_| {
+                shared.guard(|| {
+                    plan();
+                    run_lanes(shared, worker, None)
+                });
+                if crew.leave() && shared.is_one_chain() {
+                    shared.guard(|| {
+                        shared.teach(hints);
+                        None::<()>
+                    });
+                }
             });
         }
-        shared.guard(|| {
-            shared.plan(workers, hints);
-            run_lanes(&shared, 0);
+        let begun = shared.guard(|| {
+            let first = run_first(&shared);
+            plan();
+            run_lanes(&shared, 0, first)
+        });
+        let went_on = begun.map(|begun| {
+            let (txs, time) = (begun.tx_count(), started.elapsed());
+            let go_on = AssertUnwindSafe(|| begun.go_on(&shared, scope, &opening));
+            let panicked = |_| BlockError::Internal("the rest of a chain panicked".to_owned());
+            (txs, time, catch_unwind(go_on).map_err(panicked).flatten())
         });
         crew.linger();
+        went_on
     });
-    let Shared { claims, marks, rooms, journals, lanes, log, bytes, failure, .. } = shared;
+    let Shared { claims, marks, rooms, journals, lanes, log, ran, bytes, failure, .. } = shared;
     let (mut lanes, mut log, touched) = (lanes.into_inner(), log.into_inner(), rooms.into_inner());
     let of_all = marks.memory_bytes() + published.memory_bytes() + spare_bytes(&touched, &journals);
-    *txs = log.ran_count();
+    *txs = ran.into_inner();
     *memory_bytes = bytes.into_inner() + of_all;
     let job = Job { prepared, rules, codes, view: &opened, pool, threads, runs };
     let failure = failure.into_inner();
-    let (count, of_first) = match &failure {
-        None => (prepared.txs.len(), lanes.len()),
-        Some(cause) if is_chain(cause) => first_txs(&mut lanes, KEPT_GAS_MIN),
-        Some(_) => (0, 0),
-    };
-    let settled =
-        match &failure {
-            Some(cause) if count == 0 => Err(cause.clone()),
-            _ => catch_unwind(AssertUnwindSafe(|| {
-                settle(&job, count, &mut lanes[..of_first], &mut log)
-            }))
+    let settled = match &failure {
+        Some(cause) => Err(cause.clone()),
+        None => catch_unwind(AssertUnwindSafe(|| settle(&job, &mut lanes, &mut log)))
             .unwrap_or_else(|_| Err(BlockError::Internal("settling panicked".to_owned()).into())),
-        };
+    };
     let room = LaneRoom::new(touched, &mut lanes, marks, published, journals.clone());
     *lane_room.lock() = Some(room);
     if workers > 1 {
@@ -367,22 +367,16 @@ pub(crate) fn run(
         // Of several chains hints would keep that all depend on one another, as if they were one.
         let is_taught = !matches!(settled, Err(FallbackCause::Lanes(LaneFault::ManyChains)));
         if let Some(claims) = claims.into_inner().filter(|_| is_taught) {
-            log.teach(&claims.into_plan(), &prepared.txs, &mut hints.lock());
+            log.teach(claims.plan(), &prepared.txs, hints);
         }
     }
-    let settled = match (settled, &failure) {
-        // That is no better a reason than the one there was.
-        (Err(FallbackCause::Lanes(_)), Some(cause)) => Err(cause.clone()),
-        (settled, _) => settled,
-    };
+    if let (Some((txs, time, outcome)), Some(cause)) = (went_on, failure) {
+        let given_up = Some(GivenUp { cause, txs, is_kept: true, time });
+        return Ok(LaneRun { outcome: outcome?, stats: Stats::default(), given_up });
+    }
     let Settled { diff, tally, stats } = settled?;
-    let Some(cause) = failure else {
-        let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
-        return Ok(LaneRun { outcome, stats, given_up: None });
-    };
-    let given_up = GivenUp { cause, txs: *txs, is_kept: true, time: begun.elapsed() };
-    let outcome = go_on(prepared, rules, codes, scope, view, [opening, diff], tally)?;
-    Ok(LaneRun { outcome, stats: Stats::default(), given_up: Some(given_up) })
+    let outcome = close(prepared, rules, codes, scope, view, [opening, diff], tally)?;
+    Ok(LaneRun { outcome, stats, given_up: None })
 }
 
 /// Closes a block that has changed the state by these diffs, and gives its outcome.
@@ -396,27 +390,22 @@ fn close(
     tally: Tally,
 ) -> Result<BlockOutcome, BlockError> {
     let block = prepared.block.block();
-    let (requests, last) = match scope {
-        Scope::Block | Scope::Recorded => {
-            let view = Stack::new([&opening, &diff], view);
-            let reader = ViewReader(&view as &dyn StateView);
-            let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
-            let frame = Frame::of(block);
-            let requests = frame::close(&mut kernel, rules, &frame, tally.results(), scope)?;
-            (requests, kernel.take().0)
-        }
-        Scope::Transactions => (None, StateDiff::default()),
-    };
+    let above = Stack::new([&opening, &diff], view);
+    let reader = ViewReader(&above as &dyn StateView);
+    let mut kernel = Kernel::new(rules, &block.header, codes, reader, FeePayment::Direct);
+    let requests = frame::close(&mut kernel, rules, &Frame::of(block), tally.results(), scope)?;
+    let last = kernel.take().0;
     let diff = diff.between(&opening, &last)?;
     Ok(BlockOutcome { requests, diff, ..tally.into_outcome() })
 }
 
 impl Shared<'_> {
     /// Lets a worker work. A panic ends the run, and not the program.
-    fn guard(&self, work: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+    fn guard<T>(&self, work: impl FnOnce() -> Option<T>) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             self.fail(BlockError::Internal("a lane panicked".to_owned()).into());
-        }
+            None
+        })
     }
 
     /// Finds out who runs what.
@@ -431,7 +420,8 @@ impl Shared<'_> {
             }
             plan
         };
-        self.claims.get_or_init(|| Claims::new(plan, workers).declining(self.declines));
+        let claims = Claims::new(plan, workers).declining(self.declines);
+        self.claims.get_or_init(|| claims.beginning_with(self.first.close()));
     }
 
     /// Who runs what, as soon as it is known; `None` if nothing is run. A sleep would take longer
@@ -453,201 +443,28 @@ impl Shared<'_> {
         [payer, payee].iter().any(|address| self.callers.passes(tag(address)))
     }
 
+    /// Takes over what a worker has noted.
+    fn append(&self, log: &mut Log) {
+        self.ran.fetch_add(log.ran_count(), Ordering::Relaxed);
+        self.log.lock().append(log);
+    }
+
+    /// Teaches the hints what was noted so far.
+    fn teach(&self, hints: &Mutex<Hints>) {
+        if let Some(claims) = self.claims.get() {
+            let log = std::mem::take(&mut *self.log.lock());
+            log.teach(claims.plan(), &self.prepared.txs, hints);
+        }
+    }
+
+    /// Whether no more is run because the block is one chain.
+    fn is_one_chain(&self) -> bool {
+        self.failure.lock().as_ref().is_some_and(is_chain)
+    }
+
     fn fail(&self, cause: FallbackCause) {
         self.failure.lock().get_or_insert(cause);
         self.is_over.store(true, Ordering::Release);
-    }
-}
-
-fn run_lanes<'l>(shared: &Shared<'l>, worker: usize) {
-    let Some(claims) = shared.claims() else { return };
-    let mut lane = Running::new(shared, worker);
-    let mut batch = Vec::new();
-    let mut asked = 0_u32;
-    loop {
-        let last = lane.last;
-        match claims.claim(worker, last, &mut batch) {
-            Claim::Run => asked = 0,
-            Claim::Look => {
-                claims
-                    .look_closely(&shared.prepared.txs, || !shared.is_over.load(Ordering::Relaxed));
-                continue;
-            }
-            Claim::Wait(_) if shared.is_over.load(Ordering::Relaxed) => break,
-            Claim::Wait(index) => {
-                let goes_on = || !shared.is_over.load(Ordering::Relaxed) && claims.is_unsure(index);
-                (0..LOOKS_MAX).take_while(|_| goes_on()).for_each(|_| std::thread::yield_now());
-                asked = asked.saturating_add(1);
-                if asked >= ASKS_MAX && goes_on() {
-                    std::thread::sleep(SLEEP);
-                }
-                continue;
-            }
-            Claim::End => break,
-        }
-        if last.zip(batch.first()).is_some_and(|(last, first)| last > *first) {
-            lane.end(shared);
-            lane = Running::new(shared, worker);
-        }
-        for index in &batch {
-            let is_kept = if shared.is_over.load(Ordering::Relaxed) {
-                shared.failure.lock().as_ref().is_some_and(is_chain)
-            } else if let Err(cause) = lane.run(shared, claims, *index) {
-                let is_kept = is_chain(&cause);
-                shared.fail(cause);
-                is_kept
-            } else {
-                continue;
-            };
-            return if is_kept { lane.end(shared) } else { lane.give_up(shared) };
-        }
-    }
-    lane.end(shared);
-}
-
-impl<'l> Running<'l> {
-    fn new(shared: &Shared<'l>, worker: usize) -> Self {
-        let Shared { rules, header, codes, view, published, .. } = *shared;
-        let lane = published.begin();
-        let reader = ListeningReader::new(view, published, lane);
-        let mut kernel = Kernel::new(rules, header, codes, reader, FeePayment::Deferred);
-        kernel.note_touches(shared.rooms.lock().pop().unwrap_or_default());
-        kernel.use_room(shared.journals.lock().pop().unwrap_or_default());
-        Self {
-            kernel,
-            txs: Vec::new(),
-            noted: Vec::new(),
-            assumed: Vec::new(),
-            worker,
-            log: Log::default(),
-            listener: Listener::new(lane),
-            payments: None,
-            last: None,
-        }
-    }
-
-    /// Runs one transaction, above those before it in the lane, or in the ledger.
-    fn run(
-        &mut self,
-        shared: &Shared<'l>,
-        claims: &Claims,
-        index: usize,
-    ) -> Result<(), FallbackCause> {
-        let (done, time) = timed(shared.runs, || self.run_untimed(shared, claims, index));
-        if let Some(runs) = shared.runs {
-            let last = self.txs.last().filter(|last| last.index == index);
-            let is_refused = last.is_some_and(|last| last.executed.is_none());
-            runs.ran(index, time, None, if is_refused { Ran::Parked } else { Ran::Done });
-        }
-        done
-    }
-
-    fn run_untimed(
-        &mut self,
-        shared: &Shared<'l>,
-        claims: &Claims,
-        index: usize,
-    ) -> Result<(), FallbackCause> {
-        let tx = &shared.prepared.txs[index];
-        self.last = Some(index);
-        if tx.payee().is_some_and(|payee| !shared.may_call(tx.sender(), payee)) {
-            let payments = self.payments.get_or_insert_with(|| PaymentLane::new(shared));
-            if let Some(depends) = payments.run(shared, index)? {
-                // It has no slots to mark, or to publish.
-                self.log.add(index, &Dependence::default());
-                claims.note_payment(index, depends);
-                return Ok(());
-            }
-        }
-        self.listener.listen(&mut self.kernel, index as u32);
-        // Only whose sender has sent before in this block may miss something.
-        let (is_assumed, executed) = match shared.prepared.predecessors[index] {
-            Some(_) => self.kernel.transact_assuming(tx),
-            None => (false, self.kernel.transact(tx)),
-        };
-        if is_assumed {
-            self.assumed.push(tx.sender());
-        }
-        let executed = match executed {
-            Ok(executed) => Some(executed),
-            // A guess may be refused as well as run.
-            Err(Fault::Invalid(_)) => {
-                claims.note_refused(index);
-                None
-            }
-            Err(Fault::Read(error)) => return Err(error.into()),
-            Err(Fault::Internal(message)) => return Err(BlockError::Internal(message).into()),
-        };
-        let noted = self.kernel.touched().map_or(0, Touched::len);
-        let touches = executed.is_some().then(|| noted.saturating_sub(1));
-        self.txs.push(LaneTx { index, executed, touches });
-        let Some(place) = touches else { return Ok(()) };
-        self.noted.push(index);
-        let dependence = self.mark(shared, place, index);
-        self.note(claims, index, dependence)
-    }
-
-    /// Notes that a transaction ran, and on whom it depends; fails if it does not pay to go on.
-    fn note(
-        &mut self,
-        claims: &Claims,
-        index: usize,
-        dependence: Dependence,
-    ) -> Result<(), FallbackCause> {
-        self.log.add(index, &dependence);
-        claims.note(self.worker, index, dependence).map_or(Ok(()), |fault| Err(fault.into()))
-    }
-
-    /// Marks the slots of a transaction, publishes what it has changed, and tells whom it has
-    /// disturbed, and who it.
-    fn mark(&mut self, shared: &Shared<'l>, place: usize, index: usize) -> Dependence {
-        let Self { kernel, listener, worker, .. } = self;
-        let Shared { marks, published, .. } = shared;
-        let slots = kernel.touched().map_or(&[][..], |touched| touched.of(place).1);
-        let mark = Mark { worker: *worker, index };
-        let dependence = marks.mark(slots, mark, |touch, hash, is_written| {
-            listener.note(published, touch, hash, index as u32, is_written)
-        });
-        listener.publish(published);
-        dependence
-    }
-
-    /// Leaves what is known of it, and nothing of what it did.
-    fn give_up(mut self, shared: &Shared<'l>) {
-        shared.log.lock().append(&mut self.log);
-        let of_payments = self.payments.as_ref().map_or(0, PaymentLane::memory_bytes);
-        let bytes = self.kernel.memory_bytes() + of_payments;
-        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn end(self, shared: &Shared<'l>) {
-        shared.bytes.fetch_add(self.kernel.memory_bytes(), Ordering::Relaxed);
-        let Self {
-            mut kernel,
-            txs,
-            noted,
-            assumed,
-            worker,
-            mut log,
-            listener: _,
-            payments,
-            last: _,
-        } = self;
-        shared.log.lock().append(&mut log);
-        let heard = kernel.reader_mut().take_heard();
-        let lane = Lane {
-            worker,
-            thread: rayon::current_thread_index(),
-            is_ledger: false,
-            txs,
-            noted,
-            assumed,
-            heard: heard.accounts().collect(),
-            heard_slots: heard.count,
-            history: kernel.into_history(),
-        };
-        let payments = payments.and_then(|payments| payments.end(shared, worker));
-        shared.lanes.lock().extend(std::iter::once(lane).chain(payments));
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
     tally::Tally,
 };
 use fugue_chainspec::{Fork, Rules};
-use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, ViewReader};
-use fugue_state::{Overlay, StateDiff, StateView};
+use fugue_evm::{CodeCache, FeePayment, Kernel, ReadLog, StateReader, ViewReader};
+use fugue_state::{Overlay, StateDiff, StateError, StateView};
 use fugue_types::{Address, BlockAccessList, TxResult};
 
 /// How far a block has come.
@@ -135,7 +135,8 @@ pub(crate) fn run_steps(
     let mut notes = Notes { steps: Some(Vec::new()), access_list: None };
     frame::open(&mut kernel, rules, &block.header)?;
     take_step(&mut kernel, &mut notes)?;
-    run_some(&mut kernel, &mut tally, &mut notes, prepared, count)?;
+    let step = |kernel: &mut OverlayKernel<'_, '_>| noted(kernel, &mut notes);
+    run_some(&mut kernel, &mut tally, prepared, count, step)?;
     Ok((notes.steps.unwrap_or_default(), tally.into_outcome().results))
 }
 
@@ -156,6 +157,23 @@ pub(crate) fn resume(
 /// A kernel over the state after the steps so far.
 pub(crate) type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
 
+/// Runs what is left of a block of which a kernel has run as much as the tally says, above its
+/// opening; nothing is noted of the steps.
+pub(crate) fn go_on<R: StateReader<Error = StateError>>(
+    mut kernel: Kernel<'_, R>,
+    mut tally: Tally,
+    opening: &StateDiff,
+    prepared: &PreparedBlock,
+    rules: &Rules,
+    scope: Scope,
+) -> Result<BlockOutcome, BlockError> {
+    run_some(&mut kernel, &mut tally, prepared, usize::MAX, |_| Ok(()))?;
+    let frame = Frame::of(prepared.block.block());
+    let requests = frame::close(&mut kernel, rules, &frame, tally.results(), scope)?;
+    let diff = kernel.take().0.after(opening)?;
+    Ok(BlockOutcome { requests, diff, ..tally.into_outcome() })
+}
+
 fn run_rest(
     mut kernel: OverlayKernel<'_, '_>,
     mut tally: Tally,
@@ -164,17 +182,18 @@ fn run_rest(
     rules: &Rules,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    run_some(&mut kernel, &mut tally, &mut notes, prepared, usize::MAX)?;
+    let step = |kernel: &mut OverlayKernel<'_, '_>| noted(kernel, &mut notes);
+    run_some(&mut kernel, &mut tally, prepared, usize::MAX, step)?;
     finish(kernel, tally, notes, rules, &Frame::of(prepared.block.block()), scope)
 }
 
-/// Runs what is left of the first `count` transactions.
-fn run_some(
-    kernel: &mut OverlayKernel<'_, '_>,
+/// Runs what is left of the first `count` transactions, with a step after each.
+fn run_some<R: StateReader<Error = StateError>>(
+    kernel: &mut Kernel<'_, R>,
     tally: &mut Tally,
-    notes: &mut Notes,
     prepared: &PreparedBlock,
     count: usize,
+    mut step: impl FnMut(&mut Kernel<'_, R>) -> Result<(), BlockError>,
 ) -> Result<(), BlockError> {
     let txs = prepared.block.block().body.transactions.iter().zip(&prepared.txs).enumerate();
     // The changes of the whole block gather in the kernel's journal. Only before Byzantium, where
@@ -186,9 +205,7 @@ fn run_some(
             .transact(prepared)
             .map_err(|fault| BlockError::of_transaction(index, *tx.hash(), fault))?;
         tally.add(tx, executed.result, executed.excess);
-        if notes.are_kept() {
-            take_step(kernel, notes)?;
-        }
+        step(kernel)?;
     }
     Ok(())
 }
@@ -202,12 +219,7 @@ pub(crate) fn finish(
     frame: &Frame<'_>,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    let requests = match scope {
-        Scope::Block | Scope::Recorded => {
-            frame::close(&mut kernel, rules, frame, tally.results(), scope)?
-        }
-        Scope::Transactions => None,
-    };
+    let requests = frame::close(&mut kernel, rules, frame, tally.results(), scope)?;
     let (last, reads) = kernel.take();
     let Notes { steps, access_list } = notes;
     let access_list = match access_list {
@@ -226,6 +238,11 @@ pub(crate) fn finish(
     };
     let steps = steps.unwrap_or_default();
     Ok(BlockOutcome { requests, diff, steps, access_list, ..tally.into_outcome() })
+}
+
+/// Takes a step, if anything is noted of it.
+fn noted(kernel: &mut OverlayKernel<'_, '_>, notes: &mut Notes) -> Result<(), BlockError> {
+    if notes.are_kept() { take_step(kernel, notes) } else { Ok(()) }
 }
 
 /// Moves the changes from the journal to the overlay, and notes them.

@@ -1,66 +1,83 @@
-//! A block that turns out to be one chain: what has run of it is kept, and the rest runs above it,
-//! one transaction after the other.
+//! A block that turns out to be one chain. If the caller has run its first transactions, and
+//! nothing else, the rest of it runs in the same journal, one transaction after the other.
 //!
-//! Lanes end where they are then. The first transactions of the block are settled as ever, by an
-//! argument that asks for nothing of those behind them: of others, whoever is settled has seen what
-//! earlier ones had left alone, and these have run, and are settled too.
+//! That journal is the one of the sequential run then: all that a transaction of it might have
+//! missed comes before it in the block, and has run in it. But for two things:
+//! * The fees are left to settling, until a transaction looks at the fee recipient: it pays itself,
+//!   and so do all behind it. If that is not the first one, what it saw was too little, and nothing
+//!   is kept. Else they are paid before the rest runs.
+//! * A sender's nonce may have been raised, for one that has sent something before. Then nothing is
+//!   kept, and the sequential mode has the word.
 
-use super::{FallbackCause, Lane, LaneFault, LaneTx};
-use crate::{
-    BlockError, BlockOutcome, PreparedBlock, Scope,
-    sequential::{self, Notes, Progress},
-    tally::Tally,
+use super::{
+    FallbackCause, LaneFault, LaneTx, Shared,
+    running::{LaneKernel, Running},
 };
-use fugue_chainspec::Rules;
-use fugue_evm::CodeCache;
-use fugue_state::{Overlay, StateDiff, StateView};
-
-/// Gas of the first transactions of a chain from which on their runs are kept: below, to run them
-/// again is sooner done than to go on above them.
-pub(super) const KEPT_GAS_MIN: u64 = 700_000;
+use crate::{BlockError, BlockOutcome, Scope, sequential, tally::Tally};
+use fugue_evm::Executed;
+use fugue_state::StateDiff;
+use fugue_types::U256;
 
 /// Whether no more is run because the block is one chain.
 pub(super) const fn is_chain(cause: &FallbackCause) -> bool {
     matches!(cause, FallbackCause::Lanes(LaneFault::OneChain))
 }
 
-/// How many of the first transactions of the block have run, and the number of lanes that these
-/// are in, which come first then; 0 if one of them goes on behind a gap, so that nobody knows what
-/// it had left before that, or if they have used less gas than that.
-///
-/// A lane that is left out begins behind them: none of them has heard of it.
-pub(super) fn first_txs(lanes: &mut [Lane], gas_min: u64) -> (usize, usize) {
-    let mut ran: Vec<usize> = lanes.iter().flat_map(|lane| &lane.txs).map(|tx| tx.index).collect();
-    ran.sort_unstable();
-    let count = ran.iter().enumerate().take_while(|(place, index)| place == *index).count();
-    let is_first = |lane: &Lane| lane.txs.first().is_none_or(|tx| tx.index < count);
-    lanes.sort_by_key(|lane| !is_first(lane));
-    let of_first = lanes.iter().take_while(|lane| is_first(lane)).count();
-    let mut gas = 0_u64;
-    for LaneTx { index, executed, .. } in lanes[..of_first].iter().flat_map(|lane| &lane.txs) {
-        if *index >= count {
-            return (0, 0);
-        }
-        let used = executed.as_ref().map_or(0, |executed| executed.result.gas.used);
-        gas = gas.saturating_add(used);
-    }
-    if gas >= gas_min { (count, of_first) } else { (0, 0) }
+/// The first transactions of a block, in the journal of the sequential run but for their fees.
+pub(super) struct Begun<'l> {
+    kernel: LaneKernel<'l>,
+    txs: Vec<LaneTx>,
 }
 
-/// Runs sequentially what is left of a block that has changed the state by these diffs so far.
-pub(super) fn go_on(
-    prepared: &PreparedBlock,
-    rules: &Rules,
-    codes: &CodeCache,
-    scope: Scope,
-    view: &dyn StateView,
-    changed: [StateDiff; 2],
-    tally: Tally,
-) -> Result<BlockOutcome, BlockError> {
-    let mut overlay = Overlay::new(view);
-    for diff in &changed {
-        overlay.push(diff)?;
+impl<'l> Begun<'l> {
+    /// What a lane has run, if that is all that it is.
+    pub(super) fn of(lane: Running<'l>) -> Option<Self> {
+        let Running { kernel, txs, payments, assumed, .. } = lane;
+        let fee = |tx: &LaneTx| Some(tx.executed.as_ref()?.fee_due);
+        // From the first one on that has looked at the fee recipient, all pay themselves.
+        let first_fee = fee(txs.first()?)?;
+        let is_next = |(place, tx): (usize, &LaneTx)| {
+            let is_alike = |fee: Option<U256>| {
+                fee.is_some() == first_fee.is_some() || planted!(KeepsWhoSawTheFeeRecipient)
+            };
+            tx.index == place && fee(tx).is_some_and(is_alike)
+        };
+        let is_assumed = !assumed.is_empty() && !planted!(TrustsAssumedNonces);
+        let is_first = txs.iter().enumerate().all(is_next);
+        (is_first && payments.is_none() && !is_assumed).then_some(Self { kernel, txs })
     }
-    let progress = Progress { overlay, tally, notes: Notes::new(rules, scope) };
-    sequential::resume(progress, prepared, rules, codes, scope)
+
+    /// How many have run.
+    pub(super) const fn tx_count(&self) -> usize {
+        self.txs.len()
+    }
+
+    /// Runs what is left of the block; `opening` is what changed before the first transaction.
+    ///
+    /// # Errors
+    /// Whatever it came upon; it says nothing about the block.
+    pub(super) fn go_on(
+        self,
+        shared: &Shared<'_>,
+        scope: Scope,
+        opening: &StateDiff,
+    ) -> Result<BlockOutcome, BlockError> {
+        let Self { mut kernel, txs } = self;
+        let Shared { prepared, rules, header, .. } = *shared;
+        let transactions = &prepared.block.block().body.transactions;
+        let mut tally = Tally::new(rules, header, transactions.len());
+        let mut fees = U256::ZERO;
+        for (tx, LaneTx { executed, .. }) in transactions.iter().zip(txs) {
+            let Some(Executed { result, fee_due, excess }) = executed else { break };
+            tally.admit(tx)?;
+            tally.add(tx, result, excess);
+            fees += fee_due.unwrap_or_default();
+        }
+        shared.rooms.lock().push(kernel.take_touched());
+        if !planted!(ForgetsFeesOfTheFirst) {
+            kernel.credit(header.beneficiary, fees)?;
+        }
+        kernel.pay_fees();
+        sequential::go_on(kernel, tally, opening, prepared, rules, scope)
+    }
 }

@@ -235,7 +235,7 @@ struct Inner {
     /// Of each worker: gas of the groups that it has taken.
     loads: Vec<u64>,
     /// Heavy ones that somebody has taken up.
-    heavy_taken: usize,
+    heavy_taken: Vec<bool>,
     /// Of each worker: the heavy one that it runs, and how many of it are claimed.
     runs: Vec<Option<(usize, usize)>>,
     /// Of each worker: whether what it has claimed last stands by itself.
@@ -284,7 +284,7 @@ impl Claims {
             is_claimed: vec![false; groups.len()],
             owners: vec![None; group_gas.len()],
             loads: vec![0; workers],
-            heavy_taken: 0,
+            heavy_taken: vec![false; heavy.len()],
             runs: vec![None; workers],
             is_alone: vec![false; workers],
             cursors: vec![0; workers],
@@ -319,9 +319,27 @@ impl Claims {
         Self { declines, ..self }
     }
 
+    /// The first worker has run, or runs, so many of the block's first transactions. Their groups
+    /// are its own, as far as it may have them.
+    pub(super) fn beginning_with(mut self, count: usize) -> Self {
+        let Self { plan, fair, inner, .. } = &mut self;
+        let Inner { is_claimed, owners, loads, has_begun, .. } = inner.0.get_mut();
+        has_begun[0] |= count > 0;
+        for (is_claimed, group) in is_claimed.iter_mut().zip(&plan.groups).take(count) {
+            *is_claimed = true;
+            if let Some(group) = group.map(|group| group as usize)
+                && owners[group].is_none()
+                && let Some(load) = load_with(plan.group_gas[group], loads[0], *fair)
+            {
+                (owners[group], loads[0]) = (Some(0), load);
+            }
+        }
+        self
+    }
+
     /// What was known beforehand.
-    pub(super) fn into_plan(self) -> Plan {
-        self.plan
+    pub(super) const fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Notes that a transaction ran, and on whom it depends. If that one is another worker's, what
@@ -542,14 +560,20 @@ impl Claims {
         let last = if was_alone { None } else { last };
         let mut gas = 0_u64;
         loop {
-            if runs[worker].is_none() && *heavy_taken < self.heavy.len() {
-                let taken = *heavy_taken;
-                *heavy_taken += 1;
-                if let Some(group) = self.heavy[taken].group {
-                    owners[group as usize] = Some(worker);
+            let may_take = |place: &usize| {
+                let owner = self.heavy[*place].group.and_then(|group| owners[group as usize]);
+                !heavy_taken[*place] && owner.is_none_or(|owner| owner == worker)
+            };
+            if runs[worker].is_none()
+                && let Some(place) = (0..self.heavy.len()).find(may_take)
+            {
+                let Heavy { group, gas, .. } = &self.heavy[place];
+                heavy_taken[place] = true;
+                let owner = group.map(|group| &mut owners[group as usize]);
+                if owner.is_none_or(|owner| owner.replace(worker).is_none()) {
+                    loads[worker] = loads[worker].saturating_add(*gas);
                 }
-                loads[worker] = loads[worker].saturating_add(self.heavy[taken].gas);
-                runs[worker] = Some((taken, 0));
+                runs[worker] = Some((place, 0));
             }
             let Some((taken, mut from)) = runs[worker] else { break };
             let Heavy { group, txs, .. } = &self.heavy[taken];
@@ -592,13 +616,12 @@ impl Claims {
                         (None, None) => true,
                         (None, Some(group)) => {
                             let owner = &mut owners[group as usize];
+                            let most = if is_limited { self.fair } else { u64::MAX };
                             let group_gas = self.plan.group_gas[group as usize];
-                            let load = loads[worker].saturating_add(group_gas);
-                            let is_much = load > self.fair && group_gas > self.fair / LIGHT_PART;
-                            let is_free = owner.is_none_or(|owner| is_done[owner]);
-                            if is_free && !(is_limited && is_much) {
-                                *owner = Some(worker);
-                                loads[worker] = load;
+                            if owner.is_none_or(|owner| is_done[owner])
+                                && let Some(load) = load_with(group_gas, loads[worker], most)
+                            {
+                                (*owner, loads[worker]) = (Some(worker), load);
                             }
                             *owner == Some(worker)
                         }
@@ -670,6 +693,13 @@ impl Claims {
         }
         unsure.map_or(Claim::End, Claim::Wait)
     }
+}
+
+/// Gas that a worker has with a group more; `None` if that is more than the most, and the group is
+/// not light.
+fn load_with(group_gas: u64, load: u64, most: u64) -> Option<u64> {
+    let both = load.saturating_add(group_gas);
+    (both <= most || group_gas <= most / LIGHT_PART || load == 0).then_some(both)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::{
 use crate::hints::{Hints, Lesson, Partner};
 use fugue_evm::PreparedTx;
 use fugue_types::Address;
+use parking_lot::Mutex;
 
 /// A transaction came upon what an earlier one had written, or should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,10 @@ impl Log {
     }
 
     /// Teaches the hints what there is to be learned.
-    pub(super) fn teach(mut self, plan: &Plan, txs: &[PreparedTx], hints: &mut Hints) {
+    pub(super) fn teach(mut self, plan: &Plan, txs: &[PreparedTx], hints: &Mutex<Hints>) {
+        if self.ran.is_empty() {
+            return;
+        }
         let callee_of = |index: u32| plan.callee_of.get(index as usize).copied().flatten();
         let mut ran = vec![0_u32; plan.callees.len()];
         for callee in self.ran.iter().filter_map(|index| callee_of(*index)) {
@@ -111,6 +115,7 @@ impl Log {
             addresses[*number as usize] = *address;
         }
         let mut met = met.chunk_by(|one, next| one.0 == next.0).peekable();
+        let mut hints = hints.lock();
         let mut partners: Vec<Partner> = Vec::new();
         for (callee, (ran_of, lesson)) in (0_u32..).zip(ran.iter().zip(lessons)) {
             partners.clear();

@@ -68,6 +68,9 @@ pub(super) fn spare_bytes(touched: &[Touched], journals: &JournalRooms) -> usize
 /// Has the threads of the pool give back what lanes have in memory. The room of their journals is
 /// kept, as long as there is not too much of it.
 pub(super) fn give_back(pool: &ThreadPool, lanes: Vec<Lane>, journals: JournalRooms) {
+    if lanes.is_empty() {
+        return;
+    }
     let old = Old { lanes: Mutex::new(lanes), journals };
     // It takes a while to wake all of them, and the caller has the block to close.
     pool.spawn(move || rayon::spawn_broadcast(move |thread| old.give_back(thread.index())));

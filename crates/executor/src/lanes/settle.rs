@@ -126,16 +126,15 @@ impl Run {
     }
 }
 
-/// Goes through the first `count` transactions of the block in order: all that were run. What they
-/// did, and the diffs, are taken out of the lanes. Who disturbed whom is added to the log, however
-/// it ends.
+/// Goes through the block in order. What transactions did, and the diffs, are taken out of the
+/// lanes. Who disturbed whom is added to the log, however it ends.
 pub(super) fn settle(
     job: &Job<'_>,
-    count: usize,
     lanes: &mut [Lane],
     log: &mut Log,
 ) -> Result<Settled, FallbackCause> {
     let header = job.header();
+    let count = job.prepared.txs.len();
     let runs = take_runs(count, lanes)?;
     let steps = OnceLock::new();
     let mut hot = Hot::new(job.view, lanes, &steps, header.beneficiary);
@@ -202,9 +201,8 @@ const fn is_entangled(rerun: u64, settled: u64, block: u64) -> bool {
         && rerun.saturating_mul(100) > settled.saturating_mul(RERUN_PERCENT_MAX)
 }
 
-/// Settles one transaction after the other, of those that were run; gives what they did, and how
-/// many ran again. Whom they had not seen in their lanes is added to the log, as far as that is
-/// known.
+/// Settles one transaction after the other; gives what they did, and how many ran again. Whom they
+/// had not seen in their lanes is added to the log, as far as that is known.
 fn settle_all(
     job: &Job<'_>,
     settler: &mut Settler<'_, '_>,
@@ -219,7 +217,7 @@ fn settle_all(
     let mut counts = Counts::default();
     let mut guesses: Option<Guesses> = None;
     settler.hot().begin()?;
-    for (index, tx) in transactions.iter().enumerate().take(runs.len()) {
+    for (index, tx) in transactions.iter().enumerate() {
         tally.admit(tx).map_err(BlockError::from)?;
         let hot = settler.hot();
         hot.advance(index);

@@ -11,7 +11,7 @@ mod payments;
 mod spent;
 mod taught;
 
-use super::*;
+use super::{running::Running, *};
 use crate::{Execution, Executor, InvalidBlock, Mode, Way, WhySequential};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::ChainSpec;
@@ -24,6 +24,7 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     sync::{Arc, Barrier},
+    time::Duration,
 };
 
 const ALICE: Address = Address::repeat_byte(0xa1);
@@ -224,8 +225,6 @@ impl Ground {
 
     /// As [`Ground::in_lanes_noting`], one transaction after the other in this order, in which
     /// those of a lane are in that of the block. If it is open, lanes listen to what is published.
-    /// If not all are in the order, the first of the block are settled, as of a chain, and the rest
-    /// runs above them.
     fn in_lanes_by_turns(
         &self,
         numbers: &[usize],
@@ -234,38 +233,16 @@ impl Ground {
         log: &mut Log,
     ) -> Result<LaneRun, FallbackCause> {
         let Self { block: prepared, rules, state, .. } = self;
-        let codes = CodeCache::new();
-        let header = &prepared.block.block().header;
-        let opening = open(rules, header, state, &codes)?.0;
+        let (codes, opening) = self.opening()?;
         let opened = Stack::new([&opening], state);
         let workers = numbers.iter().max().map_or(1, |last| last + 1);
-        let shared = Shared {
-            prepared,
-            rules,
-            header,
-            codes: &codes,
-            view: &opened,
-            claims: OnceLock::from(
-                Claims::new(Plan::cold(&prepared.txs, workers), workers).declining(false),
-            ),
-            callers: callers(&prepared.txs),
-            marks: Marks::default(),
-            published,
-            declines: false,
-            rooms: Mutex::new(Vec::new()),
-            journals: JournalRooms::default(),
-            lanes: Mutex::new(Vec::new()),
-            log: Mutex::default(),
-            bytes: AtomicUsize::new(0),
-            runs: self.runs.as_ref(),
-            is_over: AtomicBool::new(false),
-            failure: Mutex::new(None),
-        };
-        let claims = shared.claims.get().expect("it was set");
+        let claims = Claims::new(Plan::cold(&prepared.txs, workers), workers).declining(false);
+        let shared =
+            Shared { claims: OnceLock::from(claims), ..self.shared(&codes, &opened, published) };
         let mut running: Vec<_> =
             (0..workers).map(|worker| Running::new(&shared, worker)).collect();
         for index in order {
-            running[numbers[*index]].run(&shared, claims, *index)?;
+            running[numbers[*index]].run(&shared, shared.claims.get(), *index)?;
         }
         for lane in running {
             lane.end(&shared);
@@ -276,19 +253,50 @@ impl Ground {
         let pool = self.executor.pool().expect("more than one thread");
         let runs = self.runs.as_ref();
         let job = Job { prepared, rules, codes, view, pool, threads, runs };
-        let is_whole = order.len() == numbers.len();
-        let (count, of_first) =
-            if is_whole { (order.len(), lanes.len()) } else { first_txs(&mut lanes, 0) };
-        let Settled { diff, tally, stats } = settle(&job, count, &mut lanes[..of_first], log)?;
+        let Settled { diff, tally, stats } = settle(&job, &mut lanes, log)?;
         let (scope, diffs) = (Scope::Recorded, [opening, diff]);
-        if is_whole {
-            let outcome = close(prepared, rules, codes, scope, state, diffs, tally)?;
-            return Ok(LaneRun { outcome, stats, given_up: None });
+        let outcome = close(prepared, rules, codes, scope, state, diffs, tally)?;
+        Ok(LaneRun { outcome, stats, given_up: None })
+    }
+
+    /// What the opening of the block changes.
+    fn opening(&self) -> Result<(CodeCache, StateDiff), BlockError> {
+        let codes = CodeCache::new();
+        let header = &self.block.block.block().header;
+        let opening = open(&self.rules, header, &self.state, &codes)?.0;
+        Ok((codes, opening))
+    }
+
+    /// What workers share, before anything has run.
+    fn shared<'l>(
+        &'l self,
+        codes: &'l CodeCache,
+        view: &'l dyn StateView,
+        published: &'l Published,
+    ) -> Shared<'l> {
+        let Self { block: prepared, rules, .. } = self;
+        Shared {
+            prepared,
+            rules,
+            header: &prepared.block.block().header,
+            codes,
+            view,
+            claims: OnceLock::new(),
+            first: First::default(),
+            callers: callers(&prepared.txs),
+            marks: Marks::default(),
+            published,
+            declines: false,
+            rooms: Mutex::new(Vec::new()),
+            journals: JournalRooms::default(),
+            lanes: Mutex::new(Vec::new()),
+            log: Mutex::default(),
+            ran: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            runs: self.runs.as_ref(),
+            is_over: AtomicBool::new(false),
+            failure: Mutex::new(None),
         }
-        let outcome = go_on(prepared, rules, codes, scope, state, diffs, tally)?;
-        let (cause, time) = (LaneFault::OneChain.into(), Duration::ZERO);
-        let given_up = GivenUp { cause, txs: count, is_kept: true, time };
-        Ok(LaneRun { outcome, stats, given_up: Some(given_up) })
     }
 
     /// Runs the block in these lanes, to the sequential outcome; gives what that took.

@@ -112,6 +112,24 @@ fn claims_of(txs: &[PreparedTx], workers: usize) -> Claims {
 }
 
 #[test]
+fn what_was_begun_is_claimed_and_its_group_stays_with_who_began() {
+    // A is nearly all of the block, and heavy; nobody knows yet who depends on whom.
+    let txs: Vec<_> = (0..20).map(|index| call(if index == 15 { B } else { A })).collect();
+    for begun in [1, 3] {
+        let claims = claims_of(&txs, 2).beginning_with(begun);
+        assert_eq!(claim(&claims, 1, None), [15], "the rest of A is not its own");
+        let mut batch = Vec::new();
+        let next = claims.claim(1, Some(15), &mut batch);
+        assert!(matches!(next, Claim::Wait(_)), "nor may it leave: {next:?}");
+        let expected: Vec<_> = (begun..20).filter(|index| *index != 15).collect();
+        assert_eq!(claim_all(&claims, 0, Some(begun - 1)), expected);
+    }
+    // If nothing was begun, it is whoever's comes first.
+    let claims = claims_of(&txs, 2).beginning_with(0);
+    assert_eq!(claim(&claims, 1, None), [0]);
+}
+
+#[test]
 fn one_worker_claims_the_block_in_order() {
     let txs = [call(A), payment(), tx(TxKind::Create, &[1], GAS), call(B), call(A), payment()];
     let claims = claims_of(&txs, 1);

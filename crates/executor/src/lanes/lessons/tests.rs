@@ -34,9 +34,9 @@ fn upon(reader: usize, writers: &[usize]) -> Dependence {
 }
 
 fn teach(log: Log, txs: &[PreparedTx]) -> Hints {
-    let mut hints = Hints::default();
-    log.teach(&Plan::cold(txs, 2), txs, &mut hints);
-    hints
+    let hints = Mutex::default();
+    log.teach(&Plan::cold(txs, 2), txs, &hints);
+    hints.into_inner()
 }
 
 #[test]

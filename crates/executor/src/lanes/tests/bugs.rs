@@ -102,6 +102,14 @@ bugs! {
     ForgetsCodesOfReruns,
     /// So are those that a guess has set.
     ForgetsCodesOfGuesses,
+
+    // What is gone on with of a chain.
+    /// The fees of those that have run are paid.
+    ForgetsFeesOfTheFirst,
+    /// Nobody of them has looked at the fee recipient, who lacks them.
+    KeepsWhoSawTheFeeRecipient,
+    /// No nonce was raised for what nobody has sent.
+    TrustsAssumedNonces,
 }
 
 /// The one that is planted.
@@ -338,6 +346,22 @@ fn of_reruns() -> [Script; 4] {
     ]
 }
 
+/// What is gone on with after so many transactions.
+fn of_chains() -> [(Ground, usize, &'static [Bug]); 3] {
+    let mut seeing = on_istanbul(&[
+        tx(ALICE, 0, PEEKER, 0, &AUTHOR.into_word().0),
+        pay(BOB, 0, PEEKER, 0),
+        pay(BOB, 1, PEEKER, 0),
+    ]);
+    seeing.deploy(PEEKER, PEEKS, &[]);
+    let counts = |nonce| call(ALICE, nonce, COUNTER, 0);
+    [
+        (on_istanbul(&[counts(0), counts(1)]), 1, &[Bug::ForgetsFeesOfTheFirst]),
+        (seeing, 2, &[Bug::KeepsWhoSawTheFeeRecipient]),
+        (on_istanbul(&[counts(0), counts(2), counts(3)]), 2, &[Bug::TrustsAssumedNonces]),
+    ]
+}
+
 #[test]
 fn each_planted_bug_is_found_and_nothing_is_wrong_without_one() {
     let mut unfound = BUGS.to_vec();
@@ -345,6 +369,12 @@ fn each_planted_bug_is_found_and_nothing_is_wrong_without_one() {
     for (ground, lanes, finds) in scripts {
         let expected = ground.sequential();
         let is_wrong = |bug| is_wrong(bug, &expected, || ground.in_lanes(lanes));
+        assert!(!is_wrong(None), "{finds:?}: none is planted");
+        unfound.retain(|bug| !finds.contains(bug) || !is_wrong(Some(*bug)));
+    }
+    for (ground, count, finds) in of_chains() {
+        let expected = ground.sequential();
+        let is_wrong = |bug| is_wrong(bug, &expected, || ground.begun_with(count));
         assert!(!is_wrong(None), "{finds:?}: none is planted");
         unfound.retain(|bug| !finds.contains(bug) || !is_wrong(Some(*bug)));
     }

@@ -119,8 +119,9 @@ fn who_disturbs_whom_is_learned_while_lanes_are_settled() {
     let mut log = Log::default();
     let run = ground.in_lanes_noting(&[0, 1], &mut log);
     assert!(run.is_ok_and(|run| run.stats.rerun_txs == 1));
-    let (txs, mut hints) = (&ground.block.txs, Hints::default());
-    log.teach(&Plan::cold(txs, 2), txs, &mut hints);
+    let (txs, hints) = (&ground.block.txs, Mutex::<Hints>::default());
+    log.teach(&Plan::cold(txs, 2), txs, &hints);
+    let hints = hints.into_inner();
     for (callee, partner) in [(ADDER, WATCHER), (WATCHER, ADDER)] {
         let habit = hints.habit(&callee).expect("it ran");
         let partners: Vec<_> = habit.partners().map(|partner| partner.callee).collect();
