@@ -193,11 +193,11 @@ pub(crate) const BUGS: &[Bug] = &[
         change: Change {
             file: File::Session,
             from: "self.status[tx].store(EXECUTED, Ordering::Release);
-                   self.doubt_all(&overtaken);
+                   self.doubt_all(&hand.overtaken);
                    self.wake(tx);",
             to: "self.wake(tx);
                  self.status[tx].store(EXECUTED, Ordering::Release);
-                 self.doubt_all(&overtaken);",
+                 self.doubt_all(&hand.overtaken);",
         },
         caught_by: &[Settles, Parts],
     },
@@ -234,12 +234,12 @@ pub(crate) const BUGS: &[Bug] = &[
         change: Change {
             file: File::Session,
             from: "self.status[tx].store(EXECUTED, Ordering::Release);
-                   self.doubt_all(&overtaken);
+                   self.doubt_all(&hand.overtaken);
                    self.wake(tx);
                    if self.is_dirty[tx].fetch_or(false, Ordering::AcqRel) {",
             to: "let is_dirty = self.is_dirty[tx].fetch_or(false, Ordering::AcqRel);
                  self.status[tx].store(EXECUTED, Ordering::Release);
-                 self.doubt_all(&overtaken);
+                 self.doubt_all(&hand.overtaken);
                  self.wake(tx);
                  if is_dirty {",
         },

@@ -148,6 +148,8 @@ pub struct Kernel<'c, R: StateReader, I = ()> {
     clears_empty_accounts: bool,
     lists_accesses: bool,
     system_call_gas: Option<u64>,
+    /// Room of [`changes_noting`].
+    places: AddressMap<usize>,
 }
 
 impl<R: StateReader, I> std::fmt::Debug for Kernel<'_, R, I> {
@@ -191,6 +193,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
             lists_accesses: rules.has(Fork::Amsterdam),
             system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),
+            places: AddressMap::default(),
         }
     }
 
@@ -350,7 +353,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let LoggedDatabase { mut log, codes, .. } = journal.database;
         let clears = self.clears_empty_accounts;
         let mut same = Same::default();
-        let diff = changes_noting(&journal.inner.state, &log, codes, clears, Some(&mut same));
+        let (state, places) = (&journal.inner.state, &mut self.places);
+        let diff = changes_noting(state, &log, codes, clears, places, Some(&mut same));
         let restored = restored(&diff, &touched, &same);
         let mut loaded = TagFilter::default();
         log.accounts.iter().for_each(|(address, _)| loaded.add(tag(address)));
@@ -449,13 +453,13 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         let mut log = std::mem::take(&mut journal.database.log);
         let mut state = std::mem::take(&mut journal.inner.state);
         journal.finalize();
-        let diff = changes(&state, &log, journal.database.codes, self.clears_empty_accounts);
+        let (codes, clears) = (journal.database.codes, self.clears_empty_accounts);
+        let diff = changes_noting(&state, &log, codes, clears, &mut self.places, None);
         if self.lists_accesses {
-            let slots = |(address, account): (&Address, &RevmAccount)| {
-                let address = *address;
-                account.storage.keys().map(move |slot| (address, *slot)).collect::<Vec<_>>()
-            };
-            log.seen = state.iter().flat_map(slots).collect();
+            let seen = state.iter().flat_map(|(address, account)| {
+                account.storage.keys().map(move |slot| (*address, *slot))
+            });
+            log.seen = seen.collect();
         }
         // The map goes back empty: the next transaction finds its memory.
         state.clear();
@@ -473,7 +477,7 @@ pub(crate) fn changes(
     codes: &CodeCache,
     clears_empty_accounts: bool,
 ) -> StateDiff {
-    changes_noting(state, log, codes, clears_empty_accounts, None)
+    changes_noting(state, log, codes, clears_empty_accounts, &mut AddressMap::default(), None)
 }
 
 /// Accounts and slots that may be as they were when the log was begun, so that the diff does not
@@ -500,16 +504,18 @@ impl Same {
     }
 }
 
-/// As [`changes`]; what it does not show is noted.
+/// As [`changes`]; what it does not show is noted. `places` is room for where accounts are among
+/// the changes.
 fn changes_noting(
     state: &EvmState,
     log: &ReadLog,
     codes: &CodeCache,
     clears_empty_accounts: bool,
+    places: &mut AddressMap<usize>,
     mut same: Option<&mut Same>,
 ) -> StateDiff {
     let mut diff = StateDiff::default();
-    let mut position = AddressMap::default();
+    places.clear();
     for (address, before) in &log.accounts {
         let Some(account) = state.get(address) else { continue };
         let after = after(account, *before, clears_empty_accounts);
@@ -543,7 +549,7 @@ fn changes_noting(
         }
         if account.is_touched() {
             if after.is_some() && !began_anew {
-                position.insert(*address, diff.accounts.len());
+                places.insert(*address, diff.accounts.len());
             }
             diff.accounts.push(AccountDiff {
                 address: *address,
@@ -555,7 +561,7 @@ fn changes_noting(
         }
     }
     for (address, slot, before) in &log.slots {
-        let Some(changed) = position.get(address).and_then(|index| diff.accounts.get_mut(*index))
+        let Some(changed) = places.get(address).and_then(|place| diff.accounts.get_mut(*place))
         else {
             continue;
         };

@@ -22,6 +22,7 @@
 use crate::sync::{
     AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering, sleep, spin_loop, yield_now,
 };
+use smallvec::SmallVec;
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -152,7 +153,8 @@ pub struct Session<'p, P: Program> {
     /// A read of the running transaction was overtaken meanwhile.
     is_dirty: Vec<AtomicBool>,
     runs: Vec<AtomicU32>,
-    waiters: Vec<Mutex<Vec<usize>>>,
+    /// Who waits for each: mostly one, the next of its sender.
+    waiters: Vec<Mutex<SmallVec<[usize; 2]>>>,
     next: AtomicUsize,
     again: Mutex<BTreeSet<usize>>,
     again_count: AtomicUsize,
@@ -181,7 +183,7 @@ impl<'p, P: Program> Session<'p, P> {
             status: (0..count).map(|_| AtomicU8::new(PENDING)).collect(),
             is_dirty: (0..count).map(|_| AtomicBool::new(false)).collect(),
             runs: (0..count).map(|_| AtomicU32::new(0)).collect(),
-            waiters: (0..count).map(|_| Mutex::new(Vec::new())).collect(),
+            waiters: (0..count).map(|_| Mutex::new(SmallVec::new())).collect(),
             next: AtomicUsize::new(0),
             again: Mutex::new(BTreeSet::new()),
             again_count: AtomicUsize::new(0),
@@ -295,10 +297,9 @@ impl<'p, P: Program> Session<'p, P> {
     }
 
     fn run_at_head(&self, hand: &mut Hand<P::Worker>, head: usize) -> bool {
-        let mut overtaken = Vec::new();
-        match self.run(hand, head, Place::Head, &mut overtaken) {
+        match self.run(hand, head, Place::Head) {
             Some(Ran::Done) => {
-                self.doubt_all(&overtaken);
+                self.doubt_all(&hand.overtaken);
                 true
             }
             Some(Ran::Blocked { .. } | Ran::Parked) => {
@@ -333,12 +334,11 @@ impl<'p, P: Program> Session<'p, P> {
             return true;
         }
         self.is_dirty[tx].store(false, Ordering::Release);
-        let mut overtaken = Vec::new();
-        let Some(ran) = self.run(hand, tx, Place::Ahead, &mut overtaken) else { return true };
+        let Some(ran) = self.run(hand, tx, Place::Ahead) else { return true };
         match ran {
             Ran::Done => {
                 self.status[tx].store(EXECUTED, Ordering::Release);
-                self.doubt_all(&overtaken);
+                self.doubt_all(&hand.overtaken);
                 self.wake(tx);
                 // It stays up: it may be raised for the next run already, which lowers it first.
                 if self.is_dirty[tx].fetch_or(false, Ordering::AcqRel) {
@@ -381,16 +381,11 @@ impl<'p, P: Program> Session<'p, P> {
     }
 
     /// Runs a claimed transaction; `None` if it panicked, which ends the session.
-    fn run(
-        &self,
-        hand: &mut Hand<P::Worker>,
-        tx: usize,
-        place: Place,
-        overtaken: &mut Vec<usize>,
-    ) -> Option<Ran> {
-        hand.runs += 1;
+    fn run(&self, hand: &mut Hand<P::Worker>, tx: usize, place: Place) -> Option<Ran> {
+        let Hand { worker, overtaken, runs, .. } = hand;
+        *runs += 1;
+        overtaken.clear();
         self.runs[tx].fetch_add(1, Ordering::Relaxed);
-        let worker = &mut hand.worker;
         self.guarded(tx, || self.program.execute(worker, tx, place, overtaken))
     }
 
@@ -486,6 +481,8 @@ impl<'p, P: Program> Session<'p, P> {
 /// One thread's own things.
 struct Hand<W> {
     worker: W,
+    /// Whose reads its last run changed.
+    overtaken: Vec<usize>,
     runs: usize,
     blocked_runs: usize,
     idle_rounds: u32,
@@ -493,7 +490,7 @@ struct Hand<W> {
 
 impl<W> Hand<W> {
     const fn new(worker: W) -> Self {
-        Self { worker, runs: 0, blocked_runs: 0, idle_rounds: 0 }
+        Self { worker, overtaken: Vec::new(), runs: 0, blocked_runs: 0, idle_rounds: 0 }
     }
 
     /// Waits longer the longer there is nothing to do.

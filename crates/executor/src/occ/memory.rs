@@ -10,8 +10,8 @@
 mod stale;
 
 use fugue_scheduler::{Latest, Memory};
-use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashSet, U256};
+use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateView};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, U256};
 use parking_lot::RwLock;
 use std::{
     collections::BTreeSet,
@@ -177,7 +177,7 @@ impl<'v> StateMemory<'v> {
     }
 
     /// Writes what version `by` changed, takes back what its earlier run changed and this one did
-    /// not, and names the versions whose reads that changed.
+    /// not, and names the versions whose reads that changed. Both diffs are in canonical form.
     pub(super) fn write(
         &self,
         by: usize,
@@ -189,19 +189,27 @@ impl<'v> StateMemory<'v> {
             self.codes.write().extend(diff.codes.iter().cloned());
         }
         for account in &diff.accounts {
-            if account.wiped {
-                self.has_wipes.store(true, Ordering::Release);
-                self.wipes.write().entry(account.address).or_default().insert(by);
-            }
-            if is_account_write(account) {
-                self.accounts.write(&account.address, by, account.after, overtaken);
-            }
-            for slot in &account.slots {
-                self.slots.write(&(account.address, slot.slot), by, slot.after, overtaken);
-            }
+            self.write_account(by, account, overtaken);
         }
-        if !earlier.accounts.is_empty() {
-            self.retract(by, diff, earlier, overtaken);
+        self.retract(by, diff, earlier, overtaken);
+    }
+
+    /// Writes what version `by` changed of one account, and names as [`Self::write`] does.
+    pub(super) fn write_account(
+        &self,
+        by: usize,
+        account: &AccountDiff,
+        overtaken: &mut Vec<usize>,
+    ) {
+        if account.wiped {
+            self.has_wipes.store(true, Ordering::Release);
+            self.wipes.write().entry(account.address).or_default().insert(by);
+        }
+        if is_account_write(account) {
+            self.accounts.write(&account.address, by, account.after, overtaken);
+        }
+        for slot in &account.slots {
+            self.slots.write(&(account.address, slot.slot), by, slot.after, overtaken);
         }
     }
 
@@ -212,24 +220,24 @@ impl<'v> StateMemory<'v> {
         earlier: &StateDiff,
         overtaken: &mut Vec<usize>,
     ) {
-        let written: HashSet<Address> =
-            diff.accounts.iter().filter(|a| is_account_write(a)).map(|a| a.address).collect();
-        let wiped: HashSet<Address> =
-            diff.accounts.iter().filter(|a| a.wiped).map(|a| a.address).collect();
-        let slots: HashSet<SlotKey> = slot_keys(diff).collect();
-        for account in &earlier.accounts {
-            if is_account_write(account) && !written.contains(&account.address) {
-                self.accounts.retract(&account.address, by, overtaken);
+        for old in &earlier.accounts {
+            let place = diff.accounts.binary_search_by_key(&old.address, |account| account.address);
+            let new = place.ok().and_then(|place| diff.accounts.get(place));
+            if is_account_write(old) && !new.is_some_and(is_account_write) {
+                self.accounts.retract(&old.address, by, overtaken);
             }
-            if account.wiped
-                && !wiped.contains(&account.address)
-                && let Some(versions) = self.wipes.write().get_mut(&account.address)
+            if old.wiped
+                && !new.is_some_and(|new| new.wiped)
+                && let Some(versions) = self.wipes.write().get_mut(&old.address)
             {
                 versions.remove(&by);
             }
-        }
-        for key in slot_keys(earlier).filter(|key| !slots.contains(key)) {
-            self.slots.retract(&key, by, overtaken);
+            let slots = new.map(|new| new.slots.as_slice()).unwrap_or_default();
+            for SlotDiff { slot, .. } in &old.slots {
+                if slots.binary_search_by_key(slot, |new| new.slot).is_err() {
+                    self.slots.retract(&(old.address, *slot), by, overtaken);
+                }
+            }
         }
     }
 

@@ -103,9 +103,8 @@ impl<'b> OccBlock<'b> {
     ) -> Result<Option<AccountDiff>, BlockError> {
         let change = fee_change(self.header, self.rules, fee, state)?;
         if let Some(change) = &change {
-            let paid = StateDiff { accounts: vec![change.clone()], codes: Vec::new() };
             // Nobody who runs ahead reads this account, so nobody is overtaken.
-            self.memory.write(version_of(tx), &paid, &StateDiff::default(), &mut Vec::new());
+            self.memory.write_account(version_of(tx), change, &mut Vec::new());
         }
         Ok(change)
     }
