@@ -28,6 +28,11 @@ const LEFT_BY_TOKENS: u64 = 5;
 /// a journal keeps apart what it was before.
 const LOADED_BY_ETHER: u64 = 2;
 const LOADED_BY_TOKENS: u64 = 1;
+/// Pieces that a transaction takes in `occ` besides, which has a journal of its own: lists of the
+/// accounts that it has read and changed, kept until its turn; of tokens also the slots that it has
+/// read and changed, and the contract with the table of its slots, which each loads anew.
+const APART_BY_ETHER: u64 = 2;
+const APART_BY_TOKENS: u64 = 6;
 /// Pieces that a transaction may take besides: the input of its call, for which the EVM
 /// implementation asks each time, and as much again for all lists and tables of a block, which
 /// double their room some times, and for lanes, of which the longer block may have a few more.
@@ -111,6 +116,7 @@ fn asked(mode: Mode, case: &Case, executor: &Executor) -> u64 {
         let way = match mode {
             Mode::Lanes => Way::Lanes,
             Mode::Bal => Way::List,
+            Mode::Occ => Way::Optimistic,
             _ => Way::Sequential(None),
         };
         assert_eq!((report.way, report.fallback), (way, None), "{mode}");
@@ -125,20 +131,21 @@ fn asked(mode: Mode, case: &Case, executor: &Executor) -> u64 {
 #[test]
 fn a_transaction_takes_memory_for_what_it_leaves() {
     let kinds = [
-        (BlockKind::Transfers, 0, LOADED_BY_ETHER),
-        (BlockKind::Tokens, LEFT_BY_TOKENS, LOADED_BY_TOKENS),
+        (BlockKind::Transfers, 0, LOADED_BY_ETHER, APART_BY_ETHER),
+        (BlockKind::Tokens, LEFT_BY_TOKENS, LOADED_BY_TOKENS, APART_BY_TOKENS),
     ];
-    for (kind, left, loaded) in kinds {
+    for (kind, left, loaded, apart) in kinds {
         for threads in [1, 2] {
             let executor = Executor::new(threads).expect("threads");
             let [short, long] = GAS.map(|gas| case(kind, gas, &executor));
             let txs = long.block.senders().len() - short.block.senders().len();
             assert!(txs > 200, "{kind}: {txs}");
             let txs = txs as u64;
-            for mode in [Mode::Seq, Mode::Lanes, Mode::Bal] {
+            for mode in [Mode::Seq, Mode::Occ, Mode::Lanes, Mode::Bal] {
                 let [few, many] = [&short, &long].map(|case| asked(mode, case, &executor));
                 let more = many.saturating_sub(few);
-                let (least, most) = (left * txs, (left + loaded + BESIDE_MAX) * txs);
+                let apart = if mode == Mode::Occ { apart } else { 0 };
+                let (least, most) = (left * txs, (left + loaded + apart + BESIDE_MAX) * txs);
                 assert!(
                     (least..=most).contains(&more),
                     "{kind}, {mode} on {threads}: {more} for {txs} transactions, not {least} to \
