@@ -266,3 +266,62 @@ fn slot_keys(diff: &StateDiff) -> impl Iterator<Item = SlotKey> {
         .iter()
         .flat_map(|account| account.slots.iter().map(|slot| (account.address, slot.slot)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_state::MemoryState;
+
+    /// A change of a balance of 1, and of slots, which become 1.
+    fn change(byte: u8, balance: u64, wiped: bool, slots: &[u64]) -> AccountDiff {
+        let rich = |balance: u64| {
+            let balance = U256::from(balance);
+            Some(Account { balance, ..Account::default() })
+        };
+        let (before, after) = (rich(1), rich(balance));
+        let written = |slot: &u64| {
+            let (before, after) = (U256::ZERO, U256::from(1));
+            SlotDiff { slot: U256::from(*slot), before, after }
+        };
+        let slots = slots.iter().map(written).collect();
+        AccountDiff { address: Address::repeat_byte(byte), before, after, wiped, slots }
+    }
+
+    #[test]
+    fn what_a_run_does_not_write_again_is_taken_back() {
+        const TX: usize = 3;
+        const READER: usize = 5;
+        let (view, none) = (MemoryState::default(), StateDiff::default());
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let diff = |accounts| StateDiff { accounts, codes: Vec::new() }.canonical();
+        let earlier = diff(vec![
+            change(1, 2, false, &[1, 2]),
+            change(2, 1, false, &[5]),
+            change(3, 2, true, &[]),
+            change(4, 2, false, &[]),
+        ]);
+        let later = diff(vec![change(1, 1, false, &[2]), change(4, 2, false, &[])]);
+        let mut overtaken = Vec::new();
+        let found = || {
+            let balance = |byte: u8| {
+                let account = memory.account(Address::repeat_byte(byte), READER);
+                account.expect("nobody is in doubt").map(|account| account.balance)
+            };
+            let slot = |byte: u8, slot: u64| {
+                let value = memory.slot(Address::repeat_byte(byte), U256::from(slot), READER);
+                value.expect("nobody is in doubt")
+            };
+            let slots = [slot(1, 1), slot(1, 2), slot(2, 5)];
+            let wipe = memory.last_wipe(Address::repeat_byte(3), READER);
+            ([balance(1), balance(3), balance(4)], slots, wipe)
+        };
+        let (zero, one, two) = (U256::ZERO, U256::from(1), U256::from(2));
+        memory.write(version_of(TX), &earlier, &none, &mut overtaken);
+        assert_eq!(found(), ([Some(two); 3], [one; 3], Some(version_of(TX))));
+        assert_eq!(overtaken, Vec::<usize>::new());
+        memory.write(version_of(TX), &later, &earlier, &mut overtaken);
+        assert_eq!(found(), ([None, None, Some(two)], [zero, one, zero], None));
+        // By two accounts and two slots; the others are as they were.
+        assert_eq!(overtaken, [version_of(READER); 4]);
+    }
+}

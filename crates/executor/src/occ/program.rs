@@ -189,18 +189,19 @@ impl<'p, 'b, C> Occ<'p, 'b, C> {
         let reader = kernel.reader_mut();
         reader.tx = tx;
         reader.place = place;
-        let executed = kernel.transact(&self.block.txs[tx]);
-        let (diff, reads) = kernel.take();
-        let executed = match executed {
+        let executed = match kernel.transact(&self.block.txs[tx]) {
             Ok(executed) => Ok(executed),
             // A guess may be refused as well as run; only at its turn that means something.
             Err(Fault::Invalid(reason)) => Err(Fault::Invalid(reason)),
-            Err(Fault::Read(ReadFault::Blocked(on))) => return Ran::Blocked { on },
-            Err(Fault::Read(ReadFault::NotYet)) => return Ran::Parked,
-            Err(_) if place == Place::Ahead => return Ran::Parked,
+            Err(Fault::Read(ReadFault::Blocked(on))) => {
+                return give_up(kernel, Ran::Blocked { on });
+            }
+            Err(Fault::Read(ReadFault::NotYet)) => return give_up(kernel, Ran::Parked),
+            Err(_) if place == Place::Ahead => return give_up(kernel, Ran::Parked),
             Err(Fault::Read(ReadFault::State(error))) => Err(Fault::Read(error)),
             Err(Fault::Internal(message)) => Err(Fault::Internal(message)),
         };
+        let (diff, reads) = kernel.take();
         let mut run = self.block.runs[tx].lock();
         let earlier = run.take().map(|run| run.diff).unwrap_or_default();
         self.block.memory.write(version_of(tx), &diff, &earlier, overtaken);
@@ -211,6 +212,12 @@ impl<'p, 'b, C> Occ<'p, 'b, C> {
         }
         Ran::Done
     }
+}
+
+/// Leaves nothing of a run that came to no end.
+fn give_up(kernel: &mut Kernel<'_, MemoryReader<'_, '_>>, ran: Ran) -> Ran {
+    kernel.forget();
+    ran
 }
 
 impl<'p, 'b, C: Commit> Program for Occ<'p, 'b, C> {
