@@ -18,8 +18,8 @@ pub struct ParallelRuns {
     pub head_reruns: u64,
     /// Blocks whose parallel run ended early, and what was left of them ran sequentially.
     pub fallbacks: u64,
-    /// Blocks that lanes gave up when transactions had run in them, whichever way went on: those
-    /// too that ran one transaction after the other then.
+    /// Blocks that lanes gave up when transactions had run in them, in vain, whichever way went on:
+    /// those too that ran one transaction after the other then.
     pub given_up: u64,
     /// Bytes that the parallel run of the newest block held at its end ([`Report::memory_bytes`]).
     pub memory_bytes: u64,
@@ -28,9 +28,8 @@ pub struct ParallelRuns {
 impl ParallelRuns {
     /// Adds the run of a block with so many transactions.
     pub(crate) fn add(&mut self, report: &Report, txs: usize) {
-        let Report { way, stats, fallback, given_up, memory_bytes, .. } = report;
-        let is_given_up = given_up.as_ref().is_some_and(|given_up| given_up.txs > 0);
-        self.given_up += u64::from(is_given_up);
+        let Report { way, stats, fallback, memory_bytes, .. } = report;
+        self.given_up += u64::from(report.lost_lanes().is_some());
         self.memory_bytes = *memory_bytes as u64;
         if matches!(way, Way::Sequential(_)) {
             return;
@@ -98,6 +97,10 @@ mod tests {
         let chain = Way::Sequential(Some(WhySequential::OneChain));
         all.add(&given_up(0, chain), 9);
         assert_eq!(all.given_up, 0, "it was not begun");
+        let mut kept = given_up(9, chain);
+        kept.given_up.as_mut().expect("it was").is_kept = true;
+        all.add(&kept, 9);
+        assert_eq!(all.given_up, 0, "nothing was lost");
         all.add(&given_up(7, chain), 9);
         all.add(&given_up(1, Way::Optimistic), 9);
         assert_eq!((all.given_up, all.txs, all.fallbacks), (2, 9, 0));

@@ -134,7 +134,7 @@ pub struct GivenUp {
     /// What they came upon.
     pub cause: FallbackCause,
     /// Transactions that had run; none if the block was not begun, as one that is known to be a
-    /// chain.
+    /// chain. If some were kept, no others count.
     pub txs: usize,
     /// Whether these are the first of the block, and were kept; else all was in vain.
     pub is_kept: bool,
@@ -228,6 +228,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// What ran in lanes that were given up, if that was in vain.
+    pub fn lost_lanes(&self) -> Option<&GivenUp> {
+        self.given_up.as_ref().filter(|given_up| given_up.txs > 0 && !given_up.is_kept)
+    }
+
     /// Of a run that went to its end, and of which nothing else is to be told.
     pub const fn new(mode: Mode, way: Way, threads: usize, stats: Stats) -> Self {
         Self {

@@ -210,6 +210,8 @@ struct Shared<'l> {
     view: &'l dyn StateView,
     /// Set when it is known who runs what.
     claims: OnceLock<Claims>,
+    /// Whether somebody finds that out.
+    is_planned: AtomicBool,
     /// What the caller runs until then.
     first: First,
     /// Tags of who sends something else than payments.
@@ -227,6 +229,8 @@ struct Shared<'l> {
     log: Mutex<Log>,
     /// Transactions that ran.
     ran: AtomicUsize,
+    /// Whether the log has all that the caller notes, who goes on with a chain.
+    is_told: AtomicBool,
     /// Bytes that lanes had taken at their end.
     bytes: AtomicUsize,
     /// Where it is noted what each transaction takes, if somebody asked for it.
@@ -259,8 +263,9 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 
 /// Runs the block on the caller's thread and those of the pool. However that ends, but with
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
-/// one chain is not begun, or not gone on with ([`LaneFault::OneChain`]): if its first transactions
-/// are all that the caller has run, the rest runs sequentially above them. What it took is `spent`,
+/// one chain is not gone on with ([`LaneFault::OneChain`]): if its first transactions are all that
+/// the caller has run, the rest runs sequentially above them, else nothing does. What it took is
+/// `spent`,
 /// with what each transaction took if that has room for it.
 ///
 /// # Errors
@@ -297,6 +302,7 @@ pub(crate) fn run(
         codes,
         view: &opened,
         claims: OnceLock::new(),
+        is_planned: AtomicBool::new(false),
         first: if declines && workers > 1 { First::of(&prepared.txs) } else { First::default() },
         callers: callers(&prepared.txs),
         marks,
@@ -307,13 +313,14 @@ pub(crate) fn run(
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
         ran: AtomicUsize::new(0),
+        is_told: AtomicBool::new(false),
         bytes: AtomicUsize::new(0),
         runs,
         is_over: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
     let plan = || {
-        if shared.first.is_to_plan() {
+        if !shared.is_planned.swap(true, Ordering::Relaxed) {
             shared.plan(workers, hints);
         }
     };
@@ -326,11 +333,8 @@ pub(crate) fn run(
                     plan();
                     run_lanes(shared, worker, None)
                 });
-                if crew.leave() && shared.is_one_chain() {
-                    shared.guard(|| {
-                        shared.teach(hints);
-                        None::<()>
-                    });
+                if crew.leave() && shared.is_told.load(Ordering::Acquire) && shared.is_one_chain() {
+                    shared.guard(|| shared.teach(hints));
                 }
             });
         }
@@ -401,10 +405,10 @@ fn close(
 
 impl Shared<'_> {
     /// Lets a worker work. A panic ends the run, and not the program.
-    fn guard<T>(&self, work: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn guard<T: Default>(&self, work: impl FnOnce() -> T) -> T {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             self.fail(BlockError::Internal("a lane panicked".to_owned()).into());
-            None
+            T::default()
         })
     }
 

@@ -160,16 +160,16 @@ pub(crate) type OverlayKernel<'c, 'v> = Kernel<'c, ViewReader<Overlay<'v>>>;
 /// Runs what is left of a block of which a kernel has run as much as the tally says, above its
 /// opening; nothing is noted of the steps.
 pub(crate) fn go_on<R: StateReader<Error = StateError>>(
-    mut kernel: Kernel<'_, R>,
+    kernel: &mut Kernel<'_, R>,
     mut tally: Tally,
     opening: &StateDiff,
     prepared: &PreparedBlock,
     rules: &Rules,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    run_some(&mut kernel, &mut tally, prepared, usize::MAX, |_| Ok(()))?;
+    run_some(kernel, &mut tally, prepared, usize::MAX, |_| Ok(()))?;
     let frame = Frame::of(prepared.block.block());
-    let requests = frame::close(&mut kernel, rules, &frame, tally.results(), scope)?;
+    let requests = frame::close(kernel, rules, &frame, tally.results(), scope)?;
     let diff = kernel.take().0.after(opening)?;
     Ok(BlockOutcome { requests, diff, ..tally.into_outcome() })
 }

@@ -1,7 +1,7 @@
 //! Why a block takes as long as it does (`--explain`): who waits for whom and for what, by what a
 //! sequential run read and wrote, and what the parallel runs did more than once.
 
-use super::report::{given_up, ms};
+use super::report::ms;
 use fugue_executor::{
     Explanation, Fallback, Field, GivenUp, HotField, Report, StateField, TxAccess, Way,
 };
@@ -74,12 +74,10 @@ impl fmt::Display for Text<'_> {
         }
         for report in self.reports {
             let Report { mode, way, fallback, tx_runs, .. } = report;
-            if let Some(GivenUp { cause, txs, is_kept, time }) = given_up(report) {
-                let lost = match is_kept {
-                    true => "the first of which were kept".to_owned(),
-                    false => format!("{:.3} ms lost", ms(*time)),
-                };
-                writeln!(f, "  {mode}: lanes given up after {txs} transactions, {lost}: {cause}")?;
+            if let Some(GivenUp { cause, txs, is_kept: _, time }) = report.lost_lanes() {
+                let lost = ms(*time);
+                write!(f, "  {mode}: lanes given up after {txs} transactions, {lost:.3} ms lost")?;
+                writeln!(f, ": {cause}")?;
                 // What ran again in them was no more in vain than the rest.
                 if *way == Way::Lanes {
                     continue;

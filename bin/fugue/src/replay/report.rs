@@ -76,7 +76,7 @@ impl Table {
                 summary.rerun_txs += report.stats.rerun_txs;
                 summary.runs += report.stats.runs;
                 summary.fallbacks += usize::from(report.fallback.is_some());
-                summary.lanes_given_up += usize::from(given_up(report).is_some());
+                summary.lanes_given_up += usize::from(report.lost_lanes().is_some());
             }
         }
         summary
@@ -98,11 +98,6 @@ struct Summary {
     runs: usize,
     fallbacks: usize,
     lanes_given_up: usize,
-}
-
-/// What was spent in lanes that were given up, if anything ran in them.
-pub(super) fn given_up(report: &Report) -> Option<&GivenUp> {
-    report.given_up.as_ref().filter(|given_up| given_up.txs > 0)
 }
 
 pub(super) fn ms(time: Duration) -> f64 {
@@ -196,12 +191,11 @@ impl fmt::Display for Table {
 
 /// The note on lanes that were given up; empty if there is nothing to tell.
 fn told_given_up(report: &Report) -> String {
-    let Some(given_up) = given_up(report) else { return String::new() };
-    let GivenUp { cause, txs, is_kept, time } = given_up;
+    let Some(given_up) = report.lost_lanes() else { return String::new() };
+    let GivenUp { cause, txs, is_kept: _, time } = given_up;
     // What ended the whole parallel run is told already.
     let cause = if report.fallback.is_some() { String::new() } else { format!(": {cause}") };
-    let kept = if *is_kept { ", the first of which were kept," } else { "" };
-    format!(" (lanes given up after {txs} transactions{kept} and {:.3} ms{cause})", ms(*time))
+    format!(" (lanes given up after {txs} transactions and {:.3} ms{cause})", ms(*time))
 }
 
 fn cell(value: Option<f64>, decimals: usize) -> String {
@@ -436,9 +430,7 @@ mod tests {
         assert_eq!(told, " (lanes given up after 12 transactions and 2.500 ms)");
 
         let kept = report(Some(GivenUp { is_kept: true, ..given_up.clone() }));
-        let told =
-            " (lanes given up after 12 transactions, the first of which were kept, and 2.500 ms: ";
-        assert_eq!(told_given_up(&kept), format!("{told}lanes: {cause})"));
+        assert_eq!(told_given_up(&kept), "", "nothing was lost");
         assert_eq!(of_parallel(&kept)["givenUp"]["kept"], true);
 
         let declined = report(Some(GivenUp { txs: 0, ..given_up }));

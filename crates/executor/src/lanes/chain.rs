@@ -1,8 +1,10 @@
 //! A block that turns out to be one chain. If the caller has run its first transactions, and
-//! nothing else, the rest of it runs in the same journal, one transaction after the other.
+//! nothing else in that journal, the rest of it runs there, one transaction after the other.
 //!
 //! That journal is the one of the sequential run then: all that a transaction of it might have
-//! missed comes before it in the block, and has run in it. But for two things:
+//! missed comes before it in the block, and has run in it. So it has heard nobody either, since a
+//! lane listens to what comes before; and whatever others have run behind, in a ledger of the same
+//! worker too, it has not seen. But for two things:
 //! * The fees are left to settling, until a transaction looks at the fee recipient: it pays itself,
 //!   and so do all behind it. If that is not the first one, what it saw was too little, and nothing
 //!   is kept. Else they are paid before the rest runs.
@@ -11,6 +13,7 @@
 
 use super::{
     FallbackCause, LaneFault, LaneTx, Shared,
+    room::keep_room,
     running::{LaneKernel, Running},
 };
 use crate::{BlockError, BlockOutcome, Scope, sequential, tally::Tally};
@@ -32,7 +35,7 @@ pub(super) struct Begun<'l> {
 impl<'l> Begun<'l> {
     /// What a lane has run, if that is all that it is.
     pub(super) fn of(lane: Running<'l>) -> Option<Self> {
-        let Running { kernel, txs, payments, assumed, .. } = lane;
+        let Running { mut kernel, txs, assumed, .. } = lane;
         let fee = |tx: &LaneTx| Some(tx.executed.as_ref()?.fee_due);
         // From the first one on that has looked at the fee recipient, all pay themselves.
         let first_fee = fee(txs.first()?)?;
@@ -44,7 +47,8 @@ impl<'l> Begun<'l> {
         };
         let is_assumed = !assumed.is_empty() && !planted!(TrustsAssumedNonces);
         let is_first = txs.iter().enumerate().all(is_next);
-        (is_first && payments.is_none() && !is_assumed).then_some(Self { kernel, txs })
+        let has_heard = kernel.reader_mut().take_heard().count > 0;
+        (is_first && !is_assumed && !has_heard).then_some(Self { kernel, txs })
     }
 
     /// How many have run.
@@ -73,11 +77,12 @@ impl<'l> Begun<'l> {
             tally.add(tx, result, excess);
             fees += fee_due.unwrap_or_default();
         }
-        shared.rooms.lock().push(kernel.take_touched());
         if !planted!(ForgetsFeesOfTheFirst) {
             kernel.credit(header.beneficiary, fees)?;
         }
         kernel.pay_fees();
-        sequential::go_on(kernel, tally, opening, prepared, rules, scope)
+        let outcome = sequential::go_on(&mut kernel, tally, opening, prepared, rules, scope);
+        keep_room(&shared.journals, kernel.into_history());
+        outcome
     }
 }

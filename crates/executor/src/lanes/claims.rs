@@ -15,9 +15,11 @@
 //! these each claims what is its own before it waits. A group moves to another worker only when a
 //! transaction has run, which happens once for each, and never to one that has ended.
 
+mod counts;
 mod parts;
 
 use super::{LaneFault, marks::Dependence, plan::Plan};
+use counts::{Counts, Ran};
 use fugue_evm::PreparedTx;
 use parking_lot::Mutex;
 use parts::Parts;
@@ -25,7 +27,7 @@ use std::{
     cmp::Reverse,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -51,13 +53,6 @@ const ALL_DISTURBED_PERCENT_MAX: u32 = 40;
 /// Transactions of a group that have not seen what another worker's had written, before the rest
 /// of it moves there.
 const DISTURBED_MIN: u32 = 2;
-/// Share of a group's transactions that may depend on others of it, for it to be split.
-const DEPENDING_PERCENT_MAX: u32 = 70;
-/// Transactions of a group that have to have run before that is judged, and the part of it that is
-/// enough if it is more than the first, which depends on none: until then nobody takes over what is
-/// left of it.
-const SPLIT_MIN: u32 = 4;
-const SPLIT_PART: u32 = 4;
 /// Transactions after which a group that is nearly the whole block is judged: as many as hints need
 /// to know it the next time. It is one chain from this share on, of those behind the first, that
 /// have come upon what the one right before had written.
@@ -97,61 +92,6 @@ pub(super) struct Claims {
     inner: Apart<Mutex<Inner>>,
 }
 
-/// What is known of a group while it runs. Workers write it at each transaction: it shares no cache
-/// line with another group, which may be another worker's.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Counts {
-    /// Transactions that it has.
-    txs: u32,
-    /// It is nearly the whole block.
-    is_nearly_all: bool,
-    /// Those that should have seen what others had written, and have not.
-    disturbed: AtomicU32,
-    /// The last one that ran, until it is judged whether the group is a chain; none has this index
-    /// before. Kept for a group that is nearly the whole block.
-    last: AtomicU32,
-    /// [`Ran`], in one word; and of those that nobody judges by, payments and what was refused.
-    ran: AtomicU64,
-    unjudged: AtomicU64,
-}
-
-/// Those of a group's transactions that ran: as many as 44 billion gas has room for. Beyond that
-/// they are miscounted, and nothing but time depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ran {
-    all: u32,
-    /// Those of them that came upon what others had written.
-    depended: u32,
-    /// Those that came upon what the one before them in the group had, and nobody later; as far as
-    /// [`Counts::last`] is kept.
-    followed: u32,
-}
-
-impl Ran {
-    /// Bits of each count in the word.
-    const BITS: u32 = 21;
-
-    /// One more that ran, to be added to the word.
-    fn one(depends: bool, follows: bool) -> u64 {
-        1 | u64::from(depends) << Self::BITS | u64::from(follows) << (2 * Self::BITS)
-    }
-
-    const fn of(word: u64) -> Self {
-        let mask = (1 << Self::BITS) - 1;
-        Self {
-            all: (word & mask) as u32,
-            depended: (word >> Self::BITS & mask) as u32,
-            followed: (word >> (2 * Self::BITS) & mask) as u32,
-        }
-    }
-
-    /// Percentage of those behind the first one: that has nobody to depend on.
-    fn percent(self, count: u32) -> u32 {
-        count * 100 / self.all.saturating_sub(1).max(1)
-    }
-}
-
 /// What one worker counts, and nobody else writes.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -166,35 +106,6 @@ struct Work {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
-
-impl Counts {
-    fn new(is_nearly_all: bool) -> Self {
-        let [disturbed, last] = [0, u32::MAX].map(AtomicU32::new);
-        let [ran, unjudged] = [0; 2].map(AtomicU64::new);
-        Self { txs: 0, is_nearly_all, disturbed, last, ran, unjudged }
-    }
-
-    fn ran(&self) -> Ran {
-        Ran::of(self.ran.load(Ordering::Relaxed))
-    }
-
-    /// With those that nobody judges by.
-    fn all_ran(&self) -> Ran {
-        let (ran, unjudged) = (self.ran(), Ran::of(self.unjudged.load(Ordering::Relaxed)));
-        let (all, depended) = (ran.all + unjudged.all, ran.depended + unjudged.depended);
-        Ran { all, depended, ..ran }
-    }
-
-    /// Whether what is left of it may as well run elsewhere; `None` if nobody knows yet.
-    fn may_leave(&self) -> Option<bool> {
-        let Ran { all, depended, .. } = self.all_ran();
-        if all < SPLIT_MIN.min(self.txs / SPLIT_PART).max(2) {
-            return None;
-        }
-        // The first of a group has nobody to depend on.
-        Some(depended * 100 <= all.saturating_sub(1) * DEPENDING_PERCENT_MAX)
-    }
-}
 
 impl Work {
     fn new() -> Self {
@@ -234,7 +145,7 @@ struct Inner {
     owners: Vec<Option<usize>>,
     /// Of each worker: gas of the groups that it has taken.
     loads: Vec<u64>,
-    /// Heavy ones that somebody has taken up.
+    /// Of each heavy one: whether somebody has taken it up.
     heavy_taken: Vec<bool>,
     /// Of each worker: the heavy one that it runs, and how many of it are claimed.
     runs: Vec<Option<(usize, usize)>>,
@@ -703,4 +614,4 @@ fn load_with(group_gas: u64, load: u64, most: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -4,7 +4,7 @@
 
 use super::{LaneFault, claims::Claims, marks::Dependence};
 use fugue_evm::{PreparedTx, Target};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// More than a block has transactions.
 const CLOSED: usize = usize::MAX;
@@ -20,8 +20,6 @@ pub(super) struct First {
     count: usize,
     /// The next one; [`CLOSED`] if it gives out no more.
     next: AtomicUsize,
-    /// Whether somebody makes the plan.
-    is_planned: AtomicBool,
 }
 
 impl First {
@@ -37,7 +35,7 @@ impl First {
         if count < ALIKE_MIN {
             return Self::default();
         }
-        Self { count, next: AtomicUsize::new(1), is_planned: AtomicBool::new(false) }
+        Self { count, next: AtomicUsize::new(1) }
     }
 
     /// Whether there are any.
@@ -47,20 +45,13 @@ impl First {
 
     /// The one after the first, and so on. The caller alone asks for it.
     pub(super) fn next(&self) -> Option<usize> {
-        let index = self.next.load(Ordering::Relaxed);
-        let order = Ordering::Relaxed;
-        let is_given = || self.next.compare_exchange(index, index + 1, order, order).is_ok();
-        (index < self.count && is_given()).then_some(index)
+        let following = |next| (next < self.count).then(|| next + 1);
+        self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, following).ok()
     }
 
     /// Gives out no more, and tells how many it has.
     pub(super) fn close(&self) -> usize {
         self.next.swap(CLOSED, Ordering::Relaxed)
-    }
-
-    /// Whether it is for who asks to make the plan: the first one.
-    pub(super) fn is_to_plan(&self) -> bool {
-        !self.is_planned.swap(true, Ordering::Relaxed)
     }
 }
 
@@ -99,9 +90,11 @@ impl Noted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::claims::tests::tx;
+    use fugue_types::{Address, TxKind};
 
     fn first(count: usize) -> First {
-        First { count, next: AtomicUsize::new(1), is_planned: AtomicBool::new(false) }
+        First { count, next: AtomicUsize::new(1) }
     }
 
     #[test]
@@ -118,8 +111,22 @@ mod tests {
     }
 
     #[test]
-    fn one_makes_the_plan() {
-        let first = First::default();
-        assert_eq!([0, 1, 2].map(|_| first.is_to_plan()), [true, false, false]);
+    fn a_block_begins_with_as_many_calls_of_one_contract_as_stand_there() {
+        let [a, b] = [0xa0, 0xb0].map(|byte| TxKind::Call(Address::repeat_byte(byte)));
+        let call = |to| tx(to, &[1], 100_000);
+        let payment = tx(a, &[], 21_000);
+        let cases = [
+            (Vec::new(), 0),
+            (vec![call(a); 3], 0),
+            (vec![call(a); 4], 4),
+            ([vec![call(a); 5], vec![call(b); 5]].concat(), 5),
+            ([vec![call(a); 4], vec![payment.clone()]].concat(), 4),
+            ([vec![call(b)], vec![call(a); 9]].concat(), 0),
+            ([vec![payment], vec![call(a); 9]].concat(), 0),
+            (vec![call(TxKind::Create); 9], 0),
+        ];
+        for (txs, count) in cases {
+            assert_eq!(First::of(&txs).count, count, "{txs:?}");
+        }
     }
 }

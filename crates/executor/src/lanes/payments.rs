@@ -68,11 +68,6 @@ impl<'l> PaymentLane<'l> {
         Ok(Some(spends_receipts))
     }
 
-    /// Whether nothing ran in it.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.txs.is_empty()
-    }
-
     /// Bytes that it has taken.
     pub(super) fn memory_bytes(&self) -> usize {
         self.ledger.memory_bytes()

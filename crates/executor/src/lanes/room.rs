@@ -11,7 +11,7 @@
 //! | [`give_back`] | a block is settled | room for journals | nowhere |
 
 use super::{Lane, listening::Published, marks::Marks};
-use fugue_evm::{JournalRoom, Touched};
+use fugue_evm::{History, JournalRoom, Touched};
 use parking_lot::Mutex;
 use rayon::ThreadPool;
 use std::sync::Arc;
@@ -76,6 +76,15 @@ pub(super) fn give_back(pool: &ThreadPool, lanes: Vec<Lane>, journals: JournalRo
     pool.spawn(move || rayon::spawn_broadcast(move |thread| old.give_back(thread.index())));
 }
 
+/// Keeps the room of a journal that nobody needs any more, as long as there is not too much of it.
+pub(super) fn keep_room(journals: &JournalRooms, history: History) {
+    let room = history.into_room(ROOM_LOADS_MAX);
+    let mut journals = journals.lock();
+    if journals.len() < ROOM_LANES_MAX {
+        journals.push(room);
+    }
+}
+
 /// Lanes that nobody needs any more.
 struct Old {
     lanes: Mutex<Vec<Lane>>,
@@ -89,11 +98,7 @@ impl Old {
             if lane.is_ledger {
                 continue;
             }
-            let room = lane.history.into_room(ROOM_LOADS_MAX);
-            let mut journals = self.journals.lock();
-            if journals.len() < ROOM_LANES_MAX {
-                journals.push(room);
-            }
+            keep_room(&self.journals, lane.history);
         }
     }
 
@@ -109,7 +114,6 @@ impl Old {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_evm::History;
 
     /// A lane that this thread of the pool ran.
     fn lane(thread: Option<usize>) -> Lane {

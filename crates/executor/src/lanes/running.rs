@@ -230,32 +230,22 @@ impl<'l> Running<'l> {
         dependence
     }
 
-    /// Ends where no more is run in lanes, for this cause if there was none before. Gives what of a
-    /// chain can be gone on with.
+    /// Ends where no more is run in lanes, for this cause if there was none before. Leaves what is
+    /// known of it, and nothing of what it did; but gives what of a chain can be gone on with.
     pub(super) fn stop(
         mut self,
         shared: &Shared<'l>,
         cause: Option<FallbackCause>,
     ) -> Option<Begun<'l>> {
-        // Who teaches a chain finds it.
         shared.append(&mut self.log);
-        cause.into_iter().for_each(|cause| shared.fail(cause));
-        if self.worker > 0 || !shared.is_one_chain() {
-            self.give_up(shared);
-            return None;
-        }
-        if let Some(payments) = self.payments.take_if(|payments| payments.is_empty()) {
-            payments.end(shared, self.worker);
-        }
-        Begun::of(self)
-    }
-
-    /// Leaves what is known of it, and nothing of what it did.
-    fn give_up(mut self, shared: &Shared<'l>) {
-        shared.append(&mut self.log);
+        shared.rooms.lock().push(self.kernel.take_touched());
         let of_payments = self.payments.as_ref().map_or(0, PaymentLane::memory_bytes);
         let bytes = self.kernel.memory_bytes() + of_payments;
         shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_callers = self.worker == 0;
+        shared.is_told.fetch_or(is_callers, Ordering::Release);
+        cause.into_iter().for_each(|cause| shared.fail(cause));
+        if is_callers && shared.is_one_chain() { Begun::of(self) } else { None }
     }
 
     pub(super) fn end(self, shared: &Shared<'l>) {

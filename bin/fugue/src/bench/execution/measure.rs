@@ -91,11 +91,11 @@ impl Samples {
 
 /// The way that a run took, with the one that it had begun on, or that it was left to.
 fn way_of(report: &Report) -> String {
-    let Report { way, fallback, given_up, .. } = report;
-    match given_up {
+    let Report { way, fallback, .. } = report;
+    match report.lost_lanes() {
         _ if fallback.is_some() => format!("{way}, then sequential"),
-        Some(GivenUp { txs: 1.., .. }) => format!("lanes, then {way}"),
-        _ => way.to_string(),
+        Some(_) => format!("lanes, then {way}"),
+        None => way.to_string(),
     }
 }
 
@@ -285,8 +285,11 @@ mod tests {
         let chain = Way::Sequential(Some(WhySequential::OneChain));
         let fallback = Some(Fallback { cause: LaneFault::Entangled.into() });
         let ended = Report { fallback, ..report(Way::Lanes, given_up(9)) };
+        let mut kept = report(chain, given_up(9));
+        kept.given_up.as_mut().expect("it was").is_kept = true;
         for (report, expected) in [
             (report(Way::Lanes, None), "lanes"),
+            (kept, "sequential: one chain"),
             (report(chain, given_up(0)), "sequential: one chain"),
             (report(chain, given_up(3)), "lanes, then sequential: one chain"),
             (report(Way::Optimistic, given_up(3)), "lanes, then optimistic"),

@@ -1,6 +1,6 @@
 //! Claims of workers, step by step and at random.
 
-use super::*;
+use super::{counts::SPLIT_MIN, *};
 use crate::{
     footprint::Kin,
     hints::{Hints, Lesson},
@@ -17,7 +17,7 @@ const SENDER: Address = Address::repeat_byte(0x5e);
 /// Gas of a call that is a batch by itself.
 const GAS: u64 = 1_000_000;
 
-fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
+pub(in crate::lanes) fn tx(to: TxKind, input: &'static [u8], gas_limit: u64) -> PreparedTx {
     tx_by(SENDER, to, input, gas_limit)
 }
 

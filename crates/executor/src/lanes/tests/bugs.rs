@@ -374,7 +374,7 @@ fn each_planted_bug_is_found_and_nothing_is_wrong_without_one() {
     }
     for (ground, count, finds) in of_chains() {
         let expected = ground.sequential();
-        let is_wrong = |bug| is_wrong(bug, &expected, || ground.begun_with(count));
+        let is_wrong = |bug| is_wrong(bug, &expected, || ground.begun_with(count, &ground.state));
         assert!(!is_wrong(None), "{finds:?}: none is planted");
         unfound.retain(|bug| !finds.contains(bug) || !is_wrong(Some(*bug)));
     }

@@ -23,7 +23,10 @@ fn lanes_that_were_given_up_are_told_with_what_had_run_in_them() {
     assert_eq!(cause, FallbackCause::from(LaneFault::OneChain));
     assert!((1..=calls.len()).contains(&txs), "{txs}");
     assert!(is_kept, "the caller had begun");
-    assert!(memory_bytes > 0);
+    let shared = Marks::default().memory_bytes() + Published::default().memory_bytes();
+    assert!(memory_bytes > shared, "{memory_bytes}");
+    let habit = ground.executor.hints().habit(&COUNTER).and_then(|habit| habit.depended_percent());
+    assert_eq!(habit, Some(100), "it is taught, too");
     // The next one is known to be a chain: no more has run than what the caller began.
     let declined = report(&ground, Mode::Auto).given_up.expect("lanes left it");
     assert_eq!((declined.cause, declined.is_kept), (cause, declined.txs > 0));

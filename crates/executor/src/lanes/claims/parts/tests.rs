@@ -4,7 +4,8 @@ use super::*;
 use crate::lanes::{
     LaneFault,
     claims::{
-        Claim, Claims, MANY_MIN, SPLIT_MIN,
+        Claim, Claims, MANY_MIN,
+        counts::SPLIT_MIN,
         tests::{names, on_one, pays},
     },
 };
