@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{UsageError, datadir::usage};
 use fugue_executor::{
-    BlockOutcome, Execution, Executor, GivenUp, Hints, Mode, PreparedBlock, Report,
-    first_divergence,
+    BlockOutcome, Execution, Executor, Hints, Mode, PreparedBlock, Report, first_divergence,
 };
 use fugue_state::StateView;
 use std::{
@@ -245,7 +244,7 @@ fn view_of<'v>(case: &'v Case, cold: Option<&'v ColdView<'v>>) -> &'v dyn StateV
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_executor::{Fallback, LaneFault, Way, WhySequential};
+    use fugue_executor::{Fallback, GivenUp, LaneFault, Way, WhySequential};
 
     #[test]
     fn blocks_are_added_sample_by_sample() {
