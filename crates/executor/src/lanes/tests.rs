@@ -18,7 +18,7 @@ use fugue_chainspec::ChainSpec;
 use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::{
     B256, Block, BlockBody, Bytes, KECCAK256_EMPTY, SealedBlock, SenderCount, Transaction, TxKind,
-    U256, Withdrawals, keccak256,
+    U256, Withdrawal, Withdrawals, keccak256,
 };
 use std::{
     collections::BTreeSet,
@@ -188,7 +188,10 @@ impl Ground {
             ..Header::default()
         };
         let rules = ChainSpec::at_fork(1, fork).rules(&header);
-        let withdrawals = (fork >= Fork::Shanghai).then(|| Withdrawals::new(Vec::new()));
+        // To whom transactions pay, or look at, as well.
+        let withdrawal = |address| Withdrawal { address, amount: 3, ..Withdrawal::default() };
+        let withdrawals = || Withdrawals::new([COUNTER, POOR].map(withdrawal).to_vec());
+        let withdrawals = (fork >= Fork::Shanghai).then(withdrawals);
         let (senders, transactions): (Vec<_>, Vec<_>) = txs.iter().cloned().unzip();
         let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
         let sealed = SealedBlock::seal(Block { header, body });

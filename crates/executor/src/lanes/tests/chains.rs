@@ -1,6 +1,6 @@
 //! Blocks that are one chain: what has run of them is kept, and the rest runs above it.
 
-use super::{listening::drawn, *};
+use super::{listening::drawn, payments::at_price, *};
 use crate::Report;
 
 /// Adds one to each of many slots, and stores what the fee recipient has.
@@ -122,6 +122,27 @@ fn wherever_a_random_block_is_stopped_the_rest_runs_above_what_was_begun() {
         }
     }
     assert!(kept > 1_000 && dropped > 100, "{kept} were kept, {dropped} were not");
+}
+
+#[test]
+fn a_fee_recipient_that_is_paid_nothing_ends_if_it_is_empty() {
+    for fork in [Fork::London, Fork::Prague] {
+        for (balance, price) in [(None, 7), (Some(0), 7), (Some(1), 7), (None, 8), (Some(0), 8)] {
+            let txs: Vec<_> =
+                (0..6).map(|nonce| at_price(call(ALICE, nonce, COUNTER, 0), price)).collect();
+            let mut ground = Ground::new(fork, &txs);
+            ground.state.accounts.remove(&AUTHOR);
+            if let Some(balance) = balance {
+                put(&mut ground.state, AUTHOR, balance, &[], &[]);
+            }
+            let expected = ground.sequential();
+            for count in 1..=txs.len() {
+                let went_on = ground.begun_with(count, &ground.state).map(|run| run.outcome);
+                let told = format!("{fork}, {balance:?} at {price}: {count} were begun");
+                assert_eq!(went_on, expected.clone().map_err(FallbackCause::from), "{told}");
+            }
+        }
+    }
 }
 
 /// Each stores at a slot of its own, so that they are no chain.
