@@ -86,7 +86,19 @@ impl Ground {
         count: usize,
         view: &dyn StateView,
     ) -> Result<LaneRun, FallbackCause> {
-        let (codes, opening) = self.opening()?;
+        self.begun_in(Scope::Recorded, count, view)
+    }
+
+    fn begun_in(
+        &self,
+        scope: Scope,
+        count: usize,
+        view: &dyn StateView,
+    ) -> Result<LaneRun, FallbackCause> {
+        let (codes, opening) = match scope {
+            Scope::Transactions => (CodeCache::new(), StateDiff::default()),
+            Scope::Block | Scope::Recorded => self.opening()?,
+        };
         let opened = Stack::new([&opening], view);
         let mut published = Published::default();
         published.open();
@@ -98,7 +110,7 @@ impl Ground {
         let cause = FallbackCause::from(LaneFault::OneChain);
         let begun = lane.stop(&shared, Some(cause.clone())).ok_or_else(|| cause.clone())?;
         let (txs, time) = (begun.tx_count(), Duration::ZERO);
-        let outcome = begun.go_on(&shared, Scope::Recorded, &opening)?;
+        let outcome = begun.go_on(&shared, scope, &opening)?;
         let given_up = Some(GivenUp { cause, txs, is_kept: true, time });
         Ok(LaneRun { outcome, stats: Stats::default(), given_up })
     }
@@ -109,15 +121,19 @@ fn wherever_a_random_block_is_stopped_the_rest_runs_above_what_was_begun() {
     let (mut kept, mut dropped) = (0, 0);
     for seed in 1..=300_u64 {
         let (ground, _) = drawn(seed);
-        let expected = ground.sequential();
-        for count in 1..=ground.block.txs.len() {
-            match ground.begun_with(count, &ground.state) {
-                Ok(LaneRun { outcome, .. }) => {
-                    assert_eq!(Ok(outcome), expected, "seed {seed}: {count} were begun");
-                    kept += 1;
+        for scope in [Scope::Recorded, Scope::Transactions] {
+            let Ground { executor, block, rules, state, .. } = &ground;
+            let expected = executor.execute(Mode::Seq, block, rules, state, scope);
+            let expected = expected.map(|execution| execution.outcome);
+            for count in 1..=block.txs.len() {
+                match ground.begun_in(scope, count, state) {
+                    Ok(LaneRun { outcome, .. }) => {
+                        assert_eq!(Ok(outcome), expected, "seed {seed}: {count}, {scope:?}");
+                        kept += 1;
+                    }
+                    Err(FallbackCause::Lanes(LaneFault::OneChain)) => dropped += 1,
+                    Err(cause) => panic!("seed {seed}: {count}, {scope:?}: {cause}"),
                 }
-                Err(FallbackCause::Lanes(LaneFault::OneChain)) => dropped += 1,
-                Err(cause) => panic!("seed {seed}: {count} were begun: {cause}"),
             }
         }
     }
