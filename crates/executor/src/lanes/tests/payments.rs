@@ -19,7 +19,7 @@ const FEE: u64 = 10 * PAYMENT_GAS;
 pub(super) const ETHER: u64 = 1_000_000_000_000_000_000;
 
 /// An account of this number that can pay.
-fn payer(number: u8) -> Address {
+fn payer(number: u16) -> Address {
     Address::from_word(U256::from(0x5000 + u64::from(number)).into())
 }
 
@@ -64,7 +64,7 @@ fn left(outcome: &BlockOutcome, address: Address) -> Option<U256> {
 
 impl Ground {
     /// As [`Ground::with_threads`], with accounts that can pay, and the one that hands on.
-    fn paying(fork: Fork, txs: &[Sent], threads: usize, payers: u8) -> Self {
+    fn paying(fork: Fork, txs: &[Sent], threads: usize, payers: u16) -> Self {
         let mut ground = Self::with_threads(fork, txs, threads);
         for number in 0..payers {
             put(&mut ground.state, payer(number), ETHER, &[], &[]);
@@ -82,13 +82,12 @@ impl Ground {
 
 #[test]
 fn a_block_of_payments_is_light_on_any_number_of_threads() {
-    const PAYERS: u8 = 40;
+    const PAYERS: u16 = 40;
     // Each one pays its neighbour three times: those of one sender come to be in several lanes.
     let nonces = (0..3).flat_map(|nonce| (0..PAYERS).map(move |number| (nonce, number)));
     let txs: Vec<_> = nonces
         .map(|(nonce, number)| transfer(payer(number), nonce, payer((number + 1) % PAYERS), 7))
         .collect();
-    assert!(txs.len() >= PAYMENTS_MIN);
     for fork in FORKS {
         for threads in [1, 2, 3, 8] {
             let ground = Ground::paying(fork, &txs, threads, PAYERS);
@@ -408,8 +407,8 @@ fn who_was_paid_within_the_block_can_pay() {
 /// Each has nothing but what the one before has paid it.
 #[test]
 fn a_chain_of_payments_is_light_and_none_runs_again() {
-    const LENGTH: u8 = 150;
-    let value = |left: u8| u64::from(left) * 2 * FEE;
+    const LENGTH: u16 = PAYMENTS_MIN as u16;
+    let value = |left: u16| u64::from(left) * 2 * FEE;
     let mut txs = vec![transfer(ALICE, 0, payer(0), value(LENGTH))];
     txs.extend(
         (1..LENGTH)
@@ -451,7 +450,7 @@ fn who_has_spent_it_elsewhere_makes_the_block_invalid() {
 
 #[test]
 fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
-    const PAYERS: u8 = 6;
+    const PAYERS: u16 = 6;
     const CALLERS: usize = 2;
     let (mut light, mut reruns) = (0, 0);
     for seed in 1..=60_u64 {
@@ -460,9 +459,9 @@ fn random_blocks_of_payments_and_calls_are_those_of_the_sequential_run() {
         let txs: Vec<_> = (0..10 + random.below(30))
             .map(|_| {
                 let number = random.below(nonces.len());
-                let (sender, nonce) = (payer(number as u8), nonces[number]);
+                let (sender, nonce) = (payer(number as u16), nonces[number]);
                 nonces[number] += 1;
-                let somebody = [payer(random.below(nonces.len()) as u8), PAYEE, STRANGER, child()];
+                let somebody = [payer(random.below(nonces.len()) as u16), PAYEE, STRANGER, child()];
                 let to = somebody[random.below(somebody.len())];
                 let kind = random.below(12);
                 match if number < CALLERS { kind } else { 3 + kind % 9 } {
