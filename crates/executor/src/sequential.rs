@@ -135,7 +135,7 @@ pub(crate) fn run_steps(
     let mut notes = Notes { steps: Some(Vec::new()), access_list: None };
     frame::open(&mut kernel, rules, &block.header)?;
     take_step(&mut kernel, &mut notes)?;
-    let step = |kernel: &mut OverlayKernel<'_, '_>| noted(kernel, &mut notes);
+    let step = |kernel: &mut OverlayKernel<'_, '_>| take_step(kernel, &mut notes);
     run_some(&mut kernel, &mut tally, prepared, count, step)?;
     Ok((notes.steps.unwrap_or_default(), tally.into_outcome().results))
 }
@@ -182,7 +182,9 @@ fn run_rest(
     rules: &Rules,
     scope: Scope,
 ) -> Result<BlockOutcome, BlockError> {
-    let step = |kernel: &mut OverlayKernel<'_, '_>| noted(kernel, &mut notes);
+    let step = |kernel: &mut OverlayKernel<'_, '_>| {
+        if notes.are_kept() { take_step(kernel, &mut notes) } else { Ok(()) }
+    };
     run_some(&mut kernel, &mut tally, prepared, usize::MAX, step)?;
     finish(kernel, tally, notes, rules, &Frame::of(prepared.block.block()), scope)
 }
@@ -238,11 +240,6 @@ pub(crate) fn finish(
     };
     let steps = steps.unwrap_or_default();
     Ok(BlockOutcome { requests, diff, steps, access_list, ..tally.into_outcome() })
-}
-
-/// Takes a step, if anything is noted of it.
-fn noted(kernel: &mut OverlayKernel<'_, '_>, notes: &mut Notes) -> Result<(), BlockError> {
-    if notes.are_kept() { take_step(kernel, notes) } else { Ok(()) }
 }
 
 /// Moves the changes from the journal to the overlay, and notes them.

@@ -36,15 +36,12 @@ impl<'l> Begun<'l> {
     /// What a lane has run, if that is all that it is.
     pub(super) fn of(lane: Running<'l>) -> Option<Self> {
         let Running { mut kernel, txs, assumed, .. } = lane;
-        let fee = |tx: &LaneTx| Some(tx.executed.as_ref()?.fee_due);
+        let owes_fee = |tx: &LaneTx| Some(tx.executed.as_ref()?.fee_due.is_some());
         // From the first one on that has looked at the fee recipient, all pay themselves.
-        let first_fee = fee(txs.first()?)?;
-        let is_next = |(place, tx): (usize, &LaneTx)| {
-            let is_alike = |fee: Option<U256>| {
-                fee.is_some() == first_fee.is_some() || planted!(KeepsWhoSawTheFeeRecipient)
-            };
-            tx.index == place && fee(tx).is_some_and(is_alike)
-        };
+        let first_owes = owes_fee(txs.first()?)?;
+        let is_alike = |owes| owes == first_owes || planted!(KeepsWhoSawTheFeeRecipient);
+        let is_next =
+            |(place, tx): (usize, &LaneTx)| tx.index == place && owes_fee(tx).is_some_and(is_alike);
         let is_assumed = !assumed.is_empty() && !planted!(TrustsAssumedNonces);
         let is_first = txs.iter().enumerate().all(is_next);
         let has_heard = kernel.reader_mut().take_heard().count > 0;

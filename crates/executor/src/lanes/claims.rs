@@ -606,8 +606,8 @@ impl Claims {
     }
 }
 
-/// Gas that a worker has with a group more; `None` if that is more than the most, and the group is
-/// not light.
+/// Gas that a worker has with a group more; `None` if that is more than the most, unless the group
+/// is light, or the worker has none yet.
 fn load_with(group_gas: u64, load: u64, most: u64) -> Option<u64> {
     let both = load.saturating_add(group_gas);
     (both <= most || group_gas <= most / LIGHT_PART || load == 0).then_some(both)
