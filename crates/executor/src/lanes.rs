@@ -91,8 +91,8 @@ use claims::Claims;
 use first::First;
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{
-    CodeCache, Executed, FeePayment, History, Kernel, PAYMENT_GAS, TagFilter, Target, Touched,
-    ViewReader, tag,
+    CodeCache, Executed, FeePayment, History, Kernel, PAYMENT_GAS, PreparedTx, TagFilter, Target,
+    Touched, ViewReader, tag,
 };
 use fugue_scheduler::Stats;
 use fugue_state::{Stack, StateDiff, StateError, StateView};
@@ -248,12 +248,16 @@ pub(crate) fn fits(rules: &Rules) -> bool {
 
 /// Whether a block has enough to do for more than one thread, beside its payments. The gas of one
 /// does not count, since that takes no longer than it takes to settle it; nor does as much of any
-/// other transaction, which is a payment as well if its callee has no code.
+/// other transaction. Nor do calls without data count for more, whatever gas they may use, since
+/// hardly one has a callee with code.
 pub(crate) fn pays(prepared: &PreparedBlock) -> bool {
-    let calls = prepared.txs.iter().filter(|tx| tx.target() != Target::Payment).count();
-    let header = &prepared.block.block().header;
-    let gas = header.gas_used.saturating_sub(prepared.txs.len() as u64 * PAYMENT_GAS);
-    calls >= CALLS_MIN && gas >= CALLS_GAS_MIN
+    let txs = &prepared.txs;
+    let calls = txs.iter().filter(|tx| tx.target() != Target::Payment).count();
+    let used = prepared.block.block().header.gas_used;
+    let beyond = used.saturating_sub(txs.len() as u64 * PAYMENT_GAS);
+    let limits = txs.iter().filter(|tx| tx.payee().is_none()).map(PreparedTx::gas_limit);
+    let most = limits.map(|gas| gas.saturating_sub(PAYMENT_GAS)).fold(0, u64::saturating_add);
+    calls >= CALLS_MIN && beyond.min(most) >= CALLS_GAS_MIN
 }
 
 /// Whether a block pays in lanes for its payments alone. In ledgers these take a fraction of what
@@ -266,8 +270,7 @@ pub(crate) fn has_many_payments(prepared: &PreparedBlock) -> bool {
 /// [`LaneFault::ManyChains`], the hints learn what it came upon. If it `declines`, a block that is
 /// one chain is not gone on with ([`LaneFault::OneChain`]): if its first transactions are all that
 /// the caller has run, the rest runs sequentially above them, else nothing does. What it took is
-/// `spent`,
-/// with what each transaction took if that has room for it.
+/// `spent`, with what each transaction took if that has room for it.
 ///
 /// # Errors
 /// Whatever it came upon; it says nothing about the block.

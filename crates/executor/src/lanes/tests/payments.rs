@@ -427,6 +427,25 @@ fn a_chain_of_payments_is_light_and_none_runs_again() {
     }
 }
 
+/// Their gas limits tell nothing of what they use: most that have more pay an account without code.
+#[test]
+fn payments_with_gas_to_spare_are_not_much_to_do() {
+    let payments = (0..30).map(|nonce| with_gas(300_000, ALICE, nonce, PAYEE, 1, &[]));
+    for (gas_limit, way) in [
+        (300_000, Way::Sequential(Some(WhySequential::LittleToDo))),
+        (PAYMENT_GAS + CALLS_GAS_MIN / CALLS_MIN as u64, Way::Lanes),
+    ] {
+        let calls = (0..CALLS_MIN as u64)
+            .map(|nonce| with_gas(gas_limit, BOB, nonce, HANDS_ON[0], 0, &[1]));
+        let ground =
+            Ground::new(Fork::Shanghai, &payments.clone().chain(calls).collect::<Vec<_>>());
+        let Execution { outcome, report } =
+            ground.execute(Mode::Auto, &ground.state).expect("valid");
+        assert_eq!(Ok(outcome), ground.sequential(), "{gas_limit}");
+        assert_eq!(report.way, way, "{gas_limit}");
+    }
+}
+
 /// What is light may still be wrong: a call takes what was there for it.
 #[test]
 fn who_has_spent_it_elsewhere_makes_the_block_invalid() {
