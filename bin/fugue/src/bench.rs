@@ -1,4 +1,4 @@
-//! `fugue bench`: how long importing blocks takes on this machine, and what of it.
+//! `fugue bench`: how long executing, importing and serving blocks takes on this machine.
 //!
 //! What is timed has the names by which ratios are given:
 //! * `P`: execution, from a prepared block to its outcome;

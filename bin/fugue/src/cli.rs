@@ -37,7 +37,7 @@ enum Command {
     Db(db::Options),
     /// Read the state after a block.
     State(state::Options),
-    /// Time the import of blocks and its steps on this machine.
+    /// Time execution, imports, state roots, the Engine API and JSON-RPC on this machine.
     Bench(bench::Options),
     /// Run official consensus test fixtures.
     Spectest(spectest::Options),
@@ -63,9 +63,9 @@ pub(crate) enum Modes {
     Lanes,
     /// As the block allows, and as pays.
     Auto,
-    /// seq and occ, with --bal seq and bal, and the results compared transaction by transaction.
+    /// seq and occ; in replay, with --bal, seq and bal.
     Both,
-    /// All of them, and the results compared; bal only with --bal.
+    /// All of them; bal in spectest, and in replay with --bal.
     All,
 }
 

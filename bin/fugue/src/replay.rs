@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// With --datadir: the last block [default: the head]
     #[arg(long, value_name = "NUMBER", requires = "datadir")]
     to: Option<u64>,
-    /// How to execute
+    /// How to execute; the results of several modes are compared transaction by transaction
     #[arg(long, value_enum, default_value_t = Modes::Both)]
     mode: Modes,
     /// Execute by the access lists in this folder, as --write-bal has written them; with --mode

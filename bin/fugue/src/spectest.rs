@@ -31,7 +31,7 @@ use blockchain_test::BlockchainTest;
 use compared::{Compared, Differed};
 use expected::Expected;
 use files::FixtureFile;
-use fugue_executor::{Executor, Mode};
+use fugue_executor::{Executor, Mode, compute_long_hashes_once};
 use report::Report;
 use serde_json::Value;
 use state_test::{StateTest, Variant};
@@ -326,6 +326,8 @@ fn on_all_cores<S, T: Send>(
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let expected = Expected::load()?;
+    // Fixtures have it for each fork, and each runs in several ways.
+    compute_long_hashes_once();
     if options.engine {
         return engine::run(options, &expected);
     }

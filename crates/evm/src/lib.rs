@@ -26,6 +26,7 @@ mod lasting;
 mod ledger;
 mod machine;
 mod message;
+mod once;
 mod precompiled;
 mod precompiles;
 mod reader;
@@ -45,6 +46,7 @@ pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel, Syst
 pub use lasting::{Changed, FieldValue};
 pub use ledger::{Ledger, Paid};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
+pub use once::compute_long_hashes_once;
 pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
 pub use recorder::Recorder;

@@ -208,7 +208,7 @@ pub struct Report {
     /// [`Mode::Auto`] no more than there are cores, unless the state is slow to answer.
     pub threads: usize,
     /// What the scheduler did, or lanes; empty where all ran sequentially. The active threads of
-    /// lanes are the lanes that have run something, of which a thread may have several.
+    /// lanes are the workers that have run something; a thread may be several of them.
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,

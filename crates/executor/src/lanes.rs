@@ -124,10 +124,11 @@ use fugue_evm::AccountTouch;
 /// Why a block is no good one for lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LaneFault {
-    /// So many transactions came upon what others had changed elsewhere that it does not pay.
+    /// So many transactions had not seen what others had changed elsewhere that it does not pay.
     #[error("too many transactions depend on one another")]
     Entangled,
-    /// An account that is there and empty, as before EIP-161, was come upon in more than one lane.
+    /// An account that is there and empty, as before EIP-161, was changed in a lane, or had to be
+    /// followed or read while lanes were settled.
     #[error("the account {0} is there, and empty")]
     Empty(Address),
     /// As footprints, earlier blocks or its first transactions tell, nearly all of it is one chain.

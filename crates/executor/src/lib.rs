@@ -57,7 +57,7 @@ pub use explain::{
     Explanation, FieldShare, HotField, Order, PathStep, Schedule, SenderChain,
 };
 pub use footprint::{Footprint, Location};
-pub use fugue_evm::{Fed, Work};
+pub use fugue_evm::{Fed, Work, compute_long_hashes_once};
 pub use hints::Hints;
 pub use lanes::LaneFault;
 pub use outcome::BlockOutcome;

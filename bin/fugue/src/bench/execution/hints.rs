@@ -1,4 +1,4 @@
-//! What lanes know of the calls in a block before they run it.
+//! What is known of the calls in a block before it runs, in lanes or by an access list.
 //!
 //! A sample that ran after another one of the same block would know more than a node ever does. So
 //! the executor has the same hints before each of them: none, or what the blocks of lower numbers

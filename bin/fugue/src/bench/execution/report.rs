@@ -374,8 +374,8 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(f, "generated  seed {}", self.seed)?;
         let hints = match self.hints {
-            HintsFrom::Cold => "cold: lanes know nothing of other blocks",
-            HintsFrom::Earlier => "earlier: what blocks of lower numbers have taught lanes",
+            HintsFrom::Cold => "cold: nothing is known of other blocks",
+            HintsFrom::Earlier => "earlier: what blocks of lower numbers have taught",
         };
         writeln!(f, "hints      {hints}")?;
         self.head(f, "workload")?;

@@ -6,7 +6,7 @@
 //! data) are a part, unless nearly all have that party. Who shares none belongs to no part.
 //!
 //! A worker that has nothing else to do takes the group apart, once. When its first transactions
-//! have run, and hardly depend on one another, or on those of their own part alone
+//! have run, and most do not depend on one another, or on those of their own part alone
 //! ([`Parts::explain`]), the workers share out what is left of the parts: as much gas to each.
 
 use super::{Counts, Ran};
