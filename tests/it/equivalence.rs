@@ -42,7 +42,7 @@ const RANDOM_CASES: u32 = 32;
 /// Transactions of a random scenario: of most with more than sixty [`Mode::Auto`] thinks that they
 /// pay in parallel.
 const RANDOM_TXS: std::ops::RangeInclusive<usize> = 20..=80;
-/// Of so many random scenarios one has accounts that are there and empty, before Paris.
+/// Of so many random scenarios one has accounts that are there and empty.
 pub(crate) const EMPTY_EVERY: usize = 4;
 /// Runs of a hundred in [`Mode::Lanes`] that have to stay in lanes, on all forks together that let
 /// them: of blocks that are known, and of random ones, also with pauses. Who disturbs whom is left
@@ -114,9 +114,7 @@ impl<'c> Subject<'c> {
             let parting = parting(&Ok(expected), &Ok(outcome));
             return Err(format!("seq with a list: {parting}"));
         }
-        // After the merge there are none (EIP-7523).
-        let has_empty = rules.fork < Fork::Paris
-            && view.accounts.values().any(|found| found.account.is_empty());
+        let has_empty = view.accounts.values().any(|found| found.account.is_empty());
         let listed = block.clone().with_access_list(Arc::new(list));
         Ok(Self { case, expected, listed, has_empty })
     }
@@ -252,7 +250,7 @@ struct Draw {
     fork: Fork,
     txs: usize,
     noise: u64,
-    /// Before Paris, some accounts are there and empty.
+    /// Some accounts are there and empty.
     has_empty: bool,
 }
 
@@ -293,7 +291,7 @@ impl Draw {
     }
 }
 
-/// A random scenario, before Paris with or without accounts that are there and empty.
+/// A random scenario, with or without accounts that are there and empty.
 pub(crate) fn random_scenario(has_empty: bool, seed: u64, fork: Fork, txs: usize) -> Scenario {
     let write = if has_empty { random } else { random_without_empty };
     write(seed, fork, txs)
@@ -485,8 +483,7 @@ fn random_blocks_execute_equally_in_all_modes() {
         // Of the modes only `occ` is another one than `seq` before Byzantium.
         let cases = cases_per_fork() as usize;
         let cases = if fork < Fork::Byzantium { cases.div_ceil(2) } else { cases };
-        let has_empty =
-            move |case: usize| fork < Fork::Paris && (place + case).is_multiple_of(EMPTY_EVERY);
+        let has_empty = move |case: usize| (place + case).is_multiple_of(EMPTY_EVERY);
         (0..cases).map(move |case| (fork, has_empty(case)))
     });
     for (fork, has_empty) in cases {

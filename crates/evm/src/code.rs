@@ -1,4 +1,9 @@
 //! Analysed bytecode by hash, shared by all workers and kept across blocks.
+//!
+//! One form of code has two meanings: until London it may be deployed as any other (EIP-3541), and
+//! before Prague it is one, whose first byte is no instruction; from Prague on it is a delegation
+//! designator, whoever has put it there (EIP-7702). It is kept as the latter, and
+//! [`as_before_prague`] makes the former of it.
 
 use fugue_types::{B256, B256Map, Bytes, KECCAK256_EMPTY};
 use parking_lot::RwLock;
@@ -11,6 +16,18 @@ const SHARD_CODES_MAX: usize = 256;
 /// Bytes of a code that is kept: more than any that was deployed (EIP-170, EIP-7954). A question
 /// may assume larger ones, as many as it likes.
 const CODE_BYTES_MAX: usize = 64 * 1024;
+
+/// A code as it is before Prague.
+pub(crate) fn as_before_prague(code: Bytecode) -> Bytecode {
+    if code.is_eip7702() { Bytecode::new_legacy(code.original_bytes()) } else { code }
+}
+
+/// Whether this is another code from Prague on.
+fn will_designate(code: &Bytecode) -> bool {
+    // Few codes begin so: EIP-3541.
+    let may = !code.is_eip7702() && code.original_byte_slice().first() == Some(&0xef);
+    may && Bytecode::new_raw_checked(code.original_bytes()).is_ok_and(|code| code.is_eip7702())
+}
 
 /// Analysed codes by their keccak256. Content-addressed: an entry is right in every state.
 #[derive(Debug, Default)]
@@ -29,7 +46,7 @@ impl CodeCache {
         let Ok(_) = self.get(hash, || Ok::<_, std::convert::Infallible>(code.clone()));
     }
 
-    /// The analysed code, fetched by `load` if it is not here yet.
+    /// The analysed code as it is from Prague on, fetched by `load` if it is not here yet.
     pub(crate) fn get<E>(
         &self,
         hash: B256,
@@ -53,7 +70,7 @@ impl CodeCache {
     /// Keeps a code, as one that was just deployed, if it is not too large. `hash` is its
     /// keccak256.
     pub(crate) fn insert(&self, hash: B256, code: Bytecode) {
-        if code.len() > CODE_BYTES_MAX {
+        if code.len() > CODE_BYTES_MAX || will_designate(&code) {
             return;
         }
         let mut shard = self.shard(hash).write();
@@ -73,6 +90,25 @@ mod tests {
     use super::*;
     use fugue_types::keccak256;
     use std::convert::Infallible;
+
+    #[test]
+    fn what_looks_like_a_designator_is_code_before_prague_wherever_it_comes_from() {
+        let cache = CodeCache::new();
+        let bytes = Bytes::from([&[0xef, 1, 0][..], &[7; 20]].concat());
+        let hash = keccak256(&bytes);
+        let deployed = Bytecode::new_legacy(bytes.clone());
+        cache.insert(hash, deployed.clone());
+        let get = || {
+            let Ok(code) = cache.get(hash, || Ok::<_, Infallible>(bytes.clone()));
+            code
+        };
+        for _ in 0..2 {
+            assert!(get().is_eip7702());
+            assert_eq!(as_before_prague(get()), deployed);
+        }
+        let other = Bytecode::new_legacy(Bytes::from_static(&[0xef]));
+        assert_eq!(as_before_prague(other.clone()), other);
+    }
 
     #[test]
     fn what_is_too_large_to_have_been_deployed_is_run_and_not_kept() {

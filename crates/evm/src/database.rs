@@ -1,6 +1,6 @@
 //! The EVM implementation's database on top of a [`StateReader`].
 
-use crate::{CodeCache, ReadLog, StateReader};
+use crate::{CodeCache, ReadLog, StateReader, code::as_before_prague};
 use fugue_state::Account;
 use fugue_types::{Address, B256, U256};
 use revm::{
@@ -22,8 +22,26 @@ pub(crate) struct LoggedDatabase<'c, R> {
     pub(crate) reader: R,
     pub(crate) codes: &'c CodeCache,
     pub(crate) log: ReadLog,
+    /// The rules know delegations (EIP-7702).
+    pub(crate) delegates: bool,
     /// An account was asked for that does not exist, since the journal was last empty.
     pub(crate) has_vacant: bool,
+    /// One was asked for that exists and is empty.
+    pub(crate) has_empty: bool,
+}
+
+impl<'c, R> LoggedDatabase<'c, R> {
+    /// Nothing has been asked for yet.
+    pub(crate) fn new(reader: R, codes: &'c CodeCache, delegates: bool) -> Self {
+        let (log, has_vacant, has_empty) = (ReadLog::default(), false, false);
+        Self { reader, codes, log, delegates, has_vacant, has_empty }
+    }
+
+    /// The journal is empty again.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.has_vacant = false;
+        self.has_empty = false;
+    }
 }
 
 /// The account as the EVM implementation holds it; its code is asked for by hash when needed.
@@ -44,11 +62,13 @@ impl<R: StateReader> Database for LoggedDatabase<'_, R> {
         let account = self.reader.account(address).map_err(ReadFault)?;
         self.log.accounts.push((address, account));
         self.has_vacant |= account.is_none();
+        self.has_empty |= account.is_some_and(|account| account.is_empty());
         Ok(account.map(to_info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
-        self.codes.get(code_hash, || self.reader.code(code_hash)).map_err(ReadFault)
+        let code = self.codes.get(code_hash, || self.reader.code(code_hash)).map_err(ReadFault)?;
+        Ok(if self.delegates { code } else { as_before_prague(code) })
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {

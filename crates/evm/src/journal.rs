@@ -30,7 +30,7 @@ use revm::{
     database_interface::Database,
     inspector::JournalExt,
     primitives::{AddressSet, hardfork::SpecId},
-    state::{Account, EvmState},
+    state::{Account, AccountStatus, EvmState},
 };
 
 /// A journal that can note what transactions touch.
@@ -55,21 +55,34 @@ impl<'c, R: StateReader> Journal<'c, R> {
         }
     }
 
-    /// What the transaction touched, and is none still, counts as untouched in the next one: to be
-    /// touched is taken for being there, where an authority is refunded for it. Source: EIP-7702,
-    /// "Behavior", step 7; EIP-161.
-    fn forget_vacant(&mut self) {
+    /// What the transaction touched, and is empty, is not there in the next one, nor has it any
+    /// storage. Source: EIP-161.
+    ///
+    /// It counts as untouched, since to be touched is taken for being there, where an authority is
+    /// refunded for it. Source: EIP-7702, "Behavior", step 7.
+    fn clear_empty(&mut self) {
         let JournalInner { state, journal, cfg, .. } = &mut self.inner;
-        if !self.database.has_vacant || !cfg.spec.is_enabled_in(SpecId::PRAGUE) {
+        let may_have_vacant = self.database.has_vacant && cfg.spec.is_enabled_in(SpecId::PRAGUE);
+        let may_have_empty =
+            self.database.has_empty && cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        if !may_have_vacant && !may_have_empty {
             return;
         }
         for entry in journal.iter() {
             if let JournalEntry::AccountTouched { address } = entry
                 && let Some(account) = state.get_mut(address)
-                && account.is_loaded_as_not_existing()
                 && account.is_empty()
+                && account.original_info_mut().is_empty()
+                && !account.is_selfdestructed_locally()
             {
                 account.unmark_touch();
+                if !account.is_loaded_as_not_existing() {
+                    account.storage.clear();
+                    // Created: its slots are zero, whatever the state before has.
+                    account.status |= AccountStatus::LoadedAsNotExisting
+                        | AccountStatus::SelfDestructed
+                        | AccountStatus::Created;
+                }
             }
         }
     }
@@ -317,7 +330,7 @@ impl<'c, R: StateReader> JournalTr for Journal<'c, R> {
                 self.database.log.accounts.clear();
                 self.database.log.slots.clear();
             }
-            None => self.forget_vacant(),
+            None => self.clear_empty(),
         }
         self.inner.commit_tx();
     }

@@ -180,7 +180,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         fees: FeePayment,
         inspector: I,
     ) -> Self {
-        let database = LoggedDatabase { reader, codes, log: ReadLog::default(), has_vacant: false };
+        let database = LoggedDatabase::new(reader, codes, rules.has(Fork::Prague));
         let machine = Machine::inspected(rules, header, database, inspector);
         let block = &machine.inner.ctx.block;
         let blob_base_fee = block.blob_excess_gas_and_price.map(|blobs| blobs.blob_gasprice);
@@ -253,7 +253,14 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             let authorizes = !tx.env.authorization_list.is_empty();
             touched.begin_tx(tx.env.caller, spends, authorizes, &journal.database.log);
         }
-        self.machine.inner.ctx.set_tx(tx.env.clone());
+        self.begin(tx.env.clone());
+    }
+
+    fn begin(&mut self, tx: TxEnv) {
+        let context = &mut self.machine.inner.ctx;
+        context.set_tx(tx);
+        // A run that failed may have left an error that nobody has asked for.
+        context.error = Ok(());
     }
 
     fn executed(&self, tx: &PreparedTx, result: ExecutionResult) -> Executed {
@@ -378,7 +385,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         if let Some(gas) = self.system_call_gas {
             call.gas_limit = gas;
         }
-        self.machine.inner.ctx.set_tx(call);
+        self.begin(call);
         let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
         match result {
             ExecutionResult::Success { output, .. } => Ok(output.into_data()),
@@ -443,7 +450,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         state.clear();
         journal.inner.state = state;
         journal.database.log.clear();
-        journal.database.has_vacant = false;
+        journal.database.begin_anew();
     }
 
     /// Takes all changes out of the journal, in canonical form, and what was read since the last
@@ -465,7 +472,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         state.clear();
         let journal = &mut self.machine.inner.ctx.journaled_state;
         journal.inner.state = state;
-        journal.database.has_vacant = false;
+        journal.database.begin_anew();
         (diff, log)
     }
 }
@@ -547,7 +554,7 @@ fn changes_noting(
                 same.all_slots.add(tag(address));
             }
         }
-        if account.is_touched() {
+        if account.is_touched() || wiped {
             if after.is_some() && !began_anew {
                 places.insert(*address, diff.accounts.len());
             }
@@ -619,7 +626,8 @@ fn after(
         return None;
     }
     if !account.is_touched() {
-        return before;
+        // One that was empty is gone since it was touched.
+        return before.filter(|_| !account.is_selfdestructed());
     }
     let present = to_account(&account.info);
     (!(clears_empty_accounts && present.is_empty())).then_some(present)

@@ -85,13 +85,15 @@ impl<'c, R: StateReader, I> Machine<'c, R, I> {
             return Ok(None);
         }
         let target = inputs.created_address(caller.info.nonce);
-        if !journal.database.reader.has_storage(target).map_err(ReadFault)? {
+        let account = journal.inner.load_account(&mut journal.database, target)?.data;
+        let has_none = account.is_loaded_as_not_existing() || account.is_selfdestructed();
+        let collides_anyway = account.info.nonce != 0 || account.info.code_hash != KECCAK256_EMPTY;
+        if has_none || collides_anyway {
             return Ok(None);
         }
-        let account = journal.inner.load_account(&mut journal.database, target)?.data;
-        let lost_its_storage = account.is_selfdestructed();
-        let collides_anyway = account.info.nonce != 0 || account.info.code_hash != KECCAK256_EMPTY;
-        Ok((!lost_its_storage && !collides_anyway).then_some(target))
+        // Asked after the account, which is logged: with its storage an account goes itself, so
+        // that whoever was answered too early has read an account that is another one now.
+        Ok(journal.database.reader.has_storage(target).map_err(ReadFault)?.then_some(target))
     }
 }
 

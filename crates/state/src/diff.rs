@@ -2,9 +2,10 @@
 //!
 //! Canonical form, so that two diffs of the same transition are equal as values:
 //! * accounts by address, slots by key, each once; nothing that is the same before and after;
-//! * `wiped` is set if an account that existed before lost its storage on the way (SELFDESTRUCT).
-//!   Its slots then tell what was stored since: `before` is zero, every other slot of the account
-//!   is zero. Without `wiped`, slots that are not listed are unchanged;
+//! * `wiped` is set if an account that existed before lost its storage on the way: by SELFDESTRUCT,
+//!   or since it was empty and was touched (EIP-161). Its slots then tell what was stored since:
+//!   `before` is zero, every other slot of the account is zero. Without `wiped`, slots that are not
+//!   listed are unchanged;
 //! * an account that does not exist after has no slots, and none are listed.
 
 use crate::{Account, Layer};

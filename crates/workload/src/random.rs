@@ -40,21 +40,24 @@ struct Focus {
     /// A sender of long runs, which fail in the middle; from Prague on with code that comes,
     /// changes and goes.
     star: Wallet,
-    /// Accounts with nothing (EIP-161). Before Paris they exist, unless the scenario is without
-    /// such accounts, and go when they are touched.
+    /// Accounts with no nonce, balance or code (EIP-161), one of which has a key, and may delegate.
+    /// They exist, and have storage, unless the scenario is without such accounts; from Spurious
+    /// Dragon on they go when they are touched.
     empty: [Address; 2],
+    /// That one.
+    ghost: Wallet,
 }
 
 /// A scenario of `transactions` random transactions: one block, or as many as the gas limits and
 /// blobs need. Contracts are used from the fork on that they run on. With fewer transactions it
 /// begins with the same ones.
 pub fn random(seed: u64, fork: Fork, transactions: usize) -> Scenario {
-    // Source: EIP-7523: there are no empty accounts after the merge.
-    write(seed, fork, transactions, fork < Fork::Paris)
+    // Mainnet has none after the merge (EIP-7523); another chain may have them in its genesis.
+    write(seed, fork, transactions, true)
 }
 
-/// The same transactions on a state without accounts that are there and empty. Before Paris most
-/// blocks of [`random`] touch one, and then neither lanes nor access lists can follow them.
+/// The same transactions on a state without accounts that are there and empty. Most blocks of
+/// [`random`] touch one, and then neither lanes nor access lists can follow them.
 pub fn random_without_empty(seed: u64, fork: Fork, transactions: usize) -> Scenario {
     write(seed, fork, transactions, false)
 }
@@ -66,7 +69,8 @@ fn write(seed: u64, fork: Fork, transactions: usize, has_empty: bool) -> Scenari
     let mut stage = set(&mut script, &mut rng);
     if has_empty {
         for address in stage.focus.empty {
-            script.place(address, Bytes::new(), U256::ZERO, &[]);
+            let slots = [1, 2, 3].map(|slot| (U256::from(slot), U256::from(7)));
+            script.place(address, Bytes::new(), U256::ZERO, &slots);
             script.forget_nonce(address);
         }
     }
@@ -104,12 +108,19 @@ fn set(script: &mut Script, rng: &mut Rng) -> Stage {
         others.push(props.spender);
         others.extend(props.phoenixes().into_iter().flatten());
     }
-    let focus = focus(rng, &tiny, props, &users);
+    let ghost = script.stranger();
+    let focus = focus(rng, &tiny, props, &users, ghost);
     Stage { tiny, props, desk, delegates, users, others, focus }
 }
 
-fn focus(rng: &mut Rng, tiny: &Tiny, props: Option<Props>, users: &[Wallet]) -> Focus {
-    let empty = [rng.address(), rng.address()];
+fn focus(
+    rng: &mut Rng,
+    tiny: &Tiny,
+    props: Option<Props>,
+    users: &[Wallet],
+    ghost: Wallet,
+) -> Focus {
+    let empty = [rng.address(), ghost.address()];
     let star = rng.pick(users);
     let author = if rng.chance(50) { star } else { rng.pick(users) };
     let killer = rng.pick(&tiny.killers);
@@ -127,7 +138,7 @@ fn focus(rng: &mut Rng, tiny: &Tiny, props: Option<Props>, users: &[Wallet]) -> 
         _ => rng.address(),
     };
     let author = (roll < 35).then_some(author);
-    Focus { beneficiary, author, star, empty }
+    Focus { beneficiary, author, star, empty, ghost }
 }
 
 /// Sends exactly one transaction.
@@ -162,7 +173,7 @@ fn step(stage: &mut Stage, script: &mut Script, rng: &mut Rng) {
 /// Sends exactly one transaction that has to do with the focus.
 fn pointed(stage: &Stage, script: &mut Script, rng: &mut Rng) {
     let Stage { tiny, props, delegates, users, focus, .. } = stage;
-    let Focus { beneficiary, author, star, empty } = *focus;
+    let Focus { beneficiary, author, star, empty, ghost: _ } = *focus;
     let user = match rng.below(10) {
         0..3 => star,
         3..5 => author.unwrap_or(star),
@@ -189,7 +200,7 @@ fn pointed(stage: &Stage, script: &mut Script, rng: &mut Rng) {
         }
         (13 | 14, Some(props)) => props.fail(rng),
         (15, Some(props)) => props.tip(rng),
-        (16, _) => Call::transfer(rng.pick(&empty), U256::ZERO),
+        (16, _) => Call::transfer(rng.pick(&empty), wei * U256::from(rng.below(2))),
         // Nothing by way of a contract: what is empty is touched by a call.
         (17, _) => Call::to(tiny.forwarder, tiny::argument(rng.pick(&empty))),
         (18, _) => transfers::to_precompile(rng),
@@ -209,15 +220,17 @@ fn pointed(stage: &Stage, script: &mut Script, rng: &mut Rng) {
 /// The star gets code, other code, or none, by its own transaction or by another's, twice in one
 /// perhaps; then it is called.
 fn hand_over(delegates: &Delegates, script: &mut Script, rng: &mut Rng, stage: &Stage) {
-    let star = stage.focus.star;
+    let Focus { star, ghost, .. } = stage.focus;
     // No code that destroys itself: what the star has would go to whoever is named.
     let [no_code, precompiled] = [Address::ZERO, Address::with_last_byte(4)];
     let Delegates { first, second } = *delegates;
     let targets = [first, second, first, second, no_code, stage.tiny.counter, precompiled];
     let sponsor = if rng.chance(40) { star } else { rng.pick(&stage.users) };
     let count = 1 + rng.below(2);
-    let grants: Vec<Grant> = (0..count).map(|_| Grant::To(star, rng.pick(&targets))).collect();
-    let call = delegates.call_account(rng, star.address(), &stage.others);
+    let authority = if rng.chance(25) { ghost } else { star };
+    let grants = (0..count).map(|_| Grant::To(authority, rng.pick(&targets)));
+    let grants: Vec<Grant> = grants.collect();
+    let call = delegates.call_account(rng, authority.address(), &stage.others);
     script.delegate(sponsor, &grants, call.gas(120_000));
 }
 
@@ -253,9 +266,9 @@ mod tests {
             let accounts = scenario.genesis.accounts.values();
             accounts.filter(|found| found.account.is_empty()).count()
         };
-        for (fork, count) in [(Fork::Byzantium, 2), (Fork::London, 2), (Fork::Paris, 0)] {
+        for fork in [Fork::Byzantium, Fork::London, Fork::Prague] {
             let [with, without] = [random, random_without_empty].map(|write| write(7, fork, 20));
-            assert_eq!((empty(&with), empty(&without)), (count, 0), "{fork}");
+            assert_eq!((empty(&with), empty(&without)), (2, 0), "{fork}");
             let all = |scenario: &Scenario| scenario.blocks[0].transactions.clone();
             assert_eq!(all(&with), all(&without));
         }

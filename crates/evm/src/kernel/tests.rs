@@ -1,11 +1,14 @@
 //! What a kernel promises, on states of a few accounts.
 
 use crate::{
-    AccountTouch, CodeCache, Executed, FeePayment, Kernel, PreparedTx, Touched, ViewReader,
+    AccountTouch, CodeCache, Executed, FeePayment, Kernel, PreparedTx, StateReader, Touched,
+    ViewReader,
 };
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::{ChainSpec, Fork};
-use fugue_state::{Account, MemoryAccount, MemoryState, SlotDiff, StateDiff};
+use fugue_state::{
+    Account, MemoryAccount, MemoryState, Overlay, SlotDiff, StateDiff, StateError, StateView as _,
+};
 use fugue_types::{
     Address, B256, Bytes, Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, TxType, U256,
     keccak256,
@@ -258,8 +261,7 @@ fn to_be_touched_does_not_make_an_authority_exist() {
     };
     let rules = ChainSpec::at_fork(1, Fork::Prague).rules(&header);
     let codes = CodeCache::new();
-    let gas_after = |touched: Address, value: u64| {
-        let state = state();
+    let gas_after = |state: MemoryState, touched: Address, value: u64| {
         let reader = ViewReader(&state);
         let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
         kernel.transact(&tx(0, TxKind::Call(touched), value, &[])).expect("valid");
@@ -274,9 +276,157 @@ fn to_be_touched_does_not_make_an_authority_exist() {
         kernel.transact(&authorizing).expect("valid").result.gas.used
     };
     let full = 21_000 + 25_000;
-    assert_eq!(gas_after(AUTHOR, 0), full);
-    assert_eq!(gas_after(AUTHORITY, 0), full, "touched, and not there");
-    assert_eq!(gas_after(AUTHORITY, 1), full - full / 5, "there");
+    assert_eq!(gas_after(state(), AUTHOR, 0), full);
+    assert_eq!(gas_after(state(), AUTHORITY, 0), full, "touched, and not there");
+    assert_eq!(gas_after(state(), AUTHORITY, 1), full - full / 5, "there");
+    let empty = || with_empty(AUTHORITY);
+    assert_eq!(gas_after(empty(), AUTHOR, 0), full - full / 5, "there, and empty");
+    assert_eq!(gas_after(empty(), AUTHORITY, 0), full, "not there any more");
+}
+
+/// A state with an account that is there, empty, and has something in slot 2.
+fn with_empty(address: Address) -> MemoryState {
+    let mut state = state();
+    let slots = [(U256::from(2), U256::from(7))].into_iter().collect();
+    state.accounts.insert(address, MemoryAccount { account: Account::default(), slots });
+    state
+}
+
+/// What the transactions change, which call and pay these, in one journal and taken out of it one
+/// by one.
+fn changed_by(fork: Fork, state: &MemoryState, calls: &[(TxKind, u64, &[u8])]) -> [StateDiff; 2] {
+    let header = Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: AUTHOR,
+        excess_blob_gas: Some(0),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    let codes = CodeCache::new();
+    [false, true].map(|is_taken| {
+        let reader = ViewReader(Overlay::new(state));
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        for (nonce, (to, value, input)) in calls.iter().enumerate() {
+            kernel.transact(&tx(nonce as u64, *to, *value, input)).expect("valid");
+            if is_taken {
+                let (diff, _) = kernel.take();
+                kernel.reader_mut().0.push(&diff).expect("the next one");
+            }
+        }
+        let (diff, _) = kernel.take();
+        kernel.reader_mut().0.push(&diff).expect("the last one");
+        kernel.into_reader().0.into_diff()
+    })
+}
+
+#[test]
+fn an_empty_account_that_is_touched_is_gone_with_its_storage() {
+    const EMPTY: Address = Address::repeat_byte(0xb0);
+    let state = with_empty(EMPTY);
+    let touch = (TxKind::Call(EMPTY), 0, &[][..]);
+    let pay = (TxKind::Call(EMPTY), 1, &[][..]);
+    let funded = Some(Account { balance: U256::ONE, ..Account::default() });
+    for (fork, calls, after, wiped) in [
+        (Fork::Byzantium, vec![touch], None, true),
+        (Fork::Byzantium, vec![touch, pay], funded, true),
+        (Fork::Byzantium, vec![pay, touch], funded, false),
+        (Fork::Shanghai, vec![touch, touch, pay], funded, true),
+    ] {
+        for diff in changed_by(fork, &state, &calls) {
+            let change = diff.accounts.iter().find(|change| change.address == EMPTY);
+            let change = change.expect("it has changed");
+            let found = (change.before, change.after, change.wiped, change.slots.len());
+            assert_eq!(found, (Some(Account::default()), after, wiped, 0), "{fork} {calls:?}");
+        }
+    }
+}
+
+#[test]
+fn a_contract_is_created_where_an_account_with_storage_was_cleared() {
+    let target = SENDER.create(1);
+    let state = with_empty(target);
+    // Stores the value of slot 2 in slot 3, and 5 in slot 2, and returns no code.
+    let create = (TxKind::Create, 0, &[0x60, 2, 0x54, 0x60, 3, 0x55, 0x60, 5, 0x60, 2, 0x55][..]);
+    let cleared = [(TxKind::Call(target), 0, &[][..]), create];
+    let untouched = [(TxKind::Call(AUTHOR), 0, &[][..]), create];
+    for fork in [Fork::Byzantium, Fork::Shanghai, Fork::Osaka] {
+        for diff in changed_by(fork, &state, &cleared) {
+            let change = diff.accounts.iter().find(|change| change.address == target);
+            let change = change.expect("it was created");
+            let slots =
+                vec![SlotDiff { slot: U256::from(2), before: U256::ZERO, after: U256::from(5) }];
+            assert_eq!(change.after.map(|after| after.nonce), Some(1), "{fork}");
+            assert_eq!((change.wiped, &change.slots), (true, &slots), "{fork}");
+        }
+        for diff in changed_by(fork, &state, &untouched) {
+            assert!(diff.accounts.iter().all(|change| change.address != target), "{fork}");
+        }
+    }
+}
+
+/// A reader that notes what it is asked of one address.
+struct Asked<'a> {
+    state: &'a MemoryState,
+    of: Address,
+    questions: Vec<&'static str>,
+}
+
+impl StateReader for Asked<'_> {
+    type Error = StateError;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, StateError> {
+        self.questions.extend((address == self.of).then_some("account"));
+        self.state.account(address)
+    }
+
+    fn slot(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.state.slot(address, slot)
+    }
+
+    fn has_storage(&mut self, address: Address) -> Result<bool, StateError> {
+        self.questions.extend((address == self.of).then_some("storage"));
+        self.state.has_storage(address)
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, StateError> {
+        self.state.code(code_hash)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        self.state.block_hash(number)
+    }
+}
+
+/// Who runs ahead may see an account end between two questions.
+#[test]
+fn an_account_is_asked_for_before_its_storage_is() {
+    let target = SENDER.create(0);
+    let with = |account: Account| {
+        let mut state = with_empty(target);
+        state.accounts.get_mut(&target).expect("it is there").account = account;
+        state
+    };
+    let code_hash = keccak256([0]);
+    let funded = Account { balance: U256::ONE, ..Account::default() };
+    let cases: [(MemoryState, &[&str]); 4] = [
+        (state(), &["account"]),
+        (with(Account { nonce: 1, ..funded }), &["account"]),
+        (with(Account { code_hash, ..funded }), &["account"]),
+        (with(funded), &["account", "storage"]),
+    ];
+    let header = Header { number: 1, gas_limit: 30_000_000, ..Header::default() };
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let codes = CodeCache::new();
+    for (state, questions) in cases {
+        let reader = Asked { state: &state, of: target, questions: Vec::new() };
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        let create = tx(0, TxKind::Create, 0, &[]);
+        let ran = kernel.transact(&create).expect("valid").result.status;
+        let collides = state.accounts.contains_key(&target);
+        assert_eq!(ran != TxStatus::Success, collides, "{questions:?}");
+        assert_eq!(kernel.into_reader().questions, questions);
+    }
 }
 
 #[test]

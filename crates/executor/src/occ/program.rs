@@ -133,7 +133,8 @@ pub(crate) fn fee_change(
     // Source: EIP-161: touching an empty account ends it; before, it brings it into being.
     let clears = rules.has(Fork::SpuriousDragon) && credited.is_empty();
     let after = (!clears).then_some(credited);
-    let change = AccountDiff { address, before, after, wiped: false, slots: Vec::new() };
+    let wiped = before.is_some() && clears;
+    let change = AccountDiff { address, before, after, wiped, slots: Vec::new() };
     Ok((before != after).then_some(change))
 }
 
