@@ -365,6 +365,29 @@ fn a_contract_is_created_where_an_account_with_storage_was_cleared() {
     }
 }
 
+/// It may have been deployed before London (EIP-3541).
+#[test]
+fn what_looks_like_a_designator_designates_from_prague_on_alone() {
+    let code = [&[0xef, 1, 0][..], AUTHOR.as_slice()].concat();
+    let state = with_contract(&code, &[]);
+    let codes = CodeCache::new();
+    for fork in [Fork::Berlin, Fork::Prague, Fork::Berlin, Fork::Osaka, Fork::Cancun] {
+        let header = Header {
+            number: 1,
+            gas_limit: 30_000_000,
+            excess_blob_gas: Some(0),
+            ..Header::default()
+        };
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let reader = ViewReader(&state);
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        let ran = kernel.transact(&tx(0, TxKind::Call(CONTRACT), 0, &[])).expect("valid");
+        // Whom it designates has no code.
+        let designates = ran.result.status == TxStatus::Success;
+        assert_eq!(designates, fork >= Fork::Prague, "{fork}: {:?}", ran.result.status);
+    }
+}
+
 /// A reader that notes what it is asked of one address.
 struct Asked<'a> {
     state: &'a MemoryState,
