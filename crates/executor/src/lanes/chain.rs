@@ -19,7 +19,6 @@ use super::{
 use crate::{BlockError, BlockOutcome, Scope, sequential, tally::Tally};
 use fugue_evm::Executed;
 use fugue_state::StateDiff;
-use fugue_types::U256;
 
 /// Whether no more is run because the block is one chain.
 pub(super) const fn is_chain(cause: &FallbackCause) -> bool {
@@ -67,15 +66,14 @@ impl<'l> Begun<'l> {
         let Shared { prepared, rules, header, .. } = *shared;
         let transactions = &prepared.block.block().body.transactions;
         let mut tally = Tally::new(rules, header, transactions.len());
-        let mut fees = U256::ZERO;
         for (tx, LaneTx { executed, .. }) in transactions.iter().zip(txs) {
             let Some(Executed { result, fee_due, excess }) = executed else { break };
             tally.admit(tx)?;
             tally.add(tx, result, excess);
-            fees += fee_due.unwrap_or_default();
-        }
-        if !planted!(ForgetsFeesOfTheFirst) {
-            kernel.credit(header.beneficiary, fees)?;
+            // One by one: to be paid nothing ends an account that is there and empty.
+            if let Some(fee) = fee_due.filter(|_| !planted!(ForgetsFeesOfTheFirst)) {
+                kernel.credit(header.beneficiary, fee)?;
+            }
         }
         kernel.pay_fees();
         let outcome = sequential::go_on(&mut kernel, tally, opening, prepared, rules, scope);

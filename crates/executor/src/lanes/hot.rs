@@ -121,6 +121,10 @@ impl<'h> Hot<'h> {
         if let Some(change) = changes.find(|change| is_there_and_empty(change.before)) {
             return Err(self.refuse(change.address));
         }
+        // To be paid nothing ends it with its storage, so that the order of payments counts.
+        if is_there_and_empty(self.view.account(self.beneficiary)?) {
+            return Err(self.refuse(self.beneficiary));
+        }
         for address in disturbed(lanes) {
             self.heat(address)?;
         }
@@ -413,9 +417,7 @@ impl End {
         rules: &Rules,
         view: &dyn StateView,
     ) -> ReadResult<StateDiff> {
-        // To be paid nothing ends an account that is there and empty.
-        let is_paid = lanes.iter().any(|lane| !lane.txs.is_empty())
-            && !self.accounts.contains_key(&header.beneficiary);
+        let is_cold = !self.accounts.contains_key(&header.beneficiary);
         let mut codes: Vec<(B256, Bytes)> = self.codes.into_iter().collect();
         let mut sources: Vec<IntoIter<AccountDiff>> = Vec::with_capacity(lanes.len() + 1);
         for lane in lanes {
@@ -426,7 +428,7 @@ impl End {
         }
         let hot = self.accounts.into_iter();
         let mut settled: Vec<_> = hot.map(|(address, it)| it.into_change(address)).collect();
-        if is_paid {
+        if is_cold {
             settled.extend(crate::occ::fee_change(header, rules, self.fees, view)?);
         }
         settled.sort_unstable_by_key(|change| change.address);

@@ -446,6 +446,32 @@ fn payments_with_gas_to_spare_are_not_much_to_do() {
     }
 }
 
+/// To be paid nothing ends it, and what it had in its storage: who pays next brings another one
+/// into being.
+#[test]
+fn a_fee_recipient_that_is_there_and_empty_is_paid_in_order() {
+    // The base fee is 7.
+    for (prices, wiped) in [([7, 8], true), ([8, 7], false)] {
+        let [first, second] = prices;
+        let paid = |sender, price| at_price(pay(sender, 0, PAYEE, 1), price);
+        let txs = [paid(ALICE, first), paid(BOB, second)];
+        let mut ground = Ground::new(Fork::London, &txs);
+        put(&mut ground.state, AUTHOR, 0, &[], &[(1, 1)]);
+        let expected = ground.sequential();
+        let changes = expected.as_ref().map(|outcome| &outcome.diff.accounts);
+        let mut changes = changes.expect("valid").iter();
+        let author = changes.find(|change| change.address == AUTHOR).expect("it is paid");
+        assert_eq!(author.wiped, wiped, "{prices:?}");
+        for mode in [Mode::Occ, Mode::Lanes] {
+            let Execution { outcome, report } = ground.execute(mode, &ground.state).expect("valid");
+            assert_eq!(Ok(outcome), expected, "{mode}, {prices:?}");
+            let cause = report.fallback.map(|fallback| fallback.cause);
+            let refused = (mode == Mode::Lanes).then(|| LaneFault::Empty(AUTHOR).into());
+            assert_eq!(cause, refused, "{mode}, {prices:?}");
+        }
+    }
+}
+
 /// What is light may still be wrong: a call takes what was there for it.
 #[test]
 fn who_has_spent_it_elsewhere_makes_the_block_invalid() {
