@@ -10,8 +10,9 @@
 //!
 //! 1. A batch ends at the head, whose branches are taken out of the tries.
 //! 2. Meanwhile blocks may be imported, and the head may move, also to another branch.
-//! 3. The batch has arrived: the tree forgets its blocks. If the work builds on them, it moves onto
-//!    the new state of the store; else it is dropped and built anew.
+//! 3. The batch has arrived: the tree forgets its blocks. If the work is the one that they were
+//!    taken from, with nothing but children since, it moves onto the new state of the store; else it
+//!    is dropped and built anew.
 //! 4. If the batch fails, what was durable stays so, the tries are dropped, and the store refuses
 //!    every further write.
 
@@ -136,6 +137,7 @@ impl Chain {
             _ => Vec::new(),
         };
         let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
+        work.is_sent = true;
         self.work = Some(work);
         // Who follows a fork choice must not wait until a long past is gone.
         let prune_steps_max = match self.options.head_rule {
@@ -188,7 +190,8 @@ impl Chain {
         let snapshot = self.new_snapshot()?;
         let unrooted = self.tree.settle(&blocks, self.head.number, &snapshot)?;
         self.count_pending();
-        if let Some(work) = work.filter(|_| extends) {
+        // One that was built while the batch was on its way does not know what the store has of it.
+        if let Some(work) = work.filter(|work| extends && work.is_sent) {
             let (below, above): (B256, _) = self.tree.path_to(work.at);
             if below == self.durable.hash {
                 let branches_max = self.options.branches_max;
@@ -220,4 +223,76 @@ fn abandoned(snapshot: &Snapshot, fork: u64) -> Vec<SealedBlock> {
     let blocks: Result<_, StorageError> = (fork + 1..=head).map(read).collect();
     // They are kept as a courtesy: whoever wants them back can send them.
     blocks.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ChainOptions,
+        engine::samples::{After, REVERSIBLE, World, raise},
+        tree::weight,
+    };
+    use fugue_chainspec::ChainSpec;
+    use fugue_executor::Mode;
+
+    /// A chain that follows a fork choice, and its genesis.
+    fn begun() -> (Chain, After) {
+        let World { store, spec, genesis, .. } = World::new();
+        let options = ChainOptions::following(Mode::Seq, 1);
+        let chain = Chain::open(store, ChainSpec::clone(&spec), options).expect("a good store");
+        (chain, genesis)
+    }
+
+    /// Puts a block, whose parent is there, into the tree.
+    fn place(chain: &mut Chain, after: &After) {
+        let record = after.record().expect("not the genesis");
+        let bytes = weight(&record);
+        chain.tree.insert(record, bytes);
+    }
+
+    /// A block whose slots come and go, one that takes that back, and one that changes them anew.
+    fn back_and_forth(genesis: &After) -> [After; 3] {
+        let (_, turn) = REVERSIBLE[2];
+        let diff = turn(&genesis.state);
+        let turned = genesis.child(diff.clone());
+        let back = turned.child(diff.reversed().expect("nothing is wiped"));
+        let raised = back.child(raise(&back.state));
+        [turned, back, raised]
+    }
+
+    /// Of what a batch has changed, and a block above it has changed back, a work that was built
+    /// meanwhile knows nothing; the next batch has to take it out of the store all the same.
+    #[test]
+    fn what_a_batch_changed_is_changed_back_in_the_store_whatever_was_built_meanwhile() {
+        let (mut chain, genesis) = begun();
+        let [turned, back, raised] = back_and_forth(&genesis);
+        for after in [&turned, &back, &raised] {
+            place(&mut chain, after);
+        }
+        chain.set_head(turned.head.hash).expect("it is there");
+        // As while the batch is on its way: the store has none of it yet.
+        let meanwhile = chain.work_after(back.head.hash).expect("the roots come out");
+        assert_eq!(chain.persist(), Ok(true));
+        chain.work = Some(meanwhile);
+        assert_eq!(chain.settle(true), Ok(Some(turned.head)));
+        chain.set_head(back.head.hash).expect("it is there");
+        assert_eq!(chain.flush(), Ok(Some(back.head)));
+        chain.work = None;
+        let next = chain.work_after(raised.head.hash).map(|work| work.at);
+        assert_eq!(next, Ok(raised.head.hash), "the tries of the store are those of its head");
+    }
+
+    #[test]
+    fn the_work_that_a_batch_was_taken_from_moves_onto_it() {
+        let (mut chain, genesis) = begun();
+        let [turned, back, raised] = back_and_forth(&genesis);
+        for after in [&turned, &back, &raised] {
+            place(&mut chain, after);
+            chain.set_head(after.head.hash).expect("it is there");
+            assert_eq!(chain.persist(), Ok(true));
+            assert_eq!(chain.settle(true), Ok(Some(after.head)));
+            assert_eq!(chain.work.as_ref().map(|work| work.at), Some(after.head.hash));
+        }
+    }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Work {
     base_hash: B256,
     pub(crate) layer: Layer,
     pub(crate) tries: StateTrie,
+    /// What a batch on its way to the store changes was taken out of these tries, and what they
+    /// have changed since is above it. Others, on the same path, have it in what they changed; and
+    /// what the path has changed back they do not have at all.
+    pub(crate) is_sent: bool,
     /// Hashes of the blocks above the base.
     hashes: BTreeMap<u64, B256>,
 }
@@ -61,7 +65,8 @@ impl Work {
         let tries =
             if is_on_head { StateTrie::new(header.state_root) } else { snapshot.tries_at(base)? };
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
-        let mut work = Self { at: below, snapshot, base, base_hash: below, layer, tries, hashes };
+        let (base_hash, is_sent) = (below, false);
+        let mut work = Self { at: below, snapshot, base, base_hash, layer, tries, is_sent, hashes };
         let Some(last) = path.last() else { return Ok(work) };
         let mut changes = Layer::default();
         for record in path {
@@ -94,20 +99,22 @@ impl Work {
         Ok(())
     }
 
-    /// The same state, on a newer state of the store, above whose head there are `above`, the last
-    /// of which is the block of this work.
+    /// The same state, on a newer state of the store, which has what was taken out of these tries
+    /// ([`Work::is_sent`]); above its head there are `above`, the last of which is the block of this
+    /// work.
     pub(crate) fn rebase(
         self,
         snapshot: Arc<Snapshot>,
         above: &[Arc<BlockRecord>],
         branches_max: usize,
     ) -> Result<Self, ImportError> {
-        let Self { at: _, snapshot: _, base: _, base_hash: _, layer: _, mut tries, hashes: _ } =
-            self;
+        let mut tries = self.tries;
         tries.prune(branches_max);
         let Head { number: base, hash: base_hash } = snapshot.meta().head;
         let (layer, hashes) = (Layer::default(), BTreeMap::new());
-        let mut work = Self { at: base_hash, snapshot, base, base_hash, layer, tries, hashes };
+        let is_sent = false;
+        let mut work =
+            Self { at: base_hash, snapshot, base, base_hash, layer, tries, is_sent, hashes };
         for record in above {
             work.advance(record.block.block().header.number, record.block.hash(), &record.diff)?;
         }
@@ -173,7 +180,7 @@ impl Work {
 
     /// As [`Work::with_view`], with a view that damage of the store cannot change.
     pub(crate) fn with_proven_view<T>(&mut self, call: impl FnOnce(&dyn StateView) -> T) -> T {
-        let Self { base, base_hash, snapshot, layer, tries, hashes, at: _ } = self;
+        let Self { base, base_hash, snapshot, layer, tries, hashes, .. } = self;
         // The layer is of use for codes alone: the tries are those after it.
         call_over(&ProvenState::new(tries, snapshot, *base, *base_hash), layer, hashes, call)
     }

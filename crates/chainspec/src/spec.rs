@@ -187,8 +187,9 @@ impl ChainSpec {
         });
         let moves_dao_balances = self.dao_support && dao_fork == Some(header.number);
         let dao_age = dao_fork.and_then(|first| header.number.checked_sub(first));
-        let dao_extra_data =
-            dao_age.filter(|age| *age < DAO_EXTRA_DATA_BLOCKS).map(|_| self.dao_support);
+        // A rule of proof of work.
+        let has_dao_data = |age: &u64| *age < DAO_EXTRA_DATA_BLOCKS && fork < Fork::Paris;
+        let dao_extra_data = dao_age.filter(has_dao_data).map(|_| self.dao_support);
         Rules {
             chain_id: self.chain_id,
             fork,
@@ -276,6 +277,10 @@ mod tests {
         chain.dao_support = false;
         assert_eq!(asked(&chain), [None, Some(false), Some(false), None]);
         assert_eq!(asked(&ChainSpec::at_fork(1, Fork::Tangerine)), [None; 4]);
+        // Without proof of work there is nothing to tell it by.
+        let mut chain = ChainSpec::at_fork(1, Fork::Paris);
+        chain.forks.push((Fork::Dao, ForkCondition::Block(1_920_000)));
+        assert_eq!(asked(&chain), [None; 4]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use revm::{
     },
     handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
     inspector::{Inspector, InspectorHandler},
+    primitives::AddressSet,
     state::{Account as RevmAccount, EvmState, EvmStorageSlot},
 };
 
@@ -385,6 +386,9 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         if let Some(gas) = self.system_call_gas {
             call.gas_limit = gas;
         }
+        // Nothing is warm in it, whatever ran before. Source: EIP-4788, EIP-7002, "Block
+        // processing".
+        self.machine.inner.ctx.journaled_state.warm_precompiles(&AddressSet::default());
         self.begin(call);
         let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
         match result {
@@ -423,7 +427,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         Ok(())
     }
 
-    /// Takes all wei from an account and says how much it was.
+    /// Takes all wei from an account, which is touched, and says how much it was.
     ///
     /// # Errors
     /// Only if the account cannot be read.
@@ -435,9 +439,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             .map_err(|ReadFault(error)| error)?
             .data;
         let balance = *account.balance();
-        if !balance.is_zero() {
-            account.set_balance(U256::ZERO);
-        }
+        account.touch();
+        account.set_balance(U256::ZERO);
         journal.commit_tx();
         Ok(balance)
     }

@@ -9,7 +9,8 @@ use alloy_consensus::{crypto::SECP256K1N_HALF, transaction::SignerRecoverable};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{PreparedTx, TxEncodingError};
 use fugue_types::{
-    Address, BlockAccessList, CheckedBlock, HashMap, RecoveredBlock, Transaction, impersonated,
+    Address, BlockAccessList, CheckedBlock, HashMap, RecoveredBlock, Transaction,
+    TransactionTrait as _, impersonated,
 };
 use rayon::{ThreadPool, prelude::*};
 use std::sync::{
@@ -44,12 +45,17 @@ impl PreparedBlock {
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
         let is_homestead = rules.has(Fork::Homestead);
+        let has_protection = rules.has(Fork::SpuriousDragon);
         let recovered = AtomicUsize::new(0);
         let recover = |(index, tx): (usize, &Transaction)| -> Result<Address, BlockError> {
             if rules.is_dev
                 && let Some(sender) = impersonated(tx.signature())
             {
                 return Ok(sender);
+            }
+            // Source: EIP-155: before Spurious Dragon there is no such v.
+            if !has_protection && tx.is_legacy() && tx.chain_id().is_some() {
+                return Err(InvalidBlock::Signature { index, hash: *tx.hash() }.into());
             }
             // Source: EIP-2: a high s is refused from Homestead on, whoever knows its sender.
             let is_high = is_homestead && tx.signature().s() > SECP256K1N_HALF;
@@ -265,6 +271,23 @@ mod tests {
         assert_eq!(prepare(Fork::Frontier, &txs, &[Some(told)]), Ok((vec![told], 1)));
         let (_, count) = prepare(Fork::Frontier, &txs, &[]).unwrap();
         assert_eq!(count, 0);
+    }
+
+    #[test]
+    fn a_protected_signature_is_refused_before_spurious_dragon_whoever_knows_its_sender() {
+        let Transaction::Legacy(signed) = tx(0, LOW) else { panic!("not a legacy transaction") };
+        let (tx, signature, _) = signed.into_parts();
+        let tx = TxLegacy { chain_id: Some(1), ..tx };
+        let txs = [Transaction::Legacy(Signed::new_unhashed(tx, signature))];
+        let told = Address::repeat_byte(7);
+        let error = InvalidBlock::Signature { index: 0, hash: *txs[0].hash() };
+        for known in [&[Some(told)][..], &[]] {
+            for fork in [Fork::Frontier, Fork::Tangerine] {
+                let refused = prepare(fork, &txs, known).map(drop);
+                assert_eq!(refused, Err(error.clone().into()), "{fork}");
+            }
+            assert!(prepare(Fork::SpuriousDragon, &txs, known).is_ok());
+        }
     }
 
     #[test]

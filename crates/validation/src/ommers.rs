@@ -1,7 +1,7 @@
 //! Ommers of blocks with proof of work.
 
 use crate::{Mismatch, Rule, check_child};
-use fugue_chainspec::ChainSpec;
+use fugue_chainspec::{ChainSpec, Fork};
 use fugue_types::{B256, Block, Header, SealedBlock};
 
 /// Ancestors of a block, its parent counted, that its ommers are judged by. Source: Yellow Paper,
@@ -74,7 +74,13 @@ pub fn check_ommers(
             let bound = format!("the child of one of {} ancestors", ancestors.len());
             return Err(Mismatch::new(Rule::OmmerParent, bound, hash));
         };
-        check_child(ommer, &chain.rules(ommer), &parent.header, &chain.rules(&parent.header))
+        let rules = chain.rules(ommer);
+        if rules.has(Fork::Paris) {
+            // It would be a block of proof of stake, and none of those is an ommer.
+            let found = Mismatch::new(Rule::Difficulty, "proof of work", ommer.difficulty);
+            return Err(found.of_ommer(index));
+        }
+        check_child(ommer, &rules, &parent.header, &chain.rules(&parent.header))
             .map_err(|mismatch| mismatch.of_ommer(index))?;
     }
     Ok(())
@@ -84,7 +90,7 @@ pub fn check_ommers(
 mod tests {
     use super::*;
     use crate::child_difficulty;
-    use fugue_chainspec::{ChainConfig, Fork};
+    use fugue_chainspec::ChainConfig;
     use fugue_types::{BlockBody, Bytes, U256};
 
     /// Seconds between blocks.
@@ -248,6 +254,28 @@ mod tests {
         assert_eq!(broken(&chain, &ancestors, vec![good]), None);
         let found = broken(&chain, &ancestors, vec![bad]).map(|mismatch| mismatch.rule);
         assert_eq!(found, Some(Rule::BaseFee));
+    }
+
+    /// Elsewhere than on the public chains its difficulty tells which rules a header has.
+    #[test]
+    fn an_ommer_without_proof_of_work_is_refused_before_the_merge() {
+        let config = ChainConfig {
+            chain_id: 7,
+            homestead_block: Some(0),
+            london_block: Some(0),
+            terminal_total_difficulty: Some(U256::MAX),
+            ..ChainConfig::default()
+        };
+        let chain = ChainSpec::try_from(&config).expect("valid config");
+        let mut first = genesis(&chain);
+        first.gas_used = first.gas_limit / 2;
+        let ancestors = ancestors(&chain, first, 3);
+        let good = child(&chain, &ancestors[1].header, 1);
+        assert!(!good.difficulty.is_zero());
+        let bad = Header { difficulty: U256::ZERO, ..good.clone() };
+        assert_eq!(broken(&chain, &ancestors, vec![good]), None);
+        let found = broken(&chain, &ancestors, vec![bad]).map(|mismatch| mismatch.rule);
+        assert_eq!(found, Some(Rule::Difficulty));
     }
 
     #[test]

@@ -388,6 +388,51 @@ fn what_looks_like_a_designator_designates_from_prague_on_alone() {
     }
 }
 
+/// Gas that it takes to look at the balance of a precompiled contract is given back: GAS,
+/// BALANCE(2), POP, GAS, SWAP1, SUB, MSTORE(0), RETURN(0, 32).
+#[test]
+fn nothing_is_warm_in_a_system_call_whatever_ran_before_it() {
+    let measures =
+        [0x5a, 0x60, 2, 0x31, 0x50, 0x5a, 0x90, 0x03, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3];
+    let state = with_contract(&measures, &[]);
+    let header =
+        Header { number: 1, gas_limit: 30_000_000, excess_blob_gas: Some(0), ..Header::default() };
+    let rules = ChainSpec::at_fork(1, Fork::Prague).rules(&header);
+    let codes = CodeCache::new();
+    let reader = ViewReader(&state);
+    let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+    let mut measured = || {
+        let gas = kernel.system_call(CONTRACT, Bytes::new()).expect("it runs");
+        let gas = U256::from_be_slice(&gas);
+        kernel.transact(&tx(0, TxKind::Call(AUTHOR), 0, &[])).ok();
+        gas
+    };
+    let gas = measured();
+    assert!(gas > U256::from(2_600), "it is cold (EIP-2929): {gas}");
+    assert_eq!(measured(), gas);
+}
+
+/// Source: EIP-161 ends that later.
+#[test]
+fn whoever_is_drained_of_nothing_comes_into_being_before_spurious_dragon() {
+    const POOR: Address = Address::repeat_byte(0xb0);
+    for (fork, after) in [(Fork::Homestead, Some(Account::default())), (Fork::Byzantium, None)] {
+        let (state, header) = (state(), Header { number: 1, ..Header::default() });
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let codes = CodeCache::new();
+        let reader = ViewReader(&state);
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        assert_eq!(kernel.drain(POOR), Ok(U256::ZERO));
+        let (diff, _) = kernel.take();
+        let found = diff.accounts.iter().find(|change| change.address == POOR);
+        assert_eq!(found.and_then(|change| change.after), after, "{fork}");
+        assert_eq!(kernel.drain(SENDER), Ok(U256::from(10).pow(U256::from(18))));
+        let (diff, _) = kernel.take();
+        let left = diff.accounts.first().and_then(|change| change.after);
+        assert_eq!(left.map(|left| left.balance), after.map(|_| U256::ZERO), "{fork}");
+    }
+}
+
 /// A reader that notes what it is asked of one address.
 struct Asked<'a> {
     state: &'a MemoryState,
