@@ -1,5 +1,6 @@
-//! Bad days of the engine: the store fails, the process is killed, too much is asked, it is told to
-//! stop. Numbers after `f` are failures of other clients by `FEATURES.md` in the design documents.
+//! Bad days of the engine: the store fails, the process is killed, what waits turns out to be
+//! invalid, too much is asked, it is told to stop. Numbers after `e` are rules, those after `f` are
+//! failures of other clients, both of `FEATURES.md` in the design documents.
 
 use crate::{
     engine_support::{
@@ -16,7 +17,12 @@ use fugue_chainspec::Fork;
 use fugue_executor::Mode;
 use fugue_storage::{Access, Faults, Store, StoreOptions};
 use fugue_types::{B256, SealedBlock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{collections::BTreeSet, time::Duration};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// Batches so large that nothing becomes durable before the end.
 const LARGE: usize = 1_000;
@@ -28,6 +34,8 @@ const FOLDER_FAULTS: u64 = 12;
 const ENTRY_BYTES: usize = 12;
 /// Bytes of an entry for a fork choice: its kind and three hashes.
 const CHOICE_BYTES: usize = ENTRY_BYTES + 1 + 3 * 32;
+/// What the system sends to whoever writes beyond the bound of files: it would end the process.
+const SIGXFSZ: i32 = 25;
 
 /// What became of many calls.
 #[derive(Debug, Default)]
@@ -246,6 +254,89 @@ fn f2_if_the_journal_cannot_be_written_nothing_is_imported_and_reads_go_on() {
     std::fs::create_dir(folder.log()).expect("a folder");
     // The batch was on its way, and has arrived.
     goes_on(&folder, &[one.hash(4)], &[one.hash(4)], "after the failure");
+}
+
+/// From here on [`SIGXFSZ`] does not end the process.
+fn hear_bound() -> Signal {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let heard = runtime.block_on(async { signal(SignalKind::from_raw(SIGXFSZ)) });
+    heard.expect("a signal that may be heard")
+}
+
+/// Bounds the files of this process, which is the test's own: what would grow beyond it meets an
+/// error, as on a full disk.
+fn bound_files(bytes: Option<u64>) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
+    let limit = Rlimit { current: bytes.or(maximum), maximum };
+    setrlimit(Resource::Fsize, limit).expect("it is below the maximum");
+}
+
+#[test]
+fn f2_if_a_block_that_waited_cannot_be_journaled_no_fork_choice_is_followed() {
+    let one = &BRANCHES.one;
+    let _heard = hear_bound();
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(LARGE));
+    node.follow(&one.blocks[..4]);
+    assert_eq!(node.new_payload(one.block(6)), Ok(PayloadVerdict::Syncing));
+    let held = node.hold();
+    let sent = Asked::<Result<PayloadVerdict, EngineError>>::of(|reply| {
+        let journal = folder.journal();
+        let reply = Box::new(move |answer: Result<PayloadVerdict, EngineError>| {
+            // A block finds no room any more, and a fork choice would.
+            let bytes = std::fs::metadata(journal).expect("a journal").len();
+            bound_files(Some(bytes + CHOICE_BYTES as u64));
+            reply(answer);
+        });
+        node.engine().new_payload(one.block(5).clone(), Duration::ZERO, reply);
+    });
+    let chosen = node.begin_forkchoice(choice(one.hash(6)));
+    drop(held);
+    assert_eq!(sent.answer(), Ok(PayloadVerdict::Valid));
+    let answer = chosen.answer();
+    bound_files(None);
+    assert!(matches!(answer, Err(EngineError::Internal(_))), "{answer:?}");
+    let status = node.status();
+    assert!(status.failed.is_some_and(|reason| reason.contains("appending to the journal")));
+    assert_eq!((status.head.number, status.orphans, status.invalid), (4, 0, 0));
+    assert!(node.stop().is_err());
+    let valid: Vec<B256> = one.blocks[..5].iter().map(SealedBlock::hash).collect();
+    goes_on(&folder, &[one.hash(4)], &valid, "after the failure");
+}
+
+#[test]
+fn e10_what_waits_above_an_invalid_block_is_invalid_also_if_nobody_is_told_of_that_one() {
+    let one = &BRANCHES.one;
+    let bad = changed(one.block(5), |header| header.state_root = B256::repeat_byte(0x99));
+    let child = moved(one.block(6), &bad);
+    let grandchild = moved(one.block(7), &child);
+    let later = moved(one.block(8), &grandchild);
+    // Found by a fork choice, or when nobody waits.
+    for chosen in [Some(&bad), Some(&grandchild), None] {
+        let node = Node::in_memory(one, &Setup::new(LARGE));
+        node.follow(&one.blocks[..3]);
+        for block in [&grandchild, &child, &bad] {
+            assert_eq!(node.new_payload(block), Ok(PayloadVerdict::Syncing));
+        }
+        let held = node.hold();
+        let sent = node.begin_payload(one.block(4));
+        let asked = chosen.map(|block| node.begin_forkchoice(choice(block.hash())));
+        drop(held);
+        assert_eq!(sent.answer(), Ok(PayloadVerdict::Valid));
+        if let Some(answer) = asked.map(Asked::answer) {
+            assert!(matches!(answer, Ok(ForkchoiceVerdict::Invalid(_))), "{answer:?}");
+        }
+        let status = node.until("judging what waits", |status| status.orphans == 0);
+        assert_eq!((status.imported, status.invalid), (4, 3));
+        for block in [&bad, &child, &grandchild] {
+            let answer = node.forkchoice(choice(block.hash()));
+            let Ok(ForkchoiceVerdict::Invalid(refusal)) = answer else { panic!("{answer:?}") };
+            assert_eq!(refusal.latest_valid, Some(one.hash(4)));
+            assert_eq!(refused(node.new_payload(block)), refusal);
+        }
+        assert_eq!(refused(node.new_payload(&later)).latest_valid, Some(one.hash(4)));
+        node.follow(&one.blocks[3..]);
+    }
 }
 
 #[test]

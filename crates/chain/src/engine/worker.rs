@@ -125,7 +125,7 @@ pub(crate) struct Worker {
     /// Bytes of the journal when it was last rewritten.
     rewritten: u64,
     orphans: Orphans,
-    /// Blocks that were imported and may have children among the orphans.
+    /// Blocks that were imported or found invalid, and may have children among the orphans.
     parents: Vec<B256>,
     /// The store for readers: apart from the one of the import, so that they share no lock.
     snapshot: Arc<Snapshot>,
@@ -279,7 +279,7 @@ impl Worker {
         }
     }
 
-    /// Imports a block whose parent has come, if there is one.
+    /// Judges a block whose parent has been judged since it came, if there is one.
     pub(crate) fn connect_next(&mut self) -> bool {
         while let Some(parent) = self.parents.last() {
             if let Some(block) = self.orphans.take_child(*parent) {
@@ -334,9 +334,10 @@ impl Worker {
         }
     }
 
-    /// Nothing is imported any more: a batch did not become durable, whatever the reason.
+    /// Nothing is imported or journaled any more: something did not become durable, for any reason.
     fn end_work(&mut self, error: &ImportError) {
         self.status.failed.get_or_insert_with(|| error.to_string());
+        self.journal = None;
     }
 
     fn broken(&mut self, error: ImportError) -> EngineError {
@@ -370,6 +371,7 @@ impl Worker {
                 Ok(PayloadVerdict::Syncing)
             }
             Err(ImportError::Invalid { reason, .. }) => {
+                self.parents.push(hash);
                 let known = self.chain.tree.invalid(hash).map(refusal);
                 let unknown = || Refusal { latest_valid: None, reason: reason.to_string() };
                 Ok(PayloadVerdict::Invalid(known.unwrap_or_else(unknown)))
@@ -397,13 +399,13 @@ impl Worker {
         {
             self.end_work(&error);
         }
-        self.working()?;
-        if let Some(invalid) = self.chain.tree.invalid(state.head) {
-            return Ok(ForkchoiceVerdict::Invalid(refusal(invalid)));
-        }
         // Blocks that wait to be imported beside the chain may be what is wanted now.
         if self.orphans.contains(state.head) {
             while self.connect_next() {}
+        }
+        self.working()?;
+        if let Some(invalid) = self.chain.tree.invalid(state.head) {
+            return Ok(ForkchoiceVerdict::Invalid(refusal(invalid)));
         }
         match self.is_known(state.head) {
             Ok(true) => {}
