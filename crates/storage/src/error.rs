@@ -77,6 +77,18 @@ pub enum StorageError {
         /// What is wrong.
         reason: String,
     },
+    /// An entry of a journal is damaged, and is not its half-written end. The file is as it was.
+    #[error(
+        "{}: the entry at byte {offset} is damaged, and more follows it: move the file away to \
+         start without what it holds",
+        path.display()
+    )]
+    DamagedJournal {
+        /// The journal.
+        path: PathBuf,
+        /// Where the entry begins.
+        offset: u64,
+    },
     /// What is to be committed does not follow what is there. A defect of the caller.
     #[error("the commit does not fit: {0}")]
     Misfit(String),

@@ -26,8 +26,8 @@ pub use alloy_eips::{
     },
 };
 pub use alloy_primitives::{
-    Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Log, LogData, TxKind, U256, address, b256,
-    keccak256,
+    Address, B256, Bloom, Bytes, KECCAK256_EMPTY, Keccak256, Log, LogData, TxKind, U256, address,
+    b256, keccak256,
     map::{AddressMap, B256Map, DefaultHashBuilder, HashMap, HashSet},
 };
 pub use block::{

@@ -89,16 +89,49 @@ impl LocalTxs {
 }
 
 impl File {
+    /// An error means that the transaction is not in the file.
     fn append(&mut self, encoded: &[u8], pool: &Pool) -> Result<(), StorageError> {
         self.journal.append(encoded)?;
         let grown = self.journal.bytes().saturating_sub(self.rewritten);
-        if grown > self.rewritten.saturating_add(SLACK_BYTES) { self.rewrite(pool) } else { Ok(()) }
+        if grown > self.rewritten.saturating_add(SLACK_BYTES) {
+            // The transaction is kept whatever becomes of this, which only makes the file smaller.
+            let _ = self.rewrite(pool);
+        }
+        Ok(())
     }
 
     fn rewrite(&mut self, pool: &Pool) -> Result<(), StorageError> {
         let local = pool.local();
-        self.journal.replace(local.iter().map(Vec::as_slice))?;
+        let replaced = self.journal.replace(local.iter().map(Vec::as_slice));
+        // After a failure too: not each transaction from then on is to try it again.
         self.rewritten = self.journal.bytes();
-        Ok(())
+        replaced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::samples::World, pool_head};
+    use fugue_txpool::PoolOptions;
+
+    #[test]
+    fn what_is_appended_is_kept_also_if_the_file_cannot_be_rewritten() {
+        let World { spec, genesis, .. } = World::new();
+        let head = pool_head(&spec, genesis.head.hash, &genesis.header);
+        let pool = Pool::new(PoolOptions::default(), head);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions");
+        let (journal, _) = Journal::open(&path).expect("a journal");
+        let mut file = File { journal, rewritten: 0 };
+        // The file that would take its place cannot be made.
+        std::fs::create_dir(path.with_extension("next")).expect("room");
+        let large = vec![1; SLACK_BYTES as usize];
+        file.append(&large, &pool).expect("it is in the file");
+        // It was tried.
+        assert_eq!(file.rewritten, file.journal.bytes());
+        file.append(b"small", &pool).expect("it is in the file");
+        let (_, entries) = Journal::open(&path).expect("a journal");
+        assert!(entries == [large, b"small".to_vec()], "{} entries", entries.len());
     }
 }
