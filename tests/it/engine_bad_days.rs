@@ -11,14 +11,14 @@ use crate::{
 };
 use alloy_rlp::Encodable;
 use fugue_chain::{
-    Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head, ImportError, PayloadVerdict,
+    Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head, ImportError, PayloadVerdict, Reply,
 };
 use fugue_chainspec::Fork;
 use fugue_executor::Mode;
 use fugue_storage::{Access, Faults, Store, StoreOptions};
 use fugue_types::{B256, SealedBlock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -407,7 +407,102 @@ fn f8_a_node_that_is_killed_after_a_commit_and_before_its_journal_is_rewritten_g
     let valid: Vec<B256> = one.blocks[..4].iter().map(SealedBlock::hash).collect();
     goes_on(&first, &[one.hash(4)], &valid, "after the first batch");
     let valid: Vec<B256> = two.blocks.iter().map(SealedBlock::hash).collect();
-    goes_on(&second, &[two.head().hash], &valid, "after the other branch");
+    goes_on(&second.copy(), &[two.head().hash], &valid, "after the other branch");
+    has_both(&second, "after the other branch");
+}
+
+/// The second branch is durable and chosen, and nothing has to be sent to go back to the first.
+fn has_both(folder: &Folder, told: &str) {
+    let Branches { one, two, of_one, .. } = &*BRANCHES;
+    let node = Node::on(folder, one, &Setup::new(2));
+    assert_eq!(node.marks().0, two.head(), "{told}");
+    assert_eq!(node.settled().durable, two.head(), "{told}");
+    node.send(&one.blocks);
+    node.send(&two.blocks);
+    assert_eq!(node.status().imported, 0, "{told}: what was valid is there");
+    node.choose(choice(one.head().hash));
+    check_view(&node.view(), one, of_one, told);
+}
+
+#[test]
+fn f8_blocks_whose_place_another_branch_took_are_there_after_a_kill_and_after_the_end() {
+    let Branches { one, two, of_one, .. } = &*BRANCHES;
+    // Some are durable, and some above these are not. They do not wait where others push them out.
+    let mut setup = Setup::new(5);
+    setup.engine.orphans_max = 1;
+    let begin = |folder: &Folder| {
+        let node = Node::on(folder, one, &setup);
+        node.follow(&one.blocks);
+        let durable = node.settled().durable.number;
+        assert!(BRANCHES.common < durable && durable < one.head().number, "{durable}");
+        node.send(BRANCHES.own_of_two());
+        node
+    };
+
+    let folder = Arc::new(Folder::new());
+    let node = begin(&folder);
+    let held = node.hold();
+    let there = node.begin_forkchoice(choice(two.head().hash));
+    // The next fork choice waits for the batch. When it is answered nothing is imported again yet.
+    let copied = Arc::clone(&folder);
+    let killed = Asked::of(|reply: Reply<Folder>| {
+        let reply = move |_: Result<ForkchoiceVerdict, EngineError>| reply(copied.copy());
+        node.engine().forkchoice(choice(B256::repeat_byte(0x99)), None, Box::new(reply));
+    });
+    drop(held);
+    assert_eq!(there.answer(), Ok(ForkchoiceVerdict::Valid(None)));
+    has_both(&killed.answer(), "killed");
+    // Nor is anything pushed out without a kill.
+    node.choose(choice(one.head().hash));
+    check_view(&node.view(), one, of_one, "back on the first");
+
+    let folder = Folder::new();
+    let node = begin(&folder);
+    let there = node.begin_forkchoice(choice(two.head().hash));
+    assert_eq!(node.stop(), Ok(two.head()));
+    assert_eq!(there.answer(), Ok(ForkchoiceVerdict::Valid(None)));
+    has_both(&folder, "ended");
+}
+
+#[test]
+fn f8_a_chain_that_is_longer_than_what_may_lie_beside_it_comes_back_after_a_kill() {
+    let one = &BRANCHES.one;
+    let mut setup = Setup::new(LARGE);
+    setup.chain.side_blocks_max = 3;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &setup);
+    node.follow(&one.blocks);
+    let (safe, finalized) = (one.hash(9), one.hash(2));
+    node.choose(Forkchoice { head: one.head().hash, safe, finalized });
+    let marks = node.marks();
+    // The second start has what the first one has written.
+    let first = folder.copy();
+    drop(node);
+    let node = Node::on(&first, one, &setup);
+    let second = first.copy();
+    drop(node);
+    let node = Node::on(&second, one, &setup);
+    assert_eq!(node.marks(), marks);
+    assert_eq!(node.settled().pending_blocks, one.blocks.len(), "none of them is durable");
+    node.send(&one.blocks);
+    assert_eq!(node.status().imported, 0);
+}
+
+#[test]
+fn f8_a_journal_whose_chain_does_not_go_with_the_store_stays_as_it_is() {
+    let one = &BRANCHES.one;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(4));
+    node.follow(&one.blocks[..6]);
+    assert_eq!(node.settled().durable.number, 4);
+    let copy = folder.copy();
+    let read = || std::fs::read(copy.journal()).expect("a journal");
+    let journal = read();
+    // The store was taken back.
+    let store = Store::memory(Faults::none());
+    let opened = Node::open(store, Some(copy.journal()), &one.genesis, &Setup::new(4));
+    assert!(matches!(opened, Err(ImportError::Journal(_))), "{opened:?}");
+    assert_eq!(read(), journal);
 }
 
 /// Where the last entry of a journal begins.

@@ -137,7 +137,7 @@ pub struct EngineStatus {
     pub tree_blocks: usize,
     /// A batch is on its way to the store.
     pub is_persisting: bool,
-    /// Blocks without a parent.
+    /// Blocks without a parent, and those that left the store and are not imported again yet.
     pub orphans: usize,
     /// Blocks that are known to be invalid.
     pub invalid: usize,

@@ -91,6 +91,10 @@ pub enum ImportError {
         /// Its hash.
         hash: B256,
     },
+    /// A block that leads up to the head of the journal's fork choice is not invalid, and cannot be
+    /// imported. Says nothing about the block.
+    #[error("the journal does not go with the database, and stays as it is: {0}")]
+    Journal(Box<ImportError>),
     /// The store failed. Says nothing about the block.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -39,7 +39,7 @@ pub(crate) struct Persisting {
     /// It takes the place of blocks that are durable.
     pub(crate) replaces: bool,
     /// The blocks whose place it takes, lowest first, to be kept beside the chain.
-    abandoned: Vec<SealedBlock>,
+    pub(crate) abandoned: Vec<SealedBlock>,
     blocks: usize,
     bytes: usize,
 }
@@ -111,15 +111,19 @@ impl Chain {
     /// durable stays so.
     pub fn flush(&mut self) -> Result<Option<Head>, ImportError> {
         let earlier = self.settle(true)?;
-        if !self.persist()? {
+        if !self.persist(|_, _| Ok(()))? {
             return Ok(earlier);
         }
         self.settle(true)
     }
 
     /// Sends the chain of the head on its way to the store, if there is anything to be sent; an
-    /// earlier batch must have arrived.
-    pub(crate) fn persist(&mut self) -> Result<bool, ImportError> {
+    /// earlier batch must have arrived. Before that `keep` is given the durable blocks whose place
+    /// it takes, lowest first, as far as they are to be kept.
+    pub(crate) fn persist(
+        &mut self,
+        keep: impl FnOnce(&Self, &[SealedBlock]) -> Result<(), ImportError>,
+    ) -> Result<bool, ImportError> {
         let (below, path) = self.tree.path_to(self.head.hash);
         if path.is_empty() || self.persisting.is_some() {
             return Ok(false);
@@ -136,6 +140,7 @@ impl Chain {
             }
             _ => Vec::new(),
         };
+        keep(self, &abandoned)?;
         let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
         work.is_sent = true;
         self.work = Some(work);

@@ -2,6 +2,7 @@
 
 mod back;
 mod dev;
+mod journal;
 
 pub(crate) use dev::DevCommand;
 
@@ -21,24 +22,15 @@ use crate::{
     tree::Invalid,
     view::Marks,
 };
-use alloy_rlp::Decodable;
 use fugue_executor::Location;
 use fugue_storage::{Journal, Snapshot};
-use fugue_types::{B256, B256Map, Block, SealedBlock};
+use fugue_types::{B256, SealedBlock};
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-/// First byte of a payload of the journal: a block in RLP follows.
-const ENTRY_BLOCK: u8 = 0;
-/// First byte of a payload of the journal: head, safe and finalized hash follow.
-const ENTRY_FORKCHOICE: u8 = 1;
-/// First byte of a payload of the journal: the amendment of a block follows, which comes later.
-const ENTRY_AMENDMENT: u8 = 2;
-
-/// Bytes that the journal may grow by before what is forgotten is left out of it.
-const JOURNAL_SLACK_BYTES: u64 = 64 << 20;
 /// Between two looks at a batch that is on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between two looks at nothing.
@@ -125,6 +117,9 @@ pub(crate) struct Worker {
     /// Bytes of the journal when it was last rewritten.
     rewritten: u64,
     orphans: Orphans,
+    /// Blocks that left the store for another branch, and what was above them, to be imported
+    /// beside the chain.
+    abandoned: BTreeMap<(u64, B256), SealedBlock>,
     /// Blocks that were imported or found invalid, and may have children among the orphans.
     parents: Vec<B256>,
     /// The store for readers: apart from the one of the import, so that they share no lock.
@@ -161,6 +156,7 @@ impl Worker {
             journal: None,
             rewritten: 0,
             orphans,
+            abandoned: BTreeMap::new(),
             parents: Vec::new(),
             forkchoice: Forkchoice::default(),
             safe: None,
@@ -168,51 +164,6 @@ impl Worker {
             status: EngineStatus::default(),
             dev_builds: 0,
             rewound: Arc::default(),
-        }
-    }
-
-    /// Imports what the journal holds, and follows the fork choice that it ends with. A block that
-    /// cannot be imported is left out, with all that builds on it: the consensus client has it.
-    pub(crate) fn replay_journal(&mut self) -> Result<(), ImportError> {
-        let Some(path) = &self.options.journal else { return self.publish() };
-        let (journal, entries) = Journal::open(path)?;
-        self.chain.take_amendments(ENTRY_AMENDMENT, &entries)?;
-        let (blocks, last) = read_entries(entries);
-        // 1. The chain of the head, so that nothing beside it takes its room.
-        let chosen = last.map_or(B256::ZERO, |state| state.head);
-        for block in path_to(chosen, &blocks) {
-            self.replay(block)?;
-        }
-        if let Some(state) = last
-            && self.chain.set_head(state.head)?.is_some()
-        {
-            self.safe = self.on_chain(state.safe)?;
-            self.finalized = self.on_chain(state.finalized)?;
-            self.forkchoice = state;
-        }
-        // 2. What is beside it.
-        for block in blocks {
-            self.replay(block)?;
-        }
-        // A verdict of an earlier program does not bind this one.
-        self.chain.tree.forget_all_invalid();
-        self.journal = Some(journal);
-        self.rewrite_journal()?;
-        self.publish()?;
-        self.tell_of_move(self.chain.durable());
-        Ok(())
-    }
-
-    fn replay(&mut self, block: SealedBlock) -> Result<(), ImportError> {
-        match self.chain.import(block) {
-            Ok(_)
-            | Err(
-                ImportError::UnknownParent { .. }
-                | ImportError::Invalid { .. }
-                | ImportError::TooDeep { .. }
-                | ImportError::BranchTooLong { .. },
-            ) => Ok(()),
-            Err(broken) => Err(broken),
         }
     }
 
@@ -279,25 +230,36 @@ impl Worker {
         }
     }
 
-    /// Judges a block whose parent has been judged since it came, if there is one.
+    /// Judges a block that has left the store, or whose parent has been judged since it came, if
+    /// there is one.
     pub(crate) fn connect_next(&mut self) -> bool {
+        // The lowest first: each is the parent of the next, or on a branch of its own.
+        if let Some((_, block)) = self.abandoned.pop_first() {
+            // Nobody waits for the verdict, which was VALID once.
+            let _ = self.connect(block);
+            return true;
+        }
         while let Some(parent) = self.parents.last() {
             if let Some(block) = self.orphans.take_child(*parent) {
-                // Whoever sent it was told that it is not known yet, and will ask again.
-                self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
-                let verdict = self.new_payload(block);
-                self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
-                self.shared.builds.stir();
-                if verdict == Ok(PayloadVerdict::Syncing) {
+                if self.connect(block) == Ok(PayloadVerdict::Syncing) {
                     // The parent is forgotten already, and its children wait again.
                     self.parents.pop();
                 }
-                self.tell();
                 return true;
             }
             self.parents.pop();
         }
         false
+    }
+
+    fn connect(&mut self, block: SealedBlock) -> Result<PayloadVerdict, EngineError> {
+        // Whoever sent it was told that it is not known yet, and will ask again.
+        self.shared.open_calls.fetch_add(1, Ordering::AcqRel);
+        let verdict = self.new_payload(block);
+        self.shared.open_calls.fetch_sub(1, Ordering::AcqRel);
+        self.shared.builds.stir();
+        self.tell();
+        verdict
     }
 
     /// Makes the chain of the head durable. A branch that leaves the durable chain stays in the
@@ -400,7 +362,8 @@ impl Worker {
             self.end_work(&error);
         }
         // Blocks that wait to be imported beside the chain may be what is wanted now.
-        if self.orphans.contains(state.head) {
+        let is_left = self.abandoned.keys().any(|(_, hash)| *hash == state.head);
+        if is_left || self.orphans.contains(state.head) {
             while self.connect_next() {}
         }
         self.working()?;
@@ -525,11 +488,15 @@ impl Worker {
         if !self.chain.is_batch_full() {
             return Ok(false);
         }
+        // What an earlier batch took the place of goes first, or there would be no bound for it.
+        while !self.abandoned.is_empty() {
+            self.connect_next();
+        }
         let has_arrived = self.chain.settle(true)?.is_some();
         if has_arrived {
             self.moved_up()?;
         }
-        self.chain.persist()?;
+        self.persist()?;
         Ok(has_arrived)
     }
 
@@ -546,55 +513,9 @@ impl Worker {
         self.snapshot = Arc::new(self.chain.store().snapshot()?);
         // What another branch took the place of is imported again beside the chain: the consensus
         // layer may come back to it, and does not send again what it was told is valid.
-        for block in std::mem::take(&mut self.chain.abandoned) {
-            let parent = block.block().header.parent_hash;
-            if self.is_known(parent)? {
-                self.parents.push(parent);
-            }
-            self.orphans.insert(block);
-        }
+        let left = std::mem::take(&mut self.chain.abandoned).into_iter();
+        self.abandoned.extend(left.map(|block| (block_key(&block), block)));
         self.rewrite_journal()
-    }
-
-    fn journal_block(&mut self, hash: B256) -> Result<(), ImportError> {
-        let (Some(journal), Some(record)) = (&mut self.journal, self.chain.tree.get(hash)) else {
-            return Ok(());
-        };
-        if let Some(entry) = self.chain.amendment_entry(ENTRY_AMENDMENT, hash) {
-            journal.append(&entry)?;
-        }
-        journal.append(&block_entry(record.block.block()))?;
-        let grown = journal.bytes().saturating_sub(self.rewritten);
-        if grown > self.rewritten.saturating_add(JOURNAL_SLACK_BYTES) {
-            self.rewrite_journal()?;
-        }
-        Ok(())
-    }
-
-    fn journal_forkchoice(&mut self, syncs: bool) -> Result<(), ImportError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        journal.append(&forkchoice_entry(&self.forkchoice))?;
-        if syncs {
-            journal.sync()?;
-        }
-        Ok(())
-    }
-
-    /// Leaves in the journal what is not durable.
-    fn rewrite_journal(&mut self) -> Result<(), ImportError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        let blocks = self.chain.tree.blocks();
-        let mut records: Vec<_> = blocks.values().collect();
-        records.sort_unstable_by_key(|record| record.block.block().header.number);
-        let mut entries = Vec::with_capacity(records.len() + 1);
-        for record in records {
-            entries.extend(self.chain.amendment_entry(ENTRY_AMENDMENT, record.block.hash()));
-            entries.push(block_entry(record.block.block()));
-        }
-        entries.push(forkchoice_entry(&self.forkchoice));
-        journal.replace(entries.iter().map(Vec::as_slice))?;
-        self.rewritten = journal.bytes();
-        Ok(())
     }
 
     /// Hands a view of the chain to readers.
@@ -624,7 +545,7 @@ impl Worker {
             pending_bytes: self.chain.pending_bytes,
             tree_blocks: self.chain.tree.len(),
             is_persisting: self.chain.persisting.is_some(),
-            orphans: self.orphans.len(),
+            orphans: self.orphans.len() + self.abandoned.len(),
             invalid: self.chain.tree.invalid_count(),
             times: self.chain.times(),
             parallel: self.chain.parallel,
@@ -656,45 +577,7 @@ fn refusal(invalid: &Invalid) -> Refusal {
     Refusal { latest_valid: Some(*latest_valid), reason: reason.clone() }
 }
 
-fn block_entry(block: &Block) -> Vec<u8> {
-    let mut entry = vec![ENTRY_BLOCK];
-    alloy_rlp::Encodable::encode(block, &mut entry);
-    entry
-}
-
-fn forkchoice_entry(state: &Forkchoice) -> Vec<u8> {
-    let Forkchoice { head, safe, finalized } = state;
-    [&[ENTRY_FORKCHOICE][..], head.as_slice(), safe.as_slice(), finalized.as_slice()].concat()
-}
-
-/// The blocks of a journal, in their order, and the newest fork choice.
-fn read_entries(entries: Vec<Vec<u8>>) -> (Vec<SealedBlock>, Option<Forkchoice>) {
-    let (mut blocks, mut last) = (Vec::new(), None);
-    for entry in entries {
-        match entry.split_first() {
-            Some((&ENTRY_BLOCK, mut rlp)) => {
-                blocks.extend(Block::decode(&mut rlp).ok().map(SealedBlock::seal));
-            }
-            Some((&ENTRY_FORKCHOICE, hashes)) => last = forkchoice_of(hashes).or(last),
-            _ => {}
-        }
-    }
-    (blocks, last)
-}
-
-/// The blocks up to this one among `blocks`, lowest first.
-fn path_to(hash: B256, blocks: &[SealedBlock]) -> Vec<SealedBlock> {
-    let known: B256Map<&SealedBlock> = blocks.iter().map(|block| (block.hash(), block)).collect();
-    let (mut path, mut at) = (Vec::new(), hash);
-    while let Some(block) = known.get(&at) {
-        path.push((*block).clone());
-        at = block.block().header.parent_hash;
-    }
-    path.reverse();
-    path
-}
-
-fn forkchoice_of(hashes: &[u8]) -> Option<Forkchoice> {
-    let hash = |index: usize| B256::try_from(hashes.get(index * 32..(index + 1) * 32)?).ok();
-    Some(Forkchoice { head: hash(0)?, safe: hash(1)?, finalized: hash(2)? })
+/// Sorts a block after its parent.
+fn block_key(block: &SealedBlock) -> (u64, B256) {
+    (block.block().header.number, block.hash())
 }

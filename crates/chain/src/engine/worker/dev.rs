@@ -119,13 +119,20 @@ impl Worker {
     fn go_back(&mut self, target: Head, state: Forkchoice) -> Result<(), ImportError> {
         // Told when they have left the chain: then they cannot be read any more.
         let moved = Moved::between(&self.chain, self.chain.head(), target);
-        self.chain.rewind(target)?;
+        // The store leads up to this fork choice, wherever on the way back the node is killed.
+        let before = std::mem::replace(&mut self.forkchoice, state);
+        self.journal_forkchoice(true)?;
+        if let Err(error) = self.chain.rewind(target) {
+            self.forkchoice = before;
+            self.journal_forkchoice(true)?;
+            return Err(error);
+        }
         self.snapshot = Arc::new(self.chain.store().snapshot()?);
         self.orphans = Orphans::new(self.options.orphans_max, self.options.orphan_bytes_max);
+        self.abandoned.clear();
         self.parents.clear();
         self.safe = self.on_chain(state.safe)?;
         self.finalized = self.on_chain(state.finalized)?;
-        self.forkchoice = state;
         self.rewrite_journal()?;
         if let Ok(moved) = &moved {
             Arc::make_mut(&mut self.rewound).add(&moved.left);
