@@ -41,6 +41,7 @@ mod build_mode;
 mod engine_bad_days;
 mod engine_build;
 mod engine_forkchoice;
+mod engine_kills;
 mod engine_support;
 mod equivalence;
 mod execution_witness;

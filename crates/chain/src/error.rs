@@ -93,7 +93,10 @@ pub enum ImportError {
     },
     /// A block that leads up to the head of the journal's fork choice is not invalid, and cannot be
     /// imported. Says nothing about the block.
-    #[error("the journal does not go with the database, and stays as it is: {0}")]
+    #[error(
+        "the journal does not go with the database, and stays as it is: {0}; without its file the \
+         node starts at the newest block of the database"
+    )]
     Journal(Box<ImportError>),
     /// The store failed. Says nothing about the block.
     #[error(transparent)]

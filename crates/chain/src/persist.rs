@@ -278,7 +278,7 @@ mod tests {
         chain.set_head(turned.head.hash).expect("it is there");
         // As while the batch is on its way: the store has none of it yet.
         let meanwhile = chain.work_after(back.head.hash).expect("the roots come out");
-        assert_eq!(chain.persist(), Ok(true));
+        assert_eq!(chain.persist(|_, _| Ok(())), Ok(true));
         chain.work = Some(meanwhile);
         assert_eq!(chain.settle(true), Ok(Some(turned.head)));
         chain.set_head(back.head.hash).expect("it is there");
@@ -295,7 +295,7 @@ mod tests {
         for after in [&turned, &back, &raised] {
             place(&mut chain, after);
             chain.set_head(after.head.hash).expect("it is there");
-            assert_eq!(chain.persist(), Ok(true));
+            assert_eq!(chain.persist(|_, _| Ok(())), Ok(true));
             assert_eq!(chain.settle(true), Ok(Some(after.head)));
             assert_eq!(chain.work.as_ref().map(|work| work.at), Some(after.head.hash));
         }
