@@ -11,8 +11,8 @@
 //! 1. A batch ends at the head, whose branches are taken out of the tries.
 //! 2. Meanwhile blocks may be imported, and the head may move, also to another branch.
 //! 3. The batch has arrived: the tree forgets its blocks. If the work is the one that they were
-//!    taken from, with nothing but children since, it moves onto the new state of the store; else it
-//!    is dropped and built anew.
+//!    taken from, with nothing but children since, it moves onto the new state of the store; else
+//!    it is dropped and built anew.
 //! 4. If the batch fails, what was durable stays so, the tries are dropped, and the store refuses
 //!    every further write.
 

@@ -100,8 +100,8 @@ impl Work {
     }
 
     /// The same state, on a newer state of the store, which has what was taken out of these tries
-    /// ([`Work::is_sent`]); above its head there are `above`, the last of which is the block of this
-    /// work.
+    /// ([`Work::is_sent`]); above its head there are `above`, the last of which is the block of
+    /// this work.
     pub(crate) fn rebase(
         self,
         snapshot: Arc<Snapshot>,
