@@ -1,6 +1,6 @@
 //! Bad days of the engine: the store fails, what waits turns out to be invalid, too much is asked,
-//! it is told to stop. Numbers after `e` are rules, those after `f` are
-//! failures of other clients, both of `FEATURES.md` in the design documents.
+//! it is told to stop. Numbers after `e` are rules, those after `f` are failures of other clients,
+//! both of `FEATURES.md` in the design documents.
 
 use crate::{
     engine_support::{
