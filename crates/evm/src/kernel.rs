@@ -386,8 +386,8 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         if let Some(gas) = self.system_call_gas {
             call.gas_limit = gas;
         }
-        // Nothing is warm in it, whatever ran before. Source: EIP-4788, EIP-7002, "Block
-        // processing".
+        // Nothing is warm in it, whatever ran before. Source: execution-specs,
+        // `process_system_transaction`.
         self.machine.inner.ctx.journaled_state.warm_precompiles(&AddressSet::default());
         self.begin(call);
         let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
