@@ -439,7 +439,6 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             .map_err(|ReadFault(error)| error)?
             .data;
         let balance = *account.balance();
-        account.touch();
         account.set_balance(U256::ZERO);
         journal.commit_tx();
         Ok(balance)

@@ -53,9 +53,10 @@ impl PreparedBlock {
             {
                 return Ok(sender);
             }
+            let refused = || InvalidBlock::Signature { index, hash: *tx.hash() }.into();
             // Source: EIP-155: before Spurious Dragon there is no such v.
             if !has_protection && tx.is_legacy() && tx.chain_id().is_some() {
-                return Err(InvalidBlock::Signature { index, hash: *tx.hash() }.into());
+                return Err(refused());
             }
             // Source: EIP-2: a high s is refused from Homestead on, whoever knows its sender.
             let is_high = is_homestead && tx.signature().s() > SECP256K1N_HALF;
@@ -67,7 +68,7 @@ impl PreparedBlock {
             recovered.fetch_add(1, Ordering::Relaxed);
             let sender =
                 if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() };
-            sender.map_err(|_| InvalidBlock::Signature { index, hash: *tx.hash() }.into())
+            sender.map_err(|_| refused())
         };
         let block = block.recover(|txs| match pool {
             Some(pool) => pool.install(|| {

@@ -5,7 +5,7 @@ use crate::{
     ViewReader,
 };
 use alloy_consensus::{Signed, TxLegacy};
-use fugue_chainspec::{ChainSpec, Fork};
+use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_state::{
     Account, MemoryAccount, MemoryState, Overlay, SlotDiff, StateDiff, StateError, StateView as _,
 };
@@ -41,6 +41,19 @@ fn with_contract(code: &[u8], slots: &[(u64, u64)]) -> MemoryState {
     state
 }
 
+/// The header of a block, which may have more than the fork knows, and its rules.
+pub(crate) fn block_at(fork: Fork) -> (Header, Rules) {
+    let header = Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: AUTHOR,
+        excess_blob_gas: Some(0),
+        ..Header::default()
+    };
+    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    (header, rules)
+}
+
 pub(crate) fn tx(nonce: u64, to: TxKind, value: u64, input: &[u8]) -> PreparedTx {
     let tx = TxLegacy {
         chain_id: None,
@@ -64,9 +77,7 @@ fn run(
     fees: FeePayment,
     txs: &[PreparedTx],
 ) -> (Vec<Executed>, StateDiff) {
-    let header =
-        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
-    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    let (header, rules) = block_at(fork);
     let codes = CodeCache::new();
     let mut kernel = Kernel::new(&rules, &header, &codes, ViewReader(state), fees);
     let executed = txs.iter().map(|tx| kernel.transact(tx).expect("valid")).collect();
@@ -225,9 +236,7 @@ fn what_was_changed_back_is_told_beside_the_diff() {
     let store = |nonce, value: u64| {
         tx(nonce, TxKind::Call(CONTRACT), 0, &U256::from(value).to_be_bytes::<32>())
     };
-    let header =
-        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
-    let rules = ChainSpec::at_fork(1, Fork::Berlin).rules(&header);
+    let (header, rules) = block_at(Fork::Berlin);
     let codes = CodeCache::new();
     let history = |txs: &[PreparedTx]| {
         let reader = ViewReader(&state);
@@ -252,14 +261,7 @@ fn what_was_changed_back_is_told_beside_the_diff() {
 #[test]
 fn to_be_touched_does_not_make_an_authority_exist() {
     const AUTHORITY: Address = Address::repeat_byte(0xb0);
-    let header = Header {
-        number: 1,
-        gas_limit: 30_000_000,
-        beneficiary: AUTHOR,
-        excess_blob_gas: Some(0),
-        ..Header::default()
-    };
-    let rules = ChainSpec::at_fork(1, Fork::Prague).rules(&header);
+    let (header, rules) = block_at(Fork::Prague);
     let codes = CodeCache::new();
     let gas_after = |state: MemoryState, touched: Address, value: u64| {
         let reader = ViewReader(&state);
@@ -295,14 +297,7 @@ fn with_empty(address: Address) -> MemoryState {
 /// What the transactions change, which call and pay these, in one journal and taken out of it one
 /// by one.
 fn changed_by(fork: Fork, state: &MemoryState, calls: &[(TxKind, u64, &[u8])]) -> [StateDiff; 2] {
-    let header = Header {
-        number: 1,
-        gas_limit: 30_000_000,
-        beneficiary: AUTHOR,
-        excess_blob_gas: Some(0),
-        ..Header::default()
-    };
-    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    let (header, rules) = block_at(fork);
     let codes = CodeCache::new();
     [false, true].map(|is_taken| {
         let reader = ViewReader(Overlay::new(state));
@@ -372,13 +367,7 @@ fn what_looks_like_a_designator_designates_from_prague_on_alone() {
     let state = with_contract(&code, &[]);
     let codes = CodeCache::new();
     for fork in [Fork::Berlin, Fork::Prague, Fork::Berlin, Fork::Osaka, Fork::Cancun] {
-        let header = Header {
-            number: 1,
-            gas_limit: 30_000_000,
-            excess_blob_gas: Some(0),
-            ..Header::default()
-        };
-        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let (header, rules) = block_at(fork);
         let reader = ViewReader(&state);
         let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
         let ran = kernel.transact(&tx(0, TxKind::Call(CONTRACT), 0, &[])).expect("valid");
@@ -395,21 +384,15 @@ fn nothing_is_warm_in_a_system_call_whatever_ran_before_it() {
     let measures =
         [0x5a, 0x60, 2, 0x31, 0x50, 0x5a, 0x90, 0x03, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3];
     let state = with_contract(&measures, &[]);
-    let header =
-        Header { number: 1, gas_limit: 30_000_000, excess_blob_gas: Some(0), ..Header::default() };
-    let rules = ChainSpec::at_fork(1, Fork::Prague).rules(&header);
+    let (header, rules) = block_at(Fork::Prague);
     let codes = CodeCache::new();
     let reader = ViewReader(&state);
     let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
-    let mut measured = || {
-        let gas = kernel.system_call(CONTRACT, Bytes::new()).expect("it runs");
-        let gas = U256::from_be_slice(&gas);
-        kernel.transact(&tx(0, TxKind::Call(AUTHOR), 0, &[])).ok();
-        gas
-    };
-    let gas = measured();
+    let before = kernel.system_call(CONTRACT, Bytes::new()).expect("it runs");
+    let gas = U256::from_be_slice(&before);
     assert!(gas > U256::from(2_600), "it is cold (EIP-2929): {gas}");
-    assert_eq!(measured(), gas);
+    kernel.transact(&tx(0, TxKind::Call(AUTHOR), 0, &[])).expect("valid");
+    assert_eq!(kernel.system_call(CONTRACT, Bytes::new()), Ok(before));
 }
 
 /// Source: EIP-161 ends that later.
@@ -417,8 +400,8 @@ fn nothing_is_warm_in_a_system_call_whatever_ran_before_it() {
 fn whoever_is_drained_of_nothing_comes_into_being_before_spurious_dragon() {
     const POOR: Address = Address::repeat_byte(0xb0);
     for (fork, after) in [(Fork::Homestead, Some(Account::default())), (Fork::Byzantium, None)] {
-        let (state, header) = (state(), Header { number: 1, ..Header::default() });
-        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let state = state();
+        let (header, rules) = block_at(fork);
         let codes = CodeCache::new();
         let reader = ViewReader(&state);
         let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
@@ -483,8 +466,7 @@ fn an_account_is_asked_for_before_its_storage_is() {
         (with(Account { code_hash, ..funded }), &["account"]),
         (with(funded), &["account", "storage"]),
     ];
-    let header = Header { number: 1, gas_limit: 30_000_000, ..Header::default() };
-    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let (header, rules) = block_at(Fork::Shanghai);
     let codes = CodeCache::new();
     for (state, questions) in cases {
         let reader = Asked { state: &state, of: target, questions: Vec::new() };
@@ -500,9 +482,7 @@ fn an_account_is_asked_for_before_its_storage_is() {
 #[test]
 fn accounts_that_do_not_exist_are_looked_for_only_where_there_are_any() {
     let state = with_contract(&[0x00], &[]);
-    let header =
-        Header { number: 1, gas_limit: 30_000_000, beneficiary: AUTHOR, ..Header::default() };
-    let rules = ChainSpec::at_fork(1, Fork::Istanbul).rules(&header);
+    let (header, rules) = block_at(Fork::Istanbul);
     let codes = CodeCache::new();
     let reader = ViewReader(&state);
     let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Deferred);

@@ -1,12 +1,15 @@
 //! What is noted of the transactions of one journal, and what follows from it.
 
 use super::*;
-use crate::{CodeCache, Executed, Fault, FeePayment, JournalRoom, Kernel, PreparedTx, ViewReader};
+use crate::{
+    CodeCache, Executed, Fault, FeePayment, JournalRoom, Kernel, PreparedTx, ViewReader,
+    kernel::tests::block_at,
+};
 use alloy_consensus::{Signed, TxEip2930, TxLegacy};
 use alloy_primitives::Signature;
-use fugue_chainspec::{ChainSpec, Fork};
+use fugue_chainspec::Fork;
 use fugue_state::{MemoryAccount, MemoryState};
-use fugue_types::{Header, KECCAK256_EMPTY, Transaction, TxKind, TxStatus, keccak256};
+use fugue_types::{KECCAK256_EMPTY, Transaction, TxKind, TxStatus, keccak256};
 use revm::context_interface::transaction::{AccessList, AccessListItem};
 
 const SENDER: Address = Address::repeat_byte(0xa1);
@@ -117,14 +120,7 @@ fn with_kernel<T>(
     state: &MemoryState,
     body: impl FnOnce(Kernel<'_, ViewReader<&MemoryState>>) -> T,
 ) -> T {
-    let header = Header {
-        number: 1,
-        gas_limit: 30_000_000,
-        beneficiary: AUTHOR,
-        excess_blob_gas: Some(0),
-        ..Header::default()
-    };
-    let rules = ChainSpec::at_fork(1, fork).rules(&header);
+    let (header, rules) = block_at(fork);
     let codes = CodeCache::new();
     let mut kernel = Kernel::new(&rules, &header, &codes, ViewReader(state), FeePayment::Deferred);
     kernel.note_touches(Touched::default());
