@@ -235,11 +235,13 @@ mod tests {
     use super::*;
     use crate::{
         ChainOptions,
-        engine::samples::{After, REVERSIBLE, World, raise},
+        engine::samples::{After, REVERSIBLE, World, come, keys, raise},
         tree::weight,
     };
     use fugue_chainspec::ChainSpec;
     use fugue_executor::Mode;
+    use fugue_state::{MemoryState, StateView};
+    use fugue_types::Address;
 
     /// A chain that follows a fork choice, and its genesis.
     fn begun() -> (Chain, After) {
@@ -298,6 +300,38 @@ mod tests {
             assert_eq!(chain.persist(|_, _| Ok(())), Ok(true));
             assert_eq!(chain.settle(true), Ok(Some(after.head)));
             assert_eq!(chain.work.as_ref().map(|work| work.at), Some(after.head.hash));
+        }
+    }
+
+    /// Makes a block durable, and reads the state after it through the cache.
+    fn read_durable(chain: &mut Chain, after: &After) {
+        place(chain, after);
+        chain.set_head(after.head.hash).expect("it is there");
+        assert_eq!(chain.flush(), Ok(Some(after.head)));
+        let work = chain.work.take().map_or_else(|| chain.work_after(after.head.hash), Ok);
+        let read = |state: &dyn StateView| {
+            for (address, slot) in keys() {
+                if let Some(slot) = slot {
+                    assert_eq!(state.slot(address, slot), after.state.slot(address, slot));
+                } else {
+                    assert_eq!(state.account(address), after.state.account(address));
+                }
+            }
+        };
+        assert_eq!(work.expect("a good store").with_view(&chain.cache, None, read), Ok(()));
+        let known = Address::repeat_byte(1);
+        let told = chain.cache.over(&MemoryState::default()).account(known);
+        assert_eq!(told, after.state.account(known), "the cache was not asked");
+    }
+
+    #[test]
+    fn the_cache_goes_along_with_what_is_durable_also_to_another_branch() {
+        let (mut chain, genesis) = begun();
+        let left = genesis.child(raise(&genesis.state));
+        let other = genesis.child(come(&genesis.state));
+        let child = other.child(raise(&other.state));
+        for after in [&left, &other, &child] {
+            read_durable(&mut chain, after);
         }
     }
 }
