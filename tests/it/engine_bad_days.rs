@@ -11,7 +11,8 @@ use crate::{
 };
 use alloy_rlp::Encodable;
 use fugue_chain::{
-    Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head, ImportError, PayloadVerdict,
+    Engine, EngineError, EngineOptions, Forkchoice, ForkchoiceVerdict, Head, ImportError,
+    PayloadVerdict, Retention,
 };
 use fugue_chainspec::Fork;
 use fugue_executor::Mode;
@@ -34,6 +35,8 @@ const FOLDER_FAULTS: u64 = 12;
 pub(crate) const ENTRY_BYTES: usize = 12;
 /// Bytes of an entry for a fork choice: its kind and three hashes.
 pub(crate) const CHOICE_BYTES: usize = ENTRY_BYTES + 1 + 3 * 32;
+/// The thread that makes blocks durable.
+const PERSISTING: &str = "fugue-persist";
 /// What the system sends to whoever writes beyond the bound of files: it would end the process.
 const SIGXFSZ: i32 = 25;
 
@@ -421,6 +424,85 @@ fn with_batches_of_one_block_the_chain_waits_for_the_store_and_all_is_right() {
     check_view(&node.view(), two, of_two, "on the other branch");
     assert_eq!(node.stop(), Ok(two.head()));
     folder.check(two, of_two, two.head(), "after");
+}
+
+/// A node in memory that keeps so much of the past, and what holds its store.
+fn pruning_node(batch: usize, window: u64) -> (Node, Faults) {
+    let (faults, mut setup) = (Faults::counted(), Setup::new(batch));
+    setup.chain.retention = Retention::Full { window };
+    let store = Store::memory(faults.clone());
+    let node = Node::open(store, None, &BRANCHES.one.genesis, &setup);
+    (node.expect("a good store"), faults)
+}
+
+/// A fork choice from one block back to another goes too far.
+fn too_deep(from: u64, to: u64) -> EngineError {
+    EngineError::TooDeep { depth: from - to, max: EngineOptions::default().reorg_depth_max }
+}
+
+#[test]
+fn a_fork_choice_to_what_a_batch_on_its_way_has_pruned_is_too_deep_and_the_engine_goes_on() {
+    let Branches { one, two, common, .. } = &*BRANCHES;
+    let (node, faults) = pruning_node(2, 8 - *common);
+    node.follow(&one.blocks[..8]);
+    assert_eq!(node.settled().durable.number, 8);
+    let side = two.block(common + 1);
+    node.send(std::slice::from_ref(side));
+    node.send(&one.blocks[8..10]);
+    // 1. The state where the second branch begins is the oldest that is kept.
+    node.choose(choice(side.hash()));
+    node.choose(choice(one.hash(9)));
+    // 2. A batch is on its way with which it goes.
+    let held = faults.hold(1, PERSISTING);
+    node.choose(choice(one.hash(10)));
+    assert!(node.status().is_persisting);
+    // 3. So there is no way back to it, neither now nor when the batch has arrived.
+    let check = || {
+        for (to, hash) in [
+            (*common, side.hash()),
+            (*common, one.hash(*common)),
+            (common + 1, one.hash(common + 1)),
+        ] {
+            assert_eq!(node.forkchoice(choice(hash)), Err(too_deep(10, to)));
+        }
+        let asked = Asked::of(|reply| node.engine().set_head(one.hash(*common), reply));
+        assert_eq!(asked.answer(), Err(too_deep(10, *common)));
+    };
+    check();
+    assert!(node.status().is_persisting);
+    drop(held);
+    let status = node.settled();
+    assert_eq!((status.head.number, status.durable.number, status.failed), (10, 10, None));
+    check();
+    // 4. To what is kept there is one, and the chain goes on.
+    node.choose(choice(one.hash(common + 2)));
+    node.choose(choice(one.hash(10)));
+    node.follow(&one.blocks[10..]);
+    assert_eq!(node.stop(), Ok(one.head()));
+}
+
+#[test]
+fn a_fork_choice_leaves_a_batch_on_its_way_no_deeper_than_will_be_kept_below_it() {
+    let Branches { one, two, common, .. } = &*BRANCHES;
+    let (node, faults) = pruning_node(8, 3);
+    node.send(&one.blocks[..8]);
+    node.send(&BRANCHES.own_of_two()[..1]);
+    let held = faults.hold(1, PERSISTING);
+    node.choose(choice(one.hash(8)));
+    for number in 0..5 {
+        let answer = node.forkchoice(choice(one.hash(number)));
+        assert_eq!(answer, Err(too_deep(8, number)));
+    }
+    node.choose(choice(two.hash(common + 1)));
+    assert!(node.status().is_persisting);
+    drop(held);
+    let status = node.settled();
+    assert_eq!((status.durable.number, status.failed), (8, None));
+    // The branch takes the place of what was on its way.
+    node.follow(&BRANCHES.own_of_two()[1..]);
+    let status = node.settled();
+    assert!(two.has(status.durable) && status.durable.number > *common, "{status:?}");
+    assert_eq!(node.stop(), Ok(two.head()));
 }
 
 #[test]

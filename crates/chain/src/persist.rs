@@ -9,14 +9,15 @@
 //! batch is on its way: who has another one waits, and [`crate::Times::waited`] tells how long.
 //!
 //! 1. A batch ends at the head, whose branches are taken out of the tries.
-//! 2. Meanwhile blocks may be imported, and the head may move, also to another branch.
+//! 2. Meanwhile blocks may be imported, and the head may move, also to another branch if the state
+//!    below that will be kept.
 //! 3. The batch has arrived: the tree forgets its blocks. If the work is the one that they were
 //!    taken from, with nothing but children since, it moves onto the new state of the store; else
 //!    it is dropped and built anew.
 //! 4. If the batch fails, what was durable stays so, the tries are dropped, and the store refuses
 //!    every further write.
 
-use crate::{Chain, Head, HeadRule, ImportError, Retention};
+use crate::{Chain, Head, HeadRule, ImportError, Retention, tree::head_of};
 use fugue_storage::{BlockRecord, CommitBatch, Snapshot, StorageError, Store};
 use fugue_types::{B256, Block, SealedBlock};
 use std::{
@@ -40,13 +41,14 @@ pub(crate) struct Persisting {
     pub(crate) replaces: bool,
     /// The blocks whose place it takes, lowest first, to be kept beside the chain.
     pub(crate) abandoned: Vec<SealedBlock>,
-    blocks: usize,
+    /// Its blocks, lowest first.
+    pub(crate) heads: Vec<Head>,
     bytes: usize,
 }
 
 impl std::fmt::Debug for Persisting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Persisting").field("blocks", &self.blocks).finish_non_exhaustive()
+        f.debug_struct("Persisting").field("heads", &self.heads).finish_non_exhaustive()
     }
 }
 
@@ -99,7 +101,8 @@ impl Batch {
 impl Chain {
     /// Whether the blocks that are neither durable nor on their way are as many as go together.
     pub(crate) fn is_batch_full(&self) -> bool {
-        let (blocks, bytes) = self.persisting.as_ref().map_or((0, 0), |it| (it.blocks, it.bytes));
+        let persisting = self.persisting.as_ref();
+        let (blocks, bytes) = persisting.map_or((0, 0), |it| (it.heads.len(), it.bytes));
         self.pending_blocks.saturating_sub(blocks) >= self.options.batch_blocks_max
             || self.pending_bytes.saturating_sub(bytes) >= self.options.batch_bytes_max
     }
@@ -141,6 +144,7 @@ impl Chain {
             _ => Vec::new(),
         };
         keep(self, &abandoned)?;
+        let heads = path.iter().map(|record| head_of(record)).collect();
         let batch = CommitBatch { blocks: path, trie: work.tries.take_updates() };
         work.is_sent = true;
         self.work = Some(work);
@@ -158,10 +162,8 @@ impl Chain {
             self.work = None;
             ImportError::Internal(format!("no thread to make blocks durable: {error}"))
         })?;
-        let (blocks, bytes) = (self.pending_blocks, self.pending_bytes);
-        let replaces = fork.is_some();
-        let thread = Some(thread);
-        self.persisting = Some(Persisting { thread, replaces, abandoned, blocks, bytes });
+        let (thread, replaces, bytes) = (Some(thread), fork.is_some(), self.pending_bytes);
+        self.persisting = Some(Persisting { thread, replaces, abandoned, heads, bytes });
         Ok(true)
     }
 
@@ -183,8 +185,7 @@ impl Chain {
         let Written { blocks, extends, pruned, took } = written?;
         let started = Instant::now();
         if let Some(last) = blocks.last() {
-            self.durable =
-                Head { number: last.block.block().header.number, hash: last.block.hash() };
+            self.durable = head_of(last);
         }
         if extends {
             blocks.iter().for_each(|record| self.cache.advance(&record.diff));

@@ -1,6 +1,6 @@
 //! Executed blocks that are not durable, by hash.
 
-use crate::{InvalidReason, bad_blocks::BadBlocks};
+use crate::{Head, InvalidReason, bad_blocks::BadBlocks};
 use alloy_rlp::Encodable;
 use fugue_state::{AccountDiff, SlotDiff};
 use fugue_storage::{BlockRecord, Snapshot, StorageError};
@@ -184,6 +184,11 @@ impl Tree {
         self.blocks.clear();
         self.bytes = 0;
     }
+}
+
+/// The block as a head.
+pub(crate) fn head_of(record: &BlockRecord) -> Head {
+    Head { number: record.block.block().header.number, hash: record.block.hash() }
 }
 
 /// Bytes that a block takes in memory until it is durable, about.

@@ -37,6 +37,16 @@ pub enum Retention {
     },
 }
 
+impl Retention {
+    /// The oldest block whose state is kept under this head.
+    pub const fn oldest_state(self, head: u64) -> u64 {
+        match self {
+            Self::Archive => 0,
+            Self::Full { window } | Self::Minimal { window } => head.saturating_sub(window),
+        }
+    }
+}
+
 impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,17 +111,17 @@ impl Store {
         retention: Retention,
         steps_max: usize,
     ) -> Result<Pruned, StorageError> {
-        let (window, with_bodies) = match retention {
+        let with_bodies = match retention {
             Retention::Archive => return Ok(Pruned::default()),
-            Retention::Full { window } => (window, false),
-            Retention::Minimal { window } => (window, true),
+            Retention::Full { .. } => false,
+            Retention::Minimal { .. } => true,
         };
         self.check_writable()?;
         let mut pruned = Pruned::default();
         for _ in 0..steps_max {
             let snapshot = self.snapshot_for(1)?;
             let meta = snapshot.meta();
-            let oldest = meta.head.number.saturating_sub(window);
+            let oldest = retention.oldest_state(meta.head.number);
             let kept = meta.oldest_state.min(meta.oldest_receipts);
             let kept = if with_bodies { kept.min(meta.oldest_body) } else { kept };
             if kept >= oldest {

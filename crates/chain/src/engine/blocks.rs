@@ -1,6 +1,6 @@
 //! The ancestors of a block, through the tree and the store.
 
-use crate::{Chain, Head, ImportError, work::REORG_DEPTH_MAX};
+use crate::{Chain, Head, ImportError, tree::head_of, work::REORG_DEPTH_MAX};
 use fugue_storage::Snapshot;
 use fugue_types::B256;
 use std::sync::Arc;
@@ -22,18 +22,24 @@ impl Lineage {
         let base = snapshot
             .number(below)?
             .ok_or_else(|| ImportError::Internal(format!("block {below} is nowhere")))?;
-        let head = |record: &Arc<fugue_storage::BlockRecord>| Head {
-            number: record.block.block().header.number,
-            hash: record.block.hash(),
-        };
-        Ok(Self { above: path.iter().map(head).collect(), base, snapshot })
+        Ok(Self { above: path.iter().map(|record| head_of(record)).collect(), base, snapshot })
     }
 
-    /// Whether the state below its blocks in the tree is kept, and near enough to build upon.
-    pub(crate) fn can_be_built_on(&self) -> bool {
+    /// Whether the state below its blocks in the tree is kept, and near enough to build upon; where
+    /// a batch extends the store that is on its way, also after that has arrived, and what is too
+    /// old then is pruned.
+    pub(crate) fn can_be_built_on(&self, chain: &Chain) -> bool {
+        let coming: &[Head] = match &chain.persisting {
+            Some(batch) => &batch.heads,
+            None => &[],
+        };
+        let base = self.base + self.shared(coming);
         let meta = self.snapshot.meta();
-        let depth = meta.head.number.saturating_sub(self.base);
-        self.base >= meta.oldest_state && depth <= REORG_DEPTH_MAX
+        let (head, oldest) = match coming.last() {
+            Some(last) => (last.number, chain.options.retention.oldest_state(last.number)),
+            None => (meta.head.number, 0),
+        };
+        base >= oldest.max(meta.oldest_state) && head.saturating_sub(base) <= REORG_DEPTH_MAX
     }
 
     /// The block with this hash, if it is in this chain.
@@ -51,8 +57,12 @@ impl Lineage {
         if other.base != self.base {
             return Ok(self.base.min(other.base));
         }
-        let both = self.above.iter().zip(&other.above);
-        let shared = both.take_while(|(one, other)| one == other).count() as u64;
-        Ok(self.base + shared)
+        Ok(self.base + self.shared(&other.above))
+    }
+
+    /// With how many of its blocks in the tree these begin as well.
+    fn shared(&self, others: &[Head]) -> u64 {
+        let both = self.above.iter().zip(others);
+        both.take_while(|(one, other)| one == other).count() as u64
     }
 }

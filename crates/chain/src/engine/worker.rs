@@ -412,11 +412,11 @@ impl Worker {
         };
         let finalized = named("finalized", state.finalized)?;
         let safe = named("safe", state.safe)?;
-        // 6. A reorganisation has a limit.
+        // 6. A reorganisation has a limit. No batch is on its way that replaces what is durable.
         let before = self.chain.head();
         let common = lineage.fork_with(&self.chain, before)?;
         let (depth, max) = (before.number.saturating_sub(common), self.options.reorg_depth_max);
-        if depth > max || (before.hash != state.head && !lineage.can_be_built_on()) {
+        if depth > max || (before.hash != state.head && !lineage.can_be_built_on(&self.chain)) {
             return Err(Moving::Refused(EngineError::TooDeep { depth, max }));
         }
         // 7. All of it at once.
