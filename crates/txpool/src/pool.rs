@@ -285,15 +285,18 @@ impl Pool {
         [pending, queued].map(|part| part.into_iter().map(|entry| Arc::clone(&entry.tx)).collect())
     }
 
-    /// Local transactions in the form in which they are sent, in the order in which they arrived:
-    /// for a journal that the caller writes.
+    /// Local transactions in the form in which they are sent, for a journal that the caller writes:
+    /// by nonce, and of equal ones in the order in which they arrived.
+    ///
+    /// A replacement arrived after its successors, and so did what a block gave back. Without it a
+    /// pool refuses blobs, and nonces that lie too far above the next one.
     pub fn local(&self) -> Vec<Vec<u8>> {
         let mut txs: Vec<_> = {
             let holdings = self.holdings.read();
             let txs = holdings.lanes().local().filter_map(|hash| holdings.get(hash));
             txs.filter(|tx| tx.origin == Origin::Local).cloned().collect()
         };
-        txs.sort_unstable_by_key(|tx| tx.sequence());
+        txs.sort_unstable_by_key(|tx| (tx.nonce(), tx.sequence()));
         txs.iter().map(|tx| tx.encoded()).collect()
     }
 

@@ -364,6 +364,29 @@ fn local_ones_give_way_last() {
 }
 
 #[test]
+fn local_ones_come_in_an_order_in_which_another_pool_takes_all_of_them() {
+    let options = PoolOptions { nonce_gap_max: 1, ..Default::default() };
+    let subject = Subject::new(options);
+    let add = |tx| subject.add_as(tx, Origin::Local).unwrap();
+    for nonce in 0..3 {
+        add(wallet(0).transfer(nonce, 100, 2));
+    }
+    for nonce in 0..2 {
+        add(blobs(1, nonce));
+    }
+    // The first of either sender is replaced, and so the newest.
+    add(wallet(0).transfer(0, 110, 3));
+    add(wallet(1).blobs(0, 200, 4, 10, cell_sidecar()));
+    let other = Subject::new(options);
+    for encoded in subject.pool.local() {
+        other.pool.add_encoded(&encoded, Origin::Local, &other.state).unwrap();
+    }
+    other.pool.check_invariants();
+    let hashes = |subject: &Subject| -> HashSet<B256> { subject.best().into_iter().collect() };
+    assert_eq!((hashes(&other).len(), hashes(&other)), (5, hashes(&subject)));
+}
+
+#[test]
 fn queued_ones_have_a_bound_of_their_own() {
     let queued_bytes_max = transfer_bytes() + 10;
     let subject = Subject::new(PoolOptions { queued_bytes_max, ..Default::default() });
