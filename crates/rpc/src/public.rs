@@ -602,9 +602,11 @@ impl Context {
 
     /// The nonce after the sender's transactions in the chain and in the pool.
     fn next_nonce(&self, sender: Address) -> Result<u64, ErrorObjectOwned> {
+        // First the pool: what leaves it for a block is in the view that is taken then.
+        let pooled = self.engine.pool().next_nonce(sender);
         let account = self.with_state(&BlockRef::default(), |state| state.account(sender))?;
         let nonce = account.unwrap_or_default().nonce;
-        Ok(self.engine.pool().next_nonce(sender).map_or(nonce, |next| next.max(nonce)))
+        Ok(pooled.map_or(nonce, |next| next.max(nonce)))
     }
 }
 

@@ -20,11 +20,13 @@ use serde_json::Value;
 pub(crate) fn by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
+    // First the pool: what leaves it for a block is in the view that is taken then.
+    let pooled = context.engine.pool().get(&hash);
     let view = context.view();
     if let Some((viewed, index)) = find(&view, hash)? {
         return json(&at_index(&view, viewed, index));
     }
-    let Some(pooled) = context.engine.pool().get(&hash) else { return json(&()) };
+    let Some(pooled) = pooled else { return json(&()) };
     json(&wire::pooled(&pooled).map_err(error::internal)?)
 }
 
@@ -84,11 +86,12 @@ fn in_block(context: &Context, mut args: Args, block: &BlockRef) -> Answer {
 pub(crate) fn raw_by_hash(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
+    // As in `by_hash`.
+    let pooled = context.engine.pool().get(&hash);
     if let Some((viewed, index)) = find(&context.view(), hash)? {
         return json(&encoded(&viewed, index));
     }
     // With its blobs, as it was sent.
-    let pooled = context.engine.pool().get(&hash);
     json(&pooled.map(|pooled| Bytes::from(pooled.encoded())))
 }
 
