@@ -392,6 +392,20 @@ impl Engine {
         Ok(count)
     }
 
+    /// Forgets a transaction of the pool, also for a restart. Whether it was there.
+    ///
+    /// # Errors
+    /// If local ones are kept for a restart and it cannot be forgotten.
+    pub fn drop_pooled(&self, hash: &B256) -> Result<bool, ImportError> {
+        let Shared { local, pool, builds, .. } = &*self.shared;
+        let was_there = pool.remove(hash);
+        if was_there {
+            local.close(pool)?;
+            builds.stir();
+        }
+        Ok(was_there)
+    }
+
     /// The pool takes transactions by this gas limit, and not by that of the head, until that
     /// moves: on a chain for development it is known which one the next block has.
     pub fn limit_pool_gas(&self, gas_limit: u64) {

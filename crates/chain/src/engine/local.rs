@@ -112,8 +112,45 @@ impl File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::samples::World, pool_head};
+    use crate::{Chain, ChainOptions, Engine, EngineOptions, engine::samples::World, pool_head};
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_eips::Encodable2718;
+    use fugue_chainspec::ChainSpec;
+    use fugue_executor::Mode;
     use fugue_txpool::PoolOptions;
+    use fugue_types::{Address, Transaction, TxKind, impersonating};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_transaction_that_is_dropped_is_not_kept_for_a_restart() {
+        let World { store, spec, genesis, .. } = World::new();
+        let spec = ChainSpec::clone(&spec).for_dev();
+        let head = pool_head(&spec, genesis.head.hash, &genesis.header);
+        let pool = Arc::new(Pool::new(PoolOptions::default(), head));
+        let options = ChainOptions::following(Mode::Seq, 1);
+        let chain = Chain::open(store, spec, options).expect("a good store");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions");
+        let local_txs = Some(path.clone());
+        let options =
+            EngineOptions { build_mode: Mode::Seq, local_txs, ..EngineOptions::default() };
+        let (engine, thread) = Engine::start(chain, pool, options).expect("threads");
+
+        // An account of the genesis, which has sent one.
+        let sender = Address::repeat_byte(1);
+        let to = TxKind::Call(sender);
+        let tx = TxLegacy { nonce: 1, gas_limit: 21_000, to, ..TxLegacy::default() };
+        let tx = Transaction::Legacy(Signed::new_unhashed(tx, impersonating(sender)));
+        let encoded = tx.encoded_2718();
+        engine.submit(&encoded, Origin::Local).expect("it is taken");
+        let kept = || Journal::open(&path).expect("a journal").1;
+        assert_eq!(kept(), [encoded]);
+        assert_eq!(engine.drop_pooled(tx.hash()), Ok(true));
+        assert!(kept().is_empty(), "a kill would bring it back");
+        assert_eq!(engine.drop_pooled(tx.hash()), Ok(false));
+        drop(engine);
+        thread.stop().expect("a good store");
+    }
 
     #[test]
     fn what_is_appended_is_kept_also_if_the_file_cannot_be_rewritten() {

@@ -58,14 +58,15 @@ pub(super) fn impersonate_all(context: &Context, mut args: Args) -> Done {
 pub(super) fn drop_transaction(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
-    json(&context.engine.pool().remove(&hash))
+    json(&context.engine.drop_pooled(&hash).map_err(error::of_chain)?)
 }
 
 /// `anvil_dropTransaction`: its hash, or null if the pool did not have it.
 pub(super) fn drop_one(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
-    json(&context.engine.pool().remove(&hash).then_some(hash))
+    let was_there = context.engine.drop_pooled(&hash).map_err(error::of_chain)?;
+    json(&was_there.then_some(hash))
 }
 
 /// `anvil_dropAllTransactions`.
