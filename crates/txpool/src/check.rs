@@ -9,7 +9,7 @@ use alloy_eips::{
     eip4844::BLOB_TX_MIN_BLOB_GASPRICE,
 };
 use fugue_types::{Address, Transaction, TransactionTrait, Typed2718};
-use fugue_validation::{check_transaction, check_transaction_type};
+use fugue_validation::{check_transaction, check_transaction_from, check_transaction_type};
 use std::sync::Arc;
 
 /// Decodes the form in which transactions are sent, to the last byte.
@@ -66,12 +66,23 @@ pub(crate) fn check_returned(
     head: &PoolHead,
     options: &PoolOptions,
 ) -> Result<PooledTx, PoolError> {
-    check_transaction_type(tx.ty(), &head.rules)?;
+    check_transaction_from(&tx, sender, &head.rules)?;
     check_sizes(&tx, sidecar.as_deref(), options)?;
     check_gas_limit(&tx, head)?;
     check_fees(&tx, origin, head, options)?;
     check_blobs(&tx, sidecar.as_deref(), head)?;
     Ok(PooledTx::new(tx, sender, sidecar, origin, head.rules.chain_id))
+}
+
+/// Judges a transaction of the pool anew, where the rules of the next block are those of another
+/// fork than before.
+///
+/// # Errors
+/// Which of them it breaks.
+pub(crate) fn check_at_fork(pooled: &PooledTx, head: &PoolHead) -> Result<(), PoolError> {
+    let PooledTx { tx, sender, sidecar, .. } = pooled;
+    check_transaction_from(tx, *sender, &head.rules)?;
+    check_blobs(tx, sidecar.as_deref(), head)
 }
 
 fn check_size(bytes: usize, max: usize) -> Result<(), PoolError> {

@@ -33,6 +33,8 @@ pub use mismatch::Mismatch;
 pub use ommers::{AncestorFacts, OMMER_ANCESTORS, check_ommers};
 pub use outcome::{OutcomeFacts, check_outcome, logs_bloom, receipts_root};
 pub use rule::Rule;
-pub use transaction::{InvalidTransaction, TxFacts, check_transaction, check_transaction_type};
+pub use transaction::{
+    InvalidTransaction, TxFacts, check_transaction, check_transaction_from, check_transaction_type,
+};
 
 pub(crate) use mismatch::expect;

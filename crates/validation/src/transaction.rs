@@ -257,10 +257,35 @@ pub fn check_transaction_type(tx_type: u8, rules: &Rules) -> Result<(), InvalidT
 /// EIP-4844, EIP-7594, EIP-7702, EIP-7825, EIP-8037; for the gas EIP-2028, EIP-2930, EIP-7623, and
 /// in Amsterdam EIP-2780, EIP-7976, EIP-7981, EIP-8038.
 pub fn check_transaction(tx: &Transaction, rules: &Rules) -> Result<TxFacts, InvalidTransaction> {
+    check_but_for_gas(tx, rules)?;
+    let sender = sender(tx, rules)?;
+    check_gas(tx, sender, rules)
+}
+
+/// As [`check_transaction`], but of a transaction whose signature is known to be this sender's.
+///
+/// # Errors
+/// The first [`InvalidTransaction`], none of its signature.
+pub fn check_transaction_from(
+    tx: &Transaction,
+    sender: Address,
+    rules: &Rules,
+) -> Result<TxFacts, InvalidTransaction> {
+    check_but_for_gas(tx, rules)?;
+    check_gas(tx, sender, rules)
+}
+
+fn check_but_for_gas(tx: &Transaction, rules: &Rules) -> Result<(), InvalidTransaction> {
     check_transaction_type(tx.ty(), rules)?;
     check_chain_id(tx, rules)?;
-    check_fields(tx, rules)?;
-    let sender = sender(tx, rules)?;
+    check_fields(tx, rules)
+}
+
+fn check_gas(
+    tx: &Transaction,
+    sender: Address,
+    rules: &Rules,
+) -> Result<TxFacts, InvalidTransaction> {
     let (intrinsic_gas, floor_gas) = gas_at_once(tx, rules, sender);
     check_gas_limit(tx.gas_limit(), intrinsic_gas, floor_gas, rules)?;
     Ok(TxFacts { sender, intrinsic_gas, floor_gas })

@@ -5,8 +5,7 @@
 //! costs nothing.
 
 use super::Holdings;
-use crate::Origin;
-use crate::{LOCAL_SENDER_TXS_MAX, PoolHead, PoolOptions, PooledTx, SidecarForm};
+use crate::{LOCAL_SENDER_TXS_MAX, Origin, PoolHead, PoolOptions, PooledTx, check::check_at_fork};
 use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, Transaction};
 use std::{collections::BTreeSet, mem, sync::Arc};
@@ -52,7 +51,7 @@ pub struct Advanced {
     /// Those that became executable.
     pub promoted: usize,
     /// Those that left otherwise: their nonce was used by another, their blobs are not executable
-    /// any more or have the proofs of another fork, or a bound made them go.
+    /// any more, the rules of a fork do not allow them, or a bound made them go.
     pub dropped: Vec<B256>,
     /// Senders that were looked at.
     pub looked_at: usize,
@@ -102,8 +101,8 @@ impl Holdings {
             }
         }
         self.changed = if changed.len() <= CHANGED_MAX { changed } else { AddressMap::default() };
-        // 3. Blobs with the proofs of another fork leave.
-        touched.extend(self.drop_old_sidecars(&before));
+        // 3. What the rules of another fork do not allow leaves.
+        touched.extend(self.drop_forbidden(&before));
         // 4. Used nonces leave.
         for sender in &touched {
             self.drop_used(*sender);
@@ -157,23 +156,21 @@ impl Holdings {
         true
     }
 
-    /// At the fork that changes the form of sidecars, drops those of the other form: looks at every
+    /// At a fork, drops what its rules do not allow, which no block would ever have: looks at every
     /// transaction, once. Gives the senders.
     ///
-    /// Making cell proofs for all of them would take minutes, so senders must send them anew.
-    fn drop_old_sidecars(&mut self, before: &PoolHead) -> Vec<Address> {
-        let form = SidecarForm::at(&self.head.rules);
-        if form == SidecarForm::at(&before.rules) {
+    /// So go blobs with the proofs of another fork. Making cell proofs for all of them would take
+    /// minutes, so senders must send them anew.
+    fn drop_forbidden(&mut self, before: &PoolHead) -> Vec<Address> {
+        if self.head.rules.fork == before.rules.fork {
             return Vec::new();
         }
-        let is_old = |tx: &&Arc<PooledTx>| {
-            tx.sidecar.as_deref().is_some_and(|sidecar| SidecarForm::of(sidecar) != form)
-        };
-        let old = self.by_hash.values().filter(is_old);
-        let old: Vec<_> = old.map(|tx| (tx.hash, tx.sender)).collect();
-        for (hash, _) in &old {
+        let is_forbidden = |tx: &&Arc<PooledTx>| check_at_fork(tx, &self.head).is_err();
+        let forbidden = self.by_hash.values().filter(is_forbidden);
+        let forbidden: Vec<_> = forbidden.map(|tx| (tx.hash, tx.sender)).collect();
+        for (hash, _) in &forbidden {
             self.discard(hash);
         }
-        old.into_iter().map(|(_, sender)| sender).collect()
+        forbidden.into_iter().map(|(_, sender)| sender).collect()
     }
 }

@@ -527,6 +527,32 @@ fn at_the_fork_blobs_with_proofs_of_the_other_form_leave() {
 }
 
 #[test]
+fn at_the_fork_what_its_rules_do_not_allow_leaves() {
+    let mut subject = subject();
+    subject.head = head(Fork::Prague);
+    subject.pool = Pool::new(PoolOptions::default(), subject.head);
+    let large = alloy_consensus::TxEip1559 {
+        chain_id: 1,
+        gas_limit: alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA + 1,
+        max_fee_per_gas: 100,
+        max_priority_fee_per_gas: 2,
+        to: Address::repeat_byte(1).into(),
+        ..Default::default()
+    };
+    let large = PooledTransaction::Eip1559(wallet(0).signed(large));
+    let large = subject.add(large).unwrap().hash;
+    subject.transfer(0, 1, 100, 2).unwrap();
+    let kept = subject.transfer(1, 0, 100, 2).unwrap();
+    assert_eq!(subject.counts(), (3, 0));
+    subject.head = head(Fork::Osaka);
+    let advanced = subject.advance(&[], &[], &[]);
+    assert_eq!((advanced.dropped, subject.best()), (vec![large], vec![kept]));
+    // Its sender is told the nonce that is missing.
+    assert_eq!(subject.counts(), (1, 1));
+    assert_eq!(subject.pool.next_nonce(wallet(0).address), Some(0));
+}
+
+#[test]
 fn an_account_that_just_changed_is_stronger_than_an_older_state() {
     let mut subject = subject();
     let older = subject.state.clone();

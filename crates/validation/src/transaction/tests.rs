@@ -75,6 +75,7 @@ fn is_refused(tx: &Transaction, fork: Fork, name: &str) {
 fn costs(tx: &Transaction, fork: Fork, expected: u64) {
     let facts = check_transaction(tx, &rules(fork)).unwrap();
     assert_eq!(facts.intrinsic_gas, expected, "{fork}");
+    assert_eq!(check_transaction_from(tx, facts.sender, &rules(fork)), Ok(facts));
 }
 
 #[test]
