@@ -99,8 +99,11 @@ impl Holdings {
             None => check_count(tx, sender, options)?,
         }
         check_funds(tx, account, sender, rival)?;
-        self.check_delegation(tx, account, facts.is_delegated)?;
-        self.check_authorities(tx)?;
+        // Nobody floods a chain for development.
+        if !self.head.rules.is_dev {
+            self.check_delegation(tx, account, facts.is_delegated)?;
+            self.check_authorities(tx)?;
+        }
         Ok(rival.map(|rival| rival.tx.hash))
     }
 

@@ -574,6 +574,20 @@ fn a_delegated_account_has_one_transaction_without_a_gap() {
 }
 
 #[test]
+fn on_a_chain_for_development_a_delegated_account_is_as_any_other() {
+    let mut subject = subject();
+    subject.head.rules.is_dev = true;
+    subject.pool = Pool::new(PoolOptions::default(), subject.head);
+    subject.set_code(0, [&[0xef, 0x01, 0x00][..], &[7; 20]].concat());
+    for nonce in [0, 1, 3] {
+        subject.transfer(0, nonce, 100, 2).unwrap();
+    }
+    let grants = vec![wallet(0).authorize(1, 3)];
+    subject.add(wallet(1).delegating(0, 100, 2, grants)).unwrap();
+    assert_eq!(subject.counts(), (3, 1));
+}
+
+#[test]
 fn an_authority_of_a_pending_transaction_has_one_transaction() {
     let subject = subject();
     let grants = vec![wallet(1).authorize(1, 0)];
