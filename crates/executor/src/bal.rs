@@ -34,7 +34,8 @@
 //!
 //! What does not fit ends the run, and the block is executed sequentially: that is the answer, and
 //! whether the list was to blame it says by its own list. Steps before the first that does not fit
-//! are run to their end, so that the one that is named is the first of the block.
+//! are run to their end, so that the one that is named is the first of the block; but nothing more
+//! is run once all together have used more gas than the block has ([`Budget`]).
 //!
 //! Lists of blocks that predate the fork are our own ([`crate::Executor::list_accesses`]); they
 //! follow the same rules ([`crate::access_list`]), with the fee recipient read and paid by each
@@ -54,7 +55,7 @@ use crate::{
     frame::{self, Frame},
     hints::{Calls, Hints, Likely},
     occ::Resources,
-    tally::Tally,
+    tally::{Budget, Tally},
 };
 use fragment::End;
 use fugue_chainspec::{Fork, Rules};
@@ -209,6 +210,7 @@ struct Run<'b> {
     /// Threads that take part.
     threads: usize,
     done: Vec<OnceLock<TxDone>>,
+    budget: Budget,
     stop: Stop,
     /// Threads that ran a transaction.
     active: AtomicUsize,
@@ -256,6 +258,7 @@ impl<'b> Run<'b> {
             plan: Plan::new(&work, threads),
             threads,
             done: likely.iter().map(|_| OnceLock::new()).collect(),
+            budget: Budget::new(block.header.gas_limit),
             stop: Stop::new(),
             active: AtomicUsize::new(0),
             crew: Crew::new(threads - 1),
@@ -353,6 +356,7 @@ impl<'b> Run<'b> {
         let executed = kernel.transact(&self.prepared.txs[tx]);
         self.declared(step, kernel)?;
         let Executed { result, excess, .. } = self.executed(tx, executed)?;
+        self.spend(tx, &result)?;
         let Some((changed, reader)) = kernel.changed() else {
             return Err(BlockError::Internal("changes were not noted".to_owned()).into());
         };
@@ -401,6 +405,13 @@ impl<'b> Run<'b> {
             let hash = *self.block.body.transactions[tx].hash();
             BlockError::of_transaction(tx, hash, fault)
         })
+    }
+
+    /// Counts the gas of a transaction, whether or not it fits. Where the block has not so much,
+    /// no step is worth running any more.
+    fn spend(&self, tx: usize, result: &TxResult) -> Result<(), BlockError> {
+        let spent = self.budget.spend(tx, &self.block.body.transactions[tx], result);
+        spent.map_err(BlockError::from).inspect_err(|cause| self.stop.at(0, cause.clone().into()))
     }
 
     /// Whether all that the step has asked for is in the list.

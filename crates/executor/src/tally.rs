@@ -5,6 +5,7 @@ use alloy_consensus::Transaction as _;
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
 use fugue_chainspec::{Fork, Rules};
 use fugue_types::{Header, Transaction, TxResult};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts of the transactions so far, in block order.
 #[derive(Debug)]
@@ -108,6 +109,43 @@ impl Tally {
             gas_state,
             blob_gas_used: self.blob,
             ..BlockOutcome::default()
+        }
+    }
+}
+
+/// Gas for transactions that run before anybody has admitted them, in any order. Those of a valid
+/// block have enough of it; of another one all would run, however many there are, before it is
+/// found that they have no room.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: AtomicU64,
+}
+
+impl Budget {
+    pub(crate) const fn new(gas: u64) -> Self {
+        Self { left: AtomicU64::new(gas) }
+    }
+
+    /// Takes off what a transaction has used.
+    ///
+    /// # Errors
+    /// [`InvalidBlock::GasLimit`] if there was not enough left. No verdict on the block: it may
+    /// have run on what it would not come upon at its turn.
+    pub(crate) fn spend(
+        &self,
+        index: usize,
+        tx: &Transaction,
+        result: &TxResult,
+    ) -> Result<(), InvalidBlock> {
+        // A block does not count refunds before Amsterdam, and later not what goes for its state.
+        let used = result.gas.used.min(result.gas.regular);
+        let take = |left: u64| left.checked_sub(used);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(()),
+            Err(available) => {
+                let gas_limit = tx.gas_limit();
+                Err(InvalidBlock::GasLimit { index, hash: *tx.hash(), gas_limit, available })
+            }
         }
     }
 }

@@ -26,6 +26,15 @@ fn take_turns(
     turns: impl IntoIterator<Item = (usize, usize)>,
 ) -> Result<BlockOutcome, FallbackCause> {
     let block = ground.block.clone().with_access_list(Arc::new(list.clone()));
+    counting_turns(ground, &block, turns)?.1
+}
+
+/// As [`take_turns`], with a block that has a list; also gives how many transactions ran and fit.
+fn counting_turns(
+    ground: &Ground,
+    block: &PreparedBlock,
+    turns: impl IntoIterator<Item = (usize, usize)>,
+) -> Result<(usize, Result<BlockOutcome, FallbackCause>), FallbackCause> {
     let index = block.list_index(&ground.rules).expect("a list").as_ref().expect("of good form");
     let (codes, room) = (CodeCache::new(), Mutex::new(None));
     let pool = ground.executor.pool().expect("there are two threads");
@@ -39,7 +48,7 @@ fn take_turns(
         hints: &hints,
         observes: false,
     };
-    let run = Run::new(&block, index, &ground.rules, &ground.state, &resources);
+    let run = Run::new(block, index, &ground.rules, &ground.state, &resources);
     let opening = run.open(&mut run.kernel(0))?;
     let mut workers = [run.worker(run.kernel(0)), run.worker(run.kernel(0))];
     for (tx, worker) in turns {
@@ -51,7 +60,8 @@ fn take_turns(
         worker.kernel.reader_mut().settle();
     }
     drop(workers);
-    run.finish(opening, Scope::Recorded).map(|(outcome, _)| outcome)
+    let ran = run.done.iter().filter(|done| done.get().is_some()).count();
+    Ok((ran, run.finish(opening, Scope::Recorded).map(|(outcome, _)| outcome)))
 }
 
 /// The workers of the transactions in block order, in every possible way.
@@ -304,4 +314,41 @@ fn what_is_known_to_take_long_is_begun_first() {
         (found, ground.executor.hints().gas_of(&block.txs[4])),
         (Ok(()), results[4].gas.used)
     );
+}
+
+/// A list may fit whatever the transactions do, and each may use all of its gas.
+#[test]
+fn no_more_runs_by_a_list_than_the_block_has_gas_for() {
+    const BURNER: Address = Address::repeat_byte(0xc5);
+    // JUMPDEST, PUSH1 0, JUMP
+    let code = Bytes::from_static(&[0x5b, 0x60, 0, 0x56]);
+    let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
+    let mut before = state();
+    before.codes.insert(account.code_hash, code);
+    before.accounts.insert(BURNER, MemoryAccount { account, ..MemoryAccount::default() });
+    // A million gas each.
+    let txs: Vec<_> = (0..8).map(|nonce| call(ALICE, nonce, BURNER, 0)).collect();
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let ground = Ground::on(before.clone(), fork, &txs);
+        let Block { header, body } = ground.block.block().block().clone();
+        let header = Header { gas_limit: 3_500_000, ..header };
+        let sealed = SealedBlock::seal(Block { header, body });
+        let checked = sealed.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");
+        let senders = ground.block.senders().to_vec();
+        let block = checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each");
+        let block = ground.executor.prepare_recovered(block).expect("known types");
+        let block = block.with_access_list(Arc::new(ground.list.clone()));
+        let run = |mode| {
+            let Ground { executor, rules, state, .. } = &ground;
+            executor.execute(mode, &block, rules, state, Scope::Recorded)
+        };
+        let expected = run(Mode::Seq).expect_err("it has no room for all of them");
+        let BlockError::Invalid(InvalidBlock::GasLimit { index: 3, .. }) = expected else {
+            panic!("{fork}: {expected}")
+        };
+        assert_eq!(run(Mode::Bal), Err(expected.clone()), "{fork}");
+        let turns = (0..txs.len()).map(|tx| (tx, 0));
+        let (ran, ended) = counting_turns(&ground, &block, turns).expect("the opening fits");
+        assert_eq!((ran, ended), (3, Err(FallbackCause::from(expected))), "{fork}");
+    }
 }
