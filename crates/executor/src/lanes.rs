@@ -84,7 +84,7 @@ use crate::{
     hints::Hints,
     occ::{Resources, open},
     rerun::RunLog,
-    tally::Tally,
+    tally::{Budget, Tally},
 };
 use chain::is_chain;
 use claims::Claims;
@@ -168,6 +168,10 @@ const CALLS_GAS_MIN: u64 = 1_500_000;
 /// Payments from which on that pays as well, whatever else the block has: about a millisecond of
 /// the sequential mode, where threads were asleep and caches are cold.
 const PAYMENTS_MIN: usize = 700;
+/// As many times the gas limit of the block as the calls in its lanes may use, at most. Those of a
+/// valid block use more than that limit only where what they came upon is not what it is at their
+/// turn.
+const BUDGET_LIMITS: u64 = 2;
 
 /// A lane at its end: some of the block's transactions, in block order, in one journal.
 struct Lane {
@@ -229,6 +233,8 @@ struct Shared<'l> {
     journals: JournalRooms,
     lanes: Mutex<Vec<Lane>>,
     log: Mutex<Log>,
+    /// Gas for what runs before settling admits it; payments, which are light, take none.
+    budget: Budget,
     /// Transactions that ran.
     ran: AtomicUsize,
     /// Whether the log has all that the caller notes, who goes on with a chain.
@@ -317,6 +323,7 @@ pub(crate) fn run(
         journals,
         lanes: Mutex::new(Vec::with_capacity(workers)),
         log: Mutex::default(),
+        budget: Budget::new(block.header.gas_limit.saturating_mul(BUDGET_LIMITS)),
         ran: AtomicUsize::new(0),
         is_told: AtomicBool::new(false),
         bytes: AtomicUsize::new(0),

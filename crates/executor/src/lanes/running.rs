@@ -11,7 +11,7 @@ use super::{
     payments::PaymentLane,
 };
 use crate::{BlockError, FallbackCause, rerun::timed};
-use fugue_evm::{Fault, FeePayment, Kernel, Touched};
+use fugue_evm::{Executed, Fault, FeePayment, Kernel, Touched};
 use fugue_scheduler::Ran;
 use fugue_types::Address;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -186,6 +186,9 @@ impl<'l> Running<'l> {
             Err(Fault::Read(error)) => return Err(error.into()),
             Err(Fault::Internal(message)) => return Err(BlockError::Internal(message).into()),
         };
+        let signed = &shared.prepared.block.block().body.transactions[index];
+        let spend = |done: &Executed| shared.budget.spend(index, signed, &done.result);
+        let spent = executed.as_ref().map_or(Ok(()), spend);
         let noted = self.kernel.touched().map_or(0, Touched::len);
         let touches = executed.is_some().then(|| noted.saturating_sub(1));
         self.txs.push(LaneTx { index, executed, touches });
@@ -193,6 +196,7 @@ impl<'l> Running<'l> {
         self.noted.push(index);
         let dependence = self.mark(shared, place, index);
         self.log.add(index, &dependence);
+        spent.map_err(BlockError::from)?;
         self.tell(claims, index, Noted::Ran(dependence))
     }
 

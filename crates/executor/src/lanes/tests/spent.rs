@@ -60,3 +60,41 @@ fn memory_is_told_of_what_runs_in_parallel_on_one_thread_too() {
         assert!(in_lanes.memory_bytes > shared, "{threads} threads: {in_lanes:?}");
     }
 }
+
+/// A block that has no room for its transactions is known by settling, when all have run: so they
+/// do not all run.
+#[test]
+fn no_more_runs_in_lanes_than_twice_what_the_block_has_gas_for() {
+    const BURNER: Address = Address::repeat_byte(0xe0);
+    let burn = |sender, nonce| with_gas(2_000_000, sender, nonce, BURNER, 0, &[1]);
+    let txs: Vec<_> =
+        (0..20).flat_map(|nonce| [ALICE, BOB].map(|sender| burn(sender, nonce))).collect();
+    let mut ground = Ground::new(Fork::Shanghai, &txs);
+    // JUMPDEST, PUSH1 0, JUMP
+    ground.deploy(BURNER, &[0x5b, 0x60, 0, 0x56], &[]);
+    let expected = ground.sequential().expect_err("it has no room for all of them");
+    let BlockError::Invalid(InvalidBlock::GasLimit { index: 15, .. }) = expected else {
+        panic!("{expected}")
+    };
+    assert_eq!(ground.execute(Mode::Lanes, &ground.state), Err(expected));
+
+    let (codes, room) = (CodeCache::new(), Mutex::new(None));
+    let (lane_room, hints) = (Mutex::new(None), Mutex::default());
+    let resources = Resources {
+        codes: &codes,
+        pool: ground.executor.pool().expect("more than one thread"),
+        threads: 2,
+        room: &room,
+        lane_room: &lane_room,
+        hints: &hints,
+        observes: false,
+    };
+    let Ground { block, rules, state, .. } = &ground;
+    let mut spent = Spent::default();
+    let ran = run(block, rules, state, Scope::Recorded, &resources, false, &mut spent);
+    let Err(FallbackCause::Block(BlockError::Invalid(InvalidBlock::GasLimit { .. }))) = ran else {
+        panic!("it has no room in lanes either")
+    };
+    // For 30 of them there is gas; by then each worker may run another one.
+    assert!((1..=32).contains(&spent.txs), "{}", spent.txs);
+}
