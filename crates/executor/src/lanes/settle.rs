@@ -470,6 +470,8 @@ fn guess_stretch(
 ) -> Guessed {
     let mut settler = Settler::new(job, hot);
     let mut made = Vec::new();
+    // Whatever they use beyond that, the block has no room for, or they are wrong.
+    let mut gas_left = job.header().gas_limit;
     for (index, run) in runs.iter().enumerate().take(stretch.end).skip(from) {
         let touches = run.touches(lanes);
         let hot = settler.hot();
@@ -495,7 +497,10 @@ fn guess_stretch(
             hot.pay(run.fee());
         }
         let noted = settler.touched.len().saturating_sub(1);
+        let used = executed.as_ref().map_or(0, |executed| executed.result.gas.used);
         made.push(Guess { index, noted, executed });
+        let Some(left) = gas_left.checked_sub(used) else { break };
+        gas_left = left;
     }
     Guessed { made, touched: settler.touched }
 }

@@ -192,3 +192,29 @@ fn room_is_kept_from_block_to_block_and_bounded() {
         assert_eq!((Ok(outcome), report.fallback), (expected.clone(), None));
     }
 }
+
+/// What used little in its lane may use all of its gas as a guess.
+#[test]
+fn a_stretch_has_no_more_guesses_than_the_block_has_gas_for() {
+    const FLARER: Address = Address::repeat_byte(0xe2);
+    // If it is paid, SSTORE(0, 1); else, if SLOAD(0), JUMPDEST, JUMP.
+    let code = [
+        0x34, 0x60, 11, 0x57, 0x60, 0, 0x54, 0x60, 18, 0x57, 0x00, 0x5b, 0x60, 1, 0x60, 0, 0x55,
+        0x00, 0x5b, 0x60, 18, 0x56,
+    ];
+    let burn = |nonce| with_gas(3_000_000, BOB, nonce, FLARER, 0, &[1]);
+    let txs: Vec<_> = std::iter::once(call(ALICE, 0, FLARER, 1)).chain((0..48).map(burn)).collect();
+    let mut ground = Ground::new(Fork::Shanghai, &txs);
+    ground.deploy(FLARER, &code, &[]);
+    ground.runs = Some(RunLog::new(txs.len()));
+    let expected = ground.sequential().expect_err("it has no room for all of them");
+    let BlockError::Invalid(InvalidBlock::GasLimit { index: 10, .. }) = expected else {
+        panic!("{expected}")
+    };
+    let numbers: Vec<_> = (0..txs.len()).map(|index| usize::from(index > 0)).collect();
+    assert_eq!(ground.in_lanes(&numbers).err(), Some(expected.into()));
+    let all = ground.runs.take().map(RunLog::into_runs).unwrap_or_default();
+    let guessed = all.iter().filter(|tx| tx.runs > 1).count();
+    // Two stretches, each with one more than there is gas for.
+    assert!((1..=2 * 11).contains(&guessed), "{guessed}");
+}
