@@ -10,7 +10,9 @@ use crate::UsageError;
 use fugue_types::{B256, BlockAccessList};
 use std::{
     ffi::OsStr,
+    fs::Permissions,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +20,8 @@ use std::{
 const LIST_BYTES_MAX: u64 = 64 << 20;
 /// What the names of lists end in.
 const EXTENSION: &str = "bal";
+/// Who may read and write a list, as far as the system lets new files be so.
+const MODE: u32 = 0o666;
 
 /// A folder of lists, and what is done with it.
 #[derive(Debug)]
@@ -112,7 +116,10 @@ pub(super) fn write(
 ) -> Result<(), UsageError> {
     let path = path(folder, number, hash);
     let at = |error: std::io::Error| UsageError::at(&path, error);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
+    // By itself it would be its owner's alone.
+    let mode = Permissions::from_mode(MODE);
+    let file = tempfile::Builder::new().permissions(mode).tempfile_in(folder);
+    let mut file = file.map_err(at)?;
     file.write_all(&alloy_rlp::encode(list)).map_err(at)?;
     file.as_file().sync_all().map_err(at)?;
     file.persist(&path).map_err(|error| at(error.error))?;
@@ -131,4 +138,20 @@ fn of_other_block(folder: &Path, number: u64) -> Option<PathBuf> {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         name.starts_with(&beginning) && path.extension().is_some_and(|it| it == EXTENSION)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_for_all_for_whom_other_new_files_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (number, hash) = (7, B256::ZERO);
+        write(folder.path(), number, hash, &BlockAccessList::new()).expect("it can be written");
+        let other = folder.path().join("other");
+        std::fs::write(&other, []).expect("it can be written");
+        let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode(&path(folder.path(), number, hash)), mode(&other));
+    }
 }
