@@ -501,12 +501,8 @@ fn check_state(
         let address = *address;
         let account = expected.account(address);
         assert_eq!(found.account(address), account, "{told}: {address}");
-        // Only of an account that could be created anew is that ever asked: an overlay says of
-        // others that they have storage where all of it was emptied since.
-        if !matches!(account, Ok(Some(account)) if account.nonce > 0 || account.has_code()) {
-            let has_storage = expected.has_storage(address);
-            assert_eq!(found.has_storage(address), has_storage, "{told}: {address}");
-        }
+        let has_storage = expected.has_storage(address);
+        assert_eq!(found.has_storage(address), has_storage, "{told}: {address}");
         if let Ok(Some(account)) = account
             && account.has_code()
         {

@@ -4,7 +4,7 @@
 //! plain key. After a commit the cache takes the new values.
 
 use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashMap, U256};
+use fugue_types::{Address, B256, Bytes, HashMap, HashSet, U256};
 use parking_lot::Mutex;
 use std::hash::Hash;
 
@@ -100,6 +100,14 @@ impl StateView for CachedState<'_> {
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
         self.state.has_storage(address)
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -17,7 +17,7 @@ pub(crate) use amended::{Amended, Amendment};
 pub(crate) use rewind::Rewound;
 
 use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, U256, keccak256};
+use fugue_types::{Address, B256, Bytes, HashSet, U256, keccak256};
 
 /// A block of a chain for development, on the head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +86,13 @@ impl Edit {
             changed.push(SlotDiff { slot: *slot, before, after: *after });
         }
         let stores = |slot: &SlotDiff| !slot.after.is_zero();
-        let is_there =
-            !account.is_empty() || changed.iter().any(stores) || state.has_storage(address)?;
+        let named: HashSet<U256> = slots.iter().map(|(slot, _)| *slot).collect();
+        let is_there = !account.is_empty()
+            || changed.iter().any(stores)
+            || state.has_storage_beside(address, &named)?;
         let after = is_there.then_some(account);
-        let change = AccountDiff { address, before, after, wiped: false, slots: changed };
+        let wiped = before.is_some() && after.is_none();
+        let change = AccountDiff { address, before, after, wiped, slots: changed };
         Ok(StateDiff { accounts: vec![change], codes }.canonical())
     }
 }
@@ -143,6 +146,12 @@ mod tests {
         let some = edit(|edit| edit.balance = Some(U256::from(1)));
         assert_eq!(after(&[some, nothing.clone()]), (None, U256::ZERO));
         let stored = edit(|edit| edit.slots.push((U256::from(1), U256::from(9))));
-        assert_eq!(after(&[stored, nothing]), (Some(Account::default()), U256::from(9)));
+        assert_eq!(after(&[stored.clone(), nothing]), (Some(Account::default()), U256::from(9)));
+        let [other, other_emptied] =
+            [7, 0].map(|value| edit(|edit| edit.slots.push((U256::from(2), U256::from(value)))));
+        let emptied = edit(|edit| edit.slots.push((U256::from(1), U256::ZERO)));
+        let edits = [stored, other, emptied, other_emptied];
+        assert_eq!(after(&edits[..3]), (Some(Account::default()), U256::ZERO));
+        assert_eq!(after(&edits), (None, U256::ZERO));
     }
 }

@@ -1,7 +1,7 @@
 //! Views that stand between a reader and a state, and change one thing of it.
 
 use crate::{Account, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
 /// A state that answers while a check lets it.
 pub struct Guarded<'v, C> {
@@ -57,6 +57,15 @@ impl<C: Fn() -> Result<(), StateError> + Send + Sync> StateView for Guarded<'_, 
         self.view.has_storage(address)
     }
 
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        (self.check)()?;
+        self.view.has_storage_beside(address, emptied)
+    }
+
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         (self.check)()?;
         self.view.code(code_hash)
@@ -79,6 +88,14 @@ impl<H: Fn(u64) -> Result<B256, StateError> + Send + Sync> StateView for HashesF
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
         self.view.has_storage(address)
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        self.view.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

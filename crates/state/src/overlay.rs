@@ -1,7 +1,7 @@
 //! Diffs of later transitions, and a view with them laid over it.
 
 use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, HashSet, U256};
 
 #[derive(Debug)]
 struct Changed {
@@ -174,6 +174,14 @@ impl StateView for Overlay<'_> {
         self.layer.over(self.parent).has_storage(address)
     }
 
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        self.layer.over(self.parent).has_storage_beside(address, emptied)
+    }
+
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
         self.layer.over(self.parent).code(code_hash)
     }
@@ -204,17 +212,27 @@ impl StateView for LayerView<'_> {
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        if let Some(changed) = self.layer.accounts.get(&address) {
-            if changed.slots.values().any(|(_, after)| !after.is_zero()) {
+        self.has_storage_beside(address, &HashSet::default())
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        let Some(changed) = self.layer.accounts.get(&address) else {
+            return self.parent.has_storage_beside(address, emptied);
+        };
+        let mut emptied = emptied.clone();
+        for (slot, (_, after)) in &changed.slots {
+            if emptied.insert(*slot) && !after.is_zero() {
                 return Ok(true);
             }
-            if changed.began_anew {
-                return Ok(false);
-            }
         }
-        // Where the overlay emptied every slot of the parent, this still says "has storage". Only
-        // an account without code and nonce is ever asked about, and that one cannot store.
-        self.parent.has_storage(address)
+        if changed.began_anew {
+            return Ok(false);
+        }
+        self.parent.has_storage_beside(address, &emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -60,7 +60,15 @@ impl StateView for Stack<'_> {
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        let mut newer: HashSet<U256> = HashSet::default();
+        self.has_storage_beside(address, &HashSet::default())
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        let mut newer = emptied.clone();
         for change in self.changes(address) {
             for slot in &change.slots {
                 if newer.insert(slot.slot) && !slot.after.is_zero() {
@@ -71,8 +79,7 @@ impl StateView for Stack<'_> {
                 return Ok(false);
             }
         }
-        // As `LayerView::has_storage` does, this passes over what was emptied since.
-        self.below.has_storage(address)
+        self.below.has_storage_beside(address, &newer)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
@@ -86,5 +93,48 @@ impl StateView for Stack<'_> {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.below.block_hash(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Layer, MemoryAccount, MemoryState, SlotDiff};
+
+    const HERE: Address = Address::repeat_byte(1);
+
+    fn emptied(slot: u64) -> StateDiff {
+        let account = Some(Account::default());
+        let slot = SlotDiff { slot: U256::from(slot), before: U256::from(7), after: U256::ZERO };
+        let slots = vec![slot];
+        let change =
+            AccountDiff { address: HERE, before: account, after: account, wiped: false, slots };
+        StateDiff { accounts: vec![change], codes: Vec::new() }
+    }
+
+    #[test]
+    fn an_account_has_storage_until_its_last_slot_is_emptied() {
+        let slots = [1, 2].map(|slot| (U256::from(slot), U256::from(7))).into_iter().collect();
+        let mut state = MemoryState::default();
+        state.accounts.insert(HERE, MemoryAccount { account: Account::default(), slots });
+        let diffs = [emptied(2), emptied(1)];
+        for (count, expected) in [(0, true), (1, true), (2, false)] {
+            let diffs = &diffs[..count];
+            assert_eq!(Stack::new(diffs, &state).has_storage(HERE), Ok(expected), "{count}");
+            let mut layer = Layer::default();
+            for diff in diffs {
+                layer.push(diff).expect("it follows");
+            }
+            assert_eq!(layer.over(&state).has_storage(HERE), Ok(expected), "{count}");
+            // One above the other.
+            if let [first, rest @ ..] = diffs {
+                let below = Stack::new([first], &state);
+                let mut layer = Layer::default();
+                for diff in rest {
+                    layer.push(diff).expect("it follows");
+                }
+                assert_eq!(layer.over(&below).has_storage(HERE), Ok(expected), "{count}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a transition may ask of the state before it.
 
 use crate::Account;
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
 /// The state could not answer. Never a verdict on a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,21 @@ pub trait StateView: Send + Sync {
     /// Only if the state cannot answer.
     fn has_storage(&self, address: Address) -> Result<bool, StateError>;
 
+    /// Whether any slot of the account is not zero but these, which were emptied since.
+    ///
+    /// A view that does not look for the others says yes if there is any at all. Whatever a chain
+    /// reads through does look: who has no code any more may have stored before.
+    ///
+    /// # Errors
+    /// Only if the state cannot answer.
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        _emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        self.has_storage(address)
+    }
+
     /// The code with this keccak256. Never asked for the empty code.
     ///
     /// # Errors
@@ -61,6 +76,14 @@ impl<V: StateView + ?Sized> StateView for &V {
 
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
         (**self).has_storage(address)
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        (**self).has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -8,7 +8,7 @@ use crate::{
 };
 use fugue_state::{Account, StateError, StateView};
 use fugue_trie::{EMPTY_ROOT_HASH, TrieAccount};
-use fugue_types::{Address, B256, Bytes, U256, keccak256};
+use fugue_types::{Address, B256, Bytes, HashSet, U256, keccak256};
 
 /// The state after a block.
 #[derive(Debug, Clone, Copy)]
@@ -221,6 +221,18 @@ impl StateView for PastState<'_> {
     fn has_storage(&self, address: Address) -> Result<bool, StateError> {
         let storage = self.storage(keccak256(address))?;
         Ok(storage.is_some_and(|storage| storage.root != EMPTY_ROOT_HASH))
+    }
+
+    fn has_storage_beside(
+        &self,
+        address: Address,
+        emptied: &HashSet<U256>,
+    ) -> Result<bool, StateError> {
+        let hashed = emptied.iter().map(|slot| keccak256(slot.to_be_bytes::<32>()));
+        let hashed: HashSet<B256> = hashed.collect();
+        // Of one more than these, one is another.
+        let stored = self.slots_from(address, B256::ZERO, hashed.len() + 1, &|| Ok(()))?;
+        Ok(stored.iter().any(|(key, _)| !hashed.contains(key)))
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

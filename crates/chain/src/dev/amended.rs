@@ -142,7 +142,7 @@ impl StoredAmendment {
             StoredAccount { nonce, balance, code_hash }
         };
         let change = |change: &AccountDiff| {
-            // An edit wipes nothing.
+            // An edit wipes only whom it takes away.
             let AccountDiff { address, before, after, wiped: _, slots } = change;
             let slot = |slot: &SlotDiff| {
                 let SlotDiff { slot, before, after } = *slot;
@@ -173,13 +173,10 @@ impl StoredAmendment {
                 let StoredSlot { slot, before, after } = stored;
                 SlotDiff { slot, before, after }
             };
-            AccountDiff {
-                address,
-                before: account(&before),
-                after: account(&after),
-                wiped: false,
-                slots: slots.into_iter().map(slot).collect(),
-            }
+            let (before, after) = (account(&before), account(&after));
+            let wiped = before.is_some() && after.is_none();
+            let slots = slots.into_iter().map(slot).collect();
+            AccountDiff { address, before, after, wiped, slots }
         };
         let codes = self.codes.into_iter().map(|code| (keccak256(&code), code)).collect();
         let accounts = self.accounts.into_iter().map(change).collect();
