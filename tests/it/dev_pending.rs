@@ -116,6 +116,8 @@ fn the_base_fee_that_is_set_is_told_at_once() {
         let block = dev.ok("eth_getBlockByNumber", &json!(["pending", false]));
         assert_eq!(block["baseFeePerGas"], json!(set));
         assert_eq!([ask("eth_baseFee"), ask("eth_gasPrice")], [set, set + tip]);
+        let history = dev.ok("eth_feeHistory", &json!(["0x1", "latest", []]));
+        assert_eq!(number(&history["baseFeePerGas"][1]), set);
         let filled = json!([{ "from": FIRST, "to": TO, "gas": "0x5208" }]);
         let filled = dev.ok("eth_fillTransaction", &filled);
         assert_eq!(number(&filled["tx"]["maxFeePerGas"]), set + set + tip);

@@ -112,7 +112,7 @@ pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
         last = Some(header);
     }
     if let Some(last) = last {
-        let (base_fee, blob_fee) = after(&view, &last)?;
+        let (base_fee, blob_fee) = after(context, &view, &last)?;
         history.base_fee_per_gas.push(base_fee);
         history.base_fee_per_blob_gas.push(blob_fee);
     }
@@ -121,17 +121,18 @@ pub(crate) fn fee_history(context: &Context, mut args: Args) -> Answer {
 }
 
 /// Base fee and blob base fee of the block after this one, zero where there is none.
-fn after(view: &ChainView, header: &Header) -> Result<(u128, u128), ErrorObjectOwned> {
+fn after(
+    context: &Context,
+    view: &ChainView,
+    header: &Header,
+) -> Result<(u128, u128), ErrorObjectOwned> {
     let child = view.header(header.number.saturating_add(1)).map_err(error::of_chain)?;
     let (base_fee, blob_fee) = match child {
         Some((_, child)) => {
             let params = view.spec().rules(&child).blob_params;
             (child.base_fee_per_gas, params.and_then(|params| child.blob_fee(params)))
         }
-        None => {
-            let base_fee = header.next_block_base_fee(BaseFeeParams::ethereum());
-            (base_fee, next_blob_fee(view, header))
-        }
+        None => (next_base_fee(context, header)?, next_blob_fee(view, header)),
     };
     Ok((base_fee.unwrap_or_default().into(), blob_fee.unwrap_or_default()))
 }
