@@ -7,8 +7,8 @@
 mod model;
 
 use fugue_storage::{
-    Access, INDEXED_SCHEMA_VERSION, LOCK_FILE, LOG_SECTION_BLOCKS, Retention, SCHEMA_VERSION,
-    StorageError, Store, StoreOptions, Table,
+    Access, CommitBatch, INDEXED_SCHEMA_VERSION, LOCK_FILE, LOG_SECTION_BLOCKS, Retention,
+    SCHEMA_VERSION, StorageError, Store, StoreOptions, Table,
 };
 use fugue_types::keccak256;
 use model::{
@@ -228,8 +228,11 @@ fn what_may_not_be_written_is_told() {
     let _turn = TURN.lock();
     let refused = |path: &Path| {
         let opened = Store::open(path, StoreOptions::new(Access::Write, 1)).err();
-        assert!(matches!(opened, Some(StorageError::ReadOnly { .. })), "{opened:?}");
+        assert!(matches!(opened, Some(StorageError::ReadOnly { .. })), "{path:?}: {opened:?}");
     };
+    // Nobody may make a folder there.
+    refused(Path::new("/sys/fugue"));
+    let (folder, _) = prepared();
     let empty = tempfile::tempdir().expect("a folder");
     set_mode(empty.path(), 0o555);
     let may_all = File::create(empty.path().join("probe")).is_ok();
@@ -237,18 +240,54 @@ fn what_may_not_be_written_is_told() {
         refused(empty.path());
     }
     set_mode(empty.path(), 0o755);
-    // Who may do everything cannot be kept from anything.
-    if may_all {
-        return;
-    }
-    let (folder, _) = prepared();
     for file in [LOCK_FILE, DATA_FILE] {
         let path = folder.path().join(file);
         set_mode(&path, 0o444);
-        refused(folder.path());
+        // Modes keep nobody from anything who may do everything.
+        if may_all {
+            open(folder.path());
+        } else {
+            refused(folder.path());
+        }
         set_mode(&path, 0o644);
     }
     open(folder.path());
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_is_told_and_left_alone() {
+    let _turn = TURN.lock();
+    for file in [LOCK_FILE, DATA_FILE] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(file);
+        std::fs::create_dir(&path).expect("room for a folder");
+        let opened = Store::open(folder.path(), StoreOptions::new(Access::Write, 1)).err();
+        assert!(matches!(opened, Some(StorageError::Database { .. })), "{file}: {opened:?}");
+        assert!(path.is_dir(), "{file}");
+    }
+}
+
+#[test]
+fn what_is_opened_to_read_is_not_written() {
+    let _turn = TURN.lock();
+    let (folder, _) = prepared();
+    let rows = raw::dump(folder.path());
+    let options = StoreOptions::new(Access::Read, 1);
+    let store = Store::open(folder.path(), options).expect("a folder of our own");
+    let (_, genesis, _) = Model::genesis(&BlockPlan::default());
+    let before = store.head().expect("there is a chain").number - 1;
+    let none = CommitBatch::default();
+    for refused in [
+        store.init(CONFIG.to_vec(), &genesis),
+        store.commit(&none),
+        store.replace(before, &none),
+        store.unwind(before, |_| ()),
+        store.prune(Retention::Full { window: 0 }).map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(StorageError::ReadOnly { .. })), "{refused:?}");
+    }
+    drop(store);
+    assert!(raw::dump(folder.path()) == rows, "nothing is changed");
 }
 
 #[test]
