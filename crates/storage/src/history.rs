@@ -35,6 +35,40 @@ impl Snapshot {
         Ok(PastState { snapshot: self, number, is_latest: number == head })
     }
 
+    /// The row of an account before a block that changed it.
+    pub(crate) fn row_before(
+        &self,
+        account: B256,
+        number: u64,
+    ) -> Result<Option<Row>, StorageError> {
+        let key = [account.as_slice(), &number.to_be_bytes()].concat();
+        self.before(Table::AccountHistory, &key, |bytes| match bytes {
+            [] => Some(None),
+            row => Row::decode(row).map(Some),
+        })
+    }
+
+    /// The value of a slot before a block that changed it.
+    pub(crate) fn slot_before(
+        &self,
+        id: u64,
+        slot: B256,
+        number: u64,
+    ) -> Result<U256, StorageError> {
+        let key = [&id.to_be_bytes()[..], slot.as_slice(), &number.to_be_bytes()].concat();
+        self.before(Table::StorageHistory, &key, slot_value)
+    }
+
+    fn before<T>(
+        &self,
+        table: Table,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, StorageError> {
+        let before = self.decoded(table, key, decode)?;
+        before.ok_or_else(|| damaged(table, key, "the history of a change is missing"))
+    }
+
     /// The code with this hash; `None` if no account ever had it.
     ///
     /// # Errors

@@ -53,27 +53,12 @@ impl Snapshot {
         for number in (to + 1..=self.meta().head.number).rev() {
             check(reversal.len())?;
             let Changes { accounts, storages } = self.changes(number)?;
-            let suffix = number.to_be_bytes();
             for account in accounts {
-                let key = [account.as_slice(), &suffix].concat();
-                let decode = |bytes: &[u8]| match bytes {
-                    [] => Some(None),
-                    row => Row::decode(row).map(Some),
-                };
-                let row = self.decoded(Table::AccountHistory, &key, decode)?;
-                let row = row.ok_or_else(|| {
-                    damaged(Table::AccountHistory, &key, "the history of a change is missing")
-                })?;
-                reversal.rows.insert(account, row);
+                reversal.rows.insert(account, self.row_before(account, number)?);
             }
             for (id, slots) in storages {
                 for slot in slots {
-                    let key = [&id.to_be_bytes()[..], slot.as_slice(), &suffix].concat();
-                    let value = self.decoded(Table::StorageHistory, &key, slot_value)?;
-                    let value = value.ok_or_else(|| {
-                        damaged(Table::StorageHistory, &key, "the history of a change is missing")
-                    })?;
-                    reversal.slots.insert((id, slot), value);
+                    reversal.slots.insert((id, slot), self.slot_before(id, slot, number)?);
                 }
             }
         }

@@ -6,10 +6,12 @@
 //! * Headers are linked; bodies and receipts that are kept have the roots of their headers; hashes
 //!   lead to what they are of; the index of logs has what the receipts say, and nothing else; so
 //!   has the index of addresses, if there is one, of what blocks name.
-//! * History leads from the state of the head back to that of an earlier block, [`HISTORY_BLOCKS`]
-//!   below it or the oldest one whose state is kept.
+//! * All history that is kept is of the accounts and slots that blocks changed, with a grave for
+//!   each storage that they ended. What it says leads from the state of the head back to that of an
+//!   earlier block, [`HISTORY_BLOCKS`] below it or the oldest one whose state is kept.
 
 mod addresses;
+mod history;
 
 use crate::{
     Snapshot, StorageError, Table,
@@ -149,6 +151,7 @@ impl Snapshot {
             self.verify_state(&mut verified, &mut progress)?;
             self.verify_codes(&mut verified)?;
             self.verify_addresses(&mut verified)?;
+            self.verify_history(&mut verified)?;
         }
         if verified.problems.is_empty() {
             // Only where all else fits does it say something by itself.
@@ -249,9 +252,6 @@ impl Snapshot {
             } else {
                 *logs = None;
             }
-        }
-        if number > meta.oldest_state {
-            verified.read(self.changes(number))?;
         }
         Ok(Some((hash, total_difficulty)))
     }

@@ -462,6 +462,68 @@ fn an_index_of_logs_that_has_too_little_or_too_much_is_told() {
     is_told(|folder| more(folder, 7 * LOG_SECTION_BLOCKS, 1));
 }
 
+/// A chain whose first block ended one of two storages, so long ago that verification does not
+/// follow history back to it.
+fn with_an_old_grave() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let stored = |index| (index, Edit::Store(vec![(0, 1), (1, 2)]));
+    let (mut model, genesis, mut trie) = Model::genesis(&BlockPlan::of([stored(0), stored(1)]));
+    store.init(CONFIG.to_vec(), &genesis).expect("an empty store");
+    let mut plans = vec![BlockPlan::default(); 1_100];
+    plans[0] = BlockPlan::of([(0, Edit::Delete), (1, Edit::Store(vec![(0, 3)]))]);
+    let snapshot = store.snapshot().expect("there is a chain");
+    let batch = model.extend(&plans, &mut trie, &snapshot);
+    store.commit(&batch).expect("blocks that follow the head");
+    folder
+}
+
+fn problems(folder: &Path) -> Vec<String> {
+    let store = open(folder);
+    let snapshot = store.snapshot().expect("there is a chain");
+    let verified = snapshot.verify(|| ()).expect("every row can be read");
+    verified.problems.into_iter().map(|problem| problem.what).collect()
+}
+
+#[test]
+fn old_history_and_graves_that_are_too_few_or_too_many_are_told() {
+    let _turn = TURN.lock();
+    let folder = with_an_old_grave();
+    let folder = folder.path();
+    assert_eq!(problems(folder), [""; 0]);
+    let graves = raw::rows(folder, Table::Graves);
+    let [(grave, _)] = &graves[..] else { panic!("one grave: {graves:?}") };
+    let (block, ended) = grave.split_at(8);
+    // The ids of the two storages are 1 and 2.
+    let alive = (3 - u64::from(ended[7])).to_be_bytes();
+    let of_block = |number: u64| [&number.to_be_bytes()[..], ended].concat();
+    let first = |table| raw::rows(folder, table).into_iter().next().expect("a row");
+    let (account, row) = first(Table::AccountHistory);
+    let (slot, value) = first(Table::StorageHistory);
+    let other_slot = [&slot[..8], &[7; 32], block].concat();
+    let never = [&9_u64.to_be_bytes()[..], &[7; 32]].concat();
+    for (name, table, key, before, damage) in [
+        ("no grave", Table::Graves, grave.clone(), Some(vec![]), None),
+        ("a grave with a value", Table::Graves, grave.clone(), Some(vec![]), Some(vec![1])),
+        ("of the living", Table::Graves, [block, &alive[..]].concat(), None, Some(vec![])),
+        ("of the genesis", Table::Graves, of_block(0), None, Some(vec![])),
+        ("of another block", Table::Graves, of_block(2), None, Some(vec![])),
+        ("above the head", Table::Graves, of_block(1_101), None, Some(vec![])),
+        ("no key", Table::Graves, vec![0; 7], None, Some(vec![])),
+        ("no account before", Table::AccountHistory, account, Some(row), None),
+        ("no slot before", Table::StorageHistory, slot, Some(value), None),
+        ("a slot too many", Table::StorageHistory, other_slot, None, Some(vec![1])),
+        ("an id never given", Table::Storage, never, None, Some(vec![1])),
+    ] {
+        raw::set(folder, table, &key, damage.as_deref());
+        let told = problems(folder);
+        let is_told = told.iter().any(|what| what.contains(table.name()));
+        assert!(is_told, "{name}: {told:?}");
+        raw::set(folder, table, &key, before.as_deref());
+        assert_eq!(problems(folder), [""; 0], "{name}");
+    }
+}
+
 #[test]
 fn tries_of_storage_without_their_branches_are_told() {
     is_told(|folder| {
