@@ -151,6 +151,25 @@ fn an_export_of_what_is_not_there_is_refused() {
     }
 }
 
+#[test]
+fn an_export_replaces_a_file_and_writes_to_whatever_else_is_there() {
+    let place = Place::new(&OLD);
+    let datadir = place.datadir("data");
+    datadir.import(&[], &[&place.file()]).ends(0);
+    let (file, folder) = (place.path("file"), place.path("folder"));
+    std::fs::create_dir(&folder).expect("room for a folder");
+    datadir.run(&["export"], &[text(&folder)]).ends(2).says("Is a directory");
+    assert!(!place.path("folder.partial").exists(), "it is told before anything is written");
+    // As /dev/stdout is one.
+    let link = place.path("link");
+    std::fs::write(&file, b"what was there").expect("room for a file");
+    std::os::unix::fs::symlink(&file, &link).expect("room for a link");
+    let exported = datadir.run(&["export"], &[text(&link)]).ends(0).says("blocks 1 to ");
+    assert!(link.is_symlink(), "the link is replaced: {exported}");
+    assert!(std::fs::read(&file).expect("a file") == OLD.rlp(), "{exported}");
+    assert_eq!(exported.stdout, "");
+}
+
 /// Accounts and slots that change most often.
 fn liveliest(replayed: &Replayed) -> (Vec<Address>, Vec<(Address, U256)>) {
     let mut accounts: BTreeMap<Address, usize> = BTreeMap::new();

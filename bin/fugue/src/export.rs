@@ -74,9 +74,11 @@ fn block(snapshot: &Snapshot, number: u64) -> Result<Block, UsageError> {
     Ok(Block { header, body: snapshot.body(number).map_err(usage)? })
 }
 
-/// Whole or not at all.
+/// A file is replaced, whole or not at all. Whatever else is there, as a pipe, a device or a link,
+/// is written to.
 fn export_rlp(snapshot: &Snapshot, from: u64, to: u64, out: &Path) -> Result<(), UsageError> {
-    let partial = out.with_extension("partial");
+    let is_stream = std::fs::symlink_metadata(out).is_ok_and(|found| !found.is_file());
+    let partial = if is_stream { out.to_owned() } else { out.with_extension("partial") };
     let at = |error: std::io::Error| UsageError::at(&partial, error);
     let mut file = BufWriter::new(File::create(&partial).map_err(at)?);
     let count = usize::try_from(to - from + 1).unwrap_or(usize::MAX);
@@ -87,6 +89,11 @@ fn export_rlp(snapshot: &Snapshot, from: u64, to: u64, out: &Path) -> Result<(),
     }
     progress.finish();
     file.flush().map_err(at)?;
+    if is_stream {
+        // It may be standard output.
+        eprintln!("{}: blocks {from} to {to}", out.display());
+        return Ok(());
+    }
     file.get_ref().sync_all().map_err(at)?;
     std::fs::rename(&partial, out).map_err(|error| UsageError::at(out, error))?;
     print(format_args!("{}: blocks {from} to {to}\n", out.display()))
