@@ -580,10 +580,9 @@ fn import_eras(name: &str, mode: &str, files: &[&str], last: (u64, B256)) -> Opt
         hash
     };
     datadir.check(Head { number, hash });
-    // The names hold the accumulators of the files.
+    // The names hold the chain, and the accumulators of the files.
     let out = place.path("eras");
-    let export = ["--format", "era1", "--network", name, text(&out)];
-    let exported = datadir.run(&["export"], &export).ends(0);
+    let exported = datadir.run(&["export"], &["--format", "era1", text(&out)]).ends(0);
     for file in &files {
         let copy = out.join(file.file_name().expect("a file"));
         assert!(copy.is_file(), "{} was not written: {exported}", copy.display());

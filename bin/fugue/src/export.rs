@@ -2,7 +2,7 @@
 
 use crate::{
     UsageError, Verdict,
-    datadir::{Datadir, usage},
+    datadir::{Datadir, spec_of, usage},
     print,
     progress::Progress,
 };
@@ -42,9 +42,9 @@ pub(crate) struct Options {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Rlp)]
     format: Format,
-    /// Name of the network in the names of era files
-    #[arg(long, value_name = "NAME", default_value = "mainnet")]
-    network: String,
+    /// Name of the network in the names of era files [default: that of the chain]
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
     /// The file to write; with era1 the folder
     #[arg(value_name = "OUT")]
     out: PathBuf,
@@ -64,7 +64,13 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     }
     match options.format {
         Format::Rlp => export_rlp(&snapshot, options.from, to, &options.out)?,
-        Format::Era1 => export_era1(&snapshot, options, to)?,
+        Format::Era1 => {
+            let network = match &options.network {
+                Some(network) => network.clone(),
+                None => spec_of(&store)?.name().replace(' ', "_"),
+            };
+            export_era1(&snapshot, options, to, &network)?;
+        }
     }
     Ok(Verdict::Good)
 }
@@ -99,7 +105,12 @@ fn export_rlp(snapshot: &Snapshot, from: u64, to: u64, out: &Path) -> Result<(),
     print(format_args!("{}: blocks {from} to {to}\n", out.display()))
 }
 
-fn export_era1(snapshot: &Snapshot, options: &Options, to: u64) -> Result<(), UsageError> {
+fn export_era1(
+    snapshot: &Snapshot,
+    options: &Options,
+    to: u64,
+    network: &str,
+) -> Result<(), UsageError> {
     let from = if options.from == 1 { 0 } else { options.from };
     if !from.is_multiple_of(ERA_BLOCKS) || !(to + 1).is_multiple_of(ERA_BLOCKS) {
         let eras = format!("blocks {from} to {to} are not whole eras of {ERA_BLOCKS} blocks");
@@ -121,7 +132,7 @@ fn export_era1(snapshot: &Snapshot, options: &Options, to: u64) -> Result<(), Us
             writer.push(&block, &receipts, total).map_err(usage)?;
             progress.step(&number.to_string());
         }
-        let (path, _) = writer.finish_named(&options.network).map_err(usage)?;
+        let (path, _) = writer.finish_named(network).map_err(usage)?;
         progress.say(&path.display().to_string());
     }
     progress.finish();
