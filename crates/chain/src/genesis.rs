@@ -223,13 +223,17 @@ impl Genesis {
     }
 
     /// Whether a store that keeps this configuration has this chain's rules: a public chain's are
-    /// told by its name, all others by the configuration itself.
+    /// told by its name, all others by what the configuration says, in whatever notation.
     pub fn has_config(&self, stored: &[u8]) -> bool {
-        let stored: Option<Value> = serde_json::from_slice(stored).ok();
-        let stored = stored.unwrap_or_default();
+        let kept: Option<Value> = serde_json::from_slice(stored).ok();
+        let kept = kept.unwrap_or_default();
         match self.name {
-            Some(name) => stored["name"] == *name,
-            None => stored["name"].is_null() && stored["config"] == self.config,
+            Some(name) => kept["name"] == *name,
+            None if kept["name"].is_null() => {
+                let chain = || Self::stored_chain(stored, &self.header);
+                kept["config"] == self.config || chain().is_ok_and(|chain| chain == self.chain)
+            }
+            None => false,
         }
     }
 

@@ -274,6 +274,22 @@ fn what_a_database_keeps_gives_the_chain_again() {
     assert!(Genesis::stored_chain(b"", &header).is_err());
 }
 
+#[test]
+fn a_configuration_that_says_the_same_in_other_words_is_that_of_the_database() {
+    let contract = "0x00000000219ab540356cBB839Cbe05303d7705Fa";
+    let mut file = file(Fork::Osaka);
+    change(&mut file, "/config/depositContractAddress", Some(json!(contract)));
+    let stored = read(&file).expect("a good file").config_json();
+    let is_stored = |file: &Value| read(file).expect("a good file").has_config(&stored);
+    assert!(is_stored(&file));
+    let contract = contract.to_ascii_lowercase();
+    change(&mut file, "/config/depositContractAddress", Some(json!(contract)));
+    assert!(is_stored(&file));
+    change(&mut file, "/config/osakaTime", Some(json!(9)));
+    assert!(!is_stored(&file));
+    assert!(!Genesis::named("mainnet").expect("built in").has_config(&stored));
+}
+
 /// A file with this field instead of a good one is refused with a message that begins so.
 fn refuse(path: &str, value: Option<Value>, expected: &str) {
     let mut file = file(Fork::Prague);
