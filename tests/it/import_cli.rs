@@ -60,6 +60,8 @@ fn init_begins_a_chain_once() {
         nothing.run(words, rest).ends(2).says("no chain here; `fugue init` makes one");
     }
     assert!(!nothing.path.exists(), "commands that fail make no folder");
+    let no_folder = Datadir { path: file, ..nothing.clone() };
+    no_folder.db(&["stats"]).ends(2).says("Not a directory");
     let nonsense = nothing.run(&["init"], &["--chain", "nonsense"]);
     nonsense.ends(2).says("--chain nonsense: neither one of mainnet, sepolia, hoodi, holesky nor");
 }

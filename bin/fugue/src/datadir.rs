@@ -44,7 +44,8 @@ impl Datadir {
     /// Opens the store of a chain that has begun.
     pub(crate) fn open(&self, access: Access, readers: usize) -> Result<Store, UsageError> {
         let path = self.store_path();
-        if !path.exists() {
+        let is_there = path.try_exists().map_err(|error| UsageError::at(&path, error))?;
+        if !is_there {
             let message = "no chain here; `fugue init` makes one";
             return Err(UsageError::at(&self.datadir, message));
         }

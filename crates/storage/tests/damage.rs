@@ -219,6 +219,14 @@ fn a_reader_of_nothing_makes_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
+#[test]
+fn a_folder_that_cannot_be_looked_into_is_not_called_empty() {
+    let _turn = TURN.lock();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let opened = Store::open(file.path(), StoreOptions::new(Access::Read, 1)).err();
+    assert!(matches!(opened, Some(StorageError::Database { .. })), "{opened:?}");
+}
+
 fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file of our own");
 }

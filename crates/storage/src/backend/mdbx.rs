@@ -13,6 +13,7 @@ use signet_libmdbx::{
     WriteFlags,
 };
 use std::{
+    io::ErrorKind,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -78,7 +79,15 @@ impl Database {
         access: Access,
         bytes_max: usize,
     ) -> Result<Self, StorageError> {
-        let length = std::fs::metadata(path.join(DATA_FILE)).map_or(0, |file| file.len());
+        let length = match std::fs::metadata(path.join(DATA_FILE)) {
+            Ok(file) => file.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            // Of what cannot be looked at it is not known whether there is a chain.
+            Err(error) => {
+                let (path, doing, reason) = (path.to_owned(), "opening", error.to_string());
+                return Err(StorageError::Database { path, doing, reason });
+            }
+        };
         let is_whole = length >= FILE_BYTES_MIN as u64;
         // Nothing, or the heads alone, is what a process leaves that was killed while making it.
         // Over any other file that is too short the database would be made anew.
