@@ -121,7 +121,11 @@ impl BlockFile {
 
     fn open_inner(path: &Path) -> Result<Self, Cause> {
         let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Cause::NoFile);
+        }
+        let bytes = metadata.len();
         let blocks = Blocks::open(path, bytes, file)?;
         Ok(Self { path: path.to_owned(), bytes, blocks, has_ended: false })
     }
@@ -190,6 +194,7 @@ pub fn verify(path: &Path) -> Result<EraSummary, ArchiveError> {
 mod tests {
     use super::*;
     use crate::sample::{chain, era1, fault, write};
+    use std::os::fd::AsRawFd;
 
     fn refused(bytes: &[u8]) -> ArchiveError {
         let (_folder, path) = write("a", bytes);
@@ -200,6 +205,16 @@ mod tests {
     fn an_empty_file_is_an_error() {
         let error = refused(&[]);
         assert!(matches!(fault(&error), Fault::Empty), "{error}");
+    }
+
+    /// It says of itself that it has no bytes, and would pass for the end of a stream of blocks.
+    #[test]
+    fn a_pipe_is_refused() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        crate::write_rlp(&mut writer, chain(0, &[1])[0].block.block()).unwrap();
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let error = BlockFile::open(Path::new(&path)).map(|file| file.kind()).unwrap_err();
+        assert!(matches!(error.cause, Cause::NoFile), "{error}");
     }
 
     #[test]

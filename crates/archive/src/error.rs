@@ -10,6 +10,9 @@ pub enum Cause {
     /// The system does not give it.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// A pipe, a device or a folder, of which nobody knows how far it goes.
+    #[error("not a file: blocks are read from files alone")]
+    NoFile,
     /// Its name says zstd, its first bytes do not.
     #[error("not zstd-compressed: begins with {0}")]
     NotZstd(String),
