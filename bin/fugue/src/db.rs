@@ -122,7 +122,7 @@ fn verify(options: &Options) -> Result<Verdict, UsageError> {
         let found = stats.tables.iter().find(|(table, _)| table.name() == wanted);
         Ok(found.map_or(0, |(_, size)| size.rows))
     };
-    let steps = rows("Headers")? + rows("Accounts")?;
+    let steps = rows("Headers")? + rows("Accounts")? + rows("Changes")?;
     let progress = Progress::new("blocks and accounts", usize::try_from(steps).unwrap_or(0));
     let verified = snapshot.verify(|| progress.step("")).map_err(usage)?;
     progress.finish();

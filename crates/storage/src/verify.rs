@@ -140,7 +140,7 @@ struct StoredTrie {
 
 impl Snapshot {
     /// Looks at everything, until it is done or there are 100 problems. `progress` is
-    /// told each block and each account that is looked at.
+    /// told each block, each account and each block's changes that are looked at.
     ///
     /// # Errors
     /// What the database says; rows that do not decode are problems.
@@ -151,7 +151,7 @@ impl Snapshot {
             self.verify_state(&mut verified, &mut progress)?;
             self.verify_codes(&mut verified)?;
             self.verify_addresses(&mut verified)?;
-            self.verify_history(&mut verified)?;
+            self.verify_history(&mut verified, &mut progress)?;
         }
         if verified.problems.is_empty() {
             // Only where all else fits does it say something by itself.

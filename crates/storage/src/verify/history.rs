@@ -14,7 +14,11 @@ impl Snapshot {
     /// Each block whose history is kept has what was before it of every account and slot that it
     /// changed, and a grave for every storage whose life it ended. There are no other such rows,
     /// and none under a storage id that was never given.
-    pub(super) fn verify_history(&self, verified: &mut Verified) -> Result<(), StorageError> {
+    pub(super) fn verify_history(
+        &self,
+        verified: &mut Verified,
+        progress: &mut impl FnMut(),
+    ) -> Result<(), StorageError> {
         let (head, first) = (self.meta().head.number, self.meta().oldest_state.saturating_add(1));
         self.verify_graves(verified, &[], first, BTreeSet::new())?;
         let (mut accounts, mut slots) = (0, 0);
@@ -22,6 +26,7 @@ impl Snapshot {
             if verified.is_full() {
                 return Ok(());
             }
+            progress();
             let Some(changes) = verified.read(self.changes(number))? else { continue };
             accounts += changes.accounts.len();
             slots += changes.storages.iter().map(|(_, slots)| slots.len()).sum::<usize>();
