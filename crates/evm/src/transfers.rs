@@ -9,7 +9,7 @@ use fugue_types::{Address, B256, Header, Log, U256};
 use revm::{
     context_interface::{ContextTr, JournalTr},
     inspector::Inspector,
-    interpreter::{CallInputs, CallOutcome as CallEnd, CreateInputs, CreateOutcome},
+    interpreter::{CallInputs, CallOutcome as CallEnd, CallScheme, CreateInputs, CreateOutcome},
     primitives::{address, b256},
 };
 
@@ -64,7 +64,9 @@ impl<C: ContextTr> Inspector<C> for TransferLogs {
     }
 
     fn call(&mut self, _: &mut C, inputs: &mut CallInputs) -> Option<CallEnd> {
-        let value = inputs.transfer_value().unwrap_or_default();
+        // CALLCODE runs the code of another here: the value stays where it is.
+        let moves = inputs.scheme != CallScheme::CallCode;
+        let value = inputs.transfer_value().filter(|_| moves).unwrap_or_default();
         self.begin(inputs.transfer_from(), inputs.transfer_to(), value);
         None
     }
@@ -124,6 +126,10 @@ impl<'c, R: StateReader<Error = StateError>> Kernel<'c, R, TransferLogs> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ViewReader;
+    use fugue_chainspec::{ChainSpec, Fork};
+    use fugue_state::{Account, MemoryAccount, MemoryState};
+    use fugue_types::{Bytes, TxStatus, keccak256};
 
     const HERE: Address = Address::repeat_byte(1);
     const THERE: Address = Address::repeat_byte(2);
@@ -143,5 +149,29 @@ mod tests {
         logs.end(true);
         assert_eq!((logs.logs.len(), logs.frames.len(), logs.count), (1, 0, 3));
         assert_eq!(logs.logs[0].1.data.topics()[1..], [HERE.into_word(), THERE.into_word()]);
+    }
+
+    #[test]
+    fn the_value_of_a_callcode_moves_nowhere() {
+        let header = Header { number: 1, gas_limit: 100_000, ..Header::default() };
+        let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+        // CALL and CALLCODE of 0xbb, each with one wei.
+        let noted = ["f1", "f2"].map(|call| {
+            let code = alloy_primitives::hex::decode(format!("6000600060006000600160bb5a{call}00"));
+            let code = Bytes::from(code.expect("hex"));
+            let code_hash = keccak256(&code);
+            let account = Account { nonce: 1, balance: U256::from(1), code_hash };
+            let mut state = MemoryState::default();
+            state.accounts.insert(HERE, MemoryAccount { account, ..MemoryAccount::default() });
+            state.codes.insert(code_hash, code);
+            let codes = CodeCache::new();
+            let mut kernel = Kernel::with_logs(&rules, &header, &codes, ViewReader(&state), true);
+            let request = CallRequest { to: Some(HERE), gas: 100_000, ..CallRequest::default() };
+            let (outcome, logs) =
+                kernel.send_with_logs(&request, Checks::QUESTION).expect("it runs");
+            assert_eq!(outcome.status, TxStatus::Success);
+            logs.len()
+        });
+        assert_eq!(noted, [1, 0]);
     }
 }
