@@ -461,6 +461,21 @@ fn simulated_blocks_follow_one_another() {
 }
 
 #[test]
+fn nobody_has_signed_a_simulated_transaction() {
+    let wire = wire(Fork::Osaka);
+    let calls = json!([{ "to": HERE, "gasPrice": "0x0" }, { "to": HERE }]);
+    let asked = json!({ "blockStateCalls": [{ "calls": calls }], "returnFullTransactions": true });
+    let found = wire.public_ok("eth_simulateV1", &json!([asked]));
+    let txs = found[0]["transactions"].as_array().expect("a list");
+    assert_eq!([&txs[0]["type"], &txs[1]["type"]], ["0x0", "0x2"]);
+    for tx in txs {
+        for field in ["v", "r", "s"] {
+            assert_eq!(tx[field], "0x0", "{field}: {tx}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_simulated_is_not_our_defect() {
     let wire = wire(Fork::Prague);
     let identity = Address::with_last_byte(4);

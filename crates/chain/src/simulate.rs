@@ -5,11 +5,13 @@
 
 use crate::ImportError;
 use alloy_consensus::{
-    SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
+    SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
     constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS},
-    proofs::{calculate_transaction_root, calculate_withdrawals_root},
+    proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder},
 };
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Signature;
+use alloy_rlp::EMPTY_STRING_CODE;
 use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::{
     Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, MoveError,
@@ -401,7 +403,7 @@ impl Place<'_> {
         let receipts = receipts(&results);
         header.gas_used = of_block(rules, counted);
         header.state_root = root(&diff)?;
-        header.transactions_root = calculate_transaction_root(&transactions);
+        header.transactions_root = ordered_trie_root_with_encoder(&transactions, encode);
         header.receipts_root = receipts_root(&receipts);
         header.logs_bloom = logs_bloom(&receipts);
         header.withdrawals_root = withdrawals.as_ref().map(|all| match all.is_empty() {
@@ -530,17 +532,30 @@ fn unsigned(request: &CallRequest, chain_id: u64) -> Transaction {
         }
         .into_signed(signature)
         .into(),
-        CallPrice::Free | CallPrice::Fixed(_) => TxLegacy {
-            chain_id: None,
-            nonce,
-            gas_price: max_fee_per_gas,
-            gas_limit,
-            to: kind,
-            value,
-            input,
+        CallPrice::Free | CallPrice::Fixed(_) => {
+            let tx = TxLegacy {
+                chain_id: None,
+                nonce,
+                gas_price: max_fee_per_gas,
+                gas_limit,
+                to: kind,
+                value,
+                input,
+            };
+            let mut encoded = Vec::new();
+            encode(&Signed::new_unhashed(tx.clone(), signature).into(), &mut encoded);
+            Signed::new_unchecked(tx, signature, keccak256(encoded)).into()
         }
-        .into_signed(signature)
-        .into(),
+    }
+}
+
+/// Encodes a transaction whose signature is zero, `v` of a legacy one included: the published
+/// encoding has 27 there, in one byte before `r` and `s`. Source: execution-apis, `eth_simulateV1`,
+/// "Default values for transactions".
+fn encode(tx: &Transaction, out: &mut Vec<u8>) {
+    tx.encode_2718(out);
+    if let (Transaction::Legacy(_), [.., v, _, _]) = (tx, &mut out[..]) {
+        *v = EMPTY_STRING_CODE;
     }
 }
 
@@ -564,6 +579,26 @@ mod tests {
     fn what_lies_between_two_numbers_is_filled() {
         let found = ordered(vec![SimulatedBlock::default(), numbered(14, 200)]);
         assert_eq!(found.expect("in order"), [(11, 112), (12, 124), (13, 136), (14, 200)]);
+    }
+
+    #[test]
+    fn a_transaction_of_any_type_ends_with_three_empty_strings() {
+        let of = |price| {
+            let to = Some(Address::repeat_byte(2));
+            let (gas, nonce, value) = (21_000, 3, U256::from(5));
+            let request = CallRequest { to, gas, nonce, value, price, ..CallRequest::default() };
+            let (tx, mut encoded) = (unsigned(&request, 7), Vec::new());
+            encode(&tx, &mut encoded);
+            assert_eq!(*tx.hash(), keccak256(&encoded), "{price:?}");
+            encoded
+        };
+        // Nonce, price, gas, recipient, value, no data; no signature.
+        let mut expected = vec![0xdf, 3, 9, 0x82, 0x52, 0x08, 0x94];
+        expected.extend([2; 20]);
+        expected.extend([5, 0x80, 0x80, 0x80, 0x80]);
+        assert_eq!(of(CallPrice::Fixed(9)), expected);
+        let dynamic = of(CallPrice::Dynamic { max: 9, tip: 1 });
+        assert_eq!((dynamic[0], &dynamic[dynamic.len() - 3..]), (2, &[0x80; 3][..]));
     }
 
     #[test]

@@ -114,6 +114,11 @@ fn of_block_done(
     let viewed = ViewedBlock { hash, header: block.header, body: block.body, senders };
     let mut answer =
         serde_json::to_value(wire::block(viewed, &rules, detail)).map_err(error::internal)?;
+    let txs = answer["transactions"].as_array_mut().into_iter().flatten();
+    for legacy in txs.filter(|tx| tx["type"] == "0x0") {
+        // The published type makes 27 of it.
+        legacy["v"] = value!(U256::ZERO);
+    }
     answer["calls"] = calls.into();
     Ok(answer)
 }
