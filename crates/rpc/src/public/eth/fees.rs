@@ -231,7 +231,8 @@ pub(super) fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128,
         return Ok(tip);
     }
     let mut samples = Vec::new();
-    let oldest = head.number.saturating_sub(SUGGESTION_BLOCKS.saturating_sub(1));
+    // The genesis has no transactions.
+    let oldest = head.number.saturating_sub(SUGGESTION_BLOCKS.saturating_sub(1)).max(1);
     for number in oldest..=head.number {
         context.patience.check()?;
         let viewed = view.block(number).map_err(error::of_chain)?;
@@ -242,7 +243,9 @@ pub(super) fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128,
     Ok(tip)
 }
 
-/// The lowest tips with which transactions of others than the author came into the block.
+/// The lowest tips with which transactions of others than the author came into the block. Where
+/// nobody pays one it is what is suggested then, once: else one dear transaction of a quiet time
+/// would be what all others are told to pay.
 fn lowest_tips(viewed: &ViewedBlock) -> Vec<u128> {
     let base_fee = viewed.header.base_fee_per_gas.unwrap_or_default();
     let signed = viewed.body.transactions.iter().zip(&viewed.senders);
@@ -251,7 +254,7 @@ fn lowest_tips(viewed: &ViewedBlock) -> Vec<u128> {
     let mut tips: Vec<_> = tips.filter(|tip| *tip >= SAMPLE_MIN).collect();
     tips.sort_unstable();
     tips.truncate(SUGGESTION_SAMPLES);
-    tips
+    if tips.is_empty() { vec![SUGGESTION_DEFAULT] } else { tips }
 }
 
 fn suggestion(mut samples: Vec<u128>) -> u128 {
@@ -271,7 +274,22 @@ pub(super) fn fuzz(value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_primitives::Signature;
+    use fugue_types::{Address, B256, BlockBody, Transaction};
     use serde_json::json as object;
+
+    /// A block with a transaction for each of these tips.
+    fn block(tips: &[u128]) -> ViewedBlock {
+        let sent = |tip: &u128| {
+            let tx = TxLegacy { gas_price: *tip, ..TxLegacy::default() };
+            Transaction::Legacy(Signed::new_unhashed(tx, Signature::test_signature()))
+        };
+        let body =
+            BlockBody { transactions: tips.iter().map(sent).collect(), ..Default::default() };
+        let senders = vec![Address::repeat_byte(1); tips.len()];
+        ViewedBlock { hash: B256::ZERO, header: Header::default(), body, senders }
+    }
 
     #[test]
     fn rewards_are_weighted_by_gas() {
@@ -311,6 +329,15 @@ mod tests {
         assert_eq!(suggestion((1..=11).collect()), 7);
         assert_eq!(suggestion(Vec::new()), SUGGESTION_DEFAULT);
         assert_eq!(suggestion(vec![u128::MAX]), SUGGESTION_MAX);
+    }
+
+    #[test]
+    fn one_dear_transaction_of_a_quiet_time_sets_no_price() {
+        let dear = SUGGESTION_MAX - 1;
+        let mut samples = lowest_tips(&block(&[])).repeat(19);
+        samples.extend(lowest_tips(&block(&[dear])));
+        assert_eq!(suggestion(samples), SUGGESTION_DEFAULT);
+        assert_eq!(suggestion(lowest_tips(&block(&[dear; 3])).repeat(20)), dear);
     }
 
     #[test]
