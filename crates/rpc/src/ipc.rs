@@ -7,7 +7,7 @@
 //! | job | started when | gives | awaited where |
 //! | --- | --- | --- | --- |
 //! | accepting | at the start | connections | [`RunningIpc::stop`] |
-//! | a connection | accepted | answers, in order | ended with the accepting |
+//! | a connection | accepted | answers, in order | at the end of the accepting |
 //! | writing | with its connection | - | at the end of its connection |
 //! | a subscription | asked for, by jsonrpsee | notifications | ended when the writing ends |
 
@@ -18,7 +18,7 @@ use crate::{
     ids::RandomIds,
     public::{error, patience::Patience},
     sent,
-    server::{PUBLIC_LIMITS, ServerError},
+    server::{PUBLIC_LIMITS, STOP_PATIENCE, ServerError},
 };
 use frame::{Broken, Framer};
 use jsonrpsee::{
@@ -47,7 +47,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
@@ -140,7 +140,8 @@ impl RunningIpc {
         &self.path
     }
 
-    /// Ends the server, and removes the socket.
+    /// Answers what was asked, ends, and removes the socket; what takes longer than a few seconds
+    /// is dropped.
     pub async fn stop(self) {
         let Self { path: _, stop, accepting } = self;
         drop(stop);
@@ -215,6 +216,8 @@ async fn accept(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
+    // Dropped when they are to end.
+    let (running, ending) = watch::channel(());
     let mut ids = (0_usize..).map(ConnectionId);
     let max = limits.connections_max;
     loop {
@@ -224,7 +227,8 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < max => {
                     let id = ids.next().unwrap_or_default();
-                    connections.spawn(serve(stream, limits, methods.clone(), id));
+                    let ending = ending.clone();
+                    connections.spawn(serve(stream, limits, methods.clone(), id, ending));
                 }
                 Ok((stream, _)) => {
                     tracing::warn!(target: "fugue::rpc", max, "too many IPC connections");
@@ -238,7 +242,13 @@ async fn accept(
             }
         }
     }
-    connections.shutdown().await;
+    drop((listener, running));
+    // Each answers what it has read.
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_PATIENCE, ended).await.is_err() {
+        tracing::warn!(target: "fugue::rpc", path = %path.display(), "connections are dropped");
+        connections.shutdown().await;
+    }
     // It is of no use any more; an error says that it is gone already.
     let _ = fs::remove_file(path);
 }
@@ -251,7 +261,13 @@ async fn turn_away(mut stream: UnixStream, max: usize) -> io::Result<()> {
     stream.write_all(b"\n").await
 }
 
-async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: ConnectionId) {
+async fn serve(
+    stream: UnixStream,
+    limits: IpcLimits,
+    methods: Methods,
+    id: ConnectionId,
+    mut ending: watch::Receiver<()>,
+) {
     let (mut reader, writer) = stream.into_split();
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let flow = Flow::new(limits.flow(), Arc::default());
@@ -261,7 +277,14 @@ async fn serve(stream: UnixStream, limits: IpcLimits, methods: Methods, id: Conn
     let mut caller = Caller::new(methods, sender, flow, id, limits);
     let mut framer = Framer::new(limits.message_bytes_max);
     let mut read = vec![0; READ_BYTES];
-    'connection: while let Ok(count @ 1..) = reader.read(&mut read).await {
+    'connection: loop {
+        let count = tokio::select! {
+            biased;
+            // Nothing is ever told but the end.
+            _ = ending.changed() => break,
+            count = reader.read(&mut read) => count,
+        };
+        let Ok(count @ 1..) = count else { break };
         framer.push(read.get(..count).unwrap_or_default());
         loop {
             let is_open = match framer.next_message() {

@@ -69,7 +69,7 @@ const ENGINE_FLOW: FlowLimits = FlowLimits {
 /// How long a browser may go on without asking anew whether a page may call: as go-ethereum has it.
 const CORS_AGE_MAX: Duration = Duration::from_secs(600);
 /// How long a server that stops waits for calls and connections, before it drops them.
-const STOP_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a public server answers at most where the operator does not say otherwise.
 pub const PUBLIC_LIMITS: PublicLimits = PublicLimits {

@@ -95,10 +95,9 @@ async fn what_is_no_request_is_told_so_and_the_connection_goes_on() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_call_is_given_up_when_its_caller_hangs_up_and_not_when_he_only_listens() {
-    let folder = tempfile::tempdir().unwrap();
-    let (begun, mut calls) = mpsc::unbounded_channel();
+/// A method whose calls wait for what is told to them, in the order in which they come.
+fn waiting() -> (Methods, mpsc::UnboundedReceiver<oneshot::Sender<u64>>) {
+    let (begun, calls) = mpsc::unbounded_channel();
     let mut module = RpcModule::new(());
     module
         .register_async_method("test_wait", move |_, _, _| {
@@ -107,7 +106,32 @@ async fn a_call_is_given_up_when_its_caller_hangs_up_and_not_when_he_only_listen
             async move { answer.await.map_err(error::internal) }
         })
         .unwrap();
-    let server = start_ipc_server(socket(&folder), IPC_LIMITS, module).await.unwrap();
+    (module.into(), calls)
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_what_was_asked_before() {
+    let (folder, (methods, mut calls)) = (tempfile::tempdir().unwrap(), waiting());
+    let server = start_ipc_server(socket(&folder), IPC_LIMITS, methods).await.unwrap();
+    let path = server.path().to_owned();
+    let mut stream = BufReader::new(UnixStream::connect(&path).await.unwrap());
+    say(&mut stream, "test_wait", json!(0)).await;
+    let answer = calls.recv().await.unwrap();
+    let stopping = tokio::spawn(server.stop());
+    // Once it is told to stop, nobody is let in any more.
+    while UnixStream::connect(&path).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    answer.send(7).unwrap();
+    assert_eq!(heard(&mut stream).await["result"], 7);
+    stopping.await.unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_call_is_given_up_when_its_caller_hangs_up_and_not_when_he_only_listens() {
+    let (folder, (methods, mut calls)) = (tempfile::tempdir().unwrap(), waiting());
+    let server = start_ipc_server(socket(&folder), IPC_LIMITS, methods).await.unwrap();
     let call = br#"{"jsonrpc":"2.0","id":1,"method":"test_wait"}"#;
     let mut listens = UnixStream::connect(server.path()).await.unwrap();
     listens.write_all(call).await.unwrap();
