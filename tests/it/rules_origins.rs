@@ -144,6 +144,16 @@ fn pages_of_sites_that_are_named_for_websockets_open_one() {
 }
 
 #[test]
+fn the_letters_of_a_site_may_be_written_large() {
+    let (wire, reads, opens) = (wire(), READS.to_uppercase(), OPENS.to_uppercase());
+    let server = start(&wire, &[reads.as_str()], &[opens.as_str()]);
+    let address = server.local_addr();
+    assert_eq!(post(address, READS).header(ALLOWED_ORIGIN), Some(READS));
+    assert_eq!(upgrade(address, OPENS), 101);
+    wire.block_on(server.stop());
+}
+
+#[test]
 fn where_no_site_is_named_pages_of_this_machine_open_a_websocket() {
     let wire = wire();
     let server = start(&wire, &[], &[]);

@@ -439,9 +439,12 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, ServerError> {
     let allowed = if origins.iter().any(|origin| origin == ANY) {
         AllowOrigin::any()
     } else {
-        let values = origins.iter().map(|origin| match HeaderValue::from_str(origin) {
-            Ok(value) if origin.contains("://") => Ok(value),
-            _ => Err(ServerError::Origin(origin.clone())),
+        let values = origins.iter().map(|origin| {
+            // Browsers name them in lower case.
+            match HeaderValue::from_str(&origin.to_ascii_lowercase()) {
+                Ok(value) if origin.contains("://") => Ok(value),
+                _ => Err(ServerError::Origin(origin.clone())),
+            }
         });
         AllowOrigin::list(values.collect::<Result<Vec<_>, _>>()?)
     };
