@@ -173,7 +173,10 @@ pub async fn start_ipc_server(
 /// Makes the socket where nobody else can reach it, and then moves it to its place: it is never
 /// there with more permissions than it shall have.
 async fn bind(path: &Path) -> io::Result<UnixListener> {
-    if fs::symlink_metadata(path).is_ok() {
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, "what is there is no socket"));
+        }
         if !is_left_over(path).await {
             return Err(ErrorKind::AddrInUse.into());
         }
@@ -200,12 +203,10 @@ fn bind_in_folder(made: &Path, path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A socket that nobody listens on: of a program that did not end well.
+/// Whether nobody listens on a socket: it is of a program that did not end well.
 async fn is_left_over(path: &Path) -> bool {
-    let is_socket =
-        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
-    is_socket && UnixStream::connect(path).await.err().is_some_and(refused)
+    UnixStream::connect(path).await.err().is_some_and(refused)
 }
 
 async fn accept(
