@@ -23,7 +23,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Name of the secret file in the data folder, where `--authrpc.jwtsecret` names no other.
 const SECRET: &str = "jwt.hex";
@@ -360,9 +360,13 @@ impl fmt::Display for LogFormat {
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
-    match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(error.to_string()),
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    // A word that is no level would be the name of a part, and all others would say nothing.
+    let mut words = text.split(',').filter(|word| !word.contains('='));
+    let wrong = words.find(|word| word.parse::<LevelFilter>().is_err());
+    match wrong.filter(|_| !text.contains('[')) {
+        None => Ok(text.to_owned()),
+        Some(word) => Err(format!("{word:?} is no level; a part is given one: fugue_rpc=debug")),
     }
 }
 
@@ -612,6 +616,16 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("--http.corsdomain: \"b\" is no origin"), "{told:?}");
         assert!(told[1].contains("--ws.origins: \"c\" is no origin"), "{told:?}");
+    }
+
+    #[test]
+    fn a_word_of_a_log_filter_is_a_level() {
+        for good in ["info", "WARN", "off", "3", "info,fugue_rpc=debug", "[call{id=1}]=trace"] {
+            assert_eq!(log_filter(good), Ok(good.to_owned()));
+        }
+        for bad in ["verbose", "warning", "info,fugue_rpc", "fugue_rpc=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
