@@ -1,7 +1,7 @@
 //! What an operator's tools ask a node: `/metrics` for Prometheus, `/health` and `/ready`.
 //!
-//! Requests are so plain that a server of HTTP/1.1 for them fits here: a `GET` without a body is
-//! answered, and the connection closed.
+//! Requests are so plain that a server of HTTP/1.1 for them fits here: a `GET` or `HEAD` without a
+//! body is answered, and the connection closed.
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     sync::Semaphore,
     time::timeout,
 };
@@ -98,7 +98,10 @@ pub(super) async fn serve(listener: TcpListener, observed: Arc<Observed>) {
     }
 }
 
-async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> {
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    observed: &Observed,
+) -> io::Result<()> {
     let mut head: Vec<u8> = Vec::with_capacity(1_024);
     let answer = loop {
         if let Some(end) = head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -112,6 +115,7 @@ async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> 
             return Ok(());
         }
     };
+    let wants_body = !head.starts_with(b"HEAD ");
     let Answer { status, kind, body } = answer;
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
@@ -119,7 +123,9 @@ async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> 
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
+    if wants_body {
+        stream.write_all(body.as_bytes()).await?;
+    }
     stream.shutdown().await
 }
 
@@ -127,8 +133,8 @@ async fn converse(mut stream: TcpStream, observed: &Observed) -> io::Result<()> 
 fn answer(head: &str, observed: &Observed) -> Answer {
     let mut words = head.lines().next().unwrap_or_default().split(' ');
     let (method, target) = (words.next(), words.next().unwrap_or_default());
-    if method != Some("GET") {
-        return Answer::text("405 Method Not Allowed", "only GET\n");
+    if !matches!(method, Some("GET" | "HEAD")) {
+        return Answer::text("405 Method Not Allowed", "only GET and HEAD\n");
     }
     let path = target.split('?').next().unwrap_or_default();
     match path {
@@ -156,6 +162,26 @@ mod tests {
         assert_eq!(after(301), Some("no fork choice for 301 seconds".to_owned()));
         let told = silence(None, heard).expect("a fault");
         assert_eq!(told, "no fork choice of a consensus client yet");
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_the_head_of_an_answer_is_told_no_more() {
+        let observed = Observed {
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            health: Box::new(|| None),
+            ready: Box::new(|| None),
+        };
+        let mut told = Vec::new();
+        for request in ["GET /health HTTP/1.1\r\n\r\n", "HEAD /health HTTP/1.1\r\n\r\n"] {
+            let (mut asks, answers) = tokio::io::duplex(HEAD_BYTES_MAX);
+            asks.write_all(request.as_bytes()).await.expect("a request");
+            converse(answers, &observed).await.expect("an answer");
+            let mut answer = String::new();
+            asks.read_to_string(&mut answer).await.expect("text");
+            told.push(answer);
+        }
+        assert!(told[0].starts_with("HTTP/1.1 200 OK"), "{told:?}");
+        assert_eq!(told[0], format!("{}ok\n", told[1]));
     }
 
     #[test]
