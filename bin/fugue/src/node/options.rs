@@ -18,7 +18,7 @@ use fugue_txpool::PoolOptions;
 use fugue_types::Bytes;
 use rpc::Rpc;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -432,7 +432,8 @@ impl Options {
         faults.extend(origin_faults("--http.corsdomain", &self.http.corsdomain));
         faults.extend(origin_faults("--ws.origins", &self.ws.origins));
         faults.extend(self.rpc.faults());
-        if self.is_one_server() && self.http.api != self.ws.api {
+        let groups = |apis: &[Api]| apis.iter().copied().collect::<BTreeSet<_>>();
+        if self.is_one_server() && groups(&self.http.api) != groups(&self.ws.api) {
             faults.push("--ws.api: not as --http.api, though both have one address".to_owned());
         }
         if faults.is_empty() { Ok(()) } else { Err(UsageError(faults.join("\nerror: "))) }
@@ -566,6 +567,8 @@ mod tests {
         assert!(options(&with(&["--ws", "--ws.port", "8545"])).check().is_ok());
         let told = fault(&with(&["--ws", "--ws.port", "8545", "--ws.api", "eth"]));
         assert_eq!(told, "--ws.api: not as --http.api, though both have one address");
+        let same = ["--ws", "--ws.port", "8545", "--http.api", "eth,net", "--ws.api", "net,eth"];
+        assert!(options(&with(&same)).check().is_ok());
         let told = "--metrics: 0.0.0.0:8545 is also that of --http.port";
         assert_eq!(fault(&with(&["--metrics", "0.0.0.0:8545"])), told);
     }
