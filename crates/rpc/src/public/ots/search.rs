@@ -37,18 +37,29 @@ pub(crate) fn contract_creator(context: &Context, mut args: Args) -> Answer {
             let traced = rerun.at(&traces, index, |place, subject, _| {
                 trace_calls(place, subject, &traces.budget)
             })?;
-            let creator = traced.trace.iter().find_map(|trace| creator_of(trace, contract));
+            let creator = creator_of(&traced.trace, contract);
             Ok(creator.map(|creator| ContractCreator { hash: rerun.tx_hash(index), creator }))
         })
     })?;
     json(&creators.into_iter().flatten().next())
 }
 
-/// Who made the contract, if this trace did.
-fn creator_of(trace: &TransactionTrace, contract: Address) -> Option<Address> {
-    let made = trace.result.as_ref()?.created_contract()?;
-    let creation = trace.action.as_create()?;
-    (made == contract && trace.error.is_none()).then_some(creation.from)
+/// Who made the contract, if one of the calls of a transaction did, and none around it failed.
+fn creator_of(traces: &[TransactionTrace], contract: Address) -> Option<Address> {
+    let mut failed: Option<&[usize]> = None;
+    // Each call comes before those that it makes.
+    traces.iter().find_map(|trace| {
+        if failed.is_some_and(|failed| trace.trace_address.starts_with(failed)) {
+            return None;
+        }
+        if trace.error.is_some() {
+            failed = Some(trace.trace_address.as_slice());
+            return None;
+        }
+        let made = trace.result.as_ref()?.created_contract()?;
+        let creation = trace.action.as_create()?;
+        (made == contract).then_some(creation.from)
+    })
 }
 
 /// `ots_getTransactionBySenderAndNonce`: its hash. Null if it is not in the chain.
@@ -120,7 +131,38 @@ fn first_between<E>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_rpc_types_trace::parity::{
+        Action, CallAction, CreateAction, CreateOutput, TraceOutput,
+    };
+    use fugue_types::Bytes;
     use std::{cell::Cell, convert::Infallible};
+
+    #[test]
+    fn who_made_a_contract_is_not_whose_caller_failed() {
+        let contract = Address::repeat_byte(9);
+        let call = |trace_address: &[usize], error: Option<&str>| TransactionTrace {
+            action: Action::Call(CallAction::default()),
+            error: error.map(str::to_owned),
+            trace_address: trace_address.to_vec(),
+            ..TransactionTrace::default()
+        };
+        let creation = |trace_address: &[usize], from: u8| {
+            let from = Address::repeat_byte(from);
+            let output = CreateOutput { address: contract, code: Bytes::new(), gas_used: 1 };
+            TransactionTrace {
+                action: Action::Create(CreateAction { from, ..CreateAction::default() }),
+                result: Some(TraceOutput::Create(output)),
+                trace_address: trace_address.to_vec(),
+                ..TransactionTrace::default()
+            }
+        };
+        let failed = [call(&[], None), call(&[0], Some("Reverted")), creation(&[0, 0], 1)];
+        assert_eq!(creator_of(&failed, contract), None);
+        let mut again = failed.to_vec();
+        again.extend([call(&[1], None), creation(&[1, 0], 2)]);
+        assert_eq!(creator_of(&again, contract), Some(Address::repeat_byte(2)));
+        assert_eq!(creator_of(&again, Address::ZERO), None);
+    }
 
     #[test]
     fn the_first_is_found_by_halving() {
