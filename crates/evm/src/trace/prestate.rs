@@ -6,7 +6,7 @@
 
 use crate::{
     CallError, Place, TraceBudget, TraceError,
-    trace::{run::TraceCtx, words::lacks_gas},
+    trace::{run::TraceCtx, words::Instruction},
 };
 use alloy_rpc_types_trace::geth::{AccountState, PreStateConfig};
 use fugue_chainspec::Fork;
@@ -94,7 +94,8 @@ pub(super) struct PreState {
     accounts: BTreeMap<Address, BTreeSet<U256>>,
     created: HashSet<Address>,
     destroyed: HashSet<Address>,
-    /// What the next instruction names.
+    /// The next instruction, and what it names.
+    next: Instruction,
     named: Option<Named>,
 }
 
@@ -124,6 +125,7 @@ impl PreState {
     }
 
     pub(super) fn step(&mut self, interp: &Interpreter) {
+        self.next = Instruction::next(interp);
         let stack = interp.stack.data();
         let word = |from_top: usize| stack.iter().rev().nth(from_top).copied();
         let address = |from_top: usize| word(from_top).map(|word| Address::from_word(word.into()));
@@ -145,12 +147,12 @@ impl PreState {
         };
     }
 
-    /// An instruction that its gas does not pay for has looked at nothing; not so at first.
+    /// An instruction that was refused, as for want of gas, has looked at nothing; not so at first.
     pub(super) fn step_end(&mut self, interp: &mut Interpreter, context: &TraceCtx<'_>) {
         let Some(named) = self.named.take() else { return };
-        let is_unpaid = |it| lacks_gas(it) && !self.is_legacy;
+        let is_refused = |it| self.next.is_refused(it) && !self.is_legacy;
         let ended = interp.bytecode.instruction_result();
-        if ended.is_some_and(|it| is_unpaid(it) || it == InstructionResult::StackUnderflow) {
+        if ended.is_some_and(|it| is_refused(it) || it == InstructionResult::StackUnderflow) {
             return;
         }
         match named {

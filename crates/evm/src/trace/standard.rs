@@ -215,7 +215,7 @@ impl Standard<'_> {
             return;
         };
         let error = Some(last.halted(failed));
-        if is_refused(failed) {
+        if last.is_refused(failed) {
             self.pending = Some(StandardStep { error, ..step });
             return;
         }
@@ -243,17 +243,6 @@ impl Standard<'_> {
 /// A halt takes all gas; a revert gives back what is left.
 fn gas_used(result: InstructionResult, gas: &Gas, limit: u64) -> u64 {
     if result.is_ok_or_revert() { gas.total_gas_spent() } else { limit }
-}
-
-/// Whether an instruction that ends so was not begun.
-fn is_refused(result: InstructionResult) -> bool {
-    words::lacks_gas(result)
-        || matches!(
-            result,
-            InstructionResult::StackUnderflow
-                | InstructionResult::StackOverflow
-                | InstructionResult::CreateInitCodeSizeLimit
-        )
 }
 
 impl<'a> Inspector<TraceCtx<'a>> for Standard<'_> {

@@ -195,6 +195,18 @@ fn the_state_before_is_what_the_transaction_looks_at() {
 }
 
 #[test]
+fn what_a_static_call_may_not_store_is_refused_and_not_looked_at() {
+    // STATICCALL of `INNER` with all gas, and STOP.
+    let view = state(&format!("600060006000600073{INNER:x}5afa00"), STORES);
+    let tree = calls(r#"{"tracer": "callTracer"}"#, &view);
+    assert_eq!(tree.calls[0].error.as_deref(), Some("out of gas: write protection"));
+    let StateTrace::Before(before) = state_trace(r#"{"tracer": "prestateTracer"}"#, &view) else {
+        panic!("no diff is asked for")
+    };
+    assert!(before[&INNER].state.storage.is_empty(), "{before:?}");
+}
+
+#[test]
 fn a_diff_has_what_was_and_what_is_new() {
     let json = r#"{"tracer": "prestateTracer", "tracerConfig": {"diffMode": true}}"#;
     let traced = state_trace(json, &state(&calls_inner(), STORES));

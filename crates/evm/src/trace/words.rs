@@ -2,7 +2,7 @@
 
 use fugue_types::{Address, U256};
 use revm::{
-    bytecode::opcode::{LOG0, OpCode},
+    bytecode::opcode::{LOG0, LOG4, OpCode, TSTORE},
     context_interface::result::HaltReason,
     interpreter::{InstructionResult, Interpreter, interpreter_types::Jumps},
 };
@@ -63,7 +63,29 @@ impl Instruction {
             | InstructionResult::InvalidImmediateEncoding => {
                 format!("invalid opcode: {}", self.name())
             }
+            InstructionResult::StateChangeDuringStaticCall
+            | InstructionResult::CallNotAllowedInsideStatic
+                if self.is_refused(result) =>
+            {
+                "out of gas: write protection".to_owned()
+            }
             other => plain(other),
+        }
+    }
+
+    /// Whether it ended so before it was begun. That a call is static is seen where the gas of an
+    /// instruction is reckoned; of a log, and of transient storage, when it is executed. Source:
+    /// go-ethereum, `core/vm/interpreter.go` and `core/vm/gas_table.go`.
+    pub(super) const fn is_refused(self, result: InstructionResult) -> bool {
+        match result {
+            InstructionResult::StackUnderflow
+            | InstructionResult::StackOverflow
+            | InstructionResult::CreateInitCodeSizeLimit => true,
+            InstructionResult::StateChangeDuringStaticCall
+            | InstructionResult::CallNotAllowedInsideStatic => {
+                !matches!(self.op, LOG0..=LOG4 | TSTORE)
+            }
+            other => lacks_gas(other),
         }
     }
 }
@@ -101,7 +123,7 @@ pub(crate) fn of_message(reason: HaltReason, outermost: &Interpreter) -> String 
 }
 
 /// Whether it ended for want of gas.
-pub(super) const fn lacks_gas(result: InstructionResult) -> bool {
+const fn lacks_gas(result: InstructionResult) -> bool {
     matches!(
         result,
         InstructionResult::OutOfGas
@@ -211,6 +233,18 @@ mod tests {
             ),
             (told(opcode::PUSH0, 0, InstructionResult::NotActivated), "invalid opcode: PUSH0"),
             (told(opcode::MSTORE, 2, InstructionResult::MemoryOOG), "out of gas"),
+            (
+                told(opcode::SSTORE, 2, InstructionResult::StateChangeDuringStaticCall),
+                "out of gas: write protection",
+            ),
+            (
+                told(opcode::CALL, 7, InstructionResult::CallNotAllowedInsideStatic),
+                "out of gas: write protection",
+            ),
+            (
+                told(opcode::LOG0, 2, InstructionResult::StateChangeDuringStaticCall),
+                "write protection",
+            ),
         ] {
             assert_eq!(found, expected);
         }
