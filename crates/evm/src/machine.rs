@@ -20,18 +20,20 @@ use revm::{
     },
     handler::{
         EthFrame, EvmTr, FrameInitOrResult, FrameResult, Handler, ItemOrResult,
-        evm::FrameInitResult, instructions::EthInstructions, post_execution,
+        evm::FrameInitResult, instructions::EthInstructions, post_execution, pre_execution,
     },
     inspector::{Inspector, InspectorEvmTr, InspectorHandler},
     interpreter::{
+        GasTracker,
         interpreter::EthInterpreter,
         interpreter_action::{FrameInit, FrameInput},
     },
     primitives::{constants::CALL_STACK_LIMIT, hardfork::SpecId},
 };
 
+/// In `chain` is what the delegations of the transaction give back (EIP-7702).
 pub(crate) type Ctx<'c, R> =
-    Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<'c, R>, ()>;
+    Context<BlockEnv, TxEnv, CfgEnv, LoggedDatabase<'c, R>, Journal<'c, R>, u64>;
 type Instructions<'c, R> = EthInstructions<EthInterpreter, Ctx<'c, R>>;
 type Inner<'c, R, I> =
     Evm<Ctx<'c, R>, I, Instructions<'c, R>, Precompiled, EthFrame<EthInterpreter>>;
@@ -199,6 +201,19 @@ impl<'c, R: StateReader, I> Handler for Phases<'c, R, I> {
     type Evm = Machine<'c, R, I>;
     type Error = EVMError<DbFault<R>>;
     type HaltReason = HaltReason;
+
+    /// What the delegations give back is counted at the end, and noted for who looks on: to
+    /// go-ethereum it is refunded from the first instruction on.
+    fn apply_eip7702_auth_list(
+        &self,
+        machine: &mut Self::Evm,
+        gas: &mut GasTracker,
+    ) -> Result<Option<u64>, Self::Error> {
+        let context = &mut machine.inner.ctx;
+        let refund = pre_execution::apply_eip7702_auth_list::<_, Self::Error>(context, gas)?;
+        context.chain = refund.unwrap_or_default();
+        Ok(refund)
+    }
 
     /// With [`FeePayment::Deferred`] the fee is left to the caller, unless the transaction has
     /// looked at the fee recipient's account: then it is paid at once, as always.

@@ -301,7 +301,7 @@ impl<'a> Inspector<TraceCtx<'a>> for Tracer {
 
     fn call(&mut self, context: &mut TraceCtx<'a>, inputs: &mut CallInputs) -> Option<CallOutcome> {
         match self {
-            Self::Steps(steps) => steps.begin(false),
+            Self::Steps(steps) => steps.begin(false, context.chain),
             Self::Calls(calls) | Self::Flat(calls, _) => calls.call(context, inputs),
             Self::LegacyCalls(calls) => calls.call(context, inputs),
             Self::Validation(validation) => {

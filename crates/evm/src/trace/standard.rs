@@ -151,9 +151,11 @@ impl Standard<'_> {
         }
     }
 
-    fn begin(&mut self, is_creation: bool) {
-        let below =
-            self.open.last().map_or(0, |open| open.refunded_before.saturating_add(open.refunded));
+    /// A frame begins. `granted` is refunded before the outermost one.
+    fn begin(&mut self, is_creation: bool, granted: u64) {
+        let below = self.open.last().map_or(i64::try_from(granted).unwrap_or(i64::MAX), |open| {
+            open.refunded_before.saturating_add(open.refunded)
+        });
         let last = Instruction::default();
         self.open.push(Open { is_creation, refunded_before: below, refunded: 0, last });
     }
@@ -254,8 +256,8 @@ impl<'a> Inspector<TraceCtx<'a>> for Standard<'_> {
         Standard::step_end(self, interp);
     }
 
-    fn call(&mut self, _: &mut TraceCtx<'a>, _: &mut CallInputs) -> Option<CallOutcome> {
-        self.begin(false);
+    fn call(&mut self, context: &mut TraceCtx<'a>, _: &mut CallInputs) -> Option<CallOutcome> {
+        self.begin(false, context.chain);
         None
     }
 
@@ -274,7 +276,8 @@ impl<'a> Inspector<TraceCtx<'a>> for Standard<'_> {
         if let Some(step) = &mut self.pending {
             step.gas_cost = step.gas_cost.saturating_sub(U64::from(inputs.gas_limit()));
         }
-        self.begin(true);
+        // A transaction that creates delegates nothing.
+        self.begin(true, 0);
         None
     }
 

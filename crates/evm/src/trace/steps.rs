@@ -58,9 +58,11 @@ impl Steps {
         Self { options, ..Self::default() }
     }
 
-    pub(super) fn begin(&mut self, is_creation: bool) {
-        let below =
-            self.open.last().map_or(0, |open| open.refunded_before.saturating_add(open.refunded));
+    /// A frame begins. `granted` is refunded before the outermost one.
+    pub(super) fn begin(&mut self, is_creation: bool, granted: u64) {
+        let below = self.open.last().map_or(i64::try_from(granted).unwrap_or(i64::MAX), |open| {
+            open.refunded_before.saturating_add(open.refunded)
+        });
         let open = Open { is_creation, refunded_before: below, refunded: 0, last: None };
         self.open.push(open);
     }
@@ -73,7 +75,8 @@ impl Steps {
         {
             log.gas_cost = log.gas_cost.saturating_sub(gas);
         }
-        self.begin(true);
+        // A transaction that creates delegates nothing.
+        self.begin(true, 0);
     }
 
     pub(super) fn end(&mut self) {

@@ -7,16 +7,22 @@ use super::*;
 use crate::{Assumed, CallPrice, CodeCache, Place, ViewReader, call};
 use alloy_consensus::{Signed, TxLegacy};
 use alloy_rpc_types_trace::{
-    geth::{CallFrame, DefaultFrame, GethDebugTracingOptions},
+    geth::{CallFrame, DefaultFrame, GethDebugTracingOptions, GethDefaultTracingOptions},
     otterscan::OperationType,
     parity::{Action, TraceType},
 };
 use fugue_chainspec::{ChainSpec, Fork};
 use fugue_state::{Account, MemoryAccount, MemoryState, StateError, StateView};
 use fugue_types::{
-    Address, B256, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, U256, keccak256,
+    Address, B256, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, TxType, U256,
+    keccak256,
 };
-use revm::context_interface::transaction::{AccessList, AccessListItem};
+use revm::context_interface::{
+    either::Either,
+    transaction::{
+        AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
+    },
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -85,14 +91,19 @@ fn message() -> CallRequest {
 
 /// Calls with a place over the view.
 fn at<T>(view: &dyn StateView, trace: impl FnOnce(&Place<'_>) -> T) -> T {
+    in_fork(Fork::Shanghai, view, trace)
+}
+
+fn in_fork<T>(fork: Fork, view: &dyn StateView, trace: impl FnOnce(&Place<'_>) -> T) -> T {
     let header = Header {
         number: 1,
         gas_limit: 30_000_000,
         beneficiary: AUTHOR,
         base_fee_per_gas: Some(7),
+        excess_blob_gas: Some(0),
         ..Header::default()
     };
-    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let rules = ChainSpec::at_fork(1, fork).rules(&header);
     let codes = CodeCache::new();
     let assumed = Assumed::default();
     trace(&Place { rules: &rules, header: &header, codes: &codes, view, assumed: &assumed })
@@ -268,6 +279,37 @@ fn refunds_are_those_of_the_transaction() {
     // Source: EIP-3529, SSTORE_CLEARS_SCHEDULE.
     assert!(inner.iter().all(|step| step.refund_counter == Some(4_800)), "{inner:?}");
     assert_eq!(frame.struct_logs[0].refund_counter, None);
+}
+
+#[test]
+fn what_delegations_give_back_is_refunded_from_the_first_step_on() {
+    // `INNER`, which is there, delegates.
+    let authorization = Authorization { chain_id: U256::ZERO, address: OUTER, nonce: 1 };
+    let authority = RecoveredAuthority::Valid(INNER);
+    let authorization = RecoveredAuthorization::new_unchecked(authorization, authority);
+    let PreparedTx { mut env, .. } = tx();
+    env.tx_type = 4;
+    env.chain_id = Some(1);
+    env.authorization_list = vec![Either::Right(authorization)];
+    let tx = PreparedTx { env, tx_type: TxType::Eip7702 };
+    let view = state(STORES, "");
+    let tracer = GethTracer::new(options("{}")).expect("a tracer");
+    let mut told = Vec::new();
+    let mut sink = |line: &StandardLine| {
+        if let StandardLine::Step(step) = line {
+            told.push(step.refund);
+        }
+    };
+    let traced = in_fork(Fork::Prague, &view, |place| {
+        let (subject, budget) = (TraceSubject::Tx(&tx), unbounded());
+        let shown = GethDefaultTracingOptions::default();
+        trace_standard(place, subject, &shown, &budget, &mut sink).expect("a trace");
+        tracer.trace(place, subject, TraceOrigin::default(), &budget).expect("a trace").trace
+    });
+    let refunds: Vec<_> =
+        steps(traced).struct_logs.iter().map(|step| step.refund_counter).collect();
+    // Source: EIP-7702, PER_EMPTY_ACCOUNT_COST - PER_AUTH_BASE_COST.
+    assert_eq!((refunds, told), (vec![Some(12_500); 4], vec![12_500; 4]));
 }
 
 #[test]

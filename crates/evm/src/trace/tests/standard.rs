@@ -1,7 +1,6 @@
 //! Steps that are told one by one, against those that are recorded.
 
 use super::*;
-use alloy_rpc_types_trace::geth::GethDefaultTracingOptions;
 
 /// Pushes two words, and reverts without data.
 const REVERTS: &str = "60006000fd";
