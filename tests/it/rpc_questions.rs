@@ -264,14 +264,14 @@ fn messages_find_what_those_before_them_have_left() {
         let hashes = json!({ "blockHash": { (at - 1).to_string(): random } });
         let bundles = json!([
             { "transactions": [message], "blockOverride": hashes },
-            { "transactions": [message] },
+            { "transactions": [message], "blockOverride": { "number": quantity(at) } },
         ]);
         let seen = ask(bundles, &start, &with_code(&returning(PARENT_HASH)));
         assert_eq!(seen, json!([[{ "value": random }], [{ "value": wire.chain.hash(at - 1) }]]));
 
         // What is waived for one is not waived for the next.
         let header = wire.public_ok("eth_getBlockByNumber", &json!([quantity(at), false]));
-        let base_fee = number(&header["baseFeePerGas"]);
+        let (base_fee, time) = (number(&header["baseFeePerGas"]), number(&header["timestamp"]));
         let mut state = with_code(&returning("48"));
         state[SENDER.to_string()] = json!({ "balance": "0xffffffffffffffffffff" });
         let paid = json!({
@@ -280,6 +280,21 @@ fn messages_find_what_those_before_them_have_left() {
         let seen = ask(json!([{ "transactions": [message, paid, message] }]), &start, &state);
         assert_eq!(seen, json!([[value(0), value(base_fee), value(0)]]));
         assert!(base_fee > 0);
+
+        // Each bundle is a block, and comes after the one before it.
+        let values = |of: Vec<u64>| of.into_iter().map(value).collect::<Vec<Value>>();
+        let bundles = json!([
+            { "transactions": [message, message] },
+            { "transactions": [message] },
+            { "transactions": [message], "blockOverride": { "number": "0x1000" } },
+            { "transactions": [message] },
+        ]);
+        let seen = ask(bundles.clone(), &start, &with_code(&returning("43")));
+        let expected = [vec![at, at], vec![at + 1], vec![0x1000], vec![0x1001]];
+        assert_eq!(seen, json!(expected.map(values)));
+        let seen = ask(bundles, &start, &with_code(&returning("42")));
+        let expected = [vec![time, time], vec![time + 1], vec![time + 2], vec![time + 3]];
+        assert_eq!(seen, json!(expected.map(values)));
 
         // Before the first transaction of the block, and after the last one.
         let block = wire.chain.chain.block(at).block();

@@ -431,8 +431,17 @@ fn a_message_is_traced_alone_and_among_others() {
     let made: Vec<_> =
         list(&twice).iter().map(|one| &one["trace"][0]["result"]["address"]).collect();
     assert!(made[0].is_string() && made[0] != made[1], "{made:?}");
-    // What is assumed of the state is seen.
     let to = tx.to().unwrap_or_default().to_string();
+    // Each bundle is a block, and comes after the one before it. NUMBER, MSTORE, RETURN.
+    let code = json!({ "code": "0x4360005260206000f3" });
+    let assumed = json!({ "tracer": CALLS, "stateOverrides": { to.clone(): code } });
+    let bundles = json!([{ "transactions": [call, call] }, { "transactions": [call] }]);
+    let many = ok(&wire, &methods, "debug_traceCallMany", &json!([bundles, {}, assumed]));
+    let calls = list(&many).iter().flat_map(list);
+    let seen: Vec<_> = calls.map(|call| number(&call["output"])).collect();
+    let head = wire.chain.last();
+    assert_eq!(seen, [head, head, head + 1]);
+    // What is assumed of the state is seen.
     let assumed = json!({ "tracer": CALLS, "stateOverrides": { to: { "code": "0xfe" } } });
     let failed = ok(&wire, &methods, "debug_traceCall", &json!([call, "latest", assumed]));
     assert!(failed["error"].is_string(), "{failed}");

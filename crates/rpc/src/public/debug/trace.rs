@@ -14,7 +14,7 @@ use crate::public::{
     error::{self, invalid_params, refused},
     eth::{
         blocks,
-        call_many::{Bundle, Start, bundles},
+        call_many::{Bundle, Start, bundles, follow},
         calls,
     },
     made::traceable,
@@ -213,9 +213,11 @@ fn all_messages(
     options: &Options,
 ) -> Result<(), ErrorObjectOwned> {
     let mut diffs: Vec<StateDiff> = Vec::new();
+    let mut next = place.header.clone();
     part.punctuation("[")?;
     for (index, Bundle { messages, overrides }) in bundles.iter().enumerate() {
-        let (header, rules) = overrides.applied(context.engine.spec(), place.header);
+        let (header, rules) = overrides.applied(context.engine.spec(), &next);
+        follow(&mut next, &header);
         let mut assumed = place.assumed.clone();
         assumed.blob_base_fee = overrides.blob_base_fee;
         part.punctuation(if index == 0 { "[" } else { ",[" })?;

@@ -78,8 +78,10 @@ fn run(
     let mut answers = Vec::with_capacity(bundles.len());
     let Limits { call_gas_max: mut gas_left, output_bytes_max, .. } = context.limits;
     let mut output_bytes = 0_usize;
+    let mut next = header.clone();
     for Bundle { messages, overrides } in bundles {
-        let (header, rules) = overrides.applied(context.engine.spec(), header);
+        let (header, rules) = overrides.applied(context.engine.spec(), &next);
+        follow(&mut next, &header);
         let assumed = assumed(state, overrides);
         assumed.check(&rules).map_err(|reason| error::refused(reason.to_string()))?;
         let reader = ViewReader(any_number(&overlay, &overrides.block_hashes));
@@ -112,6 +114,13 @@ fn run(
         answers.push(of_bundle);
     }
     Ok(answers)
+}
+
+/// Each bundle is a block, and the next one comes after it. Source: Erigon,
+/// `rpc/jsonrpc/eth_callMany.go`.
+pub(crate) fn follow(next: &mut Header, header: &Header) {
+    next.number = header.number.saturating_add(1);
+    next.timestamp = header.timestamp.saturating_add(1);
 }
 
 fn answer(outcome: CallOutcome) -> Value {
