@@ -50,7 +50,8 @@ impl Calls {
         Self { config, ..Self::default() }
     }
 
-    fn only_top(&self) -> bool {
+    /// Whether nothing is told below the transaction itself.
+    pub(super) fn only_top(&self) -> bool {
         self.config.only_top_call.unwrap_or_default()
     }
 

@@ -192,6 +192,7 @@ impl Tracer {
     fn weights(&self, options: &GethDefaultTracingOptions) -> Weights {
         match self {
             Self::Steps(_) => Weights::steps(options),
+            Self::Calls(calls) if calls.only_top() => Weights::TOP_CALL,
             Self::Calls(_) | Self::Flat(..) => Weights::CALLS,
             Self::LegacyCalls(_) => Weights::LEGACY_CALLS,
             Self::State(_) => Weights::STATE,

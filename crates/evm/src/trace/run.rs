@@ -212,7 +212,8 @@ impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
     }
 
     fn call_end(&mut self, context: &mut C, inputs: &CallInputs, outcome: &mut CallOutcome) {
-        self.meter.add(self.meter.weights.of_data(outcome.result.output.len()));
+        let depth = context.journal().depth();
+        self.meter.add(self.meter.weights.of_output(outcome.result.output.len(), depth));
         self.fail(context);
         self.inspector.call_end(context, inputs, outcome);
     }
@@ -225,7 +226,8 @@ impl<C: ContextTr, I: Inspector<C>> Inspector<C> for Watch<'_, I> {
     }
 
     fn create_end(&mut self, context: &mut C, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
-        self.meter.add(self.meter.weights.of_data(outcome.result.output.len()));
+        let depth = context.journal().depth();
+        self.meter.add(self.meter.weights.of_output(outcome.result.output.len(), depth));
         self.fail(context);
         self.inspector.create_end(context, inputs, outcome);
     }

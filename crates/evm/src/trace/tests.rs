@@ -483,6 +483,21 @@ fn traces_for_one_answer_share_their_room() {
 }
 
 #[test]
+fn calls_that_are_left_out_take_no_room() {
+    let bytes = |json: &str, outer: &str| {
+        let (view, tx, budget) = (state(outer, "60206000f3"), tx(), unbounded());
+        let tracer = GethTracer::new(options(json)).expect("a tracer");
+        let (subject, origin) = (TraceSubject::Tx(&tx), TraceOrigin::default());
+        at(&view, |place| tracer.trace(place, subject, origin, &budget)).expect("a trace");
+        budget.bytes()
+    };
+    let top = r#"{"tracer": "callTracer", "tracerConfig": {"onlyTopCall": true}}"#;
+    assert_eq!(bytes(top, &calls_inner()), bytes(top, "00"));
+    let all = r#"{"tracer": "callTracer"}"#;
+    assert!(bytes(all, &calls_inner()) > bytes(all, "00"));
+}
+
+#[test]
 fn a_run_that_nobody_waits_for_is_stopped() {
     let view = state(LOOPS, "");
     let tx = tx();

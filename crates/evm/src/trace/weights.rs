@@ -60,6 +60,8 @@ pub(super) struct Weights {
     /// Of an instruction that names an account or a slot.
     named: usize,
     call: usize,
+    /// Nothing is kept of the calls below the transaction itself.
+    only_top: bool,
     /// Of a call, for each call on the way to it.
     place: usize,
     data_byte: usize,
@@ -79,6 +81,7 @@ impl Weights {
         steps_max: None,
         named: 0,
         call: 0,
+        only_top: false,
         place: 0,
         data_byte: 0,
         output_byte: 0,
@@ -86,6 +89,8 @@ impl Weights {
     /// Of calls, with their data and logs.
     pub(super) const CALLS: Self =
         Self { call: CALL, place: PLACE, data_byte: DATA_BYTE, ..Self::NOTHING };
+    /// Of the transaction itself, with its data and logs.
+    pub(super) const TOP_CALL: Self = Self { only_top: true, ..Self::CALLS };
     /// Of calls, with the memory in which their callers have the output.
     pub(super) const LEGACY_CALLS: Self = Self { output_byte: DATA_BYTE, ..Self::CALLS };
     /// Of the functions that are called.
@@ -168,11 +173,19 @@ impl Weights {
 
     /// Of a call with an input of this size, below so many others.
     pub(super) fn of_call(&self, input: usize, depth: usize) -> usize {
+        if self.only_top && depth > 0 {
+            return 0;
+        }
         let place = depth.saturating_mul(self.place);
         self.call.saturating_add(place).saturating_add(self.of_data(input))
     }
 
-    /// Of the output of a call, or of a log.
+    /// Of the output of a call below so many others.
+    pub(super) fn of_output(&self, bytes: usize, depth: usize) -> usize {
+        if self.only_top && depth > 0 { 0 } else { self.of_data(bytes) }
+    }
+
+    /// Of the input or output of a call, or of a log.
     pub(super) fn of_data(&self, bytes: usize) -> usize {
         bytes.saturating_mul(self.data_byte)
     }
