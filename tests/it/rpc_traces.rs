@@ -2,12 +2,15 @@
 //! against receipts, what bounds them, and searches in the past against the chain.
 
 use crate::{
+    engine_support::{Node, Setup},
+    import_support::TestChain,
     openrpc,
-    rules_support::{Wire, request},
+    rules_support::{Wire, WireChain, request},
 };
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, RpcModule, public_module};
 use fugue_types::{Address, B256, Block, Bytes, TransactionTrait, keccak256};
+use fugue_workload::Script;
 use serde_json::{Value, json};
 
 /// The groups of methods that are asked here.
@@ -445,6 +448,35 @@ fn a_message_is_traced_alone_and_among_others() {
     let assumed = json!({ "tracer": CALLS, "stateOverrides": { to: { "code": "0xfe" } } });
     let failed = ok(&wire, &methods, "debug_traceCall", &json!([call, "latest", assumed]));
     assert!(failed["error"].is_string(), "{failed}");
+}
+
+#[test]
+fn a_message_may_stand_at_the_beginning_of_a_block_without_transactions() {
+    let [author, heir, to] = [0xfe, 0xd5, 0xc5].map(Address::repeat_byte);
+    let mut script = Script::new("traces", "a withdrawal alone", 0xe3, Fork::Shanghai);
+    script.block_with(author, &[(heir, 2)]);
+    let mut chain = WireChain::new(Fork::Shanghai);
+    // Blocks of this fork have nothing beside them.
+    chain.chain = TestChain::of_scenario(script.end(author));
+    let node = Node::in_memory(&chain.chain, &Setup::new(1_000));
+    let wire = Wire::over(chain, node);
+    wire.follow(1..=1);
+    let methods = usual(&wire);
+    // BALANCE of the heir, MSTORE, RETURN.
+    let code = format!("0x73{heir:x}3160005260206000f3");
+    let state = json!({ to.to_string(): { "code": code } });
+    let traced = |index: Value| {
+        let options = json!({ "tracer": CALLS, "stateOverrides": state, "txIndex": index });
+        ask(&wire, &methods, "debug_traceCall", &json!([{ "to": to }, "0x1", options]))
+    };
+    let balance = |index: Value| traced(index).map(|call| wide(&call["output"]));
+    assert_eq!(balance(json!("0x0")), Ok(0));
+    assert_eq!(balance(Value::Null), Ok(2_000_000_000));
+    assert_eq!(balance(json!("0x1")).expect_err("there is none").0, -32602);
+    let bundles = json!([{ "transactions": [{ "to": to }] }]);
+    let begin = json!({ "blockNumber": "0x1", "transactionIndex": 0 });
+    let seen = ok(&wire, &methods, "eth_callMany", &json!([bundles, begin, state]));
+    assert_eq!(wide(&seen[0][0]["value"]), 0);
 }
 
 #[test]

@@ -177,7 +177,9 @@ fn check_index(context: &Context, block: &BlockRef, index: usize) -> Result<(), 
     let (view, _) = traceable(*block)?.chain_with_state(context.view())?;
     let found = blocks::find(&view, block)?.ok_or_else(error::block_not_found)?;
     let count = found.body.transactions.len();
-    if index >= count {
+    // A block without transactions has a beginning, too. Source: go-ethereum,
+    // `eth/state_accessor.go`, `stateAtTransaction`.
+    if index >= count.max(1) {
         return Err(invalid_params(format!(
             "invalid argument 2 (options): txIndex: the block has {count} transactions"
         )));

@@ -155,7 +155,8 @@ pub(crate) fn at_start<T>(
     let Some(parent) = number.checked_sub(1) else {
         return Err(error::refused("the genesis has no transactions"));
     };
-    if count >= viewed.body.transactions.len() {
+    // Before the first one there is a place in each block.
+    if count > 0 && count >= viewed.body.transactions.len() {
         return calls::after(context, &view, number, |header, state| run(&header, state));
     }
     let header = viewed.header.clone();
