@@ -3,6 +3,7 @@
 //! A fork is data: [`ChainSpec::rules`] resolves it once per block into [`Rules`], and nobody else
 //! compares block numbers or timestamps with fork heights.
 
+mod change;
 mod config;
 mod rules;
 mod schedule;
@@ -11,6 +12,7 @@ mod spec;
 pub use alloy_eips::eip7840::BlobParams;
 pub use alloy_genesis::ChainConfig;
 pub use alloy_hardforks::EthereumHardfork as Fork;
+pub use change::SpecChange;
 pub use config::ConfigError;
 pub use rules::Rules;
 pub use schedule::Schedule;

@@ -10,7 +10,7 @@ const SEPOLIA_DEPOSIT_CONTRACT: Address = address!("0x7f02c3e3c98b133055b8b348b2
 /// Deposit contract of Holesky. Source: its genesis configuration.
 const HOLESKY_DEPOSIT_CONTRACT: Address = address!("0x4242424242424242424242424242424242424242");
 /// Blocks from the DAO fork on whose `extraData` tells which side they are on. Source: EIP-779.
-const DAO_EXTRA_DATA_BLOCKS: u64 = 10;
+pub(crate) const DAO_EXTRA_DATA_BLOCKS: u64 = 10;
 
 /// The rules of a chain over time.
 #[derive(Debug, Clone, PartialEq, Eq)]

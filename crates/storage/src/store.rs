@@ -209,6 +209,18 @@ impl Store {
         })
     }
 
+    /// Keeps another configuration for the chain; nothing else changes. Whether the chain goes with
+    /// it is for whoever wrote it to say.
+    ///
+    /// # Errors
+    /// [`StorageError::Empty`] if there is no chain, or as [`Store::commit`].
+    pub fn set_config(&self, config: Vec<u8>) -> Result<(), StorageError> {
+        self.write(|tx| {
+            let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
+            Meta { config, ..meta }.write(tx)
+        })
+    }
+
     /// Refuses the chain of another genesis.
     ///
     /// # Errors

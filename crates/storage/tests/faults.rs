@@ -115,6 +115,50 @@ fn a_folder_in_which_an_operation_failed_goes_on_where_it_was() {
     }
 }
 
+/// Another configuration.
+const OTHER: &[u8] = b"{\"chainId\":1,\"osakaTime\":9}";
+
+#[test]
+fn a_configuration_is_replaced_as_a_whole_and_nothing_with_it() {
+    let sequence = Sequence::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path(), Faults::none()).expect("a folder of our own");
+    let empty = store.set_config(OTHER.to_vec()).expect_err("there is no chain");
+    assert!(matches!(empty, StorageError::Empty { .. }), "{empty}");
+    for step in &sequence.steps[..3] {
+        step.run(&store).expect("nothing fails");
+    }
+    drop(store);
+    let before = raw::dump(folder.path());
+    let read = Store::open(folder.path(), StoreOptions::new(Access::Read, 1)).expect("a chain");
+    let refused = read.set_config(OTHER.to_vec()).expect_err("it is opened for reading");
+    assert!(matches!(refused, StorageError::ReadOnly { .. }), "{refused}");
+    drop(read);
+
+    let mut operation = 0;
+    loop {
+        let opened = open(folder.path(), Faults::at(operation));
+        let done = opened.and_then(|store| {
+            let done = store.set_config(OTHER.to_vec());
+            // After a failure nothing is written, however often it is asked for.
+            done.inspect_err(|_| assert!(store.set_config(OTHER.to_vec()).is_err()))
+        });
+        let Err(error) = done else { break };
+        assert!(is_injected(&error), "{operation}: {error}");
+        assert!(raw::dump(folder.path()) == before, "{operation}: something was written");
+        operation += 1;
+    }
+    assert!(operation > 10, "{operation} operations are few");
+
+    let rows = |dump: &str| -> Vec<String> {
+        dump.lines().filter(|row| !row.starts_with("  config ")).map(str::to_owned).collect()
+    };
+    let after = raw::dump(folder.path());
+    assert!(after != before && rows(&after) == rows(&before), "other rows than that differ");
+    let store = open(folder.path(), Faults::none()).expect("nobody holds the lock");
+    assert_eq!(store.meta().expect("a good store").expect("a chain").config, OTHER);
+}
+
 /// The next step after a failed one is refused by the store itself, not by the database again.
 #[test]
 fn a_store_that_stopped_says_why() {
