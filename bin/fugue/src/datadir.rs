@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the store within the data folder.
 const STORE: &str = "db";
+/// File in the data folder with the blocks of a node that are not durable.
+pub(crate) const JOURNAL: &str = "journal";
 
 /// `--datadir` of the commands that work on stored chains.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +28,17 @@ pub(crate) enum AddressIndex {
     Begun,
     /// It must.
     Needed,
+}
+
+/// What was done to a folder in which a chain was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// The chain began.
+    New,
+    /// It was there, and has another configuration from now on.
+    Configured,
+    /// Nothing.
+    Before,
 }
 
 impl AddressIndex {
@@ -54,13 +67,14 @@ impl Datadir {
         Ok(store)
     }
 
-    /// Opens the store, and begins the chain in it if it is empty. Says whether it did.
+    /// Opens the store, and begins the chain in it if it is empty. One that has begun keeps the
+    /// configuration of `genesis` if no block of it has other rules by it. Says what was done.
     pub(crate) fn open_or_init(
         &self,
         genesis: &Genesis,
         readers: usize,
         index: AddressIndex,
-    ) -> Result<(Store, Head, bool), UsageError> {
+    ) -> Result<(Store, Head, Begun), UsageError> {
         let options = StoreOptions::new(Access::Write, readers);
         let store = Store::open(&self.store_path(), options).map_err(usage)?;
         let is_new = store.meta().map_err(usage)?.is_none();
@@ -69,13 +83,18 @@ impl Datadir {
             AddressIndex::Begun | AddressIndex::Needed => Chain::init_indexed(&store, genesis),
         };
         let head = head.map_err(usage)?;
-        let meta = store.meta().map_err(usage)?;
-        if meta.is_some_and(|meta| !genesis.has_config(&meta.config)) {
-            let message = "has this chain with another configuration than --chain gives";
-            return Err(UsageError::at(&self.datadir, message));
-        }
         self.check_index(&store, index)?;
-        Ok((store, head, is_new))
+        let configured = Chain::configure(&store, genesis, &self.datadir.join(JOURNAL));
+        let is_configured = configured.map_err(|error| {
+            let message = "has this chain with another configuration than --chain gives";
+            UsageError::at(&self.datadir, format!("{message}: {error}"))
+        })?;
+        let begun = match (is_new, is_configured) {
+            (true, _) => Begun::New,
+            (false, true) => Begun::Configured,
+            (false, false) => Begun::Before,
+        };
+        Ok((store, head, begun))
     }
 
     /// Refuses a chain that has begun without an index that is needed.

@@ -2,7 +2,7 @@
 
 use crate::{
     UsageError, Verdict,
-    datadir::{AddressIndex, Datadir, genesis},
+    datadir::{AddressIndex, Begun, Datadir, genesis},
     print,
 };
 use serde_json::json;
@@ -28,21 +28,28 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let genesis = genesis(&options.chain)?;
     let index = AddressIndex::of_flag(options.index_addresses);
-    let (_, head, is_new) = options.datadir.open_or_init(&genesis, 1, index)?;
+    let (_, head, begun) = options.datadir.open_or_init(&genesis, 1, index)?;
     let (name, accounts) = (genesis.chain.name(), genesis.state.accounts.len());
     if options.json {
         print(format_args!(
             "{}\n",
             json!({
                 "type": "init", "chain": name, "chainId": genesis.chain.chain_id(),
-                "isNew": is_new, "accounts": accounts,
+                "isNew": begun == Begun::New, "isConfigured": begun == Begun::Configured,
+                "accounts": accounts,
                 "head": { "number": head.number, "hash": head.hash },
             })
         ))?;
-    } else if is_new {
-        print(format_args!("{name}: genesis {}, {accounts} accounts\n", head.hash))?;
-    } else {
-        print(format_args!("{name}: already there, head {} ({})\n", head.number, head.hash))?;
+        return Ok(Verdict::Good);
     }
+    let already = match begun {
+        Begun::New => {
+            print(format_args!("{name}: genesis {}, {accounts} accounts\n", head.hash))?;
+            return Ok(Verdict::Good);
+        }
+        Begun::Configured => "already there, now with this configuration",
+        Begun::Before => "already there",
+    };
+    print(format_args!("{name}: {already}, head {} ({})\n", head.number, head.hash))?;
     Ok(Verdict::Good)
 }

@@ -30,7 +30,7 @@ pub(crate) use priority::give_way;
 
 use crate::{
     UsageError, Verdict,
-    datadir::{AddressIndex, Datadir, genesis, spec_of, usage},
+    datadir::{AddressIndex, Begun, Datadir, JOURNAL, genesis, spec_of, usage},
 };
 use dev::{Dev, Miner, Woken};
 use fugue_chain::{Chain, ChainOptions, Engine, EngineOptions, EngineThread, Head, pool_head};
@@ -68,8 +68,6 @@ const CALL_READERS: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest that the runtimes take to end.
 const END_TIME: Duration = Duration::from_secs(2);
-/// File in the data folder with the blocks that are not durable.
-const JOURNAL: &str = "journal";
 /// File in the data folder with the local transactions.
 const LOCAL_TXS: &str = "transactions";
 
@@ -153,15 +151,15 @@ impl Opened {
         } else {
             AddressIndex::of_flag(options.index_addresses)
         };
-        let (store, is_new) = match &first {
+        let (store, begun) = match &first {
             Some(first) => {
-                let (store, _, is_new) = folder.open_or_init(first, readers, index)?;
-                (store, is_new)
+                let (store, _, begun) = folder.open_or_init(first, readers, index)?;
+                (store, begun)
             }
             None => {
                 let store = folder.open(Access::Write, readers)?;
                 folder.check_index(&store, index)?;
-                (store, false)
+                (store, Begun::Before)
             }
         };
         let spec = spec_of(&store)?;
@@ -175,6 +173,10 @@ impl Opened {
             %genesis,
             "fugue"
         );
+        if begun == Begun::Configured {
+            info!("the chain has another configuration from now on, that of --chain");
+        }
+        let is_new = begun == Begun::New;
         info!(number, %hash, is_new, datadir = %folder.datadir.display(), "head");
         Ok(Self { store, name })
     }

@@ -63,6 +63,7 @@ pub use at_once::{BuildError, BuildOrder, Contents};
 pub use feed::{ChainEvent, ChainListener};
 pub use local::SubmitError;
 pub use pool::pool_head;
+pub(crate) use worker::journaled_headers;
 
 /// How an engine works.
 #[derive(Debug, Clone)]

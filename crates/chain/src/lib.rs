@@ -14,6 +14,7 @@
 mod bad_blocks;
 mod cache;
 mod chain;
+mod configure;
 mod dev;
 mod engine;
 mod error;
@@ -35,6 +36,7 @@ mod work;
 
 pub use bad_blocks::BadBlock;
 pub use chain::{Chain, Imported, Place};
+pub use configure::ConfigureError;
 pub use dev::{DevBlock, DevContent, Edit};
 pub use engine::{
     BuildAttributes, BuildError, BuildOrder, BuiltPayload, ChainEvent, ChainListener, Contents,

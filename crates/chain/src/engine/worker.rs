@@ -5,6 +5,7 @@ mod dev;
 mod journal;
 
 pub(crate) use dev::DevCommand;
+pub(crate) use journal::journaled_headers;
 
 use super::{
     BuildAttributes, EngineError, EngineOptions, EngineStatus, Forkchoice, ForkchoiceVerdict,

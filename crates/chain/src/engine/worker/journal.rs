@@ -4,8 +4,9 @@
 use super::{Worker, block_key};
 use crate::{Chain, ImportError, Imported, Place, engine::Forkchoice};
 use alloy_rlp::Decodable;
-use fugue_storage::Journal;
-use fugue_types::{B256, B256Map, Block, SealedBlock};
+use fugue_storage::{Journal, StorageError};
+use fugue_types::{B256, B256Map, Block, Header, SealedBlock};
+use std::path::Path;
 
 /// First byte of a payload of the journal: a block in RLP follows.
 const ENTRY_BLOCK: u8 = 0;
@@ -179,6 +180,16 @@ fn read_entries(entries: Vec<Vec<u8>>) -> (Vec<SealedBlock>, Option<Forkchoice>)
     }
     blocks.sort_by_key(block_key);
     (blocks, last)
+}
+
+/// Headers of the blocks that a journal holds, lowest first; none where there is no such file.
+pub(crate) fn journaled_headers(path: &Path) -> Result<Vec<Header>, StorageError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let (_, entries) = Journal::open(path)?;
+    let (blocks, _) = read_entries(entries);
+    Ok(blocks.iter().map(|block| block.block().header.clone()).collect())
 }
 
 /// The blocks up to this one among `blocks`, lowest first.
