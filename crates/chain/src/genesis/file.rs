@@ -15,6 +15,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Unexpected, Visitor},
 };
+use serde_json::{Value, value::RawValue};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
@@ -28,7 +29,7 @@ const WORD_DIGITS_MAX: usize = 64;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an object with the fields of a genesis")]
 pub(super) struct GenesisFile {
-    pub(super) config: Option<serde_json::Value>,
+    pub(super) config: Option<Value>,
     pub(super) nonce: Option<Number<u64>>,
     pub(super) timestamp: Option<Number<u64>>,
     pub(super) extra_data: Option<Bytes>,
@@ -51,7 +52,7 @@ impl GenesisFile {
     /// Parses a whole file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, GenesisError> {
         let mut json = serde_json::Deserializer::from_slice(bytes);
-        let file = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let mut file: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = match error.path().to_string() {
                 path if path == "." => "JSON".to_owned(),
                 path => path,
@@ -60,8 +61,37 @@ impl GenesisFile {
         })?;
         json.end()
             .map_err(|source| GenesisError::Json { path: "after the end".to_owned(), source })?;
+        if let Some(config) = &mut file.config
+            && let Some(found) = config.get_mut("terminalTotalDifficulty")
+            && found.is_f64()
+            && let Some(digits) = difficulty_digits(bytes)
+        {
+            *found = digits.into();
+        }
         Ok(file)
     }
+}
+
+/// What of a file is read by its digits.
+#[derive(Deserialize)]
+struct Digits<'f> {
+    #[serde(borrow)]
+    config: Option<ConfigDigits<'f>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigDigits<'f> {
+    #[serde(borrow)]
+    terminal_total_difficulty: Option<&'f RawValue>,
+}
+
+/// The terminal total difficulty as it stands there, if it is an integer: geth writes it as one,
+/// of which a `Value` keeps only a float above 64 bits.
+fn difficulty_digits(bytes: &[u8]) -> Option<&str> {
+    let file: Digits<'_> = serde_json::from_slice(bytes).ok()?;
+    let digits = file.config?.terminal_total_difficulty?.get();
+    digits.bytes().all(|digit| digit.is_ascii_digit()).then_some(digits)
 }
 
 /// Accounts by address.

@@ -275,6 +275,32 @@ fn what_a_database_keeps_gives_the_chain_again() {
 }
 
 #[test]
+fn a_total_difficulty_is_exact_however_large_the_number_is() {
+    let file = file(Fork::Berlin).to_string();
+    let with = |digits: &str| {
+        let field = format!("\"terminalTotalDifficulty\":{digits}");
+        let file = file.replace("\"terminalTotalDifficulty\":null", &field);
+        Genesis::from_json(file.as_bytes())
+    };
+    let largest = U256::MAX.to_string();
+    let sizes = ["18446744073709551615", "18446744073709551617", "58750000000000000000001"];
+    for digits in sizes.into_iter().chain([largest.as_str()]) {
+        let genesis = with(digits).expect("a good file");
+        let expected: U256 = digits.parse().expect("a number");
+        assert_eq!(genesis.chain.terminal_total_difficulty(), Some(expected));
+        let first = genesis.header(B256::ZERO);
+        let stored = Genesis::stored_chain(&genesis.config_json(), &first).expect("stored");
+        assert_eq!(stored, genesis.chain);
+        assert!(genesis.has_config(&genesis.config_json()));
+    }
+    let too_large = format!("{largest}0");
+    for wrong in ["1e30", "-58750000000000000000001", too_large.as_str()] {
+        let error = with(wrong).expect_err(wrong).to_string();
+        assert!(error.starts_with("config.terminalTotalDifficulty: "), "{error}");
+    }
+}
+
+#[test]
 fn a_configuration_that_says_the_same_in_other_words_is_that_of_the_database() {
     let contract = "0x00000000219ab540356cBB839Cbe05303d7705Fa";
     let mut file = file(Fork::Osaka);
