@@ -30,6 +30,7 @@ mod node_config;
 mod node_life;
 mod node_support;
 mod openrpc;
+mod other_config;
 mod replay_cli;
 mod rpc_compat;
 mod tracers;
