@@ -67,8 +67,9 @@ impl Datadir {
         Ok(store)
     }
 
-    /// Opens the store, and begins the chain in it if it is empty. One that has begun keeps the
-    /// configuration of `genesis` if no block of it has other rules by it. Says what was done.
+    /// Opens the store, and begins the chain in it if it is empty. One that has begun gets the
+    /// configuration of `genesis`, or is refused if a block of it has other rules by that. Says
+    /// what was done.
     pub(crate) fn open_or_init(
         &self,
         genesis: &Genesis,
