@@ -4,9 +4,9 @@
 use alloy_primitives::{B256, hex};
 use std::{
     fmt,
-    fs::{self, OpenOptions},
+    fs::{self, Permissions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -60,7 +60,8 @@ impl JwtSecret {
             .map_err(|reason| SecretError::Malformed { path: path.to_owned(), reason })
     }
 
-    /// Reads the secret from the default file, which is made with a new secret if there is none.
+    /// Reads the secret from the default file, which is made with a new secret if there is none. Of
+    /// several that start at once one makes it, for all.
     ///
     /// # Errors
     /// As [`JwtSecret::load`], [`SecretError::Write`].
@@ -70,10 +71,12 @@ impl JwtSecret {
             Ok(true) | Err(_) => return Self::load(path),
         }
         let secret = Self(B256::random().0);
-        secret
-            .write(path)
-            .map_err(|source| SecretError::Write { path: path.to_owned(), source })?;
-        Ok(secret)
+        match secret.write(path) {
+            Ok(()) => Ok(secret),
+            // Another has made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(source) => Err(SecretError::Write { path: path.to_owned(), source }),
+        }
     }
 
     /// The secret with these bytes.
@@ -98,15 +101,15 @@ impl JwtSecret {
         Ok(Self(bytes))
     }
 
+    /// Whole or not at all, and in the place of no other.
     fn write(&self, path: &Path) -> io::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(SECRET_FILE_MODE);
-        let mut file = options.open(path)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        fs::create_dir_all(folder)?;
+        let mode = Permissions::from_mode(SECRET_FILE_MODE);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
         file.write_all(hex::encode(self.0).as_bytes())?;
-        file.sync_all()
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map(drop).map_err(|failed| failed.error)
     }
 }
 
@@ -119,7 +122,7 @@ impl fmt::Debug for JwtSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Barrier;
 
     #[test]
     fn e1_a_secret_is_64_hex_digits_with_or_without_prefix_and_space() {
@@ -172,6 +175,39 @@ mod tests {
         assert_eq!(JwtSecret::load(&path).unwrap(), made);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_ne!(made, JwtSecret([0; 32]));
+    }
+
+    #[test]
+    fn those_that_start_at_once_share_one_whole_secret() {
+        const STARTS: usize = 8;
+        for _ in 0..16 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("jwt.hex");
+            let barrier = Barrier::new(STARTS);
+            let start = || {
+                barrier.wait();
+                JwtSecret::load_or_create(&path).unwrap()
+            };
+            let made: Vec<_> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..STARTS).map(|_| scope.spawn(start)).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            let kept = JwtSecret::load(&path).unwrap();
+            assert!(made.iter().all(|secret| *secret == kept));
+            // Nothing of the others is left beside it.
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_replaced_and_what_was_written_beside_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwt.hex");
+        let kept = JwtSecret::load_or_create(&path).unwrap();
+        let error = JwtSecret([0xab; 32]).write(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(JwtSecret::load(&path).unwrap(), kept);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
