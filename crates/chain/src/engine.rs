@@ -70,7 +70,8 @@ pub(crate) use worker::journaled_headers;
 pub struct EngineOptions {
     /// Calls that wait, at most: a further one is answered with [`EngineError::Busy`].
     pub calls_max: usize,
-    /// Bytes of blocks in calls that wait, at most, about.
+    /// Bytes of blocks in calls that wait, at most, about: a further one is answered with
+    /// [`EngineError::BusyBytes`].
     pub call_bytes_max: usize,
     /// Blocks without a parent that are kept, at most.
     pub orphans_max: usize,
@@ -316,7 +317,7 @@ impl Engine {
         let waiting = self.shared.call_bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting.saturating_add(bytes) > self.call_bytes_max && waiting > 0 {
             self.shared.call_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return reply(Err(EngineError::Busy(self.calls_max)));
+            return reply(Err(EngineError::BusyBytes(self.call_bytes_max)));
         }
         let (block, caller) = (Box::new(block), Caller::new(reply));
         self.call(Command::NewPayload { block, bytes, decoded, caller });

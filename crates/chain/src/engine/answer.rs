@@ -116,6 +116,9 @@ pub enum EngineError {
     /// More is being asked than is answered.
     #[error("the engine has {0} calls waiting")]
     Busy(usize),
+    /// More bytes of blocks would wait than may.
+    #[error("the engine has no room for the block: at most {0} bytes of blocks wait")]
+    BusyBytes(usize),
     /// The engine has ended.
     #[error("the engine has stopped")]
     Stopped,

@@ -74,7 +74,10 @@ impl Failure {
                 (-38006, "Too deep reorg", format!("{depth} blocks, at most {max}"))
             }
             Self::Engine(
-                EngineError::Busy(_) | EngineError::Stopped | EngineError::Internal(_),
+                EngineError::Busy(_)
+                | EngineError::BusyBytes(_)
+                | EngineError::Stopped
+                | EngineError::Internal(_),
             )
             | Self::Broken(_)
             | Self::GivenUp => (SERVER_ERROR, "Server error", self.to_string()),

@@ -271,7 +271,9 @@ fn of_engine(error: EngineError) -> DevError {
         EngineError::InvalidForkchoice(reason) | EngineError::InvalidAttributes(reason) => {
             DevError::Refused(reason)
         }
-        busy @ EngineError::Busy(_) => DevError::Refused(busy.to_string()),
+        busy @ (EngineError::Busy(_) | EngineError::BusyBytes(_)) => {
+            DevError::Refused(busy.to_string())
+        }
         broken => DevError::Broken(broken.to_string()),
     }
 }
