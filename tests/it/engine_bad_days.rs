@@ -11,8 +11,8 @@ use crate::{
 };
 use alloy_rlp::Encodable;
 use fugue_chain::{
-    Engine, EngineError, EngineOptions, Forkchoice, ForkchoiceVerdict, Head, ImportError,
-    PayloadVerdict, Retention,
+    Engine, EngineError, Forkchoice, ForkchoiceVerdict, Head, ImportError, PayloadVerdict,
+    Retention,
 };
 use fugue_chainspec::Fork;
 use fugue_executor::Mode;
@@ -447,11 +447,6 @@ fn pruning_node(batch: usize, window: u64) -> (Node, Faults) {
     (node.expect("a good store"), faults)
 }
 
-/// A fork choice from one block back to another goes too far.
-fn too_deep(from: u64, to: u64) -> EngineError {
-    EngineError::TooDeep { depth: from - to, max: EngineOptions::default().reorg_depth_max }
-}
-
 #[test]
 fn a_fork_choice_to_what_a_batch_on_its_way_has_pruned_is_too_deep_and_the_engine_goes_on() {
     let Branches { one, two, common, .. } = &*BRANCHES;
@@ -469,16 +464,18 @@ fn a_fork_choice_to_what_a_batch_on_its_way_has_pruned_is_too_deep_and_the_engin
     node.choose(choice(one.hash(10)));
     assert!(node.status().is_persisting);
     // 3. So there is no way back to it, neither now nor when the batch has arrived.
+    let oldest = common + 2;
     let check = || {
-        for (to, hash) in [
+        for (number, hash) in [
             (*common, side.hash()),
             (*common, one.hash(*common)),
             (common + 1, one.hash(common + 1)),
         ] {
-            assert_eq!(node.forkchoice(choice(hash)), Err(too_deep(10, to)));
+            let pruned = EngineError::Pruned { number, oldest };
+            assert_eq!(node.forkchoice(choice(hash)), Err(pruned));
         }
         let asked = Asked::of(|reply| node.engine().set_head(one.hash(*common), reply));
-        assert_eq!(asked.answer(), Err(too_deep(10, *common)));
+        assert_eq!(asked.answer(), Err(EngineError::Pruned { number: *common, oldest }));
     };
     check();
     assert!(node.status().is_persisting);
@@ -503,7 +500,7 @@ fn a_fork_choice_leaves_a_batch_on_its_way_no_deeper_than_will_be_kept_below_it(
     node.choose(choice(one.hash(8)));
     for number in 0..5 {
         let answer = node.forkchoice(choice(one.hash(number)));
-        assert_eq!(answer, Err(too_deep(8, number)));
+        assert_eq!(answer, Err(EngineError::Pruned { number, oldest: 5 }));
     }
     node.choose(choice(two.hash(common + 1)));
     assert!(node.status().is_persisting);

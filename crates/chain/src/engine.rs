@@ -350,7 +350,7 @@ impl Engine {
     /// Makes an ancestor of the head the head, as a fork choice for it would, until the next fork
     /// choice: blocks above it are not forgotten. Refused with [`EngineError::InvalidForkchoice`]
     /// if it is not in the chain or lies below the finalized block, with [`EngineError::TooDeep`]
-    /// if a fork choice could not go there.
+    /// or [`EngineError::Pruned`] if a fork choice could not go there.
     pub fn set_head(&self, hash: B256, reply: Reply<Result<Head, EngineError>>) {
         self.call(Command::SetHead(hash, Caller::new(reply)));
     }

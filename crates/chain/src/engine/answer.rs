@@ -110,6 +110,15 @@ pub enum EngineError {
         /// The most that may.
         max: u64,
     },
+    /// A reorganisation down to where the state is not kept, or will not be once the batch that is
+    /// on its way has arrived.
+    #[error("too deep reorg: the state after block {number} is pruned, the oldest is {oldest}'s")]
+    Pruned {
+        /// The block of the database that the head builds upon, or is.
+        number: u64,
+        /// The oldest whose state is kept.
+        oldest: u64,
+    },
     /// No such build.
     #[error("unknown payload")]
     UnknownPayload,

@@ -1,5 +1,6 @@
 //! The ancestors of a block, through the tree and the store.
 
+use super::EngineError;
 use crate::{Chain, Head, ImportError, tree::head_of, work::REORG_DEPTH_MAX};
 use fugue_storage::Snapshot;
 use fugue_types::B256;
@@ -28,7 +29,10 @@ impl Lineage {
     /// Whether the state below its blocks in the tree is kept, and near enough to build upon; where
     /// a batch extends the store that is on its way, also after that has arrived, and what is too
     /// old then is pruned.
-    pub(crate) fn can_be_built_on(&self, chain: &Chain) -> bool {
+    ///
+    /// # Errors
+    /// [`EngineError::Pruned`], [`EngineError::TooDeep`].
+    pub(crate) fn check_base(&self, chain: &Chain) -> Result<(), EngineError> {
         let coming: &[Head] = match &chain.persisting {
             Some(batch) => &batch.heads,
             None => &[],
@@ -39,7 +43,12 @@ impl Lineage {
             Some(last) => (last.number, chain.options.retention.oldest_state(last.number)),
             None => (meta.head.number, 0),
         };
-        base >= oldest.max(meta.oldest_state) && head.saturating_sub(base) <= REORG_DEPTH_MAX
+        let oldest = oldest.max(meta.oldest_state);
+        if base < oldest {
+            return Err(EngineError::Pruned { number: base, oldest });
+        }
+        let (depth, max) = (head.saturating_sub(base), REORG_DEPTH_MAX);
+        if depth > max { Err(EngineError::TooDeep { depth, max }) } else { Ok(()) }
     }
 
     /// The block with this hash, if it is in this chain.

@@ -417,8 +417,11 @@ impl Worker {
         let before = self.chain.head();
         let common = lineage.fork_with(&self.chain, before)?;
         let (depth, max) = (before.number.saturating_sub(common), self.options.reorg_depth_max);
-        if depth > max || (before.hash != state.head && !lineage.can_be_built_on(&self.chain)) {
+        if depth > max {
             return Err(Moving::Refused(EngineError::TooDeep { depth, max }));
+        }
+        if before.hash != state.head {
+            lineage.check_base(&self.chain).map_err(Moving::Refused)?;
         }
         // 7. All of it at once.
         if before.hash != state.head {

@@ -73,6 +73,11 @@ impl Failure {
             Self::Engine(EngineError::TooDeep { depth, max }) => {
                 (-38006, "Too deep reorg", format!("{depth} blocks, at most {max}"))
             }
+            Self::Engine(EngineError::Pruned { number, oldest }) => {
+                let why =
+                    format!("the state after block {number} is pruned, the oldest is {oldest}'s");
+                (-38006, "Too deep reorg", why)
+            }
             Self::Engine(
                 EngineError::Busy(_)
                 | EngineError::BusyBytes(_)
@@ -130,7 +135,12 @@ mod tests {
             (EngineError::InvalidAttributes(why()).into(), -38003, "Invalid payload attributes"),
             (Failure::TooLarge { what: "blobs", asked: 2, max: 1 }, -38004, "Too large request"),
             (EngineError::UnsupportedFork(why()).into(), -38005, "Unsupported fork"),
-            (EngineError::TooDeep { depth: 2, max: 1 }.into(), -38006, "Too deep reorg"),
+            (EngineError::TooDeep { depth: 2, max: 1 }.into(), -38006, "Too deep reorg: 2 blocks"),
+            (
+                EngineError::Pruned { number: 1, oldest: 2 }.into(),
+                -38006,
+                "Too deep reorg: the state after block 1 is pruned, the oldest is 2's",
+            ),
         ] {
             let error = wire(failure);
             assert_eq!(error["code"], code);
