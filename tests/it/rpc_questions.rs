@@ -476,6 +476,28 @@ fn simulated_blocks_follow_one_another() {
 }
 
 #[test]
+fn a_nonce_that_is_not_checked_may_be_the_last_one() {
+    let wire = wire(Fork::Osaka);
+    let last = quantity(u64::MAX);
+    let call = json!({ "from": SENDER, "to": HERE, "nonce": last });
+    for own in [0, u64::MAX] {
+        let mut state = with_code(&returning(COUNT));
+        let asked = json!([call, "latest", state]);
+        assert_eq!(wire.public_ok("eth_call", &asked), word(1));
+        state[SENDER.to_string()] = json!({ "nonce": quantity(own) });
+        let blocks = json!([{ "stateOverrides": state, "calls": [call, call] }]);
+        let asked = json!([{ "blockStateCalls": blocks, "returnFullTransactions": true }]);
+        let found = wire.public_ok("eth_simulateV1", &asked);
+        for (index, count) in [(0_usize, 1), (1, 2)] {
+            assert_eq!(found[0]["calls"][index]["returnData"], word(count), "{own}");
+            assert_eq!(found[0]["transactions"][index]["nonce"], json!(last), "{own}");
+        }
+        let checked = json!([{ "blockStateCalls": blocks, "validation": true }]);
+        refusal(&wire, "eth_simulateV1", &checked);
+    }
+}
+
+#[test]
 fn nobody_has_signed_a_simulated_transaction() {
     let wire = wire(Fork::Osaka);
     let calls = json!([{ "to": HERE, "gasPrice": "0x0" }, { "to": HERE }]);

@@ -82,15 +82,15 @@ impl<'c, 'v> Simulation<'c, 'v> {
         checks: Checks,
     ) -> Result<(CallOutcome, Vec<(u64, Log)>), CallError> {
         // No transaction can have the last nonce (EIP-2681), but where nonces are not checked a
-        // message goes on with the first one.
-        let is_last = !checks.nonce && self.nonce(request.from)? == u64::MAX;
-        let sent = if is_last {
-            self.set_nonce(request.from, u64::MAX - 1)?;
-            let request = CallRequest { nonce: u64::MAX - 1, ..request.clone() };
-            self.kernel.send_with_logs(&request, checks)?
-        } else {
-            self.kernel.send_with_logs(request, checks)?
-        };
+        // message has the sender's own, whatever it says, and goes on from the last with the first.
+        let own = if checks.nonce { request.nonce } else { self.nonce(request.from)? };
+        let is_last = !checks.nonce && own == u64::MAX;
+        let nonce = if is_last { u64::MAX - 1 } else { own };
+        if is_last {
+            self.set_nonce(request.from, nonce)?;
+        }
+        let request = CallRequest { nonce, ..request.clone() };
+        let sent = self.kernel.send_with_logs(&request, checks)?;
         self.take().map_err(|error| CallError::Internal(error.to_string()))?;
         if is_last {
             self.set_nonce(request.from, 0)?;
