@@ -174,9 +174,9 @@ impl Place<'_> {
         let is_capped = self.rules.has(Fork::Osaka) && !self.rules.has(Fork::Amsterdam);
         let gas = if is_capped { request.gas.min(TX_GAS_LIMIT_CAP) } else { request.gas };
         let price = match request.price {
-            CallPrice::Free => 0,
             CallPrice::Fixed(price) => price,
-            CallPrice::Dynamic { max, .. } => max,
+            CallPrice::Dynamic { max, .. } if self.rules.has(Fork::London) => max,
+            CallPrice::Free | CallPrice::Dynamic { .. } => 0,
         };
         if price == 0 {
             return Ok(gas);

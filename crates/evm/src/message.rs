@@ -23,6 +23,7 @@ use revm::{
     handler::{EthFrame, Handler},
     inspector::{Inspector, InspectorHandler},
     interpreter::Interpreter,
+    primitives::hardfork::SpecId,
 };
 
 /// What the sender of a message offers for a unit of gas, in wei.
@@ -179,14 +180,17 @@ impl<R: StateReader<Error = StateError>, I> Kernel<'_, R, I> {
         request: &CallRequest,
         checks: Checks,
     ) -> Result<(), CallError> {
-        let tx = request.tx_env(self.chain_id)?;
+        let mut tx = request.tx_env(self.chain_id)?;
         let Machine { inner } = &mut self.machine;
         let (cfg, block) = (&mut inner.ctx.cfg, &mut inner.ctx.block);
         cfg.disable_nonce_check = !checks.nonce;
         cfg.disable_eip3607 = true;
         cfg.disable_block_gas_limit = true;
         cfg.tx_gas_limit_cap = if checks.gas_cap { None } else { Some(u64::MAX) };
-        let is_free = request.is_free();
+        if checks.base_fee != BaseFee::Kept {
+            leave_out_later(&mut tx, cfg.spec);
+        }
+        let is_free = tx.gas_price == 0 && tx.gas_priority_fee.unwrap_or_default() == 0;
         cfg.disable_base_fee = is_free && checks.base_fee != BaseFee::Kept;
         let has_no_base_fee = is_free && checks.base_fee == BaseFee::Zero;
         let has_no_blob_fee = checks.base_fee != BaseFee::Kept
@@ -247,14 +251,6 @@ impl CallOutcome {
 }
 
 impl CallRequest {
-    /// Whether nothing is offered for gas.
-    const fn is_free(&self) -> bool {
-        matches!(
-            self.price,
-            CallPrice::Free | CallPrice::Fixed(0) | CallPrice::Dynamic { max: 0, tip: 0 }
-        )
-    }
-
     /// As the EVM implementation takes it: of the oldest type of transaction that has its fields.
     pub(crate) fn tx_env(&self, chain_id: u64) -> Result<TxEnv, CallError> {
         let (gas_price, tip) = match self.price {
@@ -296,6 +292,20 @@ impl CallRequest {
             max_fee_per_blob_gas: self.max_fee_per_blob_gas.unwrap_or_default(),
             authorization_list: self.authorizations.iter().map(recovered).collect(),
         })
+    }
+}
+
+/// Takes off a question what its fork does not know yet, as go-ethereum does: nobody offers two
+/// prices before London, and no access list warms anything before Berlin.
+fn leave_out_later(tx: &mut TxEnv, spec: SpecId) {
+    let (two_prices, listing) = (TransactionType::Eip1559 as u8, TransactionType::Eip2930 as u8);
+    if tx.tx_type == two_prices && !spec.is_enabled_in(SpecId::LONDON) {
+        tx.tx_type = listing;
+        (tx.gas_price, tx.gas_priority_fee) = (0, None);
+    }
+    if tx.tx_type == listing && !spec.is_enabled_in(SpecId::BERLIN) {
+        tx.tx_type = TransactionType::Legacy as u8;
+        tx.access_list = AccessList::default();
     }
 }
 

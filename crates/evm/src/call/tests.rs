@@ -74,6 +74,39 @@ fn with_a_price_the_base_fee_is_demanded() {
 }
 
 #[test]
+fn a_question_has_only_what_its_fork_knows() {
+    let (state, codes) = (state(STORES), CodeCache::new());
+    let (header, assumed) = (Header { number: 1, ..Header::default() }, Assumed::default());
+    let plain = request(CONTRACT);
+    let price = CallPrice::Dynamic { max: u128::MAX, tip: 1 };
+    let dear = CallRequest { price, ..plain.clone() };
+    let item = AccessListItem { address: CONTRACT, storage_keys: vec![B256::ZERO] };
+    let list = Some(AccessList(vec![item]));
+    let listing = CallRequest { access_list: list.clone(), ..plain.clone() };
+    let both = CallRequest { access_list: list, ..dear.clone() };
+    for fork in [Fork::Istanbul, Fork::Berlin] {
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let (rules, header, codes) = (&rules, &header, &codes);
+        let place = Place { rules, header, codes, view: &state, assumed: &assumed };
+        let ran = call(&place, &plain).expect("runs");
+        let listed = call(&place, &listing).expect("runs");
+        // No list before Berlin.
+        assert_eq!(listed.gas_used == ran.gas_used, fork == Fork::Istanbul, "{fork}");
+        // No price before London, also where it is more than the sender has.
+        assert_eq!(call(&place, &dear), Ok(ran), "{fork}");
+        assert_eq!(call(&place, &both), Ok(listed), "{fork}");
+        assert_eq!(access_list(&place, &dear), access_list(&place, &plain), "{fork}");
+        assert!(access_list(&place, &dear).is_ok(), "{fork}");
+        assert_eq!(estimate_gas(&place, &dear), estimate_gas(&place, &plain), "{fork}");
+        assert!(estimate_gas(&place, &dear).is_ok(), "{fork}");
+        // A transaction is refused for it.
+        let checks = Checks { base_fee: BaseFee::Kept, ..Checks::QUESTION };
+        let refused = place.kernel(()).send(&dear, checks);
+        assert!(matches!(refused, Err(CallError::Invalid(_))), "{fork}: {refused:?}");
+    }
+}
+
+#[test]
 fn an_account_with_code_may_ask() {
     let from_code = CallRequest { from: CONTRACT, ..request(SENDER) };
     assert_eq!(called(STORES, &from_code).expect("runs").status, TxStatus::Success);
