@@ -423,6 +423,10 @@ fn f21_what_is_pruned_is_said_to_be() {
     assert_eq!(code(&wire, "eth_getTransactionBySenderAndNonce", &params), 4_444);
     assert_eq!(code(&wire, "eth_getAccount", &json!([sender, "0x0"])), 4_444);
     assert_eq!(code(&wire, "debug_setHead", &json!(["0x0"])), 4_444);
+    // What to offer is told by the blocks that are left, fewer than are looked at.
+    for method in ["eth_gasPrice", "eth_maxPriorityFeePerGas"] {
+        assert!(wire.public_ok(method, &json!([])).is_string(), "{method}");
+    }
 }
 
 #[test]

@@ -231,9 +231,9 @@ pub(super) fn suggested_tip(context: &Context, view: &ChainView) -> Result<u128,
         return Ok(tip);
     }
     let mut samples = Vec::new();
-    // The genesis has no transactions.
-    let oldest = head.number.saturating_sub(SUGGESTION_BLOCKS.saturating_sub(1)).max(1);
-    for number in oldest..=head.number {
+    let oldest = head.number.saturating_sub(SUGGESTION_BLOCKS.saturating_sub(1));
+    // The genesis has no transactions, and pruned blocks have none any more.
+    for number in oldest.max(view.oldest_body()).max(1)..=head.number {
         context.patience.check()?;
         let viewed = view.block(number).map_err(error::of_chain)?;
         samples.extend(lowest_tips(&viewed.ok_or_else(error::block_not_found)?));
