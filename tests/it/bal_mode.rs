@@ -1,7 +1,10 @@
 //! Execution by access lists against sequential execution: generated blocks, recorded blocks of
 //! mainnet; lists with something wrong in them; lists in files. `equivalence.rs` has random blocks.
 
-use crate::support::{Case, Done, bundle_files, finish, generated, recorded, replay, small_bundle};
+use crate::{
+    import_support::{MODERN, Place, text},
+    support::{Case, Done, bundle_files, finish, generated, recorded, replay, small_bundle},
+};
 use fugue_archive::BundleReader;
 use fugue_chainspec::{Fork, Rules};
 use fugue_executor::{
@@ -9,7 +12,7 @@ use fugue_executor::{
     WhySequential, first_divergence,
 };
 use fugue_types::{BlockAccessList, U256};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -375,6 +378,39 @@ fn what_is_wrong_with_a_file_of_a_list_is_said_with_its_name() {
 
     std::fs::remove_dir_all(&lists).expect("a removed folder");
     refused(&["lists: no folder of access lists"]);
+}
+
+#[test]
+fn a_stored_block_whose_list_is_of_no_use_is_told_and_the_others_are_replayed() {
+    let place = Place::new(&MODERN);
+    let datadir = place.datadir("data");
+    datadir.import(&[], &[&place.file()]).ends(0);
+    let folder = place.path("lists");
+    let replay = |options: &[&str]| {
+        let usual = ["--threads", "2", "--json", "-"];
+        datadir.run(&["replay"], &[&usual[..], options].concat())
+    };
+    let head = MODERN.head().number;
+    let written = replay(&["--mode", "seq", "--write-bal", text(&folder)]).ends(0);
+    assert_eq!(folder.read_dir().expect("a folder").count() as u64, head, "{written}");
+
+    let list = |number: u64| folder.join(format!("{number}-{}.bal", MODERN.hash(number)));
+    std::fs::remove_file(list(3)).expect("it was written");
+    std::fs::write(list(5), [0xff]).expect("a written file");
+    let ran = replay(&["--bal", text(&folder)]).ends(2).says("--write-bal writes it");
+    let ran = ran.says("no access list: ");
+    let lines = ran.lines();
+    let (summary, blocks) = lines.split_last().expect("lines");
+    let unreadable = blocks.iter().filter(|line| line["type"] == "unreadable");
+    let numbers: Vec<&Value> = unreadable.map(|line| &line["number"]).collect();
+    assert_eq!(numbers, [3, 5], "{ran}");
+    assert!(blocks.iter().all(|line| line["verdict"] != "different"), "{ran}");
+    let counts = ["blocks", "different", "unreadable"].map(|name| &summary[name]);
+    assert_eq!(counts, [&json!(head - 2), &json!(0), &json!(2)], "{ran}");
+
+    let ran = replay(&["--bal", text(&folder), "--stop-at-first"]).ends(2);
+    let summary = ran.last();
+    assert_eq!([&summary["blocks"], &summary["unreadable"]], [2, 1], "{ran}");
 }
 
 /// What a report names is what a reader needs to find the place.

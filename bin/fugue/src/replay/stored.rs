@@ -3,7 +3,8 @@
 //! Workers execute: each takes the next number, reads the block and its senders from the store, and
 //! executes it in every mode on the state after its parent, out of history. The caller's thread
 //! judges in the order of the numbers: outcomes by the header, and the state root, for which it
-//! takes the tries of the first parent from block to block.
+//! takes the tries of the first parent from block to block. What differs in nothing has its list
+//! written, where that is asked for.
 
 use crate::{
     UsageError, Verdict,
@@ -53,6 +54,10 @@ struct Executed {
     /// Of the first mode that succeeded.
     outcome: Option<BlockOutcome>,
     differences: Vec<String>,
+    /// Its access list, where lists are written.
+    list: Option<BlockAccessList>,
+    /// Why it was not executed, if the file of its list is of no use.
+    unusable: Option<UsageError>,
 }
 
 /// The number that is given out next, and the one that is judged next.
@@ -81,7 +86,9 @@ pub(super) fn run(range: &Range<'_>, json: Option<JsonLines>) -> Result<Verdict,
     let count = usize::try_from(to - from + 1).unwrap_or(usize::MAX);
     let progress = Progress::new("blocks", count);
     let (sender, receiver) = sync_channel(range.workers);
-    let mut judge = Judge { snapshot: &snapshot, tries, json, progress, totals: Totals::default() };
+    let (lists, totals) = (range.lists, Totals::default());
+    let mut judge =
+        Judge { snapshot: &snapshot, lists, tries, after: from - 1, json, progress, totals };
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..range.workers {
@@ -155,9 +162,16 @@ impl<'r> Worker<'r> {
         let senders = self.snapshot.senders(number).map_err(usage)?;
         let rules = self.spec.rules(&header);
         let tx_count = body.transactions.len();
-        let (outcome, differences) = (None, Vec::new());
-        let mut executed =
-            Executed { hash, header: header.clone(), rules, tx_count, outcome, differences };
+        let mut executed = Executed {
+            hash,
+            header: header.clone(),
+            rules,
+            tx_count,
+            outcome: None,
+            differences: Vec::new(),
+            list: None,
+            unusable: None,
+        };
         let block = SealedBlock::seal(Block { header, body });
         if block.hash() != hash {
             let found = block.hash();
@@ -174,10 +188,20 @@ impl<'r> Worker<'r> {
         let recovered = checked.recover(|_| Ok::<_, fugue_types::SenderCount>(senders));
         let mut prepared =
             self.executor.prepare_recovered(recovered.map_err(usage)?).map_err(usage)?;
-        if modes::read_lists(self.modes)
-            && let Some(list) = self.access_list(number, hash)?
-        {
-            prepared = prepared.with_access_list(Arc::new(list));
+        if modes::read_lists(self.modes) {
+            let list = match self.lists.filter(|lists| lists.are_read()) {
+                Some(lists) => match lists.read(number, hash) {
+                    Ok(list) => list,
+                    Err(error) => {
+                        executed.unusable = Some(error);
+                        return Ok(executed);
+                    }
+                },
+                None => self.stored_list(number)?,
+            };
+            if let Some(list) = list {
+                prepared = prepared.with_access_list(Arc::new(list));
+            }
         }
         let view = self.snapshot.state_at(number - 1).map_err(usage)?;
         for mode in self.modes {
@@ -193,40 +217,36 @@ impl<'r> Worker<'r> {
                 (Err(error), _) => executed.differences.push(format!("{mode}: {error}")),
             }
         }
-        if let Some(lists) = self.lists.filter(|lists| !lists.are_read()) {
-            self.write_list(lists, &prepared, &view, &mut executed)?;
+        if self.lists.is_some_and(|lists| !lists.are_read()) {
+            self.list_accesses(&prepared, &view, &mut executed)?;
         }
         Ok(executed)
     }
 
-    /// The list of a block: from a file where files are given, else as it is stored.
-    fn access_list(&self, number: u64, hash: B256) -> Result<Option<BlockAccessList>, UsageError> {
-        if let Some(lists) = self.lists.filter(|lists| lists.are_read()) {
-            return lists.read(number, hash);
-        }
+    /// The list of a block as it is stored.
+    fn stored_list(&self, number: u64) -> Result<Option<BlockAccessList>, UsageError> {
         let Some(rlp) = self.snapshot.access_list(number).map_err(usage)? else { return Ok(None) };
         let list = alloy_rlp::decode_exact::<BlockAccessList>(&rlp);
         list.map(Some).map_err(|error| UsageError(format!("block {number}: access list: {error}")))
     }
 
-    /// Writes the list of a block that is equal so far.
-    fn write_list(
+    /// Makes the list of a block that is equal so far.
+    fn list_accesses(
         &self,
-        lists: &Lists,
         prepared: &PreparedBlock,
         view: &dyn StateView,
         executed: &mut Executed,
     ) -> Result<(), UsageError> {
-        let Some(expected) = &executed.outcome else { return Ok(()) };
+        let Some(expected) = executed.outcome.as_ref().filter(|_| executed.differences.is_empty())
+        else {
+            return Ok(());
+        };
         let rules = &executed.rules;
         let listed = self.executor.list_accesses(prepared, rules, view, Scope::Block);
         let (outcome, list) = listed.map_err(usage)?;
         match first_divergence(expected, &outcome) {
             Some(what) => executed.differences.push(format!("sequential and listed: {what}")),
-            None if executed.differences.is_empty() => {
-                lists.write(executed.header.number, executed.hash, &list)?;
-            }
-            None => {}
+            None => executed.list = Some(list),
         }
         Ok(())
     }
@@ -236,14 +256,18 @@ impl<'r> Worker<'r> {
 struct Totals {
     blocks: u64,
     different: u64,
+    /// Blocks whose list could not be used: they are none of the others.
+    unreadable: u64,
     transactions: u64,
     gas: u64,
 }
 
 struct Judge<'r> {
     snapshot: &'r Snapshot,
-    /// After the block that was judged last.
+    lists: Option<&'r Lists>,
     tries: StateTrie,
+    /// The block after which the tries are those of the chain; only its child is judged by them.
+    after: u64,
     json: Option<JsonLines>,
     progress: Progress,
     totals: Totals,
@@ -264,7 +288,7 @@ impl Judge<'_> {
             waiting.insert(done, executed);
             while let Some(executed) = waiting.remove(&number) {
                 self.one(number, executed?)?;
-                if stop_at_first && self.totals.different > 0 {
+                if stop_at_first && self.totals.different + self.totals.unreadable > 0 {
                     return Ok(());
                 }
                 number += 1;
@@ -276,18 +300,31 @@ impl Judge<'_> {
     }
 
     fn one(&mut self, number: u64, executed: Executed) -> Result<(), UsageError> {
-        let Executed { hash, header, rules, tx_count, outcome, mut differences } = executed;
-        match outcome {
-            None => self.tries = self.snapshot.tries_at(number).map_err(usage)?,
-            Some(outcome) => {
-                differences.extend(self.judge(&header, &rules, &outcome)?);
-                if self.tries.root() != header.state_root {
-                    let (expected, found) = (header.state_root, self.tries.root());
-                    differences.push(format!("stateRoot: expected {expected}, found {found}"));
-                    // The blocks that follow are judged by themselves.
-                    self.tries = self.snapshot.tries_at(number).map_err(usage)?;
-                }
+        let Executed { hash, header, rules, tx_count, outcome, mut differences, list, unusable } =
+            executed;
+        if let Some(UsageError(reason)) = unusable
+            && differences.is_empty()
+        {
+            return self.unreadable(number, hash, &reason);
+        }
+        if let Some(outcome) = outcome {
+            if self.after != number - 1 {
+                // Whatever came before, this block is judged by itself.
+                self.tries = self.snapshot.tries_at(number - 1).map_err(usage)?;
             }
+            differences.extend(self.judge(&header, &rules, &outcome)?);
+            if self.tries.root() == header.state_root {
+                self.after = number;
+            } else {
+                let (expected, found) = (header.state_root, self.tries.root());
+                differences.push(format!("stateRoot: expected {expected}, found {found}"));
+            }
+        }
+        if let Some(lists) = self.lists
+            && let Some(list) = list
+            && differences.is_empty()
+        {
+            lists.write(number, hash, &list)?;
         }
         self.totals.blocks += 1;
         self.totals.transactions += tx_count as u64;
@@ -302,6 +339,20 @@ impl Judge<'_> {
                 "fork": rules.fork.to_string(), "transactions": tx_count,
                 "gasUsed": header.gas_used, "differences": differences,
                 "verdict": if differences.is_empty() { "equal" } else { "different" },
+            }))?;
+        }
+        self.progress.step(&number.to_string());
+        Ok(())
+    }
+
+    /// Nothing can be said about this block, and that says nothing about others.
+    fn unreadable(&mut self, number: u64, hash: B256, reason: &str) -> Result<(), UsageError> {
+        self.totals.unreadable += 1;
+        self.progress.say(&format!("error: {reason}"));
+        if let Some(json) = &mut self.json {
+            json.line(&json!({
+                "type": "unreadable", "kind": "stored", "number": number, "hash": hash,
+                "reason": reason,
             }))?;
         }
         self.progress.step(&number.to_string());
@@ -352,25 +403,80 @@ impl Judge<'_> {
         range: &Range<'_>,
     ) -> Result<Verdict, UsageError> {
         self.progress.finish();
-        let Totals { blocks, different, transactions, gas } = self.totals;
+        let Totals { blocks, different, unreadable, transactions, gas } = self.totals;
         let modes: Vec<String> = range.modes.iter().map(Mode::to_string).collect();
         if let Some(json) = &mut self.json {
             json.line(&json!({
                 "type": "summary", "kind": "stored", "from": from, "to": to, "blocks": blocks,
-                "different": different, "transactions": transactions, "gasUsed": gas,
-                "seconds": seconds, "modes": modes, "workers": range.workers,
+                "different": different, "unreadable": unreadable, "transactions": transactions,
+                "gasUsed": gas, "seconds": seconds, "modes": modes, "workers": range.workers,
             }))?;
         }
         if !self.json.is_some_and(|json| json.is_standard_output()) {
             print(format_args!(
-                "blocks {from} to {to}: {} equal, {different} different; {transactions} \
-                 transactions, {:.1} Mgas in {seconds:.1} s, {} on {} workers\n",
+                "blocks {from} to {to}: {} equal, {different} different, {unreadable} unreadable; \
+                 {transactions} transactions, {:.1} Mgas in {seconds:.1} s, {} on {} workers\n",
                 blocks - different,
                 gas as f64 / 1e6,
                 modes.join(" and "),
                 range.workers,
             ))?;
         }
-        Ok(if different == 0 { Verdict::Good } else { Verdict::Differs })
+        Ok(match (different, unreadable) {
+            (0, 0) => Verdict::Good,
+            (0, _) => Verdict::BadInput,
+            _ => Verdict::Differs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_chain::{Chain, Genesis};
+    use fugue_chainspec::Fork;
+    use fugue_state::MemoryState;
+    use fugue_storage::{Faults, Store};
+
+    #[test]
+    fn a_list_is_written_only_where_the_header_differs_in_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lists = Lists::new(None, Some(folder.path())).expect("a folder");
+        let spec = ChainSpec::at_fork(1, Fork::Shanghai);
+        let genesis = Genesis::new(spec.clone(), Header::default(), MemoryState::default());
+        let store = Store::memory(Faults::none());
+        Chain::init(&store, &genesis).expect("an empty store");
+        let snapshot = store.snapshot().expect("a chain");
+        let tries = snapshot.tries_at(0).expect("its state is kept");
+        let good = Header { number: 1, state_root: tries.root(), ..Header::default() };
+        let mut judge = Judge {
+            snapshot: &snapshot,
+            lists: lists.as_ref(),
+            tries,
+            after: 0,
+            json: None,
+            progress: Progress::new("blocks", 3),
+            totals: Totals::default(),
+        };
+        for (header, files) in [
+            (Header { gas_used: 1, ..good.clone() }, 0),
+            (Header { state_root: B256::ZERO, ..good.clone() }, 0),
+            (good, 1),
+        ] {
+            let executed = Executed {
+                hash: B256::ZERO,
+                rules: spec.rules(&header),
+                header,
+                tx_count: 0,
+                outcome: Some(BlockOutcome::default()),
+                differences: Vec::new(),
+                list: Some(BlockAccessList::new()),
+                unusable: None,
+            };
+            judge.one(1, executed).expect("it is judged");
+            let written = folder.path().read_dir().expect("a folder").count();
+            assert_eq!(written, files);
+        }
+        assert_eq!((judge.totals.blocks, judge.totals.different), (3, 2));
     }
 }
