@@ -34,8 +34,8 @@ impl TxStatus {
 pub struct TxGas {
     /// What the sender pays for, after refunds and floor.
     pub used: u64,
-    /// The share counted against the block in the regular dimension. Before Amsterdam: `used`.
-    /// Source: EIP-7778, EIP-8037.
+    /// The share counted against the block in the regular dimension: without refunds, but with the
+    /// floor. Before Amsterdam no block counts by it. Source: EIP-7778, EIP-8037.
     pub regular: u64,
     /// The share counted against the block in the state dimension. Before Amsterdam: 0.
     /// Source: EIP-8037.
