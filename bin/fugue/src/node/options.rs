@@ -476,8 +476,7 @@ impl Options {
         for (flag, address) in self.listened().into_iter().filter(|(_, at)| at.port() != 0) {
             let others = by_port.entry(address.port()).or_default();
             let ip = address.ip();
-            let meets =
-                |other: &IpAddr| *other == ip || other.is_unspecified() || ip.is_unspecified();
+            let meets = |other: &IpAddr| *other == ip || covers(ip, *other) || covers(*other, ip);
             if let Some((other, _)) = others.iter().find(|(_, other)| meets(other)) {
                 faults.push(format!("{flag}: {address} is also that of {other}"));
             }
@@ -485,6 +484,12 @@ impl Options {
         }
         faults
     }
+}
+
+/// Whether who listens at `all` has every address of this kind: `[::]` takes IPv4 as well, unless
+/// the system says otherwise, but `0.0.0.0` no IPv6.
+const fn covers(all: IpAddr, one: IpAddr) -> bool {
+    all.is_unspecified() && (all.is_ipv6() || one.is_ipv4())
 }
 
 /// What is wrong with the origins that a flag names.
@@ -571,6 +576,12 @@ mod tests {
         assert!(options(&with(&same)).check().is_ok());
         let told = "--metrics: 0.0.0.0:8545 is also that of --http.port";
         assert_eq!(fault(&with(&["--metrics", "0.0.0.0:8545"])), told);
+        let told = "--metrics: [::]:8545 is also that of --http.port";
+        assert_eq!(fault(&with(&["--metrics", "[::]:8545"])), told);
+        for (http, metrics) in [("::1", "0.0.0.0:8545"), ("0.0.0.0", "[::1]:8545")] {
+            let apart = with(&["--http.addr", http, "--metrics", metrics]);
+            assert!(options(&apart).check().is_ok(), "{http} {metrics}");
+        }
     }
 
     #[test]
