@@ -19,6 +19,8 @@ const SHRINKS_MAX: u32 = 2_000;
 const BYTES_MAX: usize = 40;
 /// What no argument may be: half a number.
 const WRONG: f64 = 1.5;
+/// A transaction is in the pool, and cannot be executed yet. Source: EIP-7966.
+const NOT_READY: i64 = 5;
 /// The one argument that may be anything: nobody needs it.
 const ANYTHING: (&str, usize) = ("personal_sign", 2);
 
@@ -146,4 +148,13 @@ fn data_name_every_method_and_are_taken_as_they_are_or_as_changes() {
     let deep = methods.made(balance, &[0, 0, 2, 200]).to_string();
     assert!(deep.starts_with(r#"{"a":[{"a":["#), "{deep}");
     methods.check(balance, &methods.made(balance, &[0, 0, 2, 200]));
+}
+
+#[test]
+fn what_was_signed_elsewhere_is_sent_by_who_makes_the_blocks() {
+    let methods = Methods::new();
+    let sync = Method { name: "eth_sendRawTransactionSync", is_dev: true };
+    let told = methods.call(sync, &methods.examples()[sync.name][0]).expect_err("it waits");
+    // The pool itself could execute it: who makes no blocks here has said that it waits.
+    assert_eq!(told.code, NOT_READY, "{told:?}");
 }

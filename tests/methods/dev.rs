@@ -5,7 +5,7 @@
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, DevContent, Edit, Engine, Head, SubmitError};
 use fugue_rpc::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
-use fugue_txpool::Origin;
+use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
 
@@ -32,8 +32,9 @@ impl DevChain for Idle {
         Ok(())
     }
 
-    fn send(&self, encoded: &[u8], origin: Origin) -> Result<B256, SubmitError> {
-        Ok(self.engine.submit(encoded, origin)?.hash)
+    fn send(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError> {
+        // Whatever it is sent waits: it makes no blocks.
+        Ok(Added { is_pending: false, ..self.engine.submit(encoded, origin)? })
     }
 
     fn mine(&self, _: &DevBlocks, _: &dyn Fn() -> bool) -> Result<(), DevError> {

@@ -5,7 +5,7 @@
 
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, Edit, Head, SubmitError};
-use fugue_txpool::Origin;
+use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub trait DevChain: Send + Sync {
     ///
     /// # Errors
     /// As [`fugue_chain::Engine::submit`].
-    fn send(&self, encoded: &[u8], origin: Origin) -> Result<B256, SubmitError>;
+    fn send(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError>;
 
     /// Makes blocks, with what the pool has. Ends early if `goes_on` says no before one of them.
     ///

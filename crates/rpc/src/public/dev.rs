@@ -12,7 +12,7 @@ mod signing;
 mod transact;
 pub(crate) mod typed_data;
 
-pub(crate) use transact::{check_sent_fee, submit};
+pub(crate) use transact::submit;
 
 use crate::{
     dev::{DevChain, DevError},

@@ -1,7 +1,7 @@
 //! The errors that the methods answer with, and their codes.
 
 use crate::public::{has_method, patience::GIVEN_UP, subscriptions};
-use fugue_chain::{BuildError, ImportError, StorageError};
+use fugue_chain::{BuildError, ImportError, StorageError, SubmitError};
 use fugue_evm::CallError;
 use fugue_executor::BlockError;
 use fugue_state::StateError;
@@ -284,6 +284,14 @@ pub(crate) fn of_pool(error: PoolError) -> ErrorObjectOwned {
         | PoolError::SidecarMalformed(_) => REJECTED,
     };
     with_code(code, error.to_string())
+}
+
+/// A transaction was not taken.
+pub(crate) fn of_submit(error: SubmitError) -> ErrorObjectOwned {
+    match error {
+        SubmitError::Pool(error) => of_pool(error),
+        SubmitError::Broken(error) => of_chain(error),
+    }
 }
 
 #[cfg(test)]

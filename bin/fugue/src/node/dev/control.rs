@@ -4,7 +4,7 @@ use super::{Dev, Kept, Manner, Snapshots, making::instance, settings::now};
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, DevContent, Edit, EngineError, Head, SubmitError};
 use fugue_rpc::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
-use fugue_txpool::Origin;
+use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
 use std::{ops::RangeInclusive, time::Duration};
@@ -104,14 +104,14 @@ impl DevChain for Dev {
         Ok(())
     }
 
-    fn send(&self, encoded: &[u8], origin: Origin) -> Result<B256, SubmitError> {
+    fn send(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError> {
         let _turn = self.turn();
         let added = self.engine.submit(encoded, origin)?;
         let is_automine = self.manner().settings.is_automine;
         if is_automine {
             self.include_pending();
         }
-        Ok(added.hash)
+        Ok(added)
     }
 
     fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<(), DevError> {

@@ -18,9 +18,9 @@ use alloy_eips::{
     eip7825::MAX_TX_GAS_LIMIT_OSAKA,
 };
 use alloy_primitives::Signature;
-use fugue_chain::{DevBlock, SubmitError};
+use fugue_chain::DevBlock;
 use fugue_evm::{Assumed, CallPrice, CallRequest, EstimateError, Place};
-use fugue_txpool::{Origin, PooledTransaction, split};
+use fugue_txpool::{Added, Origin, PooledTransaction, split};
 use fugue_types::{
     Address, B256, Bytes, Transaction, TransactionTrait, TxKind, U256, impersonating,
 };
@@ -82,9 +82,9 @@ fn send_by(context: &Context, mut args: Args, signer: Signer) -> Answer {
     let turn = dev.map(|dev| dev.sending.lock().unwrap_or_else(PoisonError::into_inner));
     let tx = signed(context, request, signer)?;
     check_fee(context, &tx)?;
-    let hash = chain(context)?.send(&tx.encoded_2718(), Origin::Local).map_err(of_submit)?;
+    let sent = chain(context)?.send(&tx.encoded_2718(), Origin::Local).map_err(error::of_submit)?;
     drop(turn);
-    json(&hash)
+    json(&sent.hash)
 }
 
 /// Where each transaction has its block at once, one that this cannot have would keep all others of
@@ -114,30 +114,16 @@ pub(crate) fn sign(context: &Context, mut args: Args) -> Answer {
     json(&value_of!({ "raw": raw, "tx": tx }))
 }
 
-/// Sends a transaction that was signed elsewhere.
+/// Sends a transaction that was signed elsewhere. What is none is for the pool to refuse.
 pub(crate) fn submit(
     context: &Context,
     encoded: &[u8],
     origin: Origin,
-) -> Result<B256, ErrorObjectOwned> {
-    check_sent_fee(context, encoded)?;
-    chain(context)?.send(encoded, origin).map_err(of_submit)
-}
-
-/// As [`check_fee`], of a transaction in the form in which it is sent. What is none is for the pool
-/// to refuse.
-pub(crate) fn check_sent_fee(context: &Context, encoded: &[u8]) -> Done {
-    match PooledTransaction::decode_2718_exact(encoded) {
-        Ok(sent) => check_fee(context, &split(sent).0),
-        Err(_) => Ok(()),
+) -> Result<Added, ErrorObjectOwned> {
+    if let Ok(sent) = PooledTransaction::decode_2718_exact(encoded) {
+        check_fee(context, &split(sent).0)?;
     }
-}
-
-fn of_submit(refused: SubmitError) -> ErrorObjectOwned {
-    match refused {
-        SubmitError::Pool(error) => error::of_pool(error),
-        SubmitError::Broken(error) => error::of_chain(error),
-    }
+    chain(context)?.send(encoded, origin).map_err(error::of_submit)
 }
 
 fn argument(context: &Context, args: &mut Args) -> Result<Request, ErrorObjectOwned> {

@@ -10,7 +10,7 @@ use crate::public::{
     wire::{self, Place},
 };
 use alloy_eips::Encodable2718;
-use fugue_chain::{ChainView, ImportError, StorageError, SubmitError, ViewedBlock};
+use fugue_chain::{ChainView, ImportError, StorageError, ViewedBlock};
 use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256, Bytes, TransactionTrait};
 use jsonrpsee::{core::JsonRawValue, types::ErrorObjectOwned};
@@ -215,24 +215,15 @@ pub(super) fn receipt_by_hash(
 pub(crate) fn send_raw(context: &Context, mut args: Args) -> Answer {
     let encoded = args.required("transaction", bytes)?;
     args.end()?;
-    if context.dev.is_some() {
-        return json(&dev::submit(context, &encoded, origin(context))?);
-    }
     json(&submit(context, &encoded)?.hash)
 }
 
-/// Whose transactions those are that come this way.
-const fn origin(context: &Context) -> Origin {
-    if context.limits.are_sent_local { Origin::Local } else { Origin::External }
-}
-
-/// Puts a transaction into the pool.
+/// Puts a transaction into the pool. On a chain for development who makes the blocks does so: none
+/// may come into a pool that a way back has emptied, and be judged by the state before.
 pub(super) fn submit(context: &Context, encoded: &[u8]) -> Result<Added, ErrorObjectOwned> {
+    let origin = if context.limits.are_sent_local { Origin::Local } else { Origin::External };
     if context.dev.is_some() {
-        dev::check_sent_fee(context, encoded)?;
+        return dev::submit(context, encoded, origin);
     }
-    context.engine.submit(encoded, origin(context)).map_err(|refused| match refused {
-        SubmitError::Pool(error) => error::of_pool(error),
-        SubmitError::Broken(error) => error::of_chain(error),
-    })
+    context.engine.submit(encoded, origin).map_err(error::of_submit)
 }
