@@ -8,14 +8,17 @@ use fugue_chain::{
 };
 use fugue_types::{B256, Header, SealedBlock, keccak256};
 use std::{
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
 /// Blocks from the head down to the safe and to the finalized one, as on a healthy public chain.
 const SAFE_DEPTH: u64 = 32;
 const FINALIZED_DEPTH: u64 = 64;
-/// Longest that the engine may take to answer.
+/// Longest that the engine may take to answer while a block is made.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// A block that was built, and that nobody follows yet.
@@ -159,7 +162,10 @@ impl Dev {
             return Ok(false);
         }
         let forkchoice = forkchoice(&view, to)?;
-        answer(|reply| self.engine.rewind(forkchoice, reply)).map(|_| true)
+        // Over many blocks that are durable it takes its time, and goes on whether or not somebody
+        // waits: settings and snapshots are to go back with it.
+        let answered = asked(|reply| self.engine.rewind(forkchoice, reply)).recv();
+        answered.unwrap_or(Err(EngineError::Stopped)).map(|_| true)
     }
 
     fn report(&self, made: &Result<Made, EngineError>) {
@@ -194,10 +200,18 @@ pub(super) fn instance(engine: &Engine) -> B256 {
 fn answer<T: Send + 'static>(
     call: impl FnOnce(Reply<Result<T, EngineError>>),
 ) -> Result<T, EngineError> {
+    let answered = asked(call).recv_timeout(ANSWER_MAX);
+    answered.unwrap_or_else(|_| Err(defect("no answer".to_owned())))
+}
+
+/// Where the answer to a call comes, or is known not to come any more.
+fn asked<T: Send + 'static>(
+    call: impl FnOnce(Reply<Result<T, EngineError>>),
+) -> Receiver<Result<T, EngineError>> {
     let (sender, receiver) = sync_channel(1);
     // If nobody waits any more, there is nobody to tell.
     call(Box::new(move |answer| drop(sender.send(answer))));
-    receiver.recv_timeout(ANSWER_MAX).unwrap_or_else(|_| Err(defect("no answer".to_owned())))
+    receiver
 }
 
 fn broken(error: ImportError) -> EngineError {
