@@ -16,6 +16,7 @@ mod bench_rpc;
 mod bench_simulate;
 mod capture_cli;
 mod damaged;
+mod dev_anvil;
 mod dev_edits;
 mod dev_methods;
 mod dev_pending;

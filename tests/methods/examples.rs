@@ -527,7 +527,10 @@ fn dev(place: &Place) -> Vec<Group> {
             &["anvil_reset", "hardhat_reset"],
             vec![json!([{ "forking": { "jsonRpcUrl": null, "blockNumber": null } }])],
         ),
-        of(&["anvil_setBalance", "hardhat_setBalance"], vec![json!([callee, "0xde0b6b3a7640000"])]),
+        of(
+            &["anvil_addBalance", "anvil_setBalance", "hardhat_setBalance"],
+            vec![json!([callee, "0xde0b6b3a7640000"])],
+        ),
         of(&["anvil_setNonce", "hardhat_setNonce"], vec![json!([callee, "0x7"])]),
         of(&["anvil_setCode", "hardhat_setCode"], vec![json!([callee, "0x600054"])]),
         of(

@@ -52,6 +52,8 @@ pub struct Edit {
     pub address: Address,
     /// In wei.
     pub balance: Option<U256>,
+    /// What it gets on top of its balance, in wei, up to the largest one.
+    pub deposit: U256,
     /// Transactions sent, or contracts created.
     pub nonce: Option<u64>,
     /// Its code; empty takes it away.
@@ -67,11 +69,11 @@ impl Edit {
     /// # Errors
     /// Only if the state cannot answer.
     pub(crate) fn diff(&self, state: &dyn StateView) -> Result<StateDiff, StateError> {
-        let Self { address, balance, nonce, code, slots } = self;
+        let Self { address, balance, deposit, nonce, code, slots } = self;
         let address = *address;
         let before = state.account(address)?;
         let mut account = before.unwrap_or_default();
-        account.balance = balance.unwrap_or(account.balance);
+        account.balance = balance.unwrap_or(account.balance).saturating_add(*deposit);
         account.nonce = nonce.unwrap_or(account.nonce);
         let mut codes = Vec::new();
         if let Some(code) = code {
@@ -137,6 +139,15 @@ mod tests {
         let gone = edit(|edit| edit.code = Some(Bytes::new()));
         let account = Account { code_hash: Account::default().code_hash, ..account };
         assert_eq!(after(&[&edits[..], &[gone]].concat()).0, Some(account));
+    }
+
+    #[test]
+    fn a_deposit_adds_to_what_there_is_up_to_the_largest_balance() {
+        let deposit = |wei: U256| edit(|edit| edit.deposit = wei);
+        let balance = |edits: &[Edit]| after(edits).0.map(|account| account.balance);
+        let [three, four] = [3, 4].map(|wei| deposit(U256::from(wei)));
+        assert_eq!(balance(&[three.clone(), four]), Some(U256::from(7)));
+        assert_eq!(balance(&[three, deposit(U256::MAX)]), Some(U256::MAX));
     }
 
     #[test]

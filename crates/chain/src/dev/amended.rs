@@ -194,9 +194,9 @@ mod tests {
         let edit = Edit {
             address: Address::repeat_byte(byte),
             balance: Some(U256::from(byte)),
-            nonce: None,
             code: Some(Bytes::from(vec![byte])),
             slots: vec![(U256::from(byte), U256::from(1))],
+            ..Edit::default()
         };
         edit.diff(&MemoryState::default()).expect("a state")
     }

@@ -44,6 +44,7 @@ impl Dev {
 /// The methods that a chain for development has beside all others, or in place of those with the
 /// same name. What makes blocks or waits for who does is [`Class::Changing`].
 pub(super) const METHODS: Table = &[
+    ("anvil_addBalance", Class::Changing, |c, a| null(edits::add_balance(c, a))),
     ("anvil_autoImpersonateAccount", Class::Reading, |c, a| null(node::impersonate_all(c, a))),
     ("anvil_dropAllTransactions", Class::Reading, |c, a| null(node::drop_all(c, a))),
     ("anvil_dropTransaction", Class::Reading, node::drop_one),

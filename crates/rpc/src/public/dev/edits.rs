@@ -23,6 +23,14 @@ pub(super) fn set_balance(context: &Context, mut args: Args) -> Done {
     edit(context, Edit { address, balance, ..Edit::default() })
 }
 
+/// `anvil_addBalance`, in wei.
+pub(super) fn add_balance(context: &Context, mut args: Args) -> Done {
+    let address = args.required("address", address)?;
+    let deposit = args.required("amount", number)?;
+    args.end()?;
+    edit(context, Edit { address, deposit, ..Edit::default() })
+}
+
 /// `hardhat_setNonce`.
 pub(super) fn set_nonce(context: &Context, mut args: Args) -> Done {
     let address = args.required("address", address)?;
