@@ -480,6 +480,7 @@ fn dev(place: &Place) -> Vec<Group> {
         of(
             &[
                 "anvil_impersonateAccount",
+                "anvil_removePoolTransactions",
                 "anvil_setCoinbase",
                 "anvil_stopImpersonatingAccount",
                 "hardhat_impersonateAccount",

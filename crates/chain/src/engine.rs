@@ -394,18 +394,18 @@ impl Engine {
         Ok(count)
     }
 
-    /// Forgets a transaction of the pool, also for a restart. Whether it was there.
+    /// Forgets transactions of the pool, also for a restart. Gives how many of them were there.
     ///
     /// # Errors
-    /// If local ones are kept for a restart and it cannot be forgotten.
-    pub fn drop_pooled(&self, hash: &B256) -> Result<bool, ImportError> {
+    /// If local ones are kept for a restart and these cannot be forgotten.
+    pub fn drop_pooled(&self, hashes: &[B256]) -> Result<usize, ImportError> {
         let Shared { local, pool, builds, .. } = &*self.shared;
-        let was_there = pool.remove(hash);
-        if was_there {
+        let count = hashes.iter().filter(|hash| pool.remove(hash)).count();
+        if count > 0 {
             local.close(pool)?;
             builds.stir();
         }
-        Ok(was_there)
+        Ok(count)
     }
 
     /// The pool takes transactions by this gas limit, and not by that of the head, until that

@@ -145,9 +145,9 @@ mod tests {
         engine.submit(&encoded, Origin::Local).expect("it is taken");
         let kept = || Journal::open(&path).expect("a journal").1;
         assert_eq!(kept(), [encoded]);
-        assert_eq!(engine.drop_pooled(tx.hash()), Ok(true));
+        assert_eq!(engine.drop_pooled(&[*tx.hash()]), Ok(1));
         assert!(kept().is_empty(), "a kill would bring it back");
-        assert_eq!(engine.drop_pooled(tx.hash()), Ok(false));
+        assert_eq!(engine.drop_pooled(&[*tx.hash()]), Ok(0));
         drop(engine);
         thread.stop().expect("a good store");
     }

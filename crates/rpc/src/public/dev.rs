@@ -56,6 +56,7 @@ pub(super) const METHODS: Table = &[
     ("anvil_mine", Class::Changing, |c, a| null(blocks::mine_blocks(c, a))),
     ("anvil_nodeInfo", Class::Reading, node::info),
     ("anvil_removeBlockTimestampInterval", Class::Changing, blocks::remove_timestamp_interval),
+    ("anvil_removePoolTransactions", Class::Reading, |c, a| null(node::drop_all_of(c, a))),
     ("anvil_reset", Class::Changing, |c, a| null(blocks::reset(c, a))),
     ("anvil_revert", Class::Changing, blocks::revert),
     ("anvil_setAutomine", Class::Changing, |c, a| null(blocks::set_automine(c, a))),

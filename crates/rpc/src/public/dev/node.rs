@@ -9,7 +9,7 @@ use crate::{
         error, json, web3,
     },
 };
-use fugue_types::{Address, U256};
+use fugue_types::{Address, B256, U256};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Map, Value, json as object};
 
@@ -58,15 +58,24 @@ pub(super) fn impersonate_all(context: &Context, mut args: Args) -> Done {
 pub(super) fn drop_transaction(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
-    json(&context.engine.drop_pooled(&hash).map_err(error::of_chain)?)
+    json(&(context.engine.drop_pooled(&[hash]).map_err(error::of_chain)? > 0))
 }
 
 /// `anvil_dropTransaction`: its hash, or null if the pool did not have it.
 pub(super) fn drop_one(context: &Context, mut args: Args) -> Answer {
     let hash = args.required("transaction hash", hash)?;
     args.end()?;
-    let was_there = context.engine.drop_pooled(&hash).map_err(error::of_chain)?;
-    json(&was_there.then_some(hash))
+    let count = context.engine.drop_pooled(&[hash]).map_err(error::of_chain)?;
+    json(&(count > 0).then_some(hash))
+}
+
+/// `anvil_removePoolTransactions`: those of a sender.
+pub(super) fn drop_all_of(context: &Context, args: Args) -> Done {
+    let [pending, queued] = context.engine.pool().content_of(account(args)?);
+    // The last one first: no other has to wait for it.
+    let hashes = pending.iter().chain(&queued).rev().map(|pooled| pooled.hash);
+    let hashes: Vec<B256> = hashes.collect();
+    context.engine.drop_pooled(&hashes).map(|_| ()).map_err(error::of_chain)
 }
 
 /// `anvil_dropAllTransactions`.
