@@ -52,3 +52,43 @@ fn the_transactions_of_one_sender_leave_the_pool() {
         assert_eq!(dev.receipt(&sent)["status"], "0x1");
     });
 }
+
+#[test]
+fn a_rollback_takes_blocks_as_the_way_back_does() {
+    in_each_mode(|dev| {
+        let tx = json!({ "from": FIRST, "to": TO, "value": "0x1" });
+        let sent = [dev.send(&tx), dev.send(&tx), dev.send(&tx)];
+        let snapshots = [1, 3].map(|number| {
+            // The second one is of a block that goes.
+            dev.ok("anvil_mine", &json!([number]));
+            dev.ok("evm_snapshot", &json!([]))
+        });
+        assert_eq!(dev.number(), 7);
+        assert_eq!(dev.ok("anvil_rollback", &json!([])), Value::Null);
+        assert_eq!(dev.number(), 6);
+        dev.ok("evm_setAutomine", &json!([false]));
+        dev.send(&tx);
+        assert_eq!(dev.ok("anvil_rollback", &json!(["0x2"])), Value::Null);
+        assert_eq!(dev.number(), 4);
+        let status = dev.ok("txpool_status", &json!([]));
+        assert_eq!(status, json!({ "pending": "0x0", "queued": "0x0" }));
+        assert_eq!(dev.ok("evm_revert", &json!([snapshots[1]])), false);
+        assert_eq!(dev.ok("evm_revert", &json!([snapshots[0]])), true);
+        // By none, it stays.
+        dev.ok("anvil_rollback", &json!([0]));
+        assert_eq!(dev.number(), 4);
+        let (code, told) = dev.refused("anvil_rollback", &json!([5]));
+        assert!(code == -32_000 && told.starts_with("5 blocks below the head, 4"), "{code} {told}");
+        // Over durable blocks, a batch has 32, and down to the genesis.
+        dev.ok("anvil_mine", &json!([80]));
+        assert_eq!(dev.ok("anvil_rollback", &json!([82])), Value::Null);
+        assert_eq!(dev.number(), 2);
+        let are_there = sent.each_ref().map(|hash| !dev.receipt(hash).is_null());
+        assert_eq!(are_there, [true, true, false]);
+        dev.ok("anvil_rollback", &json!([2]));
+        assert_eq!((dev.number(), dev.receipt(&sent[0])), (0, Value::Null));
+        // And on from there.
+        dev.ok("evm_setAutomine", &json!([true]));
+        assert_eq!(dev.receipt(&dev.send(&tx))["blockNumber"], "0x1");
+    });
+}

@@ -4,7 +4,7 @@
 
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, DevContent, Edit, Engine, Head, SubmitError};
-use fugue_rpc::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
+use fugue_rpc::{DevAncestor, DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
@@ -53,7 +53,7 @@ impl DevChain for Idle {
         Ok(snapshot == 1)
     }
 
-    fn rewind(&self, _: u64) -> Result<(), DevError> {
+    fn rewind(&self, _: DevAncestor) -> Result<(), DevError> {
         Ok(())
     }
 

@@ -493,6 +493,7 @@ fn dev(place: &Place) -> Vec<Group> {
             &[
                 "anvil_increaseTime",
                 "anvil_revert",
+                "anvil_rollback",
                 "anvil_setBlockTimestampInterval",
                 "anvil_setIntervalMining",
                 "evm_increaseTime",

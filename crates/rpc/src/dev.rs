@@ -60,11 +60,11 @@ pub trait DevChain: Send + Sync {
     /// [`DevError`].
     fn revert(&self, snapshot: u64) -> Result<bool, DevError>;
 
-    /// Goes back to the block with this number.
+    /// Goes back to a block.
     ///
     /// # Errors
     /// [`DevError`].
-    fn rewind(&self, number: u64) -> Result<(), DevError>;
+    fn rewind(&self, to: DevAncestor) -> Result<(), DevError>;
 
     /// Begins anew: the genesis, and all settings as they were at the start.
     ///
@@ -100,6 +100,15 @@ pub enum Impersonation {
     Stop(Address),
     /// From all accounts, or from those alone that were named.
     All(bool),
+}
+
+/// A block of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DevAncestor {
+    /// With this number.
+    Number(u64),
+    /// So many blocks below the head.
+    Depth(u64),
 }
 
 /// Blocks that are to be made.

@@ -31,7 +31,9 @@ mod socket;
 mod stream;
 
 pub use auth::{JwtSecret, SecretError};
-pub use dev::{DevBlocks, DevChain, DevError, DevInterval, DevSetting, DevStatus, Impersonation};
+pub use dev::{
+    DevAncestor, DevBlocks, DevChain, DevError, DevInterval, DevSetting, DevStatus, Impersonation,
+};
 pub use engine::ClientVersion;
 pub use explained::{explanation_of, run_of};
 pub use ipc::{IPC_LIMITS, IpcLimits, ListenSocket, RunningIpc, start_ipc_server};

@@ -59,6 +59,7 @@ pub(super) const METHODS: Table = &[
     ("anvil_removePoolTransactions", Class::Reading, |c, a| null(node::drop_all_of(c, a))),
     ("anvil_reset", Class::Changing, |c, a| null(blocks::reset(c, a))),
     ("anvil_revert", Class::Changing, blocks::revert),
+    ("anvil_rollback", Class::Changing, |c, a| null(blocks::rollback(c, a))),
     ("anvil_setAutomine", Class::Changing, |c, a| null(blocks::set_automine(c, a))),
     ("anvil_setBalance", Class::Changing, |c, a| null(edits::set_balance(c, a))),
     ("anvil_setBlockGasLimit", Class::Changing, |c, a| truth(blocks::set_gas_limit(c, a))),

@@ -3,7 +3,7 @@
 use super::{Dev, Kept, Manner, Snapshots, making::instance, settings::now};
 use alloy_primitives::Signature;
 use fugue_chain::{DevBlock, DevContent, Edit, EngineError, Head, SubmitError};
-use fugue_rpc::{DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
+use fugue_rpc::{DevAncestor, DevBlocks, DevChain, DevError, DevSetting, DevStatus, Impersonation};
 use fugue_txpool::{Added, Origin};
 use fugue_types::{Address, B256};
 use fugue_workload::Wallet;
@@ -166,8 +166,15 @@ impl DevChain for Dev {
         Ok(true)
     }
 
-    fn rewind(&self, number: u64) -> Result<(), DevError> {
+    fn rewind(&self, to: DevAncestor) -> Result<(), DevError> {
         let mut snapshots = self.turn();
+        let head = self.engine.view().head().number;
+        let number = match to {
+            DevAncestor::Number(number) => number,
+            DevAncestor::Depth(depth) => head.checked_sub(depth).ok_or_else(|| {
+                DevError::Refused(format!("{depth} blocks below the head, {head}, there is none"))
+            })?,
+        };
         let block = self.block(number)?;
         let gone = || DevError::Refused(format!("there is no block {number}"));
         let block = block.ok_or_else(gone)?;

@@ -2,7 +2,7 @@
 
 use super::{Done, chain, number_u64, of_dev};
 use crate::{
-    dev::{DevBlocks, DevInterval, DevSetting},
+    dev::{DevAncestor, DevBlocks, DevInterval, DevSetting},
     public::{
         Answer, Context,
         args::{Args, address, boolean, field, hash, object},
@@ -85,7 +85,14 @@ pub(super) fn revert(context: &Context, mut args: Args) -> Answer {
 pub(super) fn set_head(context: &Context, mut args: Args) -> Done {
     let number = args.required("block number", number_u64)?;
     args.end()?;
-    chain(context)?.rewind(number).map_err(of_dev)
+    chain(context)?.rewind(DevAncestor::Number(number)).map_err(of_dev)
+}
+
+/// `anvil_rollback`: so many blocks.
+pub(super) fn rollback(context: &Context, mut args: Args) -> Done {
+    let depth = args.optional("depth", number_u64)?.unwrap_or(1);
+    args.end()?;
+    chain(context)?.rewind(DevAncestor::Depth(depth)).map_err(of_dev)
 }
 
 /// `hardhat_reset`. There is nothing that could be forked.
