@@ -4,8 +4,18 @@ use crate::{
     dev_methods::{FIRST, STRANGER, TO, in_each_mode},
     rules_support::quantity,
 };
-use fugue_types::U256;
+use fugue_types::{Address, B256, U256};
 use serde_json::{Value, json};
+
+/// Code that returns the word 7: PUSH1 7, PUSH0, MSTORE, PUSH1 32, PUSH0, RETURN.
+const RETURNS: &str = "0x60075f5260205ff3";
+/// Code that reverts with what it is called with: CALLDATASIZE, PUSH0, PUSH0, CALLDATACOPY,
+/// CALLDATASIZE, PUSH0, REVERT.
+const REVERTS: &str = "0x365f5f37365ffd";
+/// Code that halts: INVALID.
+const HALTS: &str = "0xfe";
+/// Code that returns one byte of zero, and so creates the contract `0x00`: PUSH1 1, PUSH0, RETURN.
+const CREATES: &str = "0x60015ff3";
 
 #[test]
 fn a_balance_is_added_to_up_to_the_largest() {
@@ -90,5 +100,58 @@ fn a_rollback_takes_blocks_as_the_way_back_does() {
         // And on from there.
         dev.ok("evm_setAutomine", &json!([true]));
         assert_eq!(dev.receipt(&dev.send(&tx))["blockNumber"], "0x1");
+    });
+}
+
+#[test]
+fn mined_blocks_are_told_with_what_their_transactions_gave_back() {
+    in_each_mode(|dev| {
+        let accounts = [0x5a, 0x5b, 0x5c].map(Address::repeat_byte);
+        for (account, code) in accounts.iter().zip([RETURNS, REVERTS, HALTS]) {
+            dev.ok("anvil_setCode", &json!([account, code]));
+        }
+        let [returns, reverts, halts] = accounts;
+        dev.ok("evm_setAutomine", &json!([false]));
+        // `Error(string)`, of four bytes.
+        let failure = format!("0x08c379a0{:064x}{:064x}{:0<64}", 32, 4, "6e6f7065");
+        let (seven, nothing) = (json!(B256::with_last_byte(7)), json!("0x"));
+        let cases = [
+            (json!({ "to": returns }), Some(seven), None),
+            (json!({ "to": TO, "value": "0x1" }), Some(nothing.clone()), None),
+            (json!({ "data": CREATES }), Some(json!("0x00")), None),
+            (json!({ "to": reverts, "data": failure }), Some(json!(failure)), Some(json!("nope"))),
+            (json!({ "to": reverts }), Some(nothing), None),
+            (json!({ "to": halts }), None, None),
+        ];
+        for (tx, ..) in &cases {
+            let mut tx = tx.clone();
+            (tx["from"], tx["gas"]) = (json!(FIRST), json!("0x186a0"));
+            dev.send(&tx);
+        }
+        let number = dev.number() + 1;
+        let mut blocks = dev.ok("anvil_mine_detailed", &json!([]));
+        assert_eq!(dev.number(), number);
+        assert_eq!(blocks.as_array().map(Vec::len), Some(1), "{blocks}");
+        let block = &mut blocks[0];
+        let txs = block["transactions"].as_array_mut().expect("a list");
+        assert_eq!(txs.len(), cases.len());
+        for (tx, (sent, output, reason)) in txs.iter_mut().zip(cases) {
+            let fields = tx.as_object_mut().expect("an object");
+            assert_eq!(fields.remove("output"), output, "{sent}");
+            assert_eq!(fields.remove("revertReason"), reason, "{sent}");
+        }
+        // All else is as always.
+        assert_eq!(*block, dev.ok("eth_getBlockByNumber", &json!([quantity(number), true])));
+
+        let timestamp = quantity(dev.head("timestamp") + 50);
+        let options = json!([{ "timestamp": timestamp, "blocks": 2 }]);
+        let blocks = dev.ok("evm_mine_detailed", &options);
+        let block = |number: u64| dev.ok("eth_getBlockByNumber", &json!([quantity(number), true]));
+        assert_eq!(blocks, json!([block(number + 1), block(number + 2)]));
+        assert_eq!(blocks[0]["timestamp"], json!(timestamp));
+        assert_eq!(dev.ok("evm_mine_detailed", &json!([{ "blocks": 0 }])), json!([]));
+        let (code, told) = dev.refused("evm_mine_detailed", &json!([{ "blocks": 1_025 }]));
+        assert!(code == -32_602 && told.ends_with("want at most 1024"), "{code} {told}");
+        assert_eq!(dev.number(), number + 2);
     });
 }

@@ -37,8 +37,8 @@ impl DevChain for Idle {
         Ok(Added { is_pending: false, ..self.engine.submit(encoded, origin)? })
     }
 
-    fn mine(&self, _: &DevBlocks, _: &dyn Fn() -> bool) -> Result<(), DevError> {
-        Ok(())
+    fn mine(&self, _: &DevBlocks, _: &dyn Fn() -> bool) -> Result<Head, DevError> {
+        Ok(self.engine.view().head())
     }
 
     fn edit(&self, _: Edit) -> Result<(), DevError> {

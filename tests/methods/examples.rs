@@ -522,7 +522,7 @@ fn dev(place: &Place) -> Vec<Group> {
         ),
         of(&["anvil_mine", "hardhat_mine"], vec![json!(["0x2", "0xc"])]),
         of(
-            &["evm_mine"],
+            &["anvil_mine_detailed", "evm_mine", "evm_mine_detailed"],
             vec![json!([later]), json!([{ "options": { "timestamp": later, "blocks": 2 } }])],
         ),
         of(

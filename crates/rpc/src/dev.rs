@@ -35,11 +35,12 @@ pub trait DevChain: Send + Sync {
     /// As [`fugue_chain::Engine::submit`].
     fn send(&self, encoded: &[u8], origin: Origin) -> Result<Added, SubmitError>;
 
-    /// Makes blocks, with what the pool has. Ends early if `goes_on` says no before one of them.
+    /// Makes blocks, with what the pool has. Gives the head then: the last of them. Ends early if
+    /// `goes_on` says no before one of them.
     ///
     /// # Errors
     /// [`DevError`]; blocks that were made before stay.
-    fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<(), DevError>;
+    fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<Head, DevError>;
 
     /// Changes the state, by a block of its own.
     ///

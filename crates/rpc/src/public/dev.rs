@@ -6,6 +6,7 @@
 //! are taken as JSON has them, in hex, or in decimal.
 
 mod blocks;
+mod detailed;
 mod edits;
 mod node;
 mod signing;
@@ -54,6 +55,7 @@ pub(super) const METHODS: Table = &[
     ("anvil_increaseTime", Class::Changing, blocks::increase_time),
     ("anvil_metadata", Class::Changing, node::metadata_with_snapshots),
     ("anvil_mine", Class::Changing, |c, a| null(blocks::mine_blocks(c, a))),
+    ("anvil_mine_detailed", Class::Changing, blocks::mine_detailed),
     ("anvil_nodeInfo", Class::Reading, node::info),
     ("anvil_removeBlockTimestampInterval", Class::Changing, blocks::remove_timestamp_interval),
     ("anvil_removePoolTransactions", Class::Reading, |c, a| null(node::drop_all_of(c, a))),
@@ -91,6 +93,7 @@ pub(super) const METHODS: Table = &[
     ("eth_signTypedData_v4", Class::Reading, signing::sign_typed_data),
     ("evm_increaseTime", Class::Changing, blocks::increase_time),
     ("evm_mine", Class::Changing, blocks::mine),
+    ("evm_mine_detailed", Class::Changing, blocks::mine_detailed),
     ("evm_revert", Class::Changing, blocks::revert),
     ("evm_setAutomine", Class::Changing, |c, a| truth(blocks::set_automine(c, a))),
     ("evm_setBlockGasLimit", Class::Changing, |c, a| truth(blocks::set_gas_limit(c, a))),

@@ -48,6 +48,14 @@ impl Patience {
         if is_shorter { shorter } else { self.clone() }
     }
 
+    /// The same with all of its time from here on, for a call that goes on with something else.
+    pub(crate) fn anew(&self) -> Self {
+        match self.end {
+            Some((_, time_max)) => Self::new(time_max, Arc::clone(&self.is_gone)),
+            None => self.clone(),
+        }
+    }
+
     /// Why the call is given up, if it is.
     fn reason(&self) -> Option<String> {
         if self.is_gone() {
@@ -132,6 +140,16 @@ mod tests {
 
     fn read(patience: &Patience) -> Result<Option<Account>, StateError> {
         patience.guard(&Nothing).account(Address::ZERO)
+    }
+
+    #[test]
+    fn a_call_that_begins_anew_has_all_of_its_time_and_ends_with_its_caller() {
+        let spent = Patience { end: Some((Instant::now(), HOUR)), is_gone: Arc::default() };
+        assert!(!spent.goes_on() && spent.anew().goes_on());
+        assert!(Patience::default().anew().goes_on());
+        let anew = spent.anew();
+        drop(Waiting(Arc::clone(&spent.is_gone)));
+        assert!(!anew.goes_on());
     }
 
     #[test]

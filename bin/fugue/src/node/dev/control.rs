@@ -114,7 +114,7 @@ impl DevChain for Dev {
         Ok(added)
     }
 
-    fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<(), DevError> {
+    fn mine(&self, blocks: &DevBlocks, goes_on: &dyn Fn() -> bool) -> Result<Head, DevError> {
         let DevBlocks { count, timestamp, interval } = *blocks;
         let _turn = self.turn();
         self.check_timestamps(blocks)?;
@@ -133,7 +133,7 @@ impl DevChain for Dev {
             }
             self.make_block(DevContent::Pool).map_err(of_engine)?;
         }
-        Ok(())
+        Ok(self.engine.view().head())
     }
 
     fn edit(&self, edit: Edit) -> Result<(), DevError> {

@@ -1,6 +1,6 @@
 //! Blocks and time at the wish of the caller, and the way back.
 
-use super::{Done, chain, number_u64, of_dev};
+use super::{Done, chain, detailed, number_u64, of_dev};
 use crate::{
     dev::{DevAncestor, DevBlocks, DevInterval, DevSetting},
     public::{
@@ -10,13 +10,17 @@ use crate::{
         json,
     },
 };
+use fugue_chain::Head;
 use fugue_types::U256;
+use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::Value;
 use std::time::Duration;
 
 /// Blocks that one call makes, at most: each is executed and stored as any other, so it is time and
 /// the disk that bound them, and not memory. Tests of votes make those of a week, 50,400.
 const BLOCKS_MAX: u64 = 1_000_000;
+/// The same where the answer has the blocks.
+const DETAILED_MAX: u64 = 1_024;
 /// `evm_setIntervalMining` takes a smaller number for seconds, as one family of tools sends them,
 /// and others for milliseconds, as the other does.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -25,8 +29,16 @@ const INTERVAL_MS_MIN: u64 = 100;
 pub(super) fn mine(context: &Context, mut args: Args) -> Answer {
     let blocks = args.optional("options", mine_options)?.unwrap_or_else(|| one(None));
     args.end()?;
-    mine_all(context, &blocks)?;
+    mine_all(context, &blocks, BLOCKS_MAX)?;
     json("0x0")
+}
+
+/// `anvil_mine_detailed`: gives the blocks.
+pub(super) fn mine_detailed(context: &Context, mut args: Args) -> Answer {
+    let blocks = args.optional("options", mine_options)?.unwrap_or_else(|| one(None));
+    args.end()?;
+    let head = mine_all(context, &blocks, DETAILED_MAX)?;
+    detailed::up_to(context, head, blocks.count)
 }
 
 const fn one(timestamp: Option<u64>) -> DevBlocks {
@@ -53,14 +65,15 @@ pub(super) fn mine_blocks(context: &Context, mut args: Args) -> Done {
     let count = args.optional("blocks", number_u64)?.unwrap_or(1);
     let interval = args.optional("interval", number_u64)?.filter(|interval| *interval > 0);
     args.end()?;
-    mine_all(context, &DevBlocks { count, interval, ..one(None) })
+    mine_all(context, &DevBlocks { count, interval, ..one(None) }, BLOCKS_MAX).map(|_| ())
 }
 
-fn mine_all(context: &Context, blocks: &DevBlocks) -> Done {
-    if blocks.count > BLOCKS_MAX {
+/// Makes so many blocks, at most `max`, and gives the last of them.
+fn mine_all(context: &Context, blocks: &DevBlocks, max: u64) -> Result<Head, ErrorObjectOwned> {
+    if blocks.count > max {
         let count = blocks.count;
         return Err(invalid_params(format!(
-            "invalid argument 0 (blocks): {count} blocks, want at most {BLOCKS_MAX}"
+            "invalid argument 0 (blocks): {count} blocks, want at most {max}"
         )));
     }
     // Many blocks take longer than other calls may; they end if nobody waits for them.
