@@ -6,6 +6,7 @@ use crate::{
     import_support::{Recipe, TestChain, USERS, verify},
 };
 use alloy_consensus::TxEip1559;
+use alloy_eips::Encodable2718;
 use fugue_chain::{
     BuildAttributes, BuiltPayload, EngineError, ForkchoiceVerdict, Head, PayloadVerdict,
 };
@@ -590,6 +591,32 @@ fn transactions_leave_the_pool_with_their_block_and_come_back_when_it_leaves_the
         node.follow(std::slice::from_ref(&next.block));
         assert_eq!(pending(), 0);
     }
+}
+
+#[test]
+fn a_local_transaction_comes_back_as_such_when_its_block_leaves_the_chain_after_a_restart() {
+    let site = Site::new(Fork::Shanghai);
+    let last = site.chain.head().number;
+    let (folder, mut setup) = (Folder::new(), Setup::new(LARGE));
+    setup.engine.local_txs = Some(folder.log().join("transactions"));
+    let node = Node::on(&folder, &site.chain, &setup);
+    node.follow(&site.chain.blocks[..index(last - 1)]);
+    let nonce = account(&node, site.deployer.address()).nonce;
+    let tx = call(site.deployer, nonce, 2, site.tiny.counter);
+    let added = node.engine().submit(&tx.encoded_2718(), Origin::Local);
+    let hash = added.expect("it is taken").hash;
+    let parent = choice(site.chain.hash(last - 1));
+    let payload = node.build(parent, &attributes_on(site.header(last - 1)));
+    assert_eq!(hashes(&payload), BTreeSet::from([hash]));
+    node.follow(std::slice::from_ref(&payload.block));
+    node.stop().expect("a good folder");
+
+    let node = Node::on(&folder, &site.chain, &setup);
+    assert_eq!(node.view().transaction(hash).map(|found| found.is_some()), Ok(true));
+    let pooled = || node.engine().pool().get(&hash).map(|tx| tx.origin);
+    assert_eq!(pooled(), None);
+    node.follow(&site.chain.blocks[index(last - 1)..]);
+    assert_eq!(pooled(), Some(Origin::Local));
 }
 
 #[test]

@@ -18,11 +18,12 @@ use crate::{
     Best, Origin, PoolHead, PoolOptions, PooledBlob, PooledTx, Sidecar,
     blobs::Blobs,
     lanes::Lanes,
+    mined::MinedLocal,
     sender::{Entry, SenderTxs},
 };
 use fugue_state::Account;
 use fugue_types::{Address, AddressMap, B256, B256Map};
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 /// What one operation did, for those who watch.
 #[derive(Debug, Default)]
@@ -49,8 +50,7 @@ pub(crate) struct Holdings {
     by_hash: B256Map<Arc<PooledTx>>,
     lanes: Lanes,
     blobs: Blobs,
-    /// Local transactions that blocks have, oldest first.
-    mined_local: VecDeque<B256>,
+    mined_local: MinedLocal,
     /// How many transactions would delegate the account (EIP-7702).
     authorities: AddressMap<usize>,
     /// Accounts that the last move of the head changed: newer than the state of a caller who took
@@ -69,7 +69,7 @@ impl Holdings {
             by_hash: B256Map::default(),
             lanes: Lanes::default(),
             blobs: Blobs::default(),
-            mined_local: VecDeque::new(),
+            mined_local: MinedLocal::default(),
             authorities: AddressMap::default(),
             changed: AddressMap::default(),
             sequence: 0,
@@ -108,12 +108,23 @@ impl Holdings {
     }
 
     pub(crate) fn mined_sidecar(&self, hash: &B256) -> Option<Arc<Sidecar>> {
-        self.blobs.mined_sidecar(hash)
+        let local = self.mined_local.get(hash).and_then(|tx| tx.sidecar.clone());
+        local.or_else(|| self.blobs.mined_sidecar(hash))
     }
 
     /// Who sent a transaction that a block has, as far as that is remembered.
     pub(crate) fn mined_origin(&self, hash: &B256) -> Origin {
-        if self.mined_local.contains(hash) { Origin::Local } else { Origin::External }
+        self.mined_local.get(hash).map_or(Origin::External, |tx| tx.origin)
+    }
+
+    /// Local transactions that blocks have.
+    pub(crate) fn mined_local(&self) -> impl Iterator<Item = &Arc<PooledTx>> {
+        self.mined_local.iter()
+    }
+
+    /// A block up to the head has it.
+    pub(crate) fn keep_mined_local(&mut self, tx: Arc<PooledTx>) {
+        self.mined_local.keep(self.head.number, tx);
     }
 
     /// The account after the head, where the pool knows it better than a state of a moment ago.
@@ -151,6 +162,7 @@ impl Holdings {
             *count = count.saturating_add(1);
         }
         self.blobs.enter(&tx);
+        self.mined_local.forget(&tx.hash);
         self.by_hash.insert(tx.hash, Arc::clone(&tx));
         let sender = self.senders.entry(tx.sender).or_insert_with(|| SenderTxs::new(account));
         sender.entries.insert(tx.nonce(), Entry { tx, place: None });
@@ -230,6 +242,7 @@ impl Holdings {
         }
         // None has a transaction that could be settled.
         self.senders.clear();
+        self.mined_local = MinedLocal::default();
         hashes.len()
     }
 

@@ -29,6 +29,7 @@ mod check;
 mod error;
 mod holdings;
 mod lanes;
+mod mined;
 mod options;
 mod pool;
 #[cfg(test)]

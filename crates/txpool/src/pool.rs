@@ -148,16 +148,33 @@ impl Pool {
         added
     }
 
+    /// Takes in again what [`Pool::local`] gave before a restart. If its nonce is used, a block has
+    /// it: it is kept for as long as that may leave the chain.
+    ///
+    /// # Errors
+    /// As [`Pool::add_encoded`], but for a nonce that is used.
+    pub fn restore(&self, bytes: &[u8], state: &dyn StateView) -> Result<(), PoolError> {
+        match self.add_encoded(bytes, Origin::Local, state) {
+            Err(PoolError::NonceTooLow { .. }) => {
+                let (tx, sidecar) = split(decode(bytes, &self.options)?);
+                let tx = check_alone(tx, sidecar, Origin::Local, &self.head(), &self.options)?;
+                self.holdings.write().keep_mined_local(Arc::new(tx));
+                Ok(())
+            }
+            added => added.map(drop),
+        }
+    }
+
     /// Follows the head. `state` is the state after it.
     ///
     /// Looks only at senders whose account changed, so `update` must name all of those. A blob
     /// transaction of a block that left the chain comes back if its sidecar was in the pool and is
     /// still kept; one whose sender cannot be read does not come back.
     pub fn advance(&self, update: HeadUpdate<'_>, state: &dyn StateView) -> Advanced {
-        let HeadUpdate { head, mined, changed, .. } = update;
+        let HeadUpdate { head, mined, changed, finalized, .. } = update;
         let returned = self.check_all_returned(&update, state);
         let changed: AddressMap<_> = changed.iter().copied().collect();
-        let moved = Moved { head, mined, returned, changed };
+        let moved = Moved { head, mined, returned, changed, finalized };
         let (mut advanced, log) = {
             let mut holdings = self.holdings.write();
             let advanced = holdings.advance(moved, &self.options);
@@ -206,7 +223,8 @@ impl Pool {
         was_there
     }
 
-    /// Forgets all transactions, and gives how many there were. The sidecars of mined ones stay.
+    /// Forgets all transactions, mined local ones too, and gives how many there were. The blobs of
+    /// mined ones stay.
     pub fn clear(&self) -> usize {
         let mut holdings = self.holdings.write();
         let count = holdings.clear();
@@ -285,8 +303,9 @@ impl Pool {
         [pending, queued].map(|part| part.into_iter().map(|entry| Arc::clone(&entry.tx)).collect())
     }
 
-    /// Local transactions in the form in which they are sent, for a journal that the caller writes:
-    /// by nonce, and of equal ones in the order in which they arrived.
+    /// Local transactions in the form in which they are sent, for a journal that the caller writes,
+    /// those of blocks that are not final among them: by nonce, and of equal ones in the order in
+    /// which they arrived.
     ///
     /// A replacement arrived after its successors, and so did what a block gave back. Without it a
     /// pool refuses blobs, and nonces that lie too far above the next one.
@@ -294,7 +313,8 @@ impl Pool {
         let mut txs: Vec<_> = {
             let holdings = self.holdings.read();
             let txs = holdings.lanes().local().filter_map(|hash| holdings.get(hash));
-            txs.filter(|tx| tx.origin == Origin::Local).cloned().collect()
+            let txs = txs.filter(|tx| tx.origin == Origin::Local);
+            txs.chain(holdings.mined_local()).cloned().collect()
         };
         txs.sort_unstable_by_key(|tx| (tx.nonce(), tx.sequence()));
         txs.iter().map(|tx| tx.encoded()).collect()

@@ -126,7 +126,8 @@ impl Subject {
             .map(|address| (address, Some(self.account(address))))
             .collect();
         self.head.number += 1;
-        let update = HeadUpdate { head: self.head, mined, returned, changed: &changed };
+        let head = self.head;
+        let update = HeadUpdate { head, mined, returned, changed: &changed, finalized: 0 };
         self.pool.advance(update, &self.state);
     }
 

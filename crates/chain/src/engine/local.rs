@@ -6,7 +6,7 @@ use fugue_txpool::{Added, Origin, Pool, PoolError};
 use parking_lot::Mutex;
 use std::path::Path;
 
-/// Bytes that the file may grow by before what is no longer in the pool is left out.
+/// Bytes that the file may grow by before what does not come back any more is left out.
 const SLACK_BYTES: u64 = 4 << 20;
 
 /// A transaction was not taken.
@@ -34,8 +34,8 @@ pub(crate) struct LocalTxs {
 }
 
 impl LocalTxs {
-    /// Opens the file, and puts what it holds back into the pool. What the pool does not take any
-    /// more is left out.
+    /// Opens the file, and gives the pool back what it holds. What the pool does not take any more
+    /// is left out.
     pub(crate) fn open(
         &self,
         path: &Path,
@@ -45,7 +45,7 @@ impl LocalTxs {
         let (journal, entries) = Journal::open(path)?;
         for entry in entries {
             view.with_state(view.head().number, |state| {
-                let _ = pool.add_encoded(&entry, Origin::Local, state);
+                let _ = pool.restore(&entry, state);
             })?;
         }
         let mut file = File { journal, rewritten: 0 };
@@ -79,7 +79,7 @@ impl LocalTxs {
         Ok(added)
     }
 
-    /// Leaves in the file what is in the pool.
+    /// Leaves in the file what is in the pool, and what blocks have that are not final.
     pub(crate) fn close(&self, pool: &Pool) -> Result<(), ImportError> {
         match &mut *self.file.lock() {
             Some(file) => Ok(file.rewrite(pool)?),

@@ -114,6 +114,7 @@ pub(crate) fn advance(
         mined: &mined,
         returned: &returned,
         changed: &accounts,
+        finalized: view.finalized().map_or(0, |finalized| finalized.number),
     };
     // Most moves of the head bring nothing back, and then no state is read.
     Ok(Some(pool.advance(update, &LazyState { view, number: head.number })))
@@ -125,7 +126,7 @@ pub(crate) fn reset(pool: &Pool, spec: &ChainSpec, view: &ChainView) -> Result<(
     let number = view.head().number;
     let Some((hash, header)) = view.header(number)? else { return Ok(()) };
     let head = pool_head(spec, hash, &header);
-    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[] };
+    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[], finalized: 0 };
     pool.advance(update, &LazyState { view, number });
     Ok(())
 }
@@ -133,7 +134,7 @@ pub(crate) fn reset(pool: &Pool, spec: &ChainSpec, view: &ChainView) -> Result<(
 /// The pool takes transactions by this gas limit, and not by that of the head, until that moves.
 pub(crate) fn limit_gas(pool: &Pool, view: &ChainView, gas_limit: u64) {
     let head = PoolHead { gas_limit, ..pool.head() };
-    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[] };
+    let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[], finalized: 0 };
     pool.advance(update, &LazyState { view, number: view.head().number });
 }
 

@@ -13,9 +13,6 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 /// Accounts of the last move of the head that are remembered. If it changed more, none is.
 const CHANGED_MAX: usize = 1 << 16;
 
-/// Local transactions of blocks that are remembered, should their block leave the chain.
-const MINED_LOCAL_MAX: usize = 4_096;
-
 /// A transaction of a block that came into the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinedTx {
@@ -39,6 +36,9 @@ pub struct HeadUpdate<'a> {
     /// Every account that is not the same after the new head as after the old one, as it is after
     /// the new one; `None` where it does not exist. Each once.
     pub changed: &'a [(Address, Option<Account>)],
+    /// Number of the newest final block: what blocks up to it have does not come back. 0 if there
+    /// is none.
+    pub finalized: u64,
 }
 
 /// What a move of the head did.
@@ -65,13 +65,14 @@ pub(crate) struct Moved<'a> {
     /// With their senders' accounts; judged by themselves.
     pub(crate) returned: Vec<(PooledTx, Account)>,
     pub(crate) changed: AddressMap<Option<Account>>,
+    pub(crate) finalized: u64,
 }
 
 impl Holdings {
     /// Follows the head. What was done is in the log, too; promoted and dropped ones are counted
     /// from there.
     pub(crate) fn advance(&mut self, moved: Moved<'_>, options: &PoolOptions) -> Advanced {
-        let Moved { head, mined, returned, changed } = moved;
+        let Moved { head, mined, returned, changed, finalized } = moved;
         let mut advanced = Advanced::default();
         let before = mem::replace(&mut self.head, head);
         let mut touched = BTreeSet::new();
@@ -81,9 +82,7 @@ impl Holdings {
                 advanced.mined += 1;
                 touched.insert(taken.tx.sender);
                 if taken.tx.origin == Origin::Local {
-                    self.mined_local.push_back(tx.hash);
-                    let surplus = self.mined_local.len().saturating_sub(MINED_LOCAL_MAX);
-                    self.mined_local.drain(..surplus);
+                    self.keep_mined_local(Arc::clone(&taken.tx));
                 }
                 self.blobs.keep_mined(taken.tx);
             }
@@ -93,6 +92,7 @@ impl Holdings {
                 touched.insert(tx.sender);
             }
         }
+        self.mined_local.forget_up_to(finalized);
         // 2. Accounts are as they are after the head.
         for (address, account) in &changed {
             if let Some(sender) = self.senders.get_mut(address) {

@@ -11,6 +11,8 @@ use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::{Bytes, HashMap, Transaction, U256, keccak256};
 use parking_lot::Mutex;
 
+mod local;
+
 const RICH: u64 = 1_000_000_000_000;
 
 /// A pool and the state after its head.
@@ -65,7 +67,8 @@ impl Subject {
             changed.push((address, Some(account)));
         }
         self.head.number += 1;
-        let update = HeadUpdate { head: self.head, mined, returned, changed: &changed };
+        let head = self.head;
+        let update = HeadUpdate { head, mined, returned, changed: &changed, finalized: 0 };
         let advanced = self.pool.advance(update, &self.state);
         self.pool.check_invariants();
         advanced
@@ -348,42 +351,6 @@ fn what_went_for_a_refused_one_comes_back() {
     assert_eq!(subject.add(large), Err(PoolError::Full));
     assert_eq!(subject.best(), [first, second]);
     assert!(told.lock().is_empty());
-}
-
-#[test]
-fn local_ones_give_way_last() {
-    let pending_bytes_max = 2 * transfer_bytes() + 20;
-    let subject = Subject::new(PoolOptions { pending_bytes_max, ..Default::default() });
-    let local = subject.add_as(wallet(0).transfer(0, 100, 0), Origin::Local).unwrap().hash;
-    let external = subject.transfer(1, 0, 100, 9).unwrap();
-    let added = subject.add(wallet(2).transfer(0, 100, 10)).unwrap();
-    assert_eq!(added.dropped, [external]);
-    assert!(subject.pool.get(&local).is_some());
-    let encoded = wallet(0).transfer(0, 100, 0).encoded_2718();
-    assert_eq!(subject.pool.local(), [encoded]);
-}
-
-#[test]
-fn local_ones_come_in_an_order_in_which_another_pool_takes_all_of_them() {
-    let options = PoolOptions { nonce_gap_max: 1, ..Default::default() };
-    let subject = Subject::new(options);
-    let add = |tx| subject.add_as(tx, Origin::Local).unwrap();
-    for nonce in 0..3 {
-        add(wallet(0).transfer(nonce, 100, 2));
-    }
-    for nonce in 0..2 {
-        add(blobs(1, nonce));
-    }
-    // The first of either sender is replaced, and so the newest.
-    add(wallet(0).transfer(0, 110, 3));
-    add(wallet(1).blobs(0, 200, 4, 10, cell_sidecar()));
-    let other = Subject::new(options);
-    for encoded in subject.pool.local() {
-        other.pool.add_encoded(&encoded, Origin::Local, &other.state).unwrap();
-    }
-    other.pool.check_invariants();
-    let hashes = |subject: &Subject| -> HashSet<B256> { subject.best().into_iter().collect() };
-    assert_eq!((hashes(&other).len(), hashes(&other)), (5, hashes(&subject)));
 }
 
 #[test]
