@@ -117,9 +117,8 @@ impl Holdings {
         self.mined_local.get(hash).map_or(Origin::External, |tx| tx.origin)
     }
 
-    /// Local transactions that blocks have.
-    pub(crate) fn mined_local(&self) -> impl Iterator<Item = &Arc<PooledTx>> {
-        self.mined_local.iter()
+    pub(crate) const fn mined_local(&self) -> &MinedLocal {
+        &self.mined_local
     }
 
     /// A block up to the head has it.

@@ -148,8 +148,8 @@ impl Pool {
         added
     }
 
-    /// Takes in again what [`Pool::local`] gave before a restart. If its nonce is used, a block has
-    /// it: it is kept for as long as that may leave the chain.
+    /// Takes in again, as a local one, what [`Pool::local`] gave before a restart. If its nonce is
+    /// used, a block has it: it is kept for as long as that may leave the chain.
     ///
     /// # Errors
     /// As [`Pool::add_encoded`], but for a nonce that is used.
@@ -303,20 +303,44 @@ impl Pool {
         [pending, queued].map(|part| part.into_iter().map(|entry| Arc::clone(&entry.tx)).collect())
     }
 
-    /// Local transactions in the form in which they are sent, for a journal that the caller writes,
-    /// those of blocks that are not final among them: by nonce, and of equal ones in the order in
-    /// which they arrived.
+    /// All transactions of senders with a local one, and local ones of blocks that are not final,
+    /// in the form in which they are sent, for a journal that the caller writes: by nonce, and of
+    /// equal ones in the order in which they arrived.
     ///
     /// A replacement arrived after its successors, and so did what a block gave back. Without it a
-    /// pool refuses blobs, and nonces that lie too far above the next one.
+    /// pool refuses blobs, and nonces that lie too far above the next one; without those before it
+    /// as well, whoever sent them.
     pub fn local(&self) -> Vec<Vec<u8>> {
         let mut txs: Vec<_> = {
             let holdings = self.holdings.read();
             let txs = holdings.lanes().local().filter_map(|hash| holdings.get(hash));
-            let txs = txs.filter(|tx| tx.origin == Origin::Local);
-            txs.chain(holdings.mined_local()).cloned().collect()
+            txs.chain(holdings.mined_local().iter()).cloned().collect()
         };
         txs.sort_unstable_by_key(|tx| (tx.nonce(), tx.sequence()));
+        txs.iter().map(|tx| tx.encoded()).collect()
+    }
+
+    /// What [`Pool::local`] gives more since this transaction came, in the same order: nothing if
+    /// its sender has no local one, and all of its sender's if it is the first local one.
+    pub fn local_with(&self, hash: &B256) -> Vec<Vec<u8>> {
+        let txs: Vec<Arc<PooledTx>> = {
+            let holdings = self.holdings.read();
+            let Some(tx) = holdings.get(hash) else {
+                // A block may have it already.
+                let mined = holdings.mined_local().get(hash);
+                return mined.map(|tx| tx.encoded()).into_iter().collect();
+            };
+            let sender = holdings.sender(tx.sender).into_iter();
+            let txs = sender.flat_map(|one| one.entries.values()).map(|entry| &entry.tx);
+            let is_local = |tx: &Arc<PooledTx>| tx.origin == Origin::Local;
+            if txs.clone().any(|one| one.hash != *hash && is_local(one)) {
+                vec![Arc::clone(tx)]
+            } else if is_local(tx) {
+                txs.cloned().collect()
+            } else {
+                Vec::new()
+            }
+        };
         txs.iter().map(|tx| tx.encoded()).collect()
     }
 

@@ -3,6 +3,7 @@
 use crate::{ChainView, ImportError};
 use fugue_storage::{Journal, StorageError};
 use fugue_txpool::{Added, Origin, Pool, PoolError};
+use fugue_types::B256;
 use parking_lot::Mutex;
 use std::path::Path;
 
@@ -54,7 +55,8 @@ impl LocalTxs {
         Ok(())
     }
 
-    /// Puts a transaction into the pool, and keeps it for a restart if it is local.
+    /// Puts a transaction into the pool, and keeps it for a restart if it is local, or its sender
+    /// has sent a local one: that may not be taken without it.
     pub(crate) fn submit(
         &self,
         encoded: &[u8],
@@ -68,15 +70,28 @@ impl LocalTxs {
         let added = added.ok_or_else(|| {
             ImportError::Internal(format!("there is no state of the head {}", head.number))
         })??;
+        let kept = self.keep(&added.hash, pool);
         if origin == Origin::Local
-            && let Some(file) = &mut *self.file.lock()
-            && let Err(error) = file.append(encoded, pool)
+            && let Err(error) = kept
         {
             // Who sent it is not told that it is kept, so it must not be.
             pool.remove(&added.hash);
             return Err(ImportError::from(error).into());
         }
         Ok(added)
+    }
+
+    /// An error means that not all is in the file that should be.
+    fn keep(&self, hash: &B256, pool: &Pool) -> Result<(), StorageError> {
+        let entries = pool.local_with(hash);
+        if entries.is_empty() {
+            // Nobody has to wait for the file for nothing.
+            return Ok(());
+        }
+        match &mut *self.file.lock() {
+            Some(file) => entries.iter().try_for_each(|entry| file.append(entry, pool)),
+            None => Ok(()),
+        }
     }
 
     /// Leaves in the file what is in the pool, and what blocks have that are not final.
@@ -112,7 +127,9 @@ impl File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Chain, ChainOptions, Engine, EngineOptions, engine::samples::World, pool_head};
+    use crate::{
+        Chain, ChainOptions, Engine, EngineOptions, EngineThread, engine::samples::World, pool_head,
+    };
     use alloy_consensus::{Signed, TxLegacy};
     use alloy_eips::Encodable2718;
     use fugue_chainspec::ChainSpec;
@@ -121,33 +138,73 @@ mod tests {
     use fugue_types::{Address, Transaction, TxKind, impersonating};
     use std::sync::Arc;
 
-    #[test]
-    fn a_transaction_that_is_dropped_is_not_kept_for_a_restart() {
+    /// An engine on a chain for development, which keeps local transactions in this file.
+    fn start(path: &Path) -> (Engine, EngineThread) {
         let World { store, spec, genesis, .. } = World::new();
         let spec = ChainSpec::clone(&spec).for_dev();
         let head = pool_head(&spec, genesis.head.hash, &genesis.header);
-        let pool = Arc::new(Pool::new(PoolOptions::default(), head));
+        let options = PoolOptions { tip_min: 0, ..PoolOptions::default() };
+        let pool = Arc::new(Pool::new(options, head));
         let options = ChainOptions::following(Mode::Seq, 1);
         let chain = Chain::open(store, spec, options).expect("a good store");
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("transactions");
-        let local_txs = Some(path.clone());
+        let local_txs = Some(path.to_owned());
         let options =
             EngineOptions { build_mode: Mode::Seq, local_txs, ..EngineOptions::default() };
-        let (engine, thread) = Engine::start(chain, pool, options).expect("threads");
+        Engine::start(chain, pool, options).expect("threads")
+    }
 
-        // An account of the genesis, which has sent one.
-        let sender = Address::repeat_byte(1);
+    /// A transaction of an account of the genesis, which has sent one.
+    fn transfer(byte: u8, nonce: u64) -> Transaction {
+        let sender = Address::repeat_byte(byte);
         let to = TxKind::Call(sender);
-        let tx = TxLegacy { nonce: 1, gas_limit: 21_000, to, ..TxLegacy::default() };
-        let tx = Transaction::Legacy(Signed::new_unhashed(tx, impersonating(sender)));
+        let tx = TxLegacy { nonce, gas_limit: 21_000, to, ..TxLegacy::default() };
+        Transaction::Legacy(Signed::new_unhashed(tx, impersonating(sender)))
+    }
+
+    fn kept(path: &Path) -> Vec<Vec<u8>> {
+        Journal::open(path).expect("a journal").1
+    }
+
+    #[test]
+    fn a_transaction_that_is_dropped_is_not_kept_for_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions");
+        let (engine, thread) = start(&path);
+        let tx = transfer(1, 1);
         let encoded = tx.encoded_2718();
         engine.submit(&encoded, Origin::Local).expect("it is taken");
-        let kept = || Journal::open(&path).expect("a journal").1;
-        assert_eq!(kept(), [encoded]);
+        assert_eq!(kept(&path), [encoded]);
         assert_eq!(engine.drop_pooled(&[*tx.hash()]), Ok(1));
-        assert!(kept().is_empty(), "a kill would bring it back");
+        assert!(kept(&path).is_empty(), "a kill would bring it back");
         assert_eq!(engine.drop_pooled(&[*tx.hash()]), Ok(0));
+        drop(engine);
+        thread.stop().expect("a good store");
+    }
+
+    #[test]
+    fn what_a_local_transaction_may_need_is_in_the_file_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("transactions");
+        let (engine, thread) = start(&path);
+        let submit = |byte: u8, nonce: u64, origin: Origin| {
+            let encoded = transfer(byte, nonce).encoded_2718();
+            engine.submit(&encoded, origin).expect("it is taken");
+            encoded
+        };
+        let first = submit(1, 1, Origin::External);
+        submit(2, 1, Origin::External);
+        assert!(kept(&path).is_empty());
+        let second = submit(1, 2, Origin::Local);
+        let third = submit(1, 3, Origin::External);
+        let fourth = submit(1, 4, Origin::Local);
+        let all = [first, second, third, fourth];
+        // A kill would leave this.
+        assert_eq!(kept(&path), all);
+        drop(engine);
+        thread.stop().expect("a good store");
+        assert_eq!(kept(&path), all);
+        let (engine, thread) = start(&path);
+        assert_eq!(engine.pool().status().pending, 4);
         drop(engine);
         thread.stop().expect("a good store");
     }

@@ -46,6 +46,33 @@ fn local_ones_come_in_an_order_in_which_another_pool_takes_all_of_them() {
 }
 
 #[test]
+fn what_is_before_a_local_one_is_there_after_a_restart_whoever_sent_it() {
+    let subject = subject();
+    let first = subject.add(blobs(0, 0)).unwrap().hash;
+    let second = subject.add_as(blobs(0, 1), Origin::Local).unwrap().hash;
+    subject.transfer(1, 0, 100, 2).unwrap();
+    let after = restarted(&subject);
+    assert_eq!(after.best(), [first, second]);
+}
+
+#[test]
+fn a_journal_is_told_what_it_lacks_once_a_transaction_came() {
+    let subject = subject();
+    let added = |index: u64, nonce: u64, origin: Origin| {
+        let tx = wallet(index).transfer(nonce, 100, 2);
+        subject.pool.local_with(&subject.add_as(tx, origin).unwrap().hash)
+    };
+    let encoded = [0, 1, 2, 3, 4].map(|nonce| wallet(0).transfer(nonce, 100, 2).encoded_2718());
+    assert!(added(0, 0, Origin::External).is_empty());
+    assert!(added(0, 2, Origin::External).is_empty());
+    assert_eq!(added(0, 1, Origin::Local), encoded[..3]);
+    assert_eq!(added(0, 3, Origin::External), encoded[3..4]);
+    assert_eq!(added(0, 4, Origin::Local), encoded[4..]);
+    assert!(added(1, 0, Origin::External).is_empty());
+    assert!(subject.pool.local_with(&B256::ZERO).is_empty());
+}
+
+#[test]
 fn local_ones_of_a_block_that_is_not_final_come_back_as_such_also_after_a_restart() {
     let mut subject = subject();
     // Of anybody else the pool would not take it.
