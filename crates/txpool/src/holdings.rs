@@ -224,9 +224,18 @@ impl Holdings {
         Some(taken)
     }
 
-    /// Forgets a transaction; those after it wait, which may fill their lane.
-    pub(crate) fn remove(&mut self, hash: &B256, options: &PoolOptions) -> bool {
+    /// Forgets a transaction, and puts one of the same sender, nonce and kind in its place; without
+    /// such a one those after it wait, which may fill their lane.
+    pub(crate) fn remove(
+        &mut self,
+        hash: &B256,
+        instead: Option<&Arc<PooledTx>>,
+        options: &PoolOptions,
+    ) -> bool {
         let Some(taken) = self.discard(hash) else { return false };
+        if let Some(tx) = instead {
+            self.insert(Arc::clone(tx), taken.account);
+        }
         self.settle(taken.tx.sender);
         let trimmed = self.trim(options, None).taken;
         self.log.dropped.extend(trimmed.iter().map(|taken| taken.tx.hash));

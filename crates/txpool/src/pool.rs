@@ -216,8 +216,18 @@ impl Pool {
     /// Forgets a transaction, such as one that a block refused for good. Those of its sender after
     /// it wait, or leave if they have blobs. Whether it was there.
     pub fn remove(&self, hash: &B256) -> bool {
+        self.remove_for(hash, None)
+    }
+
+    /// Forgets a transaction that was taken in, and brings the one back that it took the place of;
+    /// does nothing if it is here no more. What had to go for it stays away.
+    pub fn take_back(&self, added: &Added) {
+        self.remove_for(&added.hash, added.replaced.as_ref());
+    }
+
+    fn remove_for(&self, hash: &B256, instead: Option<&Arc<PooledTx>>) -> bool {
         let mut holdings = self.holdings.write();
-        let was_there = holdings.remove(hash, &self.options);
+        let was_there = holdings.remove(hash, instead, &self.options);
         self.version.store(holdings.version(), Ordering::Release);
         holdings.take_log();
         was_there

@@ -36,6 +36,15 @@ pub struct PooledTx {
     pub(crate) sequence: u64,
 }
 
+/// The hash covers the signature.
+impl PartialEq for PooledTx {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for PooledTx {}
+
 impl PooledTx {
     pub(crate) fn new(
         tx: Transaction,

@@ -64,18 +64,28 @@ impl LocalTxs {
         pool: &Pool,
         view: &ChainView,
     ) -> Result<Added, SubmitError> {
+        Self::submit_by(encoded, origin, pool, view, |hash| self.keep(hash, pool))
+    }
+
+    fn submit_by(
+        encoded: &[u8],
+        origin: Origin,
+        pool: &Pool,
+        view: &ChainView,
+        keep: impl FnOnce(&B256) -> Result<(), StorageError>,
+    ) -> Result<Added, SubmitError> {
         let head = view.head();
         let added =
             view.with_state(head.number, |state| pool.add_encoded(encoded, origin, state))?;
         let added = added.ok_or_else(|| {
             ImportError::Internal(format!("there is no state of the head {}", head.number))
         })??;
-        let kept = self.keep(&added.hash, pool);
+        let kept = keep(&added.hash);
         if origin == Origin::Local
             && let Err(error) = kept
         {
             // Who sent it is not told that it is kept, so it must not be.
-            pool.remove(&added.hash);
+            pool.take_back(&added);
             return Err(ImportError::from(error).into());
         }
         Ok(added)
@@ -134,8 +144,9 @@ mod tests {
     use alloy_eips::Encodable2718;
     use fugue_chainspec::ChainSpec;
     use fugue_executor::Mode;
+    use fugue_state::{Account, AccountDiff, StateDiff};
     use fugue_txpool::PoolOptions;
-    use fugue_types::{Address, Transaction, TxKind, impersonating};
+    use fugue_types::{Address, Transaction, TxKind, U256, impersonating};
     use std::sync::Arc;
 
     /// An engine on a chain for development, which keeps local transactions in this file.
@@ -154,10 +165,10 @@ mod tests {
     }
 
     /// A transaction of an account of the genesis, which has sent one.
-    fn transfer(byte: u8, nonce: u64) -> Transaction {
+    fn transfer(byte: u8, nonce: u64, gas_price: u128) -> Transaction {
         let sender = Address::repeat_byte(byte);
         let to = TxKind::Call(sender);
-        let tx = TxLegacy { nonce, gas_limit: 21_000, to, ..TxLegacy::default() };
+        let tx = TxLegacy { nonce, gas_price, gas_limit: 21_000, to, ..TxLegacy::default() };
         Transaction::Legacy(Signed::new_unhashed(tx, impersonating(sender)))
     }
 
@@ -170,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("transactions");
         let (engine, thread) = start(&path);
-        let tx = transfer(1, 1);
+        let tx = transfer(1, 1, 0);
         let encoded = tx.encoded_2718();
         engine.submit(&encoded, Origin::Local).expect("it is taken");
         assert_eq!(kept(&path), [encoded]);
@@ -187,7 +198,7 @@ mod tests {
         let path = folder.path().join("transactions");
         let (engine, thread) = start(&path);
         let submit = |byte: u8, nonce: u64, origin: Origin| {
-            let encoded = transfer(byte, nonce).encoded_2718();
+            let encoded = transfer(byte, nonce, 0).encoded_2718();
             engine.submit(&encoded, origin).expect("it is taken");
             encoded
         };
@@ -207,6 +218,36 @@ mod tests {
         assert_eq!(engine.pool().status().pending, 4);
         drop(engine);
         thread.stop().expect("a good store");
+    }
+
+    #[test]
+    fn a_transaction_that_cannot_be_kept_leaves_the_one_that_it_would_replace() {
+        let mut world = World::new();
+        world.spec = Arc::new(ChainSpec::clone(&world.spec).for_dev());
+        // Whoever replaces must pay.
+        let address = Address::repeat_byte(1);
+        let before = world.genesis.state.accounts[&address].account;
+        let after = Some(Account { balance: U256::from(1_000_000), ..before });
+        let (before, wiped, slots) = (Some(before), false, Vec::new());
+        let accounts = vec![AccountDiff { address, before, after, wiped, slots }];
+        let head = world.genesis.child(StateDiff { accounts, codes: Vec::new() });
+        let view = world.view(&world.snapshot(), &head);
+        let pool_head = pool_head(&world.spec, head.head.hash, &head.header);
+        let pool = Pool::new(PoolOptions::default(), pool_head);
+        let submit = |gas_price: u128, kept: Result<(), StorageError>| {
+            let encoded = transfer(1, 1, gas_price).encoded_2718();
+            LocalTxs::submit_by(&encoded, Origin::Local, &pool, &view, |_| kept)
+        };
+        let pending = || pool.content_of(address)[0].iter().map(|tx| tx.hash).collect::<Vec<_>>();
+        let first = submit(1, Ok(())).expect("it is taken").hash;
+        let full = StorageError::Full { path: "transactions".into(), reason: String::new() };
+        let refused = submit(2, Err(full));
+        let error = refused.expect_err("it would be lost by a restart");
+        assert!(matches!(error, SubmitError::Broken(ImportError::Storage(_))), "{error}");
+        assert_eq!(pending(), [first]);
+        let second = submit(2, Ok(())).expect("it is taken");
+        assert_eq!(second.replaced.map(|tx| tx.hash), Some(first));
+        assert_eq!(pending(), [second.hash]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Added {
     /// Whether it is executable; else it waits.
     pub is_pending: bool,
     /// The transaction with the same sender and nonce that it took the place of.
-    pub replaced: Option<B256>,
+    pub replaced: Option<Arc<PooledTx>>,
     /// Those that had to go for it.
     pub dropped: Vec<B256>,
 }
@@ -56,7 +56,7 @@ impl Holdings {
         Ok(Added {
             hash,
             is_pending: self.is_executable(&tx),
-            replaced: replaced.map(|replaced| replaced.tx.hash),
+            replaced: replaced.map(|replaced| replaced.tx),
             dropped,
         })
     }

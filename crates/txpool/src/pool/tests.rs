@@ -238,7 +238,7 @@ fn a_replacement_must_raise_both_fees() {
     assert_eq!(subject.transfer(0, 0, 109, 20), low("gas fee cap", 109, 110));
     assert_eq!(subject.transfer(0, 0, 200, 10), low("gas tip cap", 10, 11));
     let added = subject.add(wallet(0).transfer(0, 110, 11)).unwrap();
-    assert_eq!(added.replaced, Some(first));
+    assert_eq!(added.replaced.map(|tx| tx.hash), Some(first));
     assert_eq!(subject.best(), [added.hash]);
     assert!(subject.pool.get(&first).is_none());
 }
@@ -254,8 +254,27 @@ fn a_blob_transaction_is_replaced_at_twice_all_its_fees() {
         let error = add(fees.0, fees.1, fees.2);
         assert!(matches!(error, Err(PoolError::ReplacementUnderpriced { .. })), "{error:?}");
     }
-    assert_eq!(add(200, 4, 10).unwrap().replaced, Some(first));
+    let added = add(200, 4, 10).unwrap();
+    assert_eq!(added.replaced.map(|tx| tx.hash), Some(first));
     assert_eq!(subject.pool.status().blobs, 1);
+}
+
+#[test]
+fn what_a_transaction_replaced_is_back_once_that_is_taken_back() {
+    let subject = subject();
+    let [first, second] = [0, 1].map(|nonce| subject.add(blobs(0, nonce)).unwrap().hash);
+    let added = subject.add(wallet(0).blobs(0, 200, 4, 10, cell_sidecar())).unwrap();
+    assert_eq!(subject.best(), [added.hash, second]);
+    // Once it is gone, nothing more happens.
+    for _ in 0..2 {
+        subject.pool.take_back(&added);
+        subject.pool.check_invariants();
+        assert_eq!(subject.best(), [first, second]);
+    }
+    let added = subject.add(wallet(1).transfer(0, 100, 2)).unwrap();
+    subject.pool.take_back(&added);
+    subject.pool.check_invariants();
+    assert_eq!(subject.best(), [first, second]);
 }
 
 #[test]
