@@ -88,6 +88,7 @@ impl Pool {
 
     /// Decodes a transaction in the form in which it is sent (EIP-2718, blob transactions with
     /// their sidecar), to the last byte, and takes it in. `state` is the state after the head.
+    /// If that moves to another fork meanwhile, the transaction is judged once more.
     ///
     /// # Errors
     /// As [`Pool::add`]; and `PoolError::Decode`, or `PoolError::SidecarMissing` for a blob
@@ -98,7 +99,11 @@ impl Pool {
         origin: Origin,
         state: &dyn StateView,
     ) -> Result<Added, PoolError> {
-        self.add(decode(bytes, &self.options)?, origin, state)
+        let add = || self.add(decode(bytes, &self.options)?, origin, state);
+        match add() {
+            Err(PoolError::HeadMoved) => add(),
+            done => done,
+        }
     }
 
     /// Takes a transaction in. `state` is the state after the head.

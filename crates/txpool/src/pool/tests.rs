@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     MinedTx, Sidecar, TX_OVERHEAD_BYTES,
-    samples::{GAS, cell_sidecar, hashes, head, old_sidecar, state, wallet},
+    samples::{GAS, cell_sidecar, hashes, head, state, wallet},
 };
 use alloy_eips::eip2718::Encodable2718;
 use fugue_chainspec::Fork;
@@ -11,6 +11,7 @@ use fugue_state::{Account, MemoryAccount, MemoryState};
 use fugue_types::{Bytes, HashMap, Transaction, U256, keccak256};
 use parking_lot::Mutex;
 
+mod forks;
 mod local;
 
 const RICH: u64 = 1_000_000_000_000;
@@ -498,44 +499,6 @@ fn blobs_of_mined_transactions_stay_for_a_while_and_come_back() {
     let advanced = subject.advance(&[], &returned, &[(0, 0, RICH)]);
     assert_eq!(advanced.returned, 1);
     assert_eq!(subject.best(), [hash]);
-}
-
-#[test]
-fn at_the_fork_blobs_with_proofs_of_the_other_form_leave() {
-    let mut subject = subject();
-    subject.head = head(Fork::Prague);
-    subject.pool = Pool::new(PoolOptions::default(), subject.head);
-    let hash = subject.add(wallet(0).blobs(0, 100, 2, 5, old_sidecar())).unwrap().hash;
-    let kept = subject.transfer(1, 0, 100, 2).unwrap();
-    subject.head = head(Fork::Osaka);
-    let advanced = subject.advance(&[], &[], &[]);
-    assert_eq!((advanced.dropped, subject.best()), (vec![hash], vec![kept]));
-}
-
-#[test]
-fn at_the_fork_what_its_rules_do_not_allow_leaves() {
-    let mut subject = subject();
-    subject.head = head(Fork::Prague);
-    subject.pool = Pool::new(PoolOptions::default(), subject.head);
-    let large = alloy_consensus::TxEip1559 {
-        chain_id: 1,
-        gas_limit: alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA + 1,
-        max_fee_per_gas: 100,
-        max_priority_fee_per_gas: 2,
-        to: Address::repeat_byte(1).into(),
-        ..Default::default()
-    };
-    let large = PooledTransaction::Eip1559(wallet(0).signed(large));
-    let large = subject.add(large).unwrap().hash;
-    subject.transfer(0, 1, 100, 2).unwrap();
-    let kept = subject.transfer(1, 0, 100, 2).unwrap();
-    assert_eq!(subject.counts(), (3, 0));
-    subject.head = head(Fork::Osaka);
-    let advanced = subject.advance(&[], &[], &[]);
-    assert_eq!((advanced.dropped, subject.best()), (vec![large], vec![kept]));
-    // Its sender is told the nonce that is missing.
-    assert_eq!(subject.counts(), (1, 1));
-    assert_eq!(subject.pool.next_nonce(wallet(0).address), Some(0));
 }
 
 #[test]
