@@ -155,7 +155,8 @@ pub(crate) struct Moved {
 }
 
 impl Moved {
-    pub(crate) fn between(chain: &Chain, before: Head, after: Head) -> Result<Self, ImportError> {
+    /// What cannot be read is left out, and what lies below it on its side.
+    pub(crate) fn between(chain: &Chain, before: Head, after: Head) -> Self {
         let (mut one, mut other) = (before, after);
         let (mut left, mut joined, mut meets) = (Vec::new(), Vec::new(), true);
         while one.hash != other.hash {
@@ -164,7 +165,7 @@ impl Moved {
             } else {
                 (&mut other, &mut joined)
             };
-            let Some(block) = MovedBlock::load(chain, at.hash)? else {
+            let Ok(Some(block)) = MovedBlock::load(chain, at.hash) else {
                 meets = false;
                 break;
             };
@@ -178,7 +179,7 @@ impl Moved {
         }
         left.reverse();
         joined.reverse();
-        Ok(Self { left, joined, meets })
+        Self { left, joined, meets }
     }
 
     /// Whether it is known what all blocks of both sides changed.
@@ -188,14 +189,14 @@ impl Moved {
 }
 
 /// A move of the head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HeadMove {
     /// Blocks that left the chain of the head, newest first.
     pub left: Vec<MovedBlock>,
     /// Blocks that joined it, oldest first.
     pub joined: Vec<MovedBlock>,
     /// Whether these are all. Of each side at most the newest 256 blocks are told, of durable ones
-    /// the newest 64, and none if the store cannot be read.
+    /// the newest 64, and none below one that cannot be read.
     pub is_whole: bool,
 }
 

@@ -197,3 +197,52 @@ fn read(
 ) -> Result<Vec<(Address, Option<Account>)>, StateError> {
     addresses.iter().map(|address| Ok((*address, state.account(*address)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Chain, ChainOptions,
+        engine::samples::{World, raise},
+    };
+    use alloy_consensus::{Signed, TxLegacy};
+    use alloy_eips::Encodable2718;
+    use fugue_executor::Mode;
+    use fugue_storage::Retention;
+    use fugue_txpool::{Origin, PoolOptions};
+    use fugue_types::{TxKind, impersonating};
+
+    #[test]
+    fn after_a_move_over_a_block_that_cannot_be_read_all_senders_are_looked_at() {
+        let mut world = World::new();
+        world.spec = Arc::new(ChainSpec::clone(&world.spec).for_dev());
+        let first = world.genesis.child(raise(&world.genesis.state));
+        let second = first.child(raise(&first.state));
+        let third = second.child(raise(&second.state));
+        world.commit(&third);
+        // The body of the first is gone.
+        world.store.prune(Retention::Minimal { window: 1 }).expect("a good store");
+        let view = world.view(&world.snapshot(), &second);
+
+        // After the third its sender can just pay.
+        let sender = Address::repeat_byte(1);
+        let value = third.state.accounts[&sender].account.balance;
+        let to = TxKind::Call(sender);
+        let tx = TxLegacy { nonce: 1, gas_limit: 21_000, to, value, ..TxLegacy::default() };
+        let tx = Transaction::Legacy(Signed::new_unhashed(tx, impersonating(sender)));
+        let head = pool_head(&world.spec, third.head.hash, &third.header);
+        let pool = Pool::new(PoolOptions::default(), head);
+        let added = pool.add_encoded(&tx.encoded_2718(), Origin::Local, &third.state);
+        assert_eq!(added.map(|added| added.is_pending), Ok(true));
+
+        let options = ChainOptions::following(Mode::Seq, 1);
+        let spec = ChainSpec::clone(&world.spec);
+        let chain = Chain::open(world.store, spec, options).expect("a good store");
+        let moved = Moved::between(&chain, third.head, world.genesis.head);
+        let left: Vec<u64> = moved.left.iter().map(|block| block.header().number).collect();
+        assert_eq!((left, moved.joined.len(), moved.are_changes_known()), (vec![2, 3], 0, false));
+        let advanced = advance(&pool, &view, &moved).expect("a good store").expect("a head");
+        assert_eq!(advanced.looked_at, 1);
+        assert_eq!((pool.head().hash, pool.status().queued), (second.head.hash, 1));
+    }
+}

@@ -453,19 +453,16 @@ impl Worker {
     fn tell_of_move(&mut self, before: Head) {
         let shared = self.shared.clone();
         let view = shared.view.read().clone();
-        // The pool is a guess of what comes next: a block that cannot be read any more is no reason
-        // to refuse the fork choice.
         let moved = Moved::between(&self.chain, before, view.head());
-        if let Ok(moved) = &moved {
-            let _ = pool::advance(&shared.pool, &view, moved);
-        }
-        self.tell_listeners(moved);
+        // The pool is a guess of what comes next: that it cannot follow is no reason to refuse the
+        // fork choice.
+        let _ = pool::advance(&shared.pool, &view, &moved);
+        self.tell_listeners(&moved);
     }
 
     /// Tells whoever listens which blocks have left the chain, and which have come.
-    fn tell_listeners(&self, moved: Result<Moved, ImportError>) {
-        let told = || moved.map(|moved| HeadMove::of(&moved)).unwrap_or_default();
-        self.shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(told())));
+    fn tell_listeners(&self, moved: &Moved) {
+        self.shared.feed.tell(|| ChainEvent::HeadMoved(Arc::new(HeadMove::of(moved))));
     }
 
     fn build(&mut self, attributes: BuildAttributes) -> Result<PayloadId, EngineError> {

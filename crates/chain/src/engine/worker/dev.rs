@@ -134,13 +134,11 @@ impl Worker {
         self.safe = self.on_chain(state.safe)?;
         self.finalized = self.on_chain(state.finalized)?;
         self.rewrite_journal()?;
-        if let Ok(moved) = &moved {
-            Arc::make_mut(&mut self.rewound).add(&moved.left);
-        }
+        Arc::make_mut(&mut self.rewound).add(&moved.left);
         self.publish()?;
         let view = self.shared.view.read().clone();
         pool::reset(&self.shared.pool, &self.chain.spec, &view)?;
-        self.tell_listeners(moved);
+        self.tell_listeners(&moved);
         // What was sent after that block does not come back with a restart.
         self.shared.local.close(&self.shared.pool)
     }
