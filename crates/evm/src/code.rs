@@ -8,10 +8,12 @@
 use fugue_types::{B256, B256Map, Bytes, KECCAK256_EMPTY};
 use parking_lot::RwLock;
 use revm::bytecode::Bytecode;
+use std::hash::{BuildHasher, RandomState};
 
 /// Shards, so that workers rarely meet.
 const SHARDS: usize = 16;
-/// Codes kept in one shard; a full shard starts anew. With their analysis about 300 MiB in all.
+/// Codes kept in one shard; in a full one each that is new takes the place of another, whichever.
+/// With their analysis about 300 MiB in all.
 const SHARD_CODES_MAX: usize = 256;
 /// Bytes of a code that is kept: more than any that was deployed (EIP-170, EIP-7954). A question
 /// may assume larger ones, as many as it likes.
@@ -32,6 +34,9 @@ fn will_designate(code: &Bytecode) -> bool {
 /// Analysed codes by their keccak256. Content-addressed: an entry is right in every state.
 #[derive(Debug, Default)]
 pub struct CodeCache {
+    /// Nobody can choose codes that are all in one shard, and have one another analysed at each
+    /// call.
+    seed: RandomState,
     shards: [RwLock<B256Map<Bytecode>>; SHARDS],
 }
 
@@ -74,21 +79,29 @@ impl CodeCache {
             return;
         }
         let mut shard = self.shard(hash).write();
-        if shard.len() >= SHARD_CODES_MAX {
-            shard.clear();
+        if shard.len() >= SHARD_CODES_MAX && !shard.contains_key(&hash) {
+            let place = self.place(hash) / SHARDS % SHARD_CODES_MAX;
+            if let Some(other) = shard.keys().nth(place).copied() {
+                shard.remove(&other);
+            }
         }
         shard.insert(hash, code);
     }
 
     fn shard(&self, hash: B256) -> &RwLock<B256Map<Bytecode>> {
-        &self.shards[usize::from(hash[0]) % SHARDS]
+        &self.shards[self.place(hash) % SHARDS]
+    }
+
+    /// Where a code belongs, before it is taken modulo anything.
+    fn place(&self, hash: B256) -> usize {
+        self.seed.hash_one(hash) as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_types::keccak256;
+    use fugue_types::{U256, keccak256};
     use std::convert::Infallible;
 
     #[test]
@@ -108,6 +121,40 @@ mod tests {
         }
         let other = Bytecode::new_legacy(Bytes::from_static(&[0xef]));
         assert_eq!(as_before_prague(other.clone()), other);
+    }
+
+    /// How often codes with these hashes are loaded if each is asked for twice.
+    fn loads(cache: &CodeCache, hashes: &[B256]) -> usize {
+        let mut count = 0;
+        for hash in hashes.iter().chain(hashes) {
+            let Ok(_) = cache.get(*hash, || {
+                count += 1;
+                Ok::<_, Infallible>(Bytes::from_static(&[0]))
+            });
+        }
+        count
+    }
+
+    #[test]
+    fn codes_with_hashes_that_somebody_has_chosen_do_not_push_one_another_out() {
+        // They begin alike.
+        let hashes: Vec<_> =
+            (0..2 * SHARD_CODES_MAX as u64).map(|number| B256::from(U256::from(number))).collect();
+        assert_eq!(loads(&CodeCache::new(), &hashes), hashes.len());
+    }
+
+    #[test]
+    fn a_code_that_finds_no_place_takes_that_of_one_other() {
+        let cache = CodeCache::new();
+        let codes = SHARDS * SHARD_CODES_MAX;
+        let hashes: Vec<_> = (0..2 * codes as u64).map(|n| keccak256(n.to_be_bytes())).collect();
+        loads(&cache, &hashes);
+        let kept: Vec<_> = cache.shards.iter().map(|shard| shard.read().len()).collect();
+        assert_eq!(kept, [SHARD_CODES_MAX; SHARDS], "all are full, and none has more");
+        // Who is there already needs no place.
+        let known: Vec<_> = cache.shards[0].read().keys().copied().collect();
+        known.iter().for_each(|hash| cache.insert(*hash, Bytecode::default()));
+        assert!(known.iter().all(|hash| cache.shards[0].read().contains_key(hash)));
     }
 
     #[test]
