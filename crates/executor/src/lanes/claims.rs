@@ -153,6 +153,13 @@ struct Inner {
     is_alone: Vec<bool>,
     /// Of each worker: where it looks on.
     cursors: Vec<usize>,
+    /// Times that something may have become the own of one whose it was not: a group has moved, a
+    /// worker has ended, or parts were shared out.
+    moves: usize,
+    /// Of each worker: how many these were when it last found nothing of its own in all the block.
+    /// Until there are more it does not look again: that takes longer than a light transaction, and
+    /// all others wait for it.
+    searched: Vec<Option<usize>>,
     /// Of each worker: whether it has asked for something, and whether it has found nothing more to
     /// do.
     has_begun: Vec<bool>,
@@ -199,6 +206,8 @@ impl Claims {
             runs: vec![None; workers],
             is_alone: vec![false; workers],
             cursors: vec![0; workers],
+            moves: 0,
+            searched: vec![None; workers],
             has_begun: vec![false; workers],
             is_done: vec![false; workers],
             part_owners: None,
@@ -340,7 +349,7 @@ impl Claims {
             return false;
         }
         let mut inner = self.inner.0.lock();
-        let Inner { owners, cursors, is_done, part_owners, .. } = &mut *inner;
+        let Inner { owners, cursors, moves, is_done, part_owners, .. } = &mut *inner;
         let is_apart = |parts: &Parts| part_owners.is_some() && parts.group == group;
         if self.found_parts().is_some_and(is_apart) {
             return false;
@@ -350,6 +359,7 @@ impl Claims {
         if owners[group as usize] != Some(new) && is_done.get(new) == Some(&false) {
             owners[group as usize] = Some(new);
             cursors[new] = 0;
+            *moves += 1;
         }
         false
     }
@@ -390,6 +400,7 @@ impl Claims {
         workers.sort_by_key(|worker| owner != Some(*worker));
         let left = |index: usize| if inner.is_claimed[index] { 0 } else { self.plan.gas[index] };
         inner.part_owners = Some(parts.share_out(&workers, left));
+        inner.moves += 1;
         self.are_shared_out.store(true, Ordering::Relaxed);
         true
     }
@@ -459,6 +470,8 @@ impl Claims {
             runs,
             is_alone,
             cursors,
+            moves,
+            searched,
             has_begun,
             is_done,
             part_owners,
@@ -513,7 +526,11 @@ impl Claims {
         }
         // Above what it has run last, else from the start, in another lane; and what would be more
         // than its share if nobody else has taken that.
+        let is_searched = searched[worker] == Some(*moves);
         for (last, is_limited) in [(last, true), (None, true), (None, false)] {
+            if last.is_none() && is_searched {
+                continue;
+            }
             let mut cursor = match last {
                 Some(_) => cursors[worker],
                 None => 0,
@@ -552,6 +569,7 @@ impl Claims {
         if !batch.is_empty() {
             return Claim::Run;
         }
+        searched[worker] = Some(*moves);
         // Whoever asks again still stands where it stood.
         is_alone[worker] = was_alone;
         if self.parts.get().is_none() {
@@ -561,9 +579,10 @@ impl Claims {
             drop(inner);
             return self.claim(worker, last, batch);
         }
-        let Inner { is_claimed, is_alone, is_done, part_owners, .. } = &mut *inner;
+        let Inner { is_claimed, is_alone, moves, is_done, part_owners, .. } = &mut *inner;
         let claim = self.take_over(last, part_owners.is_some(), is_claimed, batch);
         is_done[worker] = claim == Claim::End;
+        *moves += usize::from(claim == Claim::End);
         is_alone[worker] = was_alone && matches!(claim, Claim::Wait(_));
         claim
     }

@@ -469,6 +469,31 @@ fn a_disturbed_group_goes_to_the_owner_of_what_it_depends_on_unless_that_one_has
 }
 
 #[test]
+fn who_has_found_nothing_of_its_own_looks_again_once_a_group_has_moved() {
+    let mut txs = turns(20);
+    txs.push(payment());
+    let claims = claims_of(&txs, 3);
+    assert_eq!(claim(&claims, 0, None), [0]);
+    assert_eq!(claim(&claims, 1, None), [1]);
+    assert_eq!(claim(&claims, 2, None), [20]);
+    let is_searched = || {
+        let inner = claims.inner.0.lock();
+        inner.searched[2] == Some(inner.moves)
+    };
+    assert!(!is_searched());
+    for _ in 0..2 {
+        assert_eq!(claims.claim(2, Some(20), &mut Vec::new()), Claim::Wait(2));
+        assert!(is_searched(), "it does not look twice");
+    }
+    let elsewhere = Dependence { on_other: Some(Mark { worker: 2, index: 20 }), ..OWN };
+    assert_eq!(claims.note(1, 1, elsewhere), None);
+    assert_eq!(claim(&claims, 1, Some(1)), [3]);
+    assert_eq!(claims.note(1, 3, elsewhere), None);
+    assert!(!is_searched());
+    assert_eq!(claim(&claims, 2, Some(20)), [5]);
+}
+
+#[test]
 fn it_is_told_when_too_many_have_not_seen_what_others_had_written() {
     let txs: Vec<_> = (0..32).map(|number| call(Address::repeat_byte(number))).collect();
     for disturbed in 0..=ALL_MIN {
