@@ -40,6 +40,20 @@ impl PreparedTx {
         Ok(Self { env: TxEnv::from_recovered_tx(tx, sender), tx_type })
     }
 
+    /// As [`PreparedTx::new`], but its authorities are not recovered: that is done whenever it
+    /// runs. For one that most likely does not.
+    ///
+    /// # Errors
+    /// As [`PreparedTx::new`].
+    pub fn unrecovered(tx: &Transaction, sender: Address) -> Result<Self, TxEncodingError> {
+        let Transaction::Eip7702(signed) = tx else { return Self::new(tx, sender) };
+        let mut bare = signed.tx().clone();
+        let authorizations = std::mem::take(&mut bare.authorization_list);
+        let mut env = TxEnv::from_recovered_tx(&bare, sender);
+        env.authorization_list = authorizations.into_iter().map(Either::Left).collect();
+        Ok(Self { env, tx_type: TxType::Eip7702 })
+    }
+
     /// Who pays.
     pub const fn sender(&self) -> Address {
         self.env.caller
@@ -76,7 +90,8 @@ impl PreparedTx {
         self.env.gas_limit
     }
 
-    /// Accounts whose code this transaction may set (EIP-7702), invalid authorizations left out.
+    /// Accounts whose code this transaction may set (EIP-7702), invalid authorizations left out;
+    /// none if they were not recovered.
     pub fn authorities(&self) -> impl Iterator<Item = Address> {
         self.env.authorization_list.iter().filter_map(|authorization| match authorization {
             Either::Right(recovered) => recovered.authority(),

@@ -533,7 +533,9 @@ impl Executor {
             (tx, sender)
         });
         let (transactions, senders): (Vec<_>, Vec<_>) = pairs.unzip();
-        let txs = prepare_txs(&transactions, &senders, self.pool_for(transactions.len()))?;
+        // Those were admitted by what they cost.
+        let pool = self.pool_for(transactions.len());
+        let txs = prepare_txs(&transactions, &senders, u64::MAX, pool)?;
         let predecessors = predecessors(&txs, &footprints);
         let Draft { header, withdrawals } = *draft;
         let job = Job {

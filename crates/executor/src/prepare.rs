@@ -9,7 +9,7 @@ use alloy_consensus::{crypto::SECP256K1N_HALF, transaction::SignerRecoverable};
 use fugue_chainspec::{Fork, Rules};
 use fugue_evm::{PreparedTx, TxEncodingError};
 use fugue_types::{
-    Address, BlockAccessList, CheckedBlock, HashMap, RecoveredBlock, Transaction,
+    Address, Block, BlockAccessList, CheckedBlock, HashMap, RecoveredBlock, Transaction,
     TransactionTrait as _, impersonated,
 };
 use rayon::{ThreadPool, prelude::*};
@@ -17,6 +17,10 @@ use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
+
+/// Gas of its block that an authorization (EIP-7702) takes at least, on any fork: 25,000 are
+/// charged, of which a fifth at most is given back; from Amsterdam on 7,816 (EIP-8038).
+const AUTHORIZATION_GAS_MIN: u64 = 7_500;
 
 /// A block with everything that is computed once and not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +91,8 @@ impl PreparedBlock {
         pool: Option<&ThreadPool>,
     ) -> Result<Self, BlockError> {
         let access_list = block.take_access_list();
-        let txs = prepare_txs(&block.block().body.transactions, block.senders(), pool)?;
+        let Block { header, body } = block.block();
+        let txs = prepare_txs(&body.transactions, block.senders(), header.gas_limit, pool)?;
         let predecessors = predecessors(&txs, &[]);
         let known_senders = block.senders().len();
         Ok(Self {
@@ -164,16 +169,33 @@ impl PreparedBlock {
 }
 
 /// Transactions ready to run, each with its sender; on the pool, or on the caller's thread alone.
+/// Authorities are recovered as far as so much gas pays for them. Behind that the block runs
+/// nothing at its turn, and whoever makes one can write down as many as its bytes have room for.
 pub(crate) fn prepare_txs(
     txs: &[Transaction],
     senders: &[Address],
+    gas_limit: u64,
     pool: Option<&ThreadPool>,
 ) -> Result<Vec<PreparedTx>, TxEncodingError> {
-    // This recovers the authorities of EIP-7702 transactions.
-    let prepare = |(tx, sender): (&Transaction, &Address)| PreparedTx::new(tx, *sender);
+    let mut gas = 0_u64;
+    let is_unpaid = |tx: &Transaction| {
+        let count = tx.authorization_list().map_or(0, <[_]>::len) as u64;
+        gas = gas.saturating_add(count.saturating_mul(AUTHORIZATION_GAS_MIN));
+        gas > gas_limit
+    };
+    let paid = txs.iter().position(is_unpaid).unwrap_or(txs.len());
+    let prepare = |(index, (tx, sender)): (usize, (&Transaction, &Address))| {
+        if index < paid {
+            PreparedTx::new(tx, *sender)
+        } else {
+            PreparedTx::unrecovered(tx, *sender)
+        }
+    };
     match pool {
-        Some(pool) => pool.install(|| txs.par_iter().zip(senders).map(prepare).collect()),
-        None => txs.iter().zip(senders).map(prepare).collect(),
+        Some(pool) => {
+            pool.install(|| txs.par_iter().zip(senders).enumerate().map(prepare).collect())
+        }
+        None => txs.iter().zip(senders).enumerate().map(prepare).collect(),
     }
 }
 
@@ -205,9 +227,10 @@ pub(crate) fn predecessors(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_consensus::{Signed, TxLegacy};
+    use crate::samples::authorization;
+    use alloy_consensus::{Signed, TxEip7702, TxLegacy};
     use fugue_chainspec::ChainSpec;
-    use fugue_types::{Block, BlockBody, Header, SealedBlock, impersonating};
+    use fugue_types::{BlockBody, Header, SealedBlock, impersonating};
     use std::convert::Infallible;
 
     /// The least `s`, and the highest, in hexadecimal.
@@ -289,6 +312,27 @@ mod tests {
             }
             assert!(prepare(Fork::SpuriousDragon, &txs, known).is_ok());
         }
+    }
+
+    #[test]
+    fn authorities_are_recovered_as_far_as_the_block_has_gas_for_them() {
+        let authorizes = |count| {
+            let authorization_list = vec![authorization(Address::repeat_byte(7), 0); count];
+            let tx = TxEip7702 { authorization_list, ..TxEip7702::default() };
+            let signature = format!("{LOW:0>64}{LOW:0>64}1b").parse().unwrap();
+            Transaction::Eip7702(Signed::new_unhashed(tx, signature))
+        };
+        let txs = [authorizes(2), tx(0, LOW), authorizes(3), authorizes(1)];
+        let found = |authorizations: u64| -> Vec<usize> {
+            let gas = authorizations * AUTHORIZATION_GAS_MIN;
+            let prepared = prepare_txs(&txs, &[Address::ZERO; 4], gas, None).unwrap();
+            prepared.iter().map(|tx| tx.authorities().count()).collect()
+        };
+        assert_eq!(found(6), [2, 0, 3, 1]);
+        assert_eq!(found(5), [2, 0, 3, 0]);
+        // Nor those behind the first one that is too much.
+        assert_eq!(found(4), [2, 0, 0, 0]);
+        assert_eq!(found(1), [0; 4]);
     }
 
     #[test]
