@@ -218,12 +218,14 @@ impl Check<'_, '_> {
         Ok(is_over)
     }
 
-    /// A change that the list has and the step did not make.
+    /// A change that the list has and the step did not make. Its changes are in canonical order: a
+    /// list may be as long as they are many.
     fn unmade(&self, diff: &StateDiff) -> ListFault {
         let index = self.values.index();
         for (place, account) in index.list().iter().enumerate() {
             let address = account.address;
-            let changed = diff.accounts.iter().find(|change| change.address == address);
+            let found = diff.accounts.binary_search_by_key(&address, |change| change.address);
+            let changed = found.ok().and_then(|place| diff.accounts.get(place));
             // Of an account that the step changed the fields were compared.
             let fields = match changed {
                 Some(_) => None,
@@ -249,7 +251,7 @@ impl Check<'_, '_> {
         index.slots_of(place).find_map(|slot_place| {
             let listed = made_at(index.slot_changes(slot_place), self.step)?.new_value;
             let (_, key) = index.slot(slot_place);
-            if made.iter().any(|slot| slot.slot == key) {
+            if made.binary_search_by_key(&key, |slot| slot.slot).is_ok() {
                 return None;
             }
             let (address, listed) = (index.account(place).address, format!("{listed:#x}"));
