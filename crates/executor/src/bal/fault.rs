@@ -19,6 +19,14 @@ pub enum ListFault {
         /// How many there may be.
         max: u64,
     },
+    /// More changes than a block with its gas limit can make.
+    #[error("{changes} changes, {max} at most")]
+    Changes {
+        /// Changes of slots and of fields of accounts in it.
+        changes: u64,
+        /// How many there may be.
+        max: u64,
+    },
     /// A code that is larger than any that can be deployed.
     #[error("account {address}: a code of {bytes} bytes, {max} at most")]
     CodeSize {

@@ -14,6 +14,11 @@ use std::{ops::Range, sync::Arc};
 /// Accounts and slots of a list, at most, whatever the block may have: twice what EIP-7928 allows a
 /// block of a gigagas. Each takes about 200 bytes while the block runs.
 const ITEMS_MAX: u64 = 1_000_000;
+/// Gas that a block uses at least for each change in its list: to set a slot takes 2,900, and the
+/// four changes of a payment 12,000. And changes that take none, those of opening and closing, at
+/// most. Each takes about 150 bytes while the block runs, and as few as three in the payload.
+const CHANGE_GAS_MIN: u64 = 1_000;
+const FREE_CHANGES_MAX: u64 = 4_096;
 /// Bytes of a code in a list: more than any that was deployed (EIP-170, EIP-7954).
 const CODE_BYTES_MAX: usize = 64 * 1024;
 
@@ -22,15 +27,18 @@ const CODE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct ListLimits {
     tx_count: usize,
     items_max: u64,
+    changes_max: u64,
 }
 
 impl ListLimits {
     /// The budget of items holds where the protocol knows lists; on a list for an older block it is
-    /// our own bound. Source: EIP-7928, "Block Access List size constraint".
+    /// our own bound, and so is that of changes. Source: EIP-7928, "Block Access List size
+    /// constraint".
     pub(crate) fn of(rules: &Rules, header: &Header, tx_count: usize) -> Self {
         let budget = header.gas_limit / ITEM_COST as u64;
         let items_max = if rules.has(Fork::Amsterdam) { budget.min(ITEMS_MAX) } else { ITEMS_MAX };
-        Self { tx_count, items_max }
+        let changes_max = (header.gas_limit / CHANGE_GAS_MIN).saturating_add(FREE_CHANGES_MAX);
+        Self { tx_count, items_max, changes_max }
     }
 }
 
@@ -126,16 +134,28 @@ pub(super) fn made_at<C: Change>(changes: &[C], step: Step) -> Option<&C> {
     (next.index().0 == step as u64).then_some(next)
 }
 
+/// How many changes a list has of an account.
+fn change_count(account: &AccountChanges) -> usize {
+    let AccountChanges { storage_changes, balance_changes, nonce_changes, code_changes, .. } =
+        account;
+    let of_slots = storage_changes.iter().map(|slot| slot.changes.len()).sum::<usize>();
+    of_slots + balance_changes.len() + nonce_changes.len() + code_changes.len()
+}
+
 impl ListIndex {
     /// Checks the form of a list and makes its index; the time is linear in its size.
     ///
     /// # Errors
     /// [`ListFault`], except for what only execution tells.
     pub(crate) fn new(list: Arc<BlockAccessList>, limits: &ListLimits) -> Result<Self, ListFault> {
-        let ListLimits { tx_count, items_max } = *limits;
+        let ListLimits { tx_count, items_max, changes_max } = *limits;
         let items = total_bal_items(&list);
         if items > items_max {
             return Err(ListFault::Items { items, max: items_max });
+        }
+        let changes = list.iter().map(change_count).sum::<usize>() as u64;
+        if changes > changes_max {
+            return Err(ListFault::Changes { changes, max: changes_max });
         }
         validate_block_access_list(&list, tx_count)
             .map_err(|error| ListFault::Structure(Box::new(error)))?;
@@ -309,7 +329,7 @@ mod tests {
             ];
             account
         };
-        let limits = ListLimits { tx_count: 2, items_max: 12 };
+        let limits = ListLimits { tx_count: 2, items_max: 12, changes_max: 6 };
         ListIndex::new(Arc::new(vec![account(1), account(2)]), &limits).unwrap()
     }
 
@@ -352,7 +372,7 @@ mod tests {
         first.balance_changes = vec![BalanceChange::new(step, U256::from(3))];
         let mut second = AccountChanges::new(Address::repeat_byte(2));
         second.code_changes = vec![CodeChange::new(step, Bytes::new())];
-        let limits = ListLimits { tx_count: 1, items_max: 2 };
+        let limits = ListLimits { tx_count: 1, items_max: 2, changes_max: 3 };
         let index = ListIndex::new(Arc::new(vec![first, second]), &limits).unwrap();
         let fields = index.changes(1..2).iter().flat_map(|changes| &changes.fields);
         let fields: Vec<_> = fields.map(|change| (change.place, change.value)).collect();
@@ -363,6 +383,29 @@ mod tests {
         ];
         assert_eq!(fields, expected);
         assert!(index.changes(2..9).is_empty());
+    }
+
+    #[test]
+    fn a_list_with_more_changes_than_its_block_can_make_is_refused() {
+        let mut account = AccountChanges::new(Address::repeat_byte(1));
+        account.storage_changes =
+            vec![SlotChanges::new(U256::from(3), changes(&[(0, 7), (1, 8), (2, 9)]))];
+        account.nonce_changes = vec![NonceChange::new(BlockAccessIndex::new(1), 4)];
+        account.balance_changes = vec![BalanceChange::new(BlockAccessIndex::new(1), U256::ONE)];
+        account.code_changes = vec![CodeChange::new(BlockAccessIndex::new(2), Bytes::new())];
+        let list = Arc::new(vec![account]);
+        let made = |changes_max| {
+            let limits = ListLimits { tx_count: 1, items_max: 2, changes_max };
+            ListIndex::new(list.clone(), &limits).map(drop)
+        };
+        assert_eq!(made(6), Ok(()));
+        assert_eq!(made(5), Err(ListFault::Changes { changes: 6, max: 5 }));
+        let header = Header { gas_limit: 60_000_000, ..Header::default() };
+        for fork in [Fork::Byzantium, Fork::Amsterdam] {
+            let rules = fugue_chainspec::ChainSpec::at_fork(1, fork).rules(&header);
+            let ListLimits { changes_max, .. } = ListLimits::of(&rules, &header, 1);
+            assert_eq!(changes_max, 60_000 + FREE_CHANGES_MAX, "{fork}");
+        }
     }
 
     #[test]
