@@ -525,7 +525,9 @@ impl Chain {
                 // Few threads that execute have none to spare.
                 let has_spare = mode == Mode::Seq || executor.threads() >= WARM_THREADS_MIN;
                 let is_worth_it = has_spare && prepared.block().senders().len() >= WARM_TXS_MIN;
-                work.with_view(&self.cache, executor.pool().filter(|_| is_worth_it), call)?
+                let pool = executor.pool().filter(|_| is_worth_it);
+                let pool = pool.map(|pool| (pool, 2 * self.options.branches_max));
+                work.with_view(&self.cache, pool, call)?
             }
         };
         let Execution { mut outcome, report } = executed?;

@@ -68,19 +68,22 @@ impl StateView for Watched<'_> {
     }
 }
 
-/// Warms the tries until no more keys come, or it is over.
+/// Warms the tries until no more keys come, they have more branches than so many in memory, or it
+/// is over. What is read and not changed stays there until the next batch is durable.
 pub(crate) fn warm(
     tries: &mut StateTrie,
     source: &dyn TrieSource,
     keys: Receiver<Location>,
+    branches_max: usize,
     is_over: &AtomicBool,
 ) {
     while let Ok(first) = keys.recv() {
         let together: Vec<Location> =
             std::iter::once(first).chain(keys.try_iter().take(TOGETHER_MAX - 1)).collect();
         for (owner, slot) in hashed(&together) {
+            let goes_on = !is_over.load(Ordering::Relaxed) && tries.branches() <= branches_max;
             // After an error too: computing the root will come upon it again, and say it.
-            if is_over.load(Ordering::Relaxed) || tries.warm(source, owner, slot).is_err() {
+            if !goes_on || tries.warm(source, owner, slot).is_err() {
                 return;
             }
         }
@@ -107,4 +110,32 @@ pub(crate) fn hashed(keys: &[Location]) -> Vec<(B256, Option<B256>)> {
         }
     });
     hashed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::samples::{World, keys};
+
+    #[test]
+    fn no_more_branches_come_into_memory_than_there_may_be() {
+        let world = World::new();
+        let (snapshot, genesis) = (world.snapshot(), &world.genesis);
+        let branches = |branches_max| {
+            let (watched, told) = Watched::new(&genesis.state);
+            for (address, slot) in keys() {
+                match slot {
+                    Some(slot) => drop(watched.slot(address, slot)),
+                    None => drop(watched.account(address)),
+                }
+            }
+            drop(watched);
+            let mut tries = StateTrie::new(genesis.header.state_root);
+            warm(&mut tries, &*snapshot, told, branches_max, &AtomicBool::new(false));
+            tries.branches()
+        };
+        assert!(branches(usize::MAX) > 16, "below the root of the accounts");
+        // The way to one key goes by a few.
+        assert!((5..9).contains(&branches(4)));
+    }
 }

@@ -122,11 +122,12 @@ impl Work {
     }
 
     /// Calls with the state as a view. The cache is of the newest durable state. With a pool, one
-    /// of its threads meanwhile brings into memory what the tries will need of what is read.
+    /// of its threads meanwhile brings into memory what the tries will need of what is read, up to
+    /// so many branches.
     pub(crate) fn with_view<T>(
         &mut self,
         cache: &StateCache,
-        pool: Option<&ThreadPool>,
+        pool: Option<(&ThreadPool, usize)>,
         call: impl FnOnce(&dyn StateView) -> T,
     ) -> Result<T, ImportError> {
         let past = self.snapshot.state_at(self.base)?;
@@ -135,12 +136,12 @@ impl Work {
         if self.base != self.snapshot.meta().head.number {
             return Ok(on(&past));
         }
-        let Some(pool) = pool else { return Ok(on(&cache.over(&past))) };
+        let Some((pool, branches_max)) = pool else { return Ok(on(&cache.over(&past))) };
         let (tries, source) = (&mut self.tries, &*self.snapshot);
         let is_over = AtomicBool::new(false);
         Ok(pool.in_place_scope(|scope| {
             let (watched, keys) = Watched::new(&past);
-            scope.spawn(|_| warm(tries, source, keys, &is_over));
+            scope.spawn(|_| warm(tries, source, keys, branches_max, &is_over));
             let done = on(&cache.over(&watched));
             // The root is computed by all threads, also of what is not read yet.
             is_over.store(true, Ordering::Relaxed);
