@@ -4,6 +4,7 @@
 pub(super) mod bugs;
 mod chains;
 mod cores;
+mod disturbed;
 mod guesses;
 mod listening;
 mod observed;

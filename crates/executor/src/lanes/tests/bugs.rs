@@ -166,15 +166,15 @@ const POINTS: &[u8] = &[
 ];
 /// With data stores its first word at slot 0. Without, logs the balance of the account that slot 0
 /// names: MSTORE(0, BALANCE(SLOAD(0))), LOG0(0, 32).
-const PEEKS: &[u8] = &[
+pub(super) const PEEKS: &[u8] = &[
     0x36, 0x60, 17, 0x57, 0x60, 0, 0x54, 0x31, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xa0, 0x00, 0x5b,
     0x60, 0, 0x35, 0x60, 0, 0x55, 0x00,
 ];
 /// Gives seven to whoever calls: CALL(GAS, CALLER, 7, 0, 0, 0, 0).
-const GIVES: &[u8] = &[0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x60, 7, 0x33, 0x5a, 0xf1];
+pub(super) const GIVES: &[u8] = &[0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x60, 7, 0x33, 0x5a, 0xf1];
 const POINTER: Address = Address::repeat_byte(0xe5);
 pub(super) const PEEKER: Address = Address::repeat_byte(0xe6);
-const GIVER: Address = Address::repeat_byte(0xe7);
+pub(super) const GIVER: Address = Address::repeat_byte(0xe7);
 /// What those have who cannot pay for gas otherwise.
 const ENOUGH: u64 = 10_000_000_000;
 
