@@ -1,6 +1,12 @@
 //! What is kept of what lanes have done where it is followed, and where a transaction runs again.
 
-use super::*;
+use super::{
+    bugs::{PEEKER, PEEKS},
+    listening::{MORTAL_COUNTS, creates_mortal},
+    payments::{ETHER, delegate},
+    *,
+};
+use crate::samples::AUTHORITY;
 
 #[test]
 fn who_runs_again_leaves_an_address_cold_at_which_nothing_can_be_created() {
@@ -15,4 +21,55 @@ fn who_runs_again_leaves_an_address_cold_at_which_nothing_can_be_created() {
     ground.deploy(FACTORY, &code, &[]);
     // Its lane has not seen that the factory has created something.
     assert_eq!(ground.stats(&[0, 1]).rerun_txs, 1);
+}
+
+/// It is paid later in the block than it is looked at by the one that runs again.
+#[test]
+fn slots_that_lanes_have_changed_are_kept_whatever_else_they_change_later() {
+    let txs = [
+        store(ALICE, 0, 5, 1),
+        tx(ALICE, 1, PEEKER, 0, &KEEPER.into_word().0),
+        // In its lane it does not look at the keeper.
+        pay(BOB, 0, PEEKER, 0),
+        pay(ALICE, 2, KEEPER, 1),
+    ];
+    let mut ground = Ground::new(Fork::Istanbul, &txs);
+    ground.deploy(PEEKER, PEEKS, &[]);
+    assert_eq!(ground.reruns(&[0, 0, 1, 0]), 1);
+}
+
+/// The lane's diff has only the code that it set last.
+#[test]
+fn a_code_that_a_lane_has_set_again_is_kept_where_it_stays() {
+    let txs = [
+        delegate(ALICE, 0, COUNTER, 0),
+        // Refused in its lane; and then the other authorization has a wrong nonce.
+        transfer(AUTHORITY, 1, PAYEE, 1),
+        delegate(ALICE, 1, KEEPER, 1),
+    ];
+    let mut ground = Ground::new(Fork::Prague, &txs);
+    put(&mut ground.state, AUTHORITY, ETHER, &[], &[]);
+    assert_eq!(ground.sequential().expect("valid").diff.codes.len(), 1);
+    assert_eq!(ground.reruns(&[0, 1, 0]), 2);
+}
+
+/// Who pays it next brings another one into being.
+#[test]
+fn what_a_contract_stores_before_it_ends_in_the_same_call_goes_with_it() {
+    let mut ground =
+        Ground::new(Fork::Istanbul, &[pay(ALICE, 0, MORTAL, 0), pay(BOB, 0, MORTAL, 1)]);
+    // SSTORE(1, 5), SELFDESTRUCT(CALLER)
+    ground.deploy(MORTAL, &[0x60, 5, 0x60, 1, 0x55, 0x33, 0xff], &[]);
+    assert_eq!(ground.reruns(&[0, 1]), 1);
+}
+
+/// What was paid since is there, so that its storage is asked for (EIP-7610).
+#[test]
+fn who_runs_again_creates_a_contract_where_one_with_storage_has_ended() {
+    let (creates, created) = creates_mortal();
+    let txs = [pay(ALICE, 0, created, 0), pay(ALICE, 1, created, 1), call(BOB, 0, FACTORY, 0)];
+    let mut ground = Ground::new(Fork::Shanghai, &txs);
+    ground.deploy(FACTORY, &creates, &[]);
+    ground.deploy(created, &MORTAL_COUNTS, &[(0, 7)]);
+    assert_eq!(ground.reruns(&[0, 0, 1]), 1);
 }
