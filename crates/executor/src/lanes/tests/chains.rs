@@ -64,6 +64,20 @@ fn only_a_sequential_run_says_that_the_rest_of_a_chain_is_invalid() {
 }
 
 #[test]
+fn the_first_of_a_chain_are_admitted_by_their_gas_as_well() {
+    let counts = |gas_limit, nonce| with_gas(gas_limit, ALICE, nonce, COUNTER, 0, &[1]);
+    // All of the block's gas, of which the first one has used some.
+    let ground =
+        Ground::new(Fork::London, &[counts(100_000, 0), counts(30_000_000, 1), counts(100_000, 2)]);
+    let expected = ground.sequential().expect_err("it has no room for the second one");
+    assert!(matches!(expected, BlockError::Invalid(InvalidBlock::GasLimit { index: 1, .. })));
+    for count in 1..=3 {
+        let went_on = ground.begun_with(count, &ground.state).map(|run| run.outcome);
+        assert_eq!(went_on, Err(expected.clone().into()), "{count}");
+    }
+}
+
+#[test]
 fn a_state_that_does_not_answer_the_rest_of_a_chain_is_no_verdict() {
     let ground = ground(Fork::London, 40, 2, pay(ALICE, 20, STRANGER, 5));
     let troubled = |trouble| {
