@@ -12,6 +12,7 @@ mod payments;
 mod settled;
 mod spent;
 mod taught;
+mod workers;
 
 use super::{running::Running, *};
 use crate::{Execution, Executor, InvalidBlock, Mode, Way, WhySequential};
