@@ -224,3 +224,48 @@ fn of_accounts(expected: &AccountDiff, found: &AccountDiff) -> Option<Divergence
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fugue_state::{Account, SlotDiff};
+    use fugue_types::B256;
+
+    /// The outcome of a block that changes one account.
+    fn outcome(change: AccountDiff) -> BlockOutcome {
+        let diff = StateDiff { accounts: vec![change], codes: Vec::new() };
+        BlockOutcome { diff, ..BlockOutcome::default() }
+    }
+
+    #[test]
+    fn whatever_differs_of_a_changed_account_is_named() {
+        let address = Address::repeat_byte(1);
+        let account = Account { balance: U256::from(2), ..Account::default() };
+        let slots = |after: u64| {
+            let (slot, before, after) = (U256::from(7), U256::ZERO, U256::from(after));
+            vec![SlotDiff { slot, before, after }]
+        };
+        let (before, after) = (Some(Account::default()), Some(account));
+        let change = AccountDiff { address, before, after, wiped: false, slots: slots(3) };
+        let leaving = |after: Account| AccountDiff { after: Some(after), ..change.clone() };
+        let cases = [
+            ("account before", AccountDiff { before: None, ..change.clone() }),
+            ("account", AccountDiff { after: None, ..change.clone() }),
+            ("balance", leaving(Account { balance: U256::from(9), ..account })),
+            ("nonce", leaving(Account { nonce: 9, ..account })),
+            ("code hash", leaving(Account { code_hash: B256::repeat_byte(9), ..account })),
+            ("wiped", AccountDiff { wiped: true, ..change.clone() }),
+            ("value", AccountDiff { slots: slots(9), ..change.clone() }),
+            ("value", AccountDiff { slots: Vec::new(), ..change.clone() }),
+        ];
+        let expected = outcome(change.clone());
+        assert_eq!(first_divergence(&expected, &expected), None);
+        for (field, other) in cases {
+            let other = outcome(other);
+            for (one, two) in [(&expected, &other), (&other, &expected)] {
+                let named = first_divergence(one, two).map(|found| (found.address, found.field));
+                assert_eq!(named, Some((Some(address), field)));
+            }
+        }
+    }
+}

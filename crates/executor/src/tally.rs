@@ -149,3 +149,62 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{Signed, TxLegacy};
+    use fugue_chainspec::ChainSpec;
+    use fugue_types::{Bytes, TxGas, TxStatus, TxType};
+
+    fn tx(gas_limit: u64) -> Transaction {
+        let tx = TxLegacy { gas_limit, ..TxLegacy::default() };
+        // Nobody looks at the signature.
+        let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+        Transaction::Legacy(Signed::new_unhashed(tx, signature))
+    }
+
+    fn result(regular: u64, state: u64) -> TxResult {
+        TxResult {
+            tx_type: TxType::Legacy,
+            status: TxStatus::Success,
+            gas: TxGas { used: regular + state, regular, state },
+            logs: Vec::new(),
+            output: Bytes::new(),
+            created: None,
+        }
+    }
+
+    /// Source: EIP-8037: of the gas limit, what EIP-7825 lets one transaction spend has to fit the
+    /// regular gas that is left, and all of it the state gas.
+    #[test]
+    fn from_amsterdam_on_a_gas_limit_has_to_fit_what_is_left_in_both_dimensions() {
+        // Regular and state gas used of 30 million, a gas limit, and what is left for it if it does
+        // not fit. The cap of EIP-7825 is 16,777,216.
+        let cases = [
+            (0, 0, 30_000_000, None),
+            (0, 0, 30_000_001, Some(30_000_000)),
+            (0, 10_000_000, 20_000_000, None),
+            (0, 10_000_000, 20_000_001, Some(20_000_000)),
+            (0, 10_000_000, 25_000_000, Some(20_000_000)),
+            (13_222_784, 0, 25_000_000, None),
+            (13_222_785, 0, 25_000_000, Some(16_777_215)),
+            (20_000_000, 0, 10_000_000, None),
+            (20_000_000, 0, 10_000_001, Some(10_000_000)),
+            (20_000_000, 25_000_000, 5_000_000, None),
+            (20_000_000, 25_000_000, 5_000_001, Some(5_000_000)),
+        ];
+        let header = Header { gas_limit: 30_000_000, ..Header::default() };
+        let rules = ChainSpec::at_fork(1, Fork::Amsterdam).rules(&header);
+        for (regular, state, gas_limit, expected) in cases {
+            let mut tally = Tally::new(&rules, &header, 2);
+            tally.add(&tx(gas_limit), result(regular, state), 0);
+            let left = match tally.admit(&tx(gas_limit)) {
+                Ok(()) => None,
+                Err(InvalidBlock::GasLimit { index: 1, available, .. }) => Some(available),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(left, expected, "{gas_limit} after {regular} and {state}");
+        }
+    }
+}

@@ -270,7 +270,7 @@ fn slot_keys(diff: &StateDiff) -> impl Iterator<Item = SlotKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_state::MemoryState;
+    use fugue_state::{MemoryAccount, MemoryState};
 
     /// A change of a balance of 1, and of slots, which become 1.
     fn change(byte: u8, balance: u64, wiped: bool, slots: &[u64]) -> AccountDiff {
@@ -323,5 +323,32 @@ mod tests {
         assert_eq!(found(), ([None, None, Some(two)], [zero, one, zero], None));
         // By two accounts and two slots; the others are as they were.
         assert_eq!(overtaken, [version_of(READER); 4]);
+    }
+
+    /// The slot goes with its account, so that nobody has written its key.
+    #[test]
+    fn what_was_seen_before_it_was_taken_back_does_not_hold() {
+        const TX: usize = 1;
+        const READER: usize = 2;
+        let (here, slot, kept) = (Address::repeat_byte(1), U256::from(5), U256::from(7));
+        let ends = change(1, 2, true, &[]);
+        let (before, after) = (ends.before, ends.after);
+        let (mut view, none) = (MemoryState::default(), StateDiff::default());
+        let account = before.expect("it is there");
+        let slots = [(slot, kept)].into_iter().collect();
+        view.accounts.insert(here, MemoryAccount { account, slots });
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let found = || (memory.account(here, READER), memory.slot(here, slot, READER));
+        let hold = |account, value| {
+            (memory.account_is(here, READER, account), memory.slot_is(here, slot, READER, value))
+        };
+        let ended = StateDiff { accounts: vec![ends], codes: Vec::new() };
+        memory.write(version_of(TX), &ended, &none, &mut Vec::new());
+        assert_eq!(found(), (Ok(after), Ok(U256::ZERO)));
+        assert_eq!(hold(after, U256::ZERO), (true, true));
+        memory.write(version_of(TX), &none, &ended, &mut Vec::new());
+        assert_eq!(hold(after, U256::ZERO), (false, false));
+        assert_eq!(found(), (Ok(before), Ok(kept)));
+        assert_eq!(hold(before, kept), (true, true));
     }
 }
