@@ -133,6 +133,14 @@ impl Ground {
         }
     }
 
+    /// The block with another header.
+    fn with_header(&self, change: impl FnOnce(&mut Header)) -> PreparedBlock {
+        let Block { mut header, body } = self.block.block().block().clone();
+        change(&mut header);
+        let senders = self.block.senders().to_vec();
+        prepare(&self.executor, Block { header, body }, senders)
+    }
+
     /// What is wrong with the list after a change.
     fn fault(&self, change: impl FnOnce(&mut BlockAccessList)) -> ListFault {
         let mut list = self.list.clone();
@@ -168,12 +176,16 @@ fn prepared(fork: Fork, txs: &[Sent]) -> (Executor, PreparedBlock, Rules) {
     let withdrawals = (fork >= Fork::Shanghai).then(|| Withdrawals::new(vec![withdrawal]));
     let (senders, transactions): (Vec<_>, Vec<_>) = txs.iter().cloned().unzip();
     let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
-    let sealed = SealedBlock::seal(Block { header, body });
+    let executor = Executor::new(2).expect("threads");
+    let block = prepare(&executor, Block { header, body }, senders);
+    (executor, block, rules)
+}
+
+fn prepare(executor: &Executor, block: Block, senders: Vec<Address>) -> PreparedBlock {
+    let sealed = SealedBlock::seal(block);
     let checked = sealed.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");
     let block = checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each");
-    let executor = Executor::new(2).expect("threads");
-    let block = executor.prepare_recovered(block).expect("known types");
-    (executor, block, rules)
+    executor.prepare_recovered(block).expect("known types")
 }
 
 fn of(list: &mut BlockAccessList, address: Address) -> &mut AccountChanges {
@@ -362,6 +374,23 @@ fn the_first_wrong_fragment_is_named() {
     }
 }
 
+/// All that its step made stands before it in the list.
+#[test]
+fn a_change_of_the_last_account_that_nothing_made_is_named() {
+    // BALANCE(NOT(0)), POP
+    const LOOKS: &[u8] = &[0x60, 0, 0x19, 0x31, 0x50];
+    let last = Address::repeat_byte(0xff);
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let txs = [call(ALICE, 0, COUNTER, 0), tx(BOB, 0, TxKind::Create, 0, LOOKS)];
+        let ground = Ground::new(fork, &txs);
+        let (step, what) = ground.misfit(|list| {
+            let change = BalanceChange::new(BlockAccessIndex::new(1), U256::from(1));
+            of(list, last).balance_changes.push(change);
+        });
+        assert_eq!((step, what.address, what.field), (1, Some(last), "balance"), "{fork}");
+    }
+}
+
 #[test]
 fn a_wrong_code_and_a_wrong_closing_are_named() {
     let ground = Ground::new(Fork::Shanghai, &some_txs());
@@ -468,6 +497,57 @@ fn an_invalid_block_is_what_it_is_sequentially_whatever_its_list() {
         panic!("{expected}")
     };
     assert_eq!(run(Mode::Bal), Err(expected));
+}
+
+/// The second would use no more than is left.
+#[test]
+fn a_gas_limit_above_what_is_left_is_found_by_a_list_too() {
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let ground = Ground::new(fork, &[call(ALICE, 0, BOB, 1), call(BOB, 0, ALICE, 1)]);
+        let Ground { executor, rules, state, list, .. } = &ground;
+        // As much as each asks for.
+        let block = ground.with_header(|header| header.gas_limit = 1_000_000);
+        let block = block.with_access_list(Arc::new(list.clone()));
+        let run = |mode| executor.execute(mode, &block, rules, state, Scope::Recorded);
+        let expected = run(Mode::Seq).expect_err("it has no room for the second");
+        let BlockError::Invalid(InvalidBlock::GasLimit { index: 1, .. }) = expected else {
+            panic!("{fork}: {expected}")
+        };
+        assert_eq!(run(Mode::Bal), Err(expected), "{fork}");
+    }
+}
+
+/// Who is paid nothing is in the list all the same (EIP-7928), and what no balance can hold is not
+/// paid.
+#[test]
+fn a_fee_of_nothing_or_of_too_much_is_the_same_in_every_mode() {
+    let txs = [call(ALICE, 0, COUNTER, 0), call(BOB, 0, OTHER, 5)];
+    let mut rich = state();
+    let account = Account { balance: U256::MAX - U256::from(1), ..Account::default() };
+    rich.accounts.insert(AUTHOR, MemoryAccount { account, ..MemoryAccount::default() });
+    for fork in [Fork::London, Fork::Shanghai, Fork::Amsterdam] {
+        // The base fee is all of the price, or all but 3.
+        for (base_fee, before) in [(10, state()), (7, rich.clone())] {
+            let ground = Ground::on(before, fork, &txs);
+            let Ground { executor, rules, state, .. } = &ground;
+            let block = ground.with_header(|header| header.base_fee_per_gas = Some(base_fee));
+            let run = |mode| {
+                let run = executor.execute(mode, &block, rules, state, Scope::Recorded);
+                let Execution { outcome, report } = run.expect("valid");
+                assert!(mode == Mode::Lanes || report.fallback.is_none(), "{fork}, {base_fee}");
+                outcome
+            };
+            let expected = run(Mode::Seq);
+            let is_paid = expected.diff.accounts.iter().any(|change| change.address == AUTHOR);
+            assert!(!is_paid, "{fork}, {base_fee}");
+            if let Some(list) = &expected.access_list {
+                assert!(list.iter().any(|account| account.address == AUTHOR), "{base_fee}");
+            }
+            for mode in [Mode::Occ, Mode::Lanes] {
+                assert_eq!(run(mode), expected, "{fork}, {base_fee}, {mode}");
+            }
+        }
+    }
 }
 
 /// A state that fails when a slot of the reader is asked for, or panics at the first time.

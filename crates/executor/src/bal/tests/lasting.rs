@@ -3,6 +3,7 @@
 use super::*;
 use crate::samples::{AUTHORITY, authorization};
 use alloy_consensus::TxEip7702;
+use fugue_state::SlotDiff;
 
 /// Creates a contract from its input: CALLDATACOPY(0, 0, CALLDATASIZE),
 /// CREATE2(CALLVALUE, 0, CALLDATASIZE, 0), POP.
@@ -18,6 +19,14 @@ const CHILD_CODE: &[u8] = &[
     0x5b, 0x33, 0xff, // JUMPDEST, CALLER, SELFDESTRUCT
     0x60, 0, 0x52, 0x60, 17, 0x60, 15, 0xf3, // MSTORE, RETURN
 ];
+
+/// Puts a contract without storage into the state.
+fn place(state: &mut MemoryState, address: Address, code: &'static [u8]) {
+    let code = Bytes::from_static(code);
+    let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
+    state.codes.insert(account.code_hash, code);
+    state.accounts.insert(address, MemoryAccount { account, ..MemoryAccount::default() });
+}
 
 /// Runs the block by a list, its transactions in this order, each by the worker that is named.
 fn take_turns(
@@ -110,15 +119,40 @@ fn a_contract_that_is_destroyed_and_comes_back_is_the_same_to_both() {
     ];
     for fork in [Fork::Petersburg, Fork::Istanbul, Fork::Shanghai, Fork::Cancun, Fork::Amsterdam] {
         let mut state = state();
-        let code = Bytes::from_static(FACTORY_CODE);
-        let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
-        state.codes.insert(account.code_hash, code);
-        state.accounts.insert(FACTORY, MemoryAccount { account, ..MemoryAccount::default() });
+        place(&mut state, FACTORY, FACTORY_CODE);
         let ground = Ground::on(state, fork, &txs);
         let listed = ground.list.iter().find(|account| account.address == child);
         let codes = listed.expect("it was created").code_changes.len();
         // Created, destroyed, created, destroyed.
         assert_eq!(codes, if fork < Fork::Cancun { 4 } else { 1 }, "{fork}");
+        check(&ground, &fork.to_string());
+    }
+}
+
+/// It was there before the block with as much at its slot as in the end: the slot changes all the
+/// same, since it began anew. What it had after the creation the other has changed.
+#[test]
+fn a_slot_that_comes_back_to_its_value_is_that_of_another_contract() {
+    // As the child, with the same slot in its creation as in its code.
+    let creation: &'static [u8] = [&CHILD_CODE[14..23], &CHILD_CODE[9..]].concat().leak();
+    let child = FACTORY.create2_from_code([0_u8; 32], creation);
+    let txs = [
+        call(BOB, 0, child, 5),
+        tx(ALICE, 0, TxKind::Call(FACTORY), 0, creation),
+        call(BOB, 1, child, 0),
+        call(ALICE, 1, child, 0),
+    ];
+    let (slot, three) = (U256::from(1), U256::from(3));
+    let mut state = state();
+    place(&mut state, FACTORY, FACTORY_CODE);
+    place(&mut state, child, &CHILD_CODE[10..27]);
+    state.accounts.get_mut(&child).expect("a contract").slots.insert(slot, three);
+    for fork in [Fork::Petersburg, Fork::Istanbul, Fork::Shanghai] {
+        let ground = Ground::on(state.clone(), fork, &txs);
+        let mut changes = ground.expected.diff.accounts.iter();
+        let change = changes.find(|change| change.address == child).expect("it changed");
+        let counted = SlotDiff { slot, before: U256::ZERO, after: three };
+        assert_eq!((change.wiped, &change.slots[..]), (true, &[counted][..]), "{fork}");
         check(&ground, &fork.to_string());
     }
 }
@@ -321,22 +355,13 @@ fn what_is_known_to_take_long_is_begun_first() {
 fn no_more_runs_by_a_list_than_the_block_has_gas_for() {
     const BURNER: Address = Address::repeat_byte(0xc5);
     // JUMPDEST, PUSH1 0, JUMP
-    let code = Bytes::from_static(&[0x5b, 0x60, 0, 0x56]);
-    let account = Account { nonce: 1, balance: U256::ZERO, code_hash: keccak256(&code) };
     let mut before = state();
-    before.codes.insert(account.code_hash, code);
-    before.accounts.insert(BURNER, MemoryAccount { account, ..MemoryAccount::default() });
+    place(&mut before, BURNER, &[0x5b, 0x60, 0, 0x56]);
     // A million gas each.
     let txs: Vec<_> = (0..8).map(|nonce| call(ALICE, nonce, BURNER, 0)).collect();
     for fork in [Fork::Shanghai, Fork::Amsterdam] {
         let ground = Ground::on(before.clone(), fork, &txs);
-        let Block { header, body } = ground.block.block().block().clone();
-        let header = Header { gas_limit: 3_500_000, ..header };
-        let sealed = SealedBlock::seal(Block { header, body });
-        let checked = sealed.check(|_| Ok::<_, Infallible>(())).expect("nothing is judged");
-        let senders = ground.block.senders().to_vec();
-        let block = checked.recover(|_| Ok::<_, SenderCount>(senders)).expect("one for each");
-        let block = ground.executor.prepare_recovered(block).expect("known types");
+        let block = ground.with_header(|header| header.gas_limit = 3_500_000);
         let block = block.with_access_list(Arc::new(ground.list.clone()));
         let run = |mode| {
             let Ground { executor, rules, state, .. } = &ground;
