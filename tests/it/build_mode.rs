@@ -11,11 +11,13 @@ use fugue_executor::{
     Refusal, Scope, first_divergence,
 };
 use fugue_scheduler::Stats;
-use fugue_state::{Account, Layer, MemoryAccount, MemoryState, StateDiff, StateError, StateView};
+use fugue_state::{
+    Account, Layer, MemoryAccount, MemoryState, SlotDiff, StateDiff, StateError, StateView,
+};
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, CheckedBlock, Header, RecoveredBlock, SealedBlock,
-    TxKind, U256, b256, keccak256,
+    TxKind, U256, Withdrawal, Withdrawals, b256, keccak256,
 };
 use fugue_workload::{Rng, Wallet, place_system_contracts};
 use std::{
@@ -38,6 +40,9 @@ const TRANSFER_GAS: u64 = 21_000;
 const GAS_PRICE: u128 = 1_000;
 const BASE_FEE: u64 = 7;
 const AUTHOR: Address = Address::repeat_byte(0xfe);
+/// A contract that counts its calls in slot 0: PUSH1 0 SLOAD PUSH1 1 ADD PUSH1 0 SSTORE.
+const COUNTER: Address = Address::repeat_byte(0xc0);
+const COUNTS: &[u8] = &[0x60, 0, 0x54, 0x60, 1, 1, 0x60, 0, 0x55];
 
 /// An executor for each number of threads.
 fn executors() -> Vec<Executor> {
@@ -349,6 +354,21 @@ fn what_does_not_fit_is_passed_over_until_nothing_fits() {
 }
 
 #[test]
+fn what_has_no_room_is_not_seen_by_those_after_it() {
+    let [one, large, small] = wallets();
+    let mut scene = Scene::new(Fork::Osaka, 200_000, &[one, large, small]);
+    scene.place(COUNTER, Bytes::from_static(COUNTS));
+    let candidates =
+        [transfer(one, 0), call(large, 0, 190_000, COUNTER), call(small, 0, 100_000, COUNTER)];
+    let built = scene.fill(&candidates, &NO_LIMITS);
+    assert_eq!((built.taken, built.refused), (vec![0, 2], vec![(1, Refusal::Gas)]));
+    let mut changes = built.outcome.diff.accounts.iter();
+    let counted = changes.find(|change| change.address == COUNTER).map(|change| &change.slots[..]);
+    let once = SlotDiff { slot: U256::ZERO, before: U256::ZERO, after: U256::from(1) };
+    assert_eq!(counted, Some(&[once][..]));
+}
+
+#[test]
 fn blobs_end_where_the_rules_or_the_limit_say() {
     let [one, other, third, plain] = wallets();
     let scene = Scene::new(Fork::Cancun, ROOMY, &[one, other, third, plain]);
@@ -429,6 +449,35 @@ fn the_access_list_stays_below_its_bound() {
 }
 
 #[test]
+fn items_of_who_is_refused_are_left_to_those_after_it() {
+    let [reader, other] = wallets();
+    let mut scene = Scene::new(Fork::Amsterdam, 1_060_000, &[reader, other]);
+    // Reads fifty slots, more than there is room for: PUSH1 SLOAD POP.
+    let code: Vec<u8> = (0..50).flat_map(|slot| [0x60, slot, 0x54, 0x50]).collect();
+    scene.place(COUNTER, code.into());
+    let built = scene.fill(&[call(reader, 0, 500_000, COUNTER), transfer(other, 0)], &NO_LIMITS);
+    assert_eq!((built.taken, built.refused), (vec![1], vec![(0, Refusal::AccessList)]));
+}
+
+#[test]
+fn a_closing_that_changes_more_than_all_before_it_does_not_hide_that() {
+    let [one] = wallets();
+    let scene = Scene::new(Fork::Cancun, ROOMY, &[one]);
+    let withdrawal = |byte| {
+        let address = Address::repeat_byte(byte);
+        Withdrawal { index: 0, validator_index: 0, address, amount: 1 }
+    };
+    let withdrawals = Withdrawals::new((1..=16).map(withdrawal).collect());
+    let Ground { draft, rules, view } = scene.ground(&scene.state);
+    let draft = Draft { withdrawals: Some(&withdrawals), ..draft };
+    let built =
+        Ground { draft, rules, view }.check(&scene.executors, &[transfer(one, 0)], &NO_LIMITS);
+    let changes = built.unwrap_or_else(|error| panic!("{error}")).outcome.diff.accounts;
+    // The contract of beacon roots, the sender and the fee recipient.
+    assert_eq!(changes.len(), 3 + 16);
+}
+
+#[test]
 fn fees_are_what_the_recipient_gets() {
     let [one, other] = wallets();
     let scene = Scene::new(Fork::Osaka, ROOMY, &[one, other]);
@@ -491,13 +540,9 @@ fn a_parallel_run_that_breaks_is_told_and_filled_again() {
     }
 }
 
-/// A contract that counts its calls in slot 0.
-const COUNTER: Address = Address::repeat_byte(0xc0);
-
 /// Two calls of each wallet to a contract that counts them.
 fn counting<const N: usize>(scene: &mut Scene, wallets: &[Wallet; N]) -> Vec<Candidate> {
-    // PUSH1 0 SLOAD PUSH1 1 ADD PUSH1 0 SSTORE
-    scene.place(COUNTER, Bytes::from_static(&[0x60, 0, 0x54, 0x60, 1, 1, 0x60, 0, 0x55]));
+    scene.place(COUNTER, Bytes::from_static(COUNTS));
     let calls = |nonce| wallets.iter().map(move |from| call(*from, nonce, 100_000, COUNTER));
     (0..2).flat_map(calls).collect()
 }
