@@ -354,8 +354,8 @@ fn what_is_known_to_take_long_is_begun_first() {
 #[test]
 fn no_more_runs_by_a_list_than_the_block_has_gas_for() {
     const BURNER: Address = Address::repeat_byte(0xc5);
-    // JUMPDEST, PUSH1 0, JUMP
     let mut before = state();
+    // JUMPDEST, PUSH1 0, JUMP
     place(&mut before, BURNER, &[0x5b, 0x60, 0, 0x56]);
     // A million gas each.
     let txs: Vec<_> = (0..8).map(|nonce| call(ALICE, nonce, BURNER, 0)).collect();
