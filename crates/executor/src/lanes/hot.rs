@@ -121,9 +121,15 @@ impl<'h> Hot<'h> {
         if let Some(change) = changes.find(|change| is_there_and_empty(change.before)) {
             return Err(self.refuse(change.address));
         }
+        let recipient = self.view.account(self.beneficiary)?;
         // To be paid nothing ends it with its storage, so that the order of payments counts.
-        if is_there_and_empty(self.view.account(self.beneficiary)?) {
+        if is_there_and_empty(recipient) {
             return Err(self.refuse(self.beneficiary));
+        }
+        // Nor are fees paid together where one of them may not fit. All have less than 255 bits: a
+        // price has 128 at most, and the gas of a block 64.
+        if recipient.is_some_and(|account| account.balance.bit(U256::BITS - 1)) {
+            self.heat(self.beneficiary)?;
         }
         for address in disturbed(lanes) {
             self.heat(address)?;

@@ -73,3 +73,19 @@ fn who_runs_again_creates_a_contract_where_one_with_storage_has_ended() {
     ground.deploy(created, &MORTAL_COUNTS, &[(0, 7)]);
     assert_eq!(ground.reruns(&[0, 0, 1]), 1);
 }
+
+/// Together they are more than a balance can hold, so that they count one by one.
+#[test]
+fn fees_are_paid_as_far_as_each_fits() {
+    let txs = [0, 1].map(|nonce| [ALICE, BOB].map(|sender| transfer(sender, nonce, PAYEE, 1)));
+    let mut ground = Ground::new(Fork::Istanbul, txs.as_flattened());
+    let fee = U256::from(10 * PAYMENT_GAS);
+    let balance = U256::MAX - fee * U256::from(3) / U256::from(2);
+    let account = Account { balance, ..Account::default() };
+    ground.state.accounts.insert(AUTHOR, MemoryAccount { account, ..MemoryAccount::default() });
+    let expected = ground.sequential().expect("valid").diff;
+    let paid = expected.accounts.iter().find(|change| change.address == AUTHOR);
+    let after = paid.and_then(|change| change.after).map(|account| account.balance);
+    assert_eq!(after, Some(balance + fee));
+    assert_eq!(ground.reruns(&[0, 1, 0, 1]), 0);
+}
