@@ -297,6 +297,7 @@ mod tests {
             "anvil_getIntervalMining",
             "anvil_impersonateAccount",
             "anvil_nodeInfo",
+            "anvil_removePoolTransactions",
             "anvil_stopImpersonatingAccount",
             "eth_coinbase",
             "eth_requestAccounts",
