@@ -18,7 +18,7 @@ use fugue_archive::BlockFile;
 use fugue_chain::{Genesis, Retention};
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, PublicApi};
-use fugue_txpool::{PooledTransaction, split};
+use fugue_txpool::{PooledTransaction, SidecarForm, prove_blobs, split};
 use fugue_types::{Address, B256, Bytes, SealedBlock, Transaction, TxKind, U256};
 use fugue_workload::{CHAIN_ID, gwei};
 use serde_json::{Value, json};
@@ -569,6 +569,8 @@ fn a_filled_transaction_can_be_signed_and_sent() {
 
 #[test]
 fn filled_blobs_come_with_what_proves_them() {
+    // Loads the trusted setup, for which the time of a call is short where much else runs.
+    prove_blobs(Vec::new(), SidecarForm::BlobProofs).expect("no blobs");
     for (fork, proofs_per_blob) in [(Fork::Prague, 1), (Fork::Osaka, CELLS_PER_EXT_BLOB)] {
         let wire = Wire::new(fork);
         wire.follow(1..=2);

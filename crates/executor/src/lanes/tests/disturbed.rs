@@ -1,5 +1,5 @@
-//! Accounts that several lanes have come upon: which of them are followed from the first transaction
-//! on.
+//! Accounts that several lanes have come upon: which of them are followed from the first
+//! transaction on.
 
 use super::{
     bugs::{GIVER, GIVES},
