@@ -525,7 +525,7 @@ fn a_fee_of_nothing_or_of_too_much_is_the_same_in_every_mode() {
     let mut rich = state();
     let account = Account { balance: U256::MAX - U256::from(1), ..Account::default() };
     rich.accounts.insert(AUTHOR, MemoryAccount { account, ..MemoryAccount::default() });
-    for fork in [Fork::London, Fork::Shanghai, Fork::Amsterdam] {
+    for fork in [Fork::Paris, Fork::Shanghai, Fork::Amsterdam] {
         // The base fee is all of the price, or all but 3.
         for (base_fee, before) in [(10, state()), (7, rich.clone())] {
             let ground = Ground::on(before, fork, &txs);
