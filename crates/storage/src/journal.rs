@@ -325,6 +325,21 @@ mod tests {
         assert_eq!(journal.bytes(), std::fs::metadata(&path).expect("a file").len());
     }
 
+    /// 1. A process is killed between the writing of the new file and its renaming.
+    /// 2. The next one has less to write there.
+    #[test]
+    fn what_a_killed_replacement_left_does_not_follow_the_entries_of_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let left = [&b"one"[..], b"two", b"three"].map(entry).concat();
+        std::fs::write(path.with_extension("next"), left).expect("room");
+        let (mut journal, found) = Journal::open(&path).expect("a journal");
+        assert!(found.is_empty(), "it was never in place");
+        // As long as the first of those that were left.
+        journal.replace([&b"new"[..]]).expect("room");
+        assert_eq!(reopened(&path), [b"new".to_vec()]);
+    }
+
     #[test]
     fn an_entry_has_the_bytes_that_are_drawn() {
         let mut expected = vec![0, 0, 0, 2];

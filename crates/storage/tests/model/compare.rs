@@ -5,7 +5,7 @@ use fugue_state::{Account, MemoryState, StateView};
 use fugue_storage::{
     Head, LOG_SECTION_BLOCKS, LogTerms, Snapshot, StorageError, Store, Table, Verified,
 };
-use fugue_types::{Address, B256, U256, keccak256};
+use fugue_types::{Address, B256, HashSet, U256, keccak256};
 use std::{collections::BTreeSet, fmt::Debug};
 
 /// Where a store and the model part.
@@ -205,9 +205,14 @@ pub(crate) fn state(snapshot: &Snapshot, block: &ModelBlock) -> Result<(), Wrong
         same("account", number, &account(&block.state, *address), &view.account(*address)?)?;
         let has_storage = block.state.has_storage(*address)?;
         same("has_storage", number, &has_storage, &view.has_storage(*address)?)?;
+        let mut emptied = HashSet::default();
         for slot in plan::SLOTS.iter().chain([&U256::MAX]) {
             let value = block.state.slot(*address, *slot)?;
             same("slot", number, &value, &view.slot(*address, *slot)?)?;
+            emptied.insert(*slot);
+            let expected = block.state.has_storage_beside(*address, &emptied)?;
+            let found = view.has_storage_beside(*address, &emptied)?;
+            same("has_storage_beside", number, &expected, &found)?;
         }
     }
     for account in block.state.accounts.values().map(|found| found.account) {
