@@ -123,6 +123,17 @@ mod tests {
         assert_eq!(view.code(account.code_hash), Ok(code));
     }
 
+    /// So that a contract that is created there finds what is stored (EIP-7610).
+    #[test]
+    fn an_account_of_which_slots_alone_are_assumed_is_there() {
+        let (state, storage) = (state(), AssumedStorage::Some(slots(&[(1, 7)])));
+        let assumed = AssumedAccount { storage, ..Default::default() };
+        let diff = assumed_diff(&state, &BTreeMap::from([(NOWHERE, assumed)])).expect("memory");
+        let view = Stack::new([&diff], &state);
+        assert_eq!(view.account(NOWHERE), Ok(Some(Account::default())));
+        assert_eq!(view.has_storage(NOWHERE), Ok(true));
+    }
+
     #[test]
     fn nothing_assumed_changes_nothing() {
         let nothing = BTreeMap::from([

@@ -103,10 +103,10 @@ mod tests {
 
     const HERE: Address = Address::repeat_byte(1);
 
-    fn emptied(slot: u64) -> StateDiff {
+    fn stored(slot: u64, before: u64, after: u64) -> StateDiff {
         let account = Some(Account::default());
-        let slot = SlotDiff { slot: U256::from(slot), before: U256::from(7), after: U256::ZERO };
-        let slots = vec![slot];
+        let [slot, before, after] = [slot, before, after].map(U256::from);
+        let slots = vec![SlotDiff { slot, before, after }];
         let change =
             AccountDiff { address: HERE, before: account, after: account, wiped: false, slots };
         StateDiff { accounts: vec![change], codes: Vec::new() }
@@ -117,7 +117,7 @@ mod tests {
         let slots = [1, 2].map(|slot| (U256::from(slot), U256::from(7))).into_iter().collect();
         let mut state = MemoryState::default();
         state.accounts.insert(HERE, MemoryAccount { account: Account::default(), slots });
-        let diffs = [emptied(2), emptied(1)];
+        let diffs = [stored(2, 7, 0), stored(1, 7, 0)];
         for (count, expected) in [(0, true), (1, true), (2, false)] {
             let diffs = &diffs[..count];
             assert_eq!(Stack::new(diffs, &state).has_storage(HERE), Ok(expected), "{count}");
@@ -136,5 +136,23 @@ mod tests {
                 assert_eq!(layer.over(&below).has_storage(HERE), Ok(expected), "{count}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_filled_and_is_emptied_again_is_no_storage() {
+        let mut state = MemoryState::default();
+        state.accounts.insert(HERE, MemoryAccount::default());
+        let [first, second] = [stored(1, 0, 7), stored(1, 7, 0)];
+        assert_eq!(Stack::new([&first], &state).has_storage(HERE), Ok(true));
+        assert_eq!(Stack::new([&first, &second], &state).has_storage(HERE), Ok(false));
+        // One layer above the other.
+        let [lower, upper] = [&first, &second].map(|diff| {
+            let mut layer = Layer::default();
+            layer.push(diff).expect("it follows");
+            layer
+        });
+        let below = lower.over(&state);
+        assert_eq!(below.has_storage(HERE), Ok(true));
+        assert_eq!(upper.over(&below).has_storage(HERE), Ok(false));
     }
 }
