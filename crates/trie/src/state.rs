@@ -351,3 +351,40 @@ fn slot_changes(account: &HashedAccount) -> Vec<Change> {
     };
     account.slots.iter().map(change).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HashedSlot, NoSource};
+    use fugue_state::Account;
+
+    /// An account comes that stores so many slots.
+    fn coming(account: u8, slots: u8) -> HashedDiff {
+        let after = U256::from(7);
+        let slot = |slot| HashedSlot { key: B256::repeat_byte(slot), existed: false, after };
+        let account = HashedAccount {
+            key: B256::repeat_byte(account),
+            existed: false,
+            after: Some(Account::default()),
+            is_storage_new: true,
+            slots: (0..slots).map(slot).collect(),
+        };
+        HashedDiff { accounts: vec![account] }
+    }
+
+    #[test]
+    fn pruning_leaves_what_was_not_taken_however_long_ago_it_changed() {
+        let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
+        for (account, slots) in [(1, 2), (2, 2), (3, 0)] {
+            let diff = coming(account, slots);
+            tries.apply(&NoSource, &diff, None).expect("nothing is blinded");
+            if account == 1 {
+                tries.take_updates();
+            }
+        }
+        let mut pruned = tries.clone();
+        pruned.prune(0);
+        assert!(pruned.branches() < tries.branches(), "what was taken goes");
+        assert_eq!(pruned.take_updates(), tries.take_updates());
+    }
+}

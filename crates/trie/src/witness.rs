@@ -237,3 +237,35 @@ impl StateView for WitnessState<'_> {
         self.block_hashes.get(&number).copied().ok_or(StateError::BlockHashMissing(number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HashedDiff, NoSource};
+    use fugue_state::{MemoryAccount, MemoryState};
+
+    #[test]
+    fn an_account_has_storage_only_if_it_stores_something() {
+        let [paid, storing, nobody] = [1, 2, 3].map(Address::repeat_byte);
+        let account = Account { balance: U256::from(1), ..Account::default() };
+        let slots = [(U256::from(1), U256::from(7))].into_iter().collect();
+        let mut state = MemoryState::default();
+        state.accounts.insert(paid, MemoryAccount { account, ..MemoryAccount::default() });
+        state.accounts.insert(storing, MemoryAccount { account, slots });
+        let mut tries = StateTrie::new(EMPTY_ROOT_HASH);
+        let diff = HashedDiff::from(&state.diff_from_nothing());
+        tries.apply(&NoSource, &diff, None).expect("nothing is blinded");
+
+        let root = tries.root();
+        let gathered = WitnessNodes::new(&mut tries, &NoSource);
+        for address in [paid, storing, nobody] {
+            gathered.show_account(keccak256(address)).expect("nothing is blinded");
+        }
+        let witness = Witness::new(gathered.into_nodes(), Sibling::Needed);
+        let (codes, hashes) = (B256Map::default(), HashMap::default());
+        let shown = WitnessState::new(&witness, root, &codes, &hashes);
+        for (address, expected) in [(paid, false), (storing, true), (nobody, false)] {
+            assert_eq!(shown.has_storage(address), Ok(expected), "{address}");
+        }
+    }
+}
