@@ -63,7 +63,8 @@ pub fn check_block(block: &SealedBlock, rules: &Rules, ommers: Ommers) -> Result
 mod tests {
     use super::*;
     use crate::samples::{self, FORKS};
-    use fugue_types::{Address, B256, BlockBody, Header, Withdrawal, Withdrawals};
+    use alloy_consensus::{Signed, TxLegacy};
+    use fugue_types::{Address, B256, BlockBody, Header, Transaction, Withdrawals, impersonating};
 
     fn broken(fork: Fork, header: Header, body: BlockBody) -> Option<Rule> {
         let rules = samples::rules(fork, &header);
@@ -124,22 +125,25 @@ mod tests {
 
     #[test]
     fn a_block_from_osaka_on_is_not_too_large() {
-        let large = |fork, count| {
-            // 49 bytes of RLP.
-            let withdrawal = Withdrawal {
-                index: u64::MAX,
-                validator_index: u64::MAX,
-                address: Address::repeat_byte(1),
-                amount: u64::MAX,
+        let of_bytes = |fork, bytes: usize| {
+            let with_input = |length: usize| {
+                let tx = TxLegacy { input: vec![0_u8; length].into(), ..TxLegacy::default() };
+                let signed = Signed::new_unhashed(tx, impersonating(Address::ZERO));
+                let transactions = vec![Transaction::Legacy(signed)];
+                let transactions_root = calculate_transaction_root(&transactions);
+                let header = Header { transactions_root, ..samples::header(fork) };
+                (header, BlockBody { transactions, ..empty(fork) })
             };
-            let withdrawals = vec![withdrawal; count];
-            let withdrawals_root = Some(calculate_withdrawals_root(&withdrawals));
-            let header = Header { withdrawals_root, ..samples::header(fork) };
-            let withdrawals = Some(Withdrawals::new(withdrawals));
-            broken(fork, header, BlockBody { withdrawals, ..empty(fork) })
+            // RLP writes any length from 2^16 to 2^24 in three bytes.
+            let some = 1 << 20;
+            let (header, body) = with_input(some);
+            let others = Block::rlp_length_for(&header, &body) - some;
+            let (header, body) = with_input(bytes - others);
+            broken(fork, header, body)
         };
-        assert_eq!(large(Fork::Osaka, 171_100), None);
-        assert_eq!(large(Fork::Osaka, 171_200), Some(Rule::BlockSize));
-        assert_eq!(large(Fork::Prague, 171_200), None);
+        // Source: EIP-7934, "Specification": a block that has more than 8,388,608 is invalid.
+        assert_eq!(of_bytes(Fork::Osaka, 8_388_608), None);
+        assert_eq!(of_bytes(Fork::Osaka, 8_388_609), Some(Rule::BlockSize));
+        assert_eq!(of_bytes(Fork::Prague, 8_388_609), None);
     }
 }
