@@ -269,6 +269,26 @@ mod tests {
         }
     }
 
+    /// Source: EIP-4844, "Header extension".
+    #[test]
+    fn the_first_block_of_cancun_has_no_blob_gas_in_excess() {
+        let parent = samples::header(Fork::Shanghai);
+        let judge = |excess: u64| {
+            let child = Header {
+                parent_hash: parent.hash_slow(),
+                number: parent.number + 1,
+                timestamp: parent.timestamp + 12,
+                excess_blob_gas: Some(excess * BLOB),
+                ..samples::header(Fork::Cancun)
+            };
+            let rules = samples::rules(Fork::Cancun, &child);
+            let parent_rules = samples::rules(Fork::Shanghai, &parent);
+            check_child(&child, &rules, &parent, &parent_rules).map_err(|mismatch| mismatch.rule)
+        };
+        assert_eq!(judge(0), Ok(()));
+        assert_eq!(judge(10), Err(Rule::ExcessBlobGas));
+    }
+
     #[test]
     fn proof_of_work_does_not_come_back() {
         let config = ChainConfig {
