@@ -269,6 +269,28 @@ mod tests {
         }
     }
 
+    /// It holds where 2^13 times the base fee is more than 2^17 times the blob base fee, which is
+    /// 1 wei here: above 16 wei. Source: EIP-7918, "Specification".
+    #[test]
+    fn the_base_fee_of_the_parent_decides_whether_the_reserve_price_holds() {
+        // Base fee of the parent, which is empty, and of the child, blobs in excess of the child.
+        for (parent_fee, child_fee, expected) in [(16, 14, 7), (17, 15, 11)] {
+            let parent = Header {
+                gas_used: 0,
+                base_fee_per_gas: Some(parent_fee),
+                excess_blob_gas: Some(10 * BLOB),
+                blob_gas_used: Some(3 * BLOB),
+                ..samples::header(Fork::Osaka)
+            };
+            let child = Header {
+                base_fee_per_gas: Some(child_fee),
+                excess_blob_gas: Some(expected * BLOB),
+                ..samples::child(Fork::Osaka, &parent)
+            };
+            assert_eq!(check(Fork::Osaka, &child, &parent), None, "{parent_fee}");
+        }
+    }
+
     /// Source: EIP-4844, "Header extension".
     #[test]
     fn the_first_block_of_cancun_has_no_blob_gas_in_excess() {
