@@ -69,3 +69,31 @@ pub fn receipts_root(receipts: &[ReceiptEnvelope]) -> B256 {
 pub fn logs_bloom(receipts: &[ReceiptEnvelope]) -> Bloom {
     receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use fugue_chainspec::Fork;
+    use fugue_types::Address;
+
+    /// Source: EIP-7928, "Block Access List size constraint": 2000 gas for each item, rounded down.
+    #[test]
+    fn an_access_list_has_only_items_that_the_gas_limit_pays_for() {
+        let header = Header { gas_limit: 30_000_001, ..samples::header(Fork::Amsterdam) };
+        let is_too_large = |items: usize| {
+            let list = vec![AccountChanges::new(Address::ZERO); items];
+            let facts = OutcomeFacts {
+                gas_used: 0,
+                blob_gas_used: 0,
+                receipts: &[],
+                are_receipts_whole: true,
+                requests: None,
+                access_list: Some(&list),
+            };
+            check_outcome(&header, &facts).iter().any(|it| it.rule == Rule::AccessListSize)
+        };
+        assert!(!is_too_large(15_000));
+        assert!(is_too_large(15_001));
+    }
+}
