@@ -162,6 +162,23 @@ fn a_created_address_with_storage_collides() {
     assert!(diff.accounts.iter().all(|account| account.address != created));
 }
 
+/// The nonce is what makes it collide. Source: EIP-684.
+#[test]
+fn an_account_at_which_nothing_can_be_created_keeps_its_nonce() {
+    let mut state = state();
+    let target = SENDER.create(0);
+    // As it is after a constructor that stored a slot and returned no code.
+    let account = Account { nonce: 1, ..Account::default() };
+    let slots = [(U256::ZERO, U256::ONE)].into_iter().collect();
+    state.accounts.insert(target, MemoryAccount { account, slots });
+    let create = tx(0, TxKind::Create, 0, &[]);
+    let pay = tx(1, TxKind::Call(target), 1, &[]);
+    let (executed, diff) = run(Fork::Istanbul, &state, FeePayment::Direct, &[create, pay]);
+    assert_eq!(executed[0].result.status, TxStatus::Halt("CreateCollision".to_owned()));
+    let paid = diff.accounts.iter().find(|change| change.address == target).expect("paid");
+    assert_eq!(paid.after, Some(Account { balance: U256::ONE, ..account }));
+}
+
 /// EIP-2929: an address is warm when a contract is created there, or fails to be for what is there;
 /// and not where the creator has too little ether for it to be looked at.
 #[test]
