@@ -1,8 +1,8 @@
 //! What a kernel promises, on states of a few accounts.
 
 use crate::{
-    AccountTouch, CodeCache, Executed, FeePayment, Kernel, PreparedTx, StateReader, Touched,
-    ViewReader,
+    AccountTouch, CodeCache, Executed, FeePayment, Kernel, PreparedTx, StateReader,
+    SystemCallFault, Touched, ViewReader,
 };
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::{ChainSpec, Fork, Rules};
@@ -410,6 +410,19 @@ fn nothing_is_warm_in_a_system_call_whatever_ran_before_it() {
     assert!(gas > U256::from(2_600), "it is cold (EIP-2929): {gas}");
     kernel.transact(&tx(0, TxKind::Call(AUTHOR), 0, &[])).expect("valid");
     assert_eq!(kernel.system_call(CONTRACT, Bytes::new()), Ok(before));
+}
+
+/// A call that fails makes the block invalid. Source: EIP-7002, EIP-7251, "Block processing".
+#[test]
+fn what_a_system_contract_reverts_with_is_no_output() {
+    // REVERT(0, 32)
+    let state = with_contract(&alloy_primitives::hex!("60206000fd"), &[]);
+    let (header, rules) = block_at(Fork::Prague);
+    let codes = CodeCache::new();
+    let reader = ViewReader(&state);
+    let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+    let failed = SystemCallFault::Failed("revert".to_owned());
+    assert_eq!(kernel.system_call(CONTRACT, Bytes::new()), Err(failed));
 }
 
 /// Source: EIP-161 ends that later.
