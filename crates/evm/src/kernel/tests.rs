@@ -425,6 +425,19 @@ fn what_a_system_contract_reverts_with_is_no_output() {
     assert_eq!(kernel.system_call(CONTRACT, Bytes::new()), Err(failed));
 }
 
+/// Without code at the address of a system contract the block is invalid, whatever else is there.
+/// Source: EIP-7002, EIP-7251, "Block processing".
+#[test]
+fn an_account_with_ether_and_no_code_is_no_contract() {
+    let state = with_contract(&[0x00], &[]);
+    let (header, rules) = block_at(Fork::Prague);
+    let codes = CodeCache::new();
+    let reader = ViewReader(&state);
+    let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+    let found = [CONTRACT, SENDER, AUTHOR].map(|address| kernel.has_code(address));
+    assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
+}
+
 /// Source: EIP-161 ends that later.
 #[test]
 fn whoever_is_drained_of_nothing_comes_into_being_before_spurious_dragon() {
