@@ -438,6 +438,27 @@ fn an_account_with_ether_and_no_code_is_no_contract() {
     assert_eq!(found, [Ok(true), Ok(false), Ok(false)]);
 }
 
+/// As of a withdrawal. Source: EIP-161; EIP-7928, whose list has each account that is accessed.
+#[test]
+fn a_credit_of_nothing_is_an_access_and_ends_an_empty_account() {
+    const EMPTY: Address = Address::repeat_byte(0xb0);
+    let state = with_empty(EMPTY);
+    let codes = CodeCache::new();
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let (header, rules) = block_at(fork);
+        let reader = ViewReader(&state);
+        let mut kernel = Kernel::new(&rules, &header, &codes, reader, FeePayment::Direct);
+        for address in [EMPTY, AUTHOR] {
+            assert_eq!(kernel.credit(address, U256::ZERO), Ok(()));
+        }
+        let (diff, reads) = kernel.take();
+        let changes = diff.accounts.iter().map(|it| (it.address, it.after, it.wiped));
+        assert_eq!(changes.collect::<Vec<_>>(), [(EMPTY, None, true)], "{fork}");
+        let accesses = [(EMPTY, Some(Account::default())), (AUTHOR, None)];
+        assert_eq!(reads.accounts, accesses, "{fork}");
+    }
+}
+
 /// Source: EIP-161 ends that later.
 #[test]
 fn whoever_is_drained_of_nothing_comes_into_being_before_spurious_dragon() {
