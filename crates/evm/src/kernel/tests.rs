@@ -480,6 +480,30 @@ fn whoever_is_drained_of_nothing_comes_into_being_before_spurious_dragon() {
     }
 }
 
+/// It is there, and only a new one is paid for. Source: Yellow Paper before EIP-161, appendix G,
+/// `G_newaccount` and `G_call`.
+#[test]
+fn an_empty_account_that_is_called_is_no_new_one_before_spurious_dragon() {
+    const EMPTY: Address = Address::repeat_byte(0xb0);
+    // CALL(0, EMPTY, 0, 0, 0, 0, 0), POP
+    let head = alloy_primitives::hex!("6000600060006000600073");
+    let code = [&head[..], EMPTY.as_slice(), &[0x60, 0x00, 0xf1, 0x50]].concat();
+    let without = with_contract(&code, &[]);
+    let mut with = without.clone();
+    with.accounts.insert(EMPTY, MemoryAccount::default());
+    let call = |nonce| tx(nonce, TxKind::Call(CONTRACT), 0, &[]);
+    let touch = tx(0, TxKind::Call(EMPTY), 0, &[]);
+    let used = |state: &MemoryState, txs: &[PreparedTx]| {
+        let (executed, _) = run(Fork::Homestead, state, FeePayment::Direct, txs);
+        executed.last().expect("it ran").result.gas.used
+    };
+    // Seven pushes, CALL, POP.
+    let there = 21_000 + 7 * 3 + 40 + 2;
+    assert_eq!(used(&without, &[call(0)]), there + 25_000);
+    assert_eq!(used(&without, &[touch, call(1)]), there, "since the transaction before");
+    assert_eq!(used(&with, &[call(0)]), there, "since before the block");
+}
+
 /// A reader that notes what it is asked of one address.
 struct Asked<'a> {
     state: &'a MemoryState,
