@@ -136,6 +136,22 @@ fn a_deferred_fee_is_handed_out_and_not_paid() {
     assert!(diff.accounts.iter().all(|account| account.address != AUTHOR));
 }
 
+/// Gas above 2^24 (EIP-7825) is for state alone, and what is left of it is given back (EIP-8037).
+#[test]
+fn a_deferred_fee_is_not_for_what_is_left_of_the_reservoir() {
+    // INVALID uses all other gas.
+    let state = with_contract(&[0xfe], &[]);
+    let PreparedTx { mut env, tx_type } = tx(0, TxKind::Call(CONTRACT), 0, &[]);
+    env.gas_limit = 20_000_000;
+    let call = PreparedTx { env, tx_type };
+    let (executed, diff) = run(Fork::Amsterdam, &state, FeePayment::Deferred, &[call]);
+    let fee = U256::from(GAS_PRICE << 24);
+    assert_eq!(executed[0].fee_due, Some(fee));
+    let sender = diff.accounts.iter().find(|change| change.address == SENDER).expect("it paid");
+    let [before, after] = [sender.before, sender.after].map(|it| it.expect("it is there").balance);
+    assert_eq!(before - after, fee);
+}
+
 #[test]
 fn a_transaction_that_reads_the_fee_recipient_pays_directly() {
     // BALANCE(COINBASE)
