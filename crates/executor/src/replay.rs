@@ -3,8 +3,12 @@
 use crate::{BlockError, PreparedBlock, sequential};
 use fugue_chainspec::Rules;
 use fugue_evm::{CodeCache, PreparedTx};
-use fugue_state::{Stack, StateDiff, StateView};
+use fugue_state::{DiffError, Layer, Stack, StateDiff, StateView};
 use fugue_types::{RecoveredBlock, TxResult};
+
+/// Steps, or runs of them, that are put together into one. What is read between two transactions is
+/// looked for in each diff below them: behind 2,000 transactions in 36 diffs at most, not in 2,001.
+const FOLD: usize = 16;
 
 /// The first transactions of a block, or all of them, and what each of them changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +16,9 @@ pub struct Replay {
     block: PreparedBlock,
     /// By the opening of the block, then by each transaction that was run.
     steps: Vec<StateDiff>,
+    /// Whole runs of [`FOLD`] steps, each as one diff; then of [`FOLD`] of those, and so on, until
+    /// there are fewer.
+    runs: Vec<Vec<StateDiff>>,
     results: Vec<TxResult>,
 }
 
@@ -30,7 +37,16 @@ impl Replay {
     ) -> Result<Self, BlockError> {
         let block = PreparedBlock::new(block, None)?;
         let (steps, results) = sequential::run_steps(&block, rules, view, codes, count)?;
-        Ok(Self { block, steps, results })
+        let mut runs: Vec<Vec<StateDiff>> = Vec::new();
+        loop {
+            let below = runs.last().unwrap_or(&steps);
+            if below.len() < FOLD {
+                break;
+            }
+            let folded = folded(below)?;
+            runs.push(folded);
+        }
+        Ok(Self { block, steps, runs, results })
     }
 
     /// The block.
@@ -56,9 +72,35 @@ impl Replay {
     /// The state before the transaction with this index, over the state before the block; of an
     /// index beyond those that were run, the state after the last one.
     pub fn before<'v>(&'v self, index: usize, view: &'v dyn StateView) -> Stack<'v> {
-        // The opening is a step, too.
-        Stack::new(self.steps.iter().take(index.saturating_add(1)), view)
+        Stack::new(self.diffs_before(index), view)
     }
+
+    /// The diffs that together are the steps before the transaction, oldest first: the longest runs
+    /// that fit, then shorter ones, then single steps.
+    fn diffs_before(&self, index: usize) -> impl Iterator<Item = &StateDiff> {
+        // The opening is a step, too.
+        let mut count = index.saturating_add(1).min(self.steps.len());
+        let mut parts = Vec::with_capacity(1 + self.runs.len());
+        for diffs in std::iter::once(&self.steps).chain(&self.runs) {
+            // Those before are in the longer runs. The longest are fewer than `FOLD`.
+            let whole = count / FOLD * FOLD;
+            parts.push(&diffs[whole..count]);
+            count /= FOLD;
+        }
+        parts.into_iter().rev().flatten()
+    }
+}
+
+/// Each whole run of [`FOLD`] diffs, put together into one.
+fn folded(diffs: &[StateDiff]) -> Result<Vec<StateDiff>, DiffError> {
+    let fold = |run: &[StateDiff]| -> Result<StateDiff, DiffError> {
+        let mut layer = Layer::default();
+        for diff in run {
+            layer.push(diff)?;
+        }
+        Ok(layer.into_diff())
+    };
+    diffs.chunks_exact(FOLD).map(fold).collect()
 }
 
 #[cfg(test)]
@@ -78,11 +120,14 @@ mod tests {
     const SENDER: Address = Address::repeat_byte(0xa1);
     const CONTRACT: Address = Address::repeat_byte(0xc0);
     const OTHER: Address = Address::repeat_byte(0xd0);
+    const MORTAL: Address = Address::repeat_byte(0xc2);
     const AUTHOR: Address = Address::repeat_byte(0xfe);
     /// Adds one to slot 0: PUSH1 0, SLOAD, PUSH1 1, ADD, PUSH1 0, SSTORE.
     const COUNTS: &[u8] = &[0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
     /// Stores its input in slot 0: PUSH1 0, CALLDATALOAD, PUSH1 0, SSTORE.
     const STORES_INPUT: &[u8] = &[0x60, 0, 0x35, 0x60, 0, 0x55];
+    /// Ends itself: CALLER, SELFDESTRUCT.
+    const ENDS: &[u8] = &[0x33, 0xff];
 
     fn state() -> MemoryState {
         let mut state = MemoryState::default();
@@ -163,6 +208,59 @@ mod tests {
             expected.apply(&outcome.diff).expect("it follows");
             assert_eq!(looks(&replay.before(count, &below)), looks(&expected), "{count}");
             assert_eq!(replay.results()[..count], outcome.results[..]);
+        }
+    }
+
+    #[test]
+    fn behind_many_transactions_a_few_diffs_are_looked_through() {
+        let mut below = state();
+        let code = Bytes::from_static(ENDS);
+        let code_hash = keccak256(&code);
+        let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
+        let slots = [(U256::ZERO, U256::from(7))].into_iter().collect();
+        below.accounts.insert(MORTAL, MemoryAccount { account, slots });
+        below.codes.insert(code_hash, code);
+        // It ends within a run, and there is something at its address again in the next one.
+        let to = |nonce: u64| match nonce {
+            20 => tx(nonce, MORTAL, 0),
+            40 => tx(nonce, MORTAL, 3),
+            _ => tx(nonce, CONTRACT, 0),
+        };
+        let txs: Vec<_> = (0..300).map(to).collect();
+        let (block, rules) = block(Fork::Shanghai, &txs);
+        let replay = Replay::run(block, &rules, &below, &CodeCache::new(), usize::MAX);
+        let replay = replay.expect("valid");
+        assert_eq!(replay.runs.iter().map(Vec::len).collect::<Vec<_>>(), [18, 1]);
+        // With the opening, a step more than the index has run.
+        for (index, diffs) in [
+            (0, 1),
+            (14, 15),
+            (15, 1),
+            (16, 2),
+            (19, 5),
+            (20, 6),
+            (21, 7),
+            (40, 11),
+            (41, 12),
+            (254, 30),
+            (255, 1),
+            (270, 16),
+            (299, 15),
+            (300, 16),
+            (usize::MAX, 16),
+        ] {
+            assert_eq!(replay.diffs_before(index).count(), diffs, "before {index}");
+            let steps = replay.steps().iter().take(index.saturating_add(1));
+            let plain = Stack::new(steps, &below);
+            let state = replay.before(index, &below);
+            assert_eq!(looks(&state), looks(&plain), "before {index}");
+            let mortal = |view: &Stack<'_>| {
+                let slot = view.slot(MORTAL, U256::ZERO).expect("readable");
+                let has_storage = view.has_storage(MORTAL).expect("readable");
+                (view.account(MORTAL).expect("readable"), slot, has_storage)
+            };
+            assert_eq!(mortal(&state), mortal(&plain), "before {index}");
+            assert_eq!(mortal(&state).2, index <= 20, "before {index}");
         }
     }
 
