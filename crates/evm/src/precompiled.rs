@@ -7,7 +7,7 @@
 use revm::{
     context_interface::{Cfg, ContextTr, JournalTr, LocalContextTr},
     handler::{EthPrecompiles, PrecompileProvider, precompile_output_to_interpreter_result},
-    interpreter::{CallInputs, InterpreterResult},
+    interpreter::{CallInputs, InstructionResult, InterpreterResult},
     precompile::Precompile,
     primitives::{Address, AddressMap, AddressSet, hardfork::SpecId},
 };
@@ -49,13 +49,39 @@ const fn slowness(contract: &Address) -> u64 {
     }
 }
 
-/// Gas that would take as long as a call of this contract has taken, beyond what it used. A call
-/// that fails spends all that it is given, and has mostly done little for it.
-const fn excess_of(contract: &Address, result: &InterpreterResult) -> u64 {
-    if !result.is_ok() {
-        return 0;
+/// The most that a call with so many bytes of input costs, of contracts that may find only at the
+/// end of their work that an input is wrong; 0 of others. Source: EIP-1108, EIP-4844, EIP-2537.
+const fn late_gas(contract: &Address, bytes: u64) -> u64 {
+    let [.., high, low] = contract.0.0;
+    match u16::from_be_bytes([high, low]) {
+        0x08 => 45_000 + bytes / 192 * 34_000,
+        0x0a => 50_000,
+        0x0b => 375,
+        0x0c => bytes / 160 * 12_000,
+        0x0d => 600,
+        0x0e => bytes / 288 * 22_500,
+        0x0f => 37_700 + bytes / 384 * 32_600,
+        0x10 => 5_500,
+        0x11 => 23_800,
+        _ => 0,
     }
-    result.gas.total_gas_spent().saturating_mul(slowness(contract) - 1)
+}
+
+/// Gas that would take as long as a call of a contract has taken, beyond what it used. A call that
+/// fails spends all that it is given: it has done no more than is paid for by its price, and mostly
+/// little.
+fn excess_of(inputs: &CallInputs, result: &InterpreterResult) -> u64 {
+    let contract = &inputs.bytecode_address;
+    let spent = result.gas.total_gas_spent();
+    let paid = match result.result {
+        // The gas has sufficed.
+        InstructionResult::PrecompileError => {
+            spent.min(late_gas(contract, inputs.input.len() as u64))
+        }
+        _ if result.is_ok() => spent,
+        _ => 0,
+    };
+    paid.saturating_mul(slowness(contract) - 1)
 }
 
 impl Precompiled {
@@ -104,7 +130,7 @@ impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompile
         let Some(assumed) = &self.assumed else {
             let result = self.fork.run(context, inputs)?;
             if let Some(result) = &result {
-                let excess = excess_of(&inputs.bytecode_address, result);
+                let excess = excess_of(inputs, result);
                 self.excess = self.excess.saturating_add(excess);
             }
             return Ok(result);

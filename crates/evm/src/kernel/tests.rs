@@ -644,7 +644,37 @@ fn what_precompiled_contracts_take_beyond_their_gas_is_counted_for_each_transact
     let (executed, _) = run(Fork::Istanbul, &state, FeePayment::Deferred, &txs);
     let statuses = executed.iter().map(|executed| executed.result.status.is_success());
     assert_eq!(statuses.collect::<Vec<_>>(), [true, false, false, true, true]);
-    // Source of the gas: EIP-1108. One that fails is not counted, one that is reverted is.
+    // Source of the gas: EIP-1108. A sum that fails is not counted, one that is reverted is.
     let excess: Vec<u64> = executed.iter().map(|executed| executed.excess).collect();
     assert_eq!(excess, [150 * 79, 0, 150 * 79, 0, 0]);
+}
+
+#[test]
+fn a_precompiled_contract_that_fails_late_is_counted_at_most_with_its_price() {
+    // MSTORE(0, 2), MSTORE(32, 2): the first of the two points is not on bn254. Then
+    // CALL(gas, 8, 0, 0, 192, 0, 0).
+    let pairs = |gas: [u8; 3]| {
+        let mut code = alloy_primitives::hex!("6002600052600260205260006000").to_vec();
+        code.extend(alloy_primitives::hex!("60c0600060006008"));
+        code.push(0x62);
+        code.extend(gas);
+        code.extend([0xf1, 0x00]);
+        code
+    };
+    let excess = |code: &[u8], to: TxKind, input: &[u8]| {
+        let state = with_contract(code, &[]);
+        let (executed, _) = run(Fork::Prague, &state, FeePayment::Deferred, &[tx(0, to, 0, input)]);
+        executed[0].excess
+    };
+    let contract = TxKind::Call(CONTRACT);
+    // Source of the gas: EIP-1108: 79,000, which are 0x013498; one less is out of gas; and twice.
+    assert_eq!(excess(&pairs([0x01, 0x34, 0x98]), contract, &[]), 79_000 * 39);
+    assert_eq!(excess(&pairs([0x01, 0x34, 0x97]), contract, &[]), 0);
+    assert_eq!(excess(&pairs([0x02, 0x69, 0x30]), contract, &[]), 79_000 * 39);
+    // A point of a blob. Source of the gas: EIP-4844.
+    let blob = TxKind::Call(Address::with_last_byte(10));
+    assert_eq!(excess(&[0x00], blob, &[1; 192]), 50_000 * 29);
+    // BLAKE2 looks at the length of its input first.
+    let blake = TxKind::Call(Address::with_last_byte(9));
+    assert_eq!(excess(&[0x00], blake, &[1; 192]), 0);
 }
