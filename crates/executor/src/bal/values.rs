@@ -76,6 +76,8 @@ pub(super) struct Values<'b> {
     accounts: Vec<Cell<Option<Account>>>,
     /// By place of the slot.
     slots: Vec<Cell<U256>>,
+    /// By place, once somebody has asked: [`Values::stored`].
+    stored: Vec<OnceLock<Box<[(u64, u64)]>>>,
     /// Contracts can be destroyed: a code that becomes empty is an end.
     has_ends: bool,
     fetch_batch: usize,
@@ -91,10 +93,11 @@ impl<'b> Values<'b> {
     ) -> Self {
         let accounts: Vec<_> = index.list().iter().map(|_| Cell::default()).collect();
         let slots: Vec<_> = (0..index.slot_count()).map(|_| Cell::default()).collect();
+        let stored = index.list().iter().map(|_| OnceLock::new()).collect();
         let each = (accounts.len() + slots.len()) / (threads.max(1) * FETCH_BATCHES);
         let fetch_batch = each.clamp(FETCH_BATCH_MIN, FETCH_BATCH_MAX);
         let fetched = AtomicUsize::new(0);
-        Self { index, view, accounts, slots, has_ends, fetch_batch, fetched }
+        Self { index, view, accounts, slots, stored, has_ends, fetch_batch, fetched }
     }
 
     /// The list.
@@ -183,20 +186,48 @@ impl<'b> Values<'b> {
     /// below has counts even where the block has set all of it to zero: the answer matters for an
     /// account without code and nonce alone, and that one cannot store.
     pub(super) fn has_storage(&self, place: usize, step: Step) -> Result<bool, StateError> {
-        let ended = self.last_end(place, step);
-        for slot_place in self.index.slots_of(place) {
-            let last = last_before(self.index.slot_changes(slot_place), step);
-            if let Some(change) = last
-                && ended.is_none_or(|end| end <= change.block_access_index.0)
-                && !change.new_value.is_zero()
-            {
-                return Ok(true);
-            }
+        let stored = self.stored(place);
+        let begun = stored.partition_point(|(set, _)| *set < step as u64);
+        if stored[..begun].last().is_some_and(|(_, until)| step as u64 <= *until) {
+            return Ok(true);
         }
-        if ended.is_some() {
+        if self.last_end(place, step).is_some() {
             return Ok(false);
         }
         self.view.has_storage(self.index.account(place).address)
+    }
+
+    /// When something is there that the block has stored: for each value that is not zero the step
+    /// that sets it, in ascending order, and the last step before which it, or one that was set
+    /// earlier, is still there. Made once: each creation may ask, and a list may have many slots.
+    fn stored(&self, place: usize) -> &[(u64, u64)] {
+        self.stored[place].get_or_init(|| {
+            let AccountChanges { storage_changes, code_changes, .. } = self.index.account(place);
+            let ends = code_changes.iter().filter(|change| change.new_code.is_empty());
+            let ends: Vec<u64> = ends.map(|change| change.block_access_index.0).collect();
+            let mut stored = Vec::new();
+            for slot in storage_changes {
+                let mut changes = slot.changes.iter().peekable();
+                while let Some(change) = changes.next() {
+                    if change.new_value.is_zero() {
+                        continue;
+                    }
+                    let set = change.block_access_index.0;
+                    let next = changes.peek().map(|next| next.block_access_index.0);
+                    // What is set in the step of an end is set after it.
+                    let end = ends.get(ends.partition_point(|end| *end <= set)).copied();
+                    let end = end.filter(|_| self.has_ends);
+                    stored.push((set, next.into_iter().chain(end).min().unwrap_or(u64::MAX)));
+                }
+            }
+            stored.sort_unstable();
+            let mut last = 0_u64;
+            for (_, until) in &mut stored {
+                last = last.max(*until);
+                *until = last;
+            }
+            stored.into_boxed_slice()
+        })
     }
 
     /// The last step below this one that destroyed the account.
@@ -384,5 +415,76 @@ impl StateReader for ListReader<'_, '_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
         self.values.view.block_hash(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bal::index::ListLimits;
+    use fugue_chainspec::{ChainSpec, Fork};
+    use fugue_state::MemoryState;
+    use fugue_types::{BlockAccessIndex, CodeChange, Header, SlotChanges, StorageChange};
+    use std::sync::Arc;
+
+    /// The index of a list of one account, of a block with three transactions.
+    fn index(account: AccountChanges) -> ListIndex {
+        let header = Header { gas_limit: 60_000_000, ..Header::default() };
+        let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+        ListIndex::new(Arc::new(vec![account]), &ListLimits::of(&rules, &header, 3)).unwrap()
+    }
+
+    /// Every way that something may go in steps 1 to 3, one for each number below 27: whether it is
+    /// there after each step that changes it.
+    fn way(number: u64) -> impl Iterator<Item = (BlockAccessIndex, bool)> {
+        let digits = [1, 3, 9].map(|place| number / place % 3);
+        let steps = (1..).map(BlockAccessIndex::new).zip(digits);
+        steps.filter(|(_, digit)| *digit > 0).map(|(step, digit)| (step, digit == 2))
+    }
+
+    #[test]
+    fn what_was_stored_is_there_until_it_is_emptied_or_its_account_ends() {
+        let state = MemoryState::default();
+        for number in 0..27_u64.pow(3) {
+            let mut account = AccountChanges::new(Address::repeat_byte(1));
+            for (slot, number) in [(1_u64, number % 27), (2, number / 27 % 27)] {
+                let value = |is_set: bool| U256::from(u64::from(is_set));
+                let changes = way(number).map(|(step, is_set)| (step, value(is_set)));
+                let changes: Vec<_> =
+                    changes.map(|(step, value)| StorageChange::new(step, value)).collect();
+                if !changes.is_empty() {
+                    account.storage_changes.push(SlotChanges::new(U256::from(slot), changes));
+                }
+            }
+            let code = |is_set: bool| if is_set { Bytes::from_static(&[0]) } else { Bytes::new() };
+            let codes = way(number / 27 / 27).map(|(step, is_set)| (step, code(is_set)));
+            account.code_changes = codes.map(|(step, code)| CodeChange::new(step, code)).collect();
+            let index = index(account);
+            for has_ends in [false, true] {
+                let values = Values::new(&index, &state, has_ends, 1);
+                for step in 0..=5 {
+                    let is_set = |slot| !values.slot(slot, step).unwrap().is_zero();
+                    let expected = index.slots_of(0).any(is_set);
+                    let found = values.has_storage(0, step);
+                    assert_eq!(found, Ok(expected), "{number}, {has_ends}, step {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_many_slots_those_that_are_set_are_looked_up_and_once() {
+        let step = BlockAccessIndex::new(2);
+        let mut account = AccountChanges::new(Address::repeat_byte(1));
+        account.storage_reads = (0..1_000_u64).map(U256::from).collect();
+        let change = vec![StorageChange::new(step, U256::from(7))];
+        account.storage_changes = vec![SlotChanges::new(U256::from(1_000), change)];
+        let (index, state) = (index(account), MemoryState::default());
+        let values = Values::new(&index, &state, true, 1);
+        assert!(values.stored[0].get().is_none());
+        assert_eq!(values.has_storage(0, 2), Ok(false));
+        let stored = values.stored[0].get().map(|stored| stored.to_vec());
+        assert_eq!(stored, Some(vec![(2, u64::MAX)]));
+        assert_eq!(values.has_storage(0, 3), Ok(true));
     }
 }
