@@ -312,7 +312,8 @@ impl Executor {
         (self.threads > 1).then_some(&self.pool)
     }
 
-    /// Recovers the senders of a checked block, in parallel.
+    /// Recovers the senders of a checked block, in parallel, as far as it can have gas for their
+    /// transactions.
     ///
     /// # Errors
     /// [`crate::InvalidBlock::Signature`].

@@ -22,6 +22,19 @@ use std::sync::{
 /// charged, of which a fifth at most is given back; from Amsterdam on 7,816 (EIP-8038).
 const AUTHORIZATION_GAS_MIN: u64 = 7_500;
 
+/// Gas of its block that a transaction takes at least: 21,000, of which a half may be given back,
+/// and from London on a fifth (EIP-3529); from Amsterdam on 12,000 (EIP-2780), of which the block
+/// counts nothing as given back (EIP-7778).
+fn tx_gas_min(rules: &Rules) -> u64 {
+    if rules.has(Fork::Amsterdam) {
+        12_000
+    } else if rules.has(Fork::London) {
+        21_000 - 21_000 / 5
+    } else {
+        21_000 - 21_000 / 2
+    }
+}
+
 /// A block with everything that is computed once and not once per execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedBlock {
@@ -41,7 +54,7 @@ pub struct PreparedBlock {
 
 impl PreparedBlock {
     /// Recovers the senders that are not known, then prepares; on the pool, or on the caller's
-    /// thread alone.
+    /// thread alone. A transaction to which the block cannot come has the zero address for one.
     pub(crate) fn recover(
         block: CheckedBlock,
         rules: &Rules,
@@ -50,6 +63,10 @@ impl PreparedBlock {
     ) -> Result<Self, BlockError> {
         let is_homestead = rules.has(Fork::Homestead);
         let has_protection = rules.has(Fork::SpuriousDragon);
+        // All up to this index take more gas than the block has: one of them is refused at its
+        // turn, and none behind them has one. Whoever makes a block can write down as many as its
+        // bytes have room for.
+        let last = block.block().header.gas_limit / tx_gas_min(rules);
         let recovered = AtomicUsize::new(0);
         let recover = |(index, tx): (usize, &Transaction)| -> Result<Address, BlockError> {
             if rules.is_dev
@@ -70,6 +87,9 @@ impl PreparedBlock {
                 return Ok(*sender);
             }
             recovered.fetch_add(1, Ordering::Relaxed);
+            if index as u64 > last {
+                return Ok(Address::ZERO);
+            }
             let sender =
                 if is_homestead { tx.recover_signer() } else { tx.recover_signer_unchecked() };
             sender.map_err(|_| refused())
@@ -157,7 +177,8 @@ impl PreparedBlock {
         self.block
     }
 
-    /// One sender for each transaction, in block order.
+    /// One sender for each transaction, in block order; of those that can have no turn, for there
+    /// are more before them than the block has gas for, it may not have been recovered.
     pub fn senders(&self) -> &[Address] {
         self.block.senders()
     }
@@ -227,10 +248,13 @@ pub(crate) fn predecessors(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::authorization;
+    use crate::{Executor, Mode, Scope, samples::authorization};
     use alloy_consensus::{Signed, TxEip7702, TxLegacy};
     use fugue_chainspec::ChainSpec;
-    use fugue_types::{BlockBody, Header, SealedBlock, impersonating};
+    use fugue_state::{Account, MemoryAccount, MemoryState};
+    use fugue_types::{
+        BlockBody, Header, KECCAK256_EMPTY, SealedBlock, SenderCount, TxKind, U256, impersonating,
+    };
     use std::convert::Infallible;
 
     /// The least `s`, and the highest, in hexadecimal.
@@ -251,7 +275,7 @@ mod tests {
         txs: &[Transaction],
         known: &[Option<Address>],
     ) -> Result<(Vec<Address>, usize), BlockError> {
-        let header = Header::default();
+        let header = Header { gas_limit: 30_000_000, ..Header::default() };
         let rules = ChainSpec::at_fork(1, fork).rules(&header);
         let (transactions, ommers) = (txs.to_vec(), Vec::new());
         let body = BlockBody { transactions, ommers, withdrawals: None };
@@ -311,6 +335,85 @@ mod tests {
                 assert_eq!(refused, Err(error.clone().into()), "{fork}");
             }
             assert!(prepare(Fork::SpuriousDragon, &txs, known).is_ok());
+        }
+    }
+
+    /// A block with gas for three payments, and payments with these gas limits.
+    fn payments(fork: Fork, gas_limits: &[u64]) -> (CheckedBlock, Rules) {
+        let header = Header {
+            number: 1,
+            gas_limit: 63_000,
+            base_fee_per_gas: Some(7),
+            excess_blob_gas: (fork >= Fork::Cancun).then_some(0),
+            ..Header::default()
+        };
+        let rules = ChainSpec::at_fork(1, fork).rules(&header);
+        let pay = |(value, gas_limit): (u64, &u64)| {
+            let tx = TxLegacy {
+                gas_price: 10,
+                gas_limit: *gas_limit,
+                to: TxKind::Call(Address::repeat_byte(7)),
+                value: U256::from(value),
+                ..TxLegacy::default()
+            };
+            let signature = format!("{LOW:0>64}{LOW:0>64}1b").parse().unwrap();
+            Transaction::Legacy(Signed::new_unhashed(tx, signature))
+        };
+        let (transactions, ommers) = ((1..).zip(gas_limits).map(pay).collect(), Vec::new());
+        let body = BlockBody { transactions, ommers, withdrawals: None };
+        let sealed = SealedBlock::seal(Block { header, body });
+        (sealed.check(|_| Ok::<_, Infallible>(())).unwrap(), rules)
+    }
+
+    #[test]
+    fn senders_are_recovered_as_far_as_the_block_has_gas_for_their_transactions() {
+        for (fork, count) in [(Fork::Berlin, 7), (Fork::London, 4), (Fork::Amsterdam, 6)] {
+            let (block, rules) = payments(fork, &[21_000; 10]);
+            let prepared = PreparedBlock::recover(block, &rules, &[], None).unwrap();
+            let is_known = prepared.senders().iter().map(|sender| *sender != Address::ZERO);
+            let expected: Vec<_> = (0..10).map(|index| index < count).collect();
+            assert_eq!(is_known.collect::<Vec<_>>(), expected, "{fork}");
+            assert_eq!(prepared.known_senders(), 0, "{fork}");
+        }
+    }
+
+    #[test]
+    fn a_block_with_too_many_transactions_is_refused_as_if_all_senders_were_recovered() {
+        let executor = Executor::new(2).unwrap();
+        // The fourth one has no room, or would have if it took nothing.
+        for fourth in [21_000, 0] {
+            let gas_limits = [21_000, 21_000, 21_000, fourth, 21_000, 21_000, 21_000, 21_000];
+            let (block, rules) = payments(Fork::Prague, &gas_limits);
+            let txs = &block.block().body.transactions;
+            let senders: Vec<_> = txs.iter().map(|tx| tx.recover_signer().unwrap()).collect();
+            let mut state = MemoryState::default();
+            for sender in &senders {
+                let balance = U256::from(1_000_000_000);
+                let account = Account { nonce: 0, balance, code_hash: KECCAK256_EMPTY };
+                let slots = Default::default();
+                state.accounts.insert(*sender, MemoryAccount { account, slots });
+            }
+            let whole = block.clone().recover(|_| Ok::<_, SenderCount>(senders)).unwrap();
+            let whole = PreparedBlock::new(whole, None).unwrap();
+            let run = |mode: Mode, block: &PreparedBlock| {
+                let run = executor.execute(mode, block, &rules, &state, Scope::Transactions);
+                run.map(|run| run.outcome)
+            };
+            let expected = run(Mode::Seq, &whole);
+            match &expected {
+                Err(BlockError::Invalid(InvalidBlock::GasLimit { index: 3, .. })) => {
+                    assert_eq!(fourth, 21_000);
+                }
+                Err(BlockError::Invalid(InvalidBlock::Transaction { index: 3, .. })) => {
+                    assert_eq!(fourth, 0);
+                }
+                other => panic!("{other:?}"),
+            }
+            let prepared = PreparedBlock::recover(block, &rules, &[], None).unwrap();
+            assert_eq!(prepared.senders()[4..], [Address::ZERO; 4]);
+            for mode in [Mode::Seq, Mode::Occ, Mode::Bal, Mode::Lanes, Mode::Auto] {
+                assert_eq!(run(mode, &prepared), expected, "{mode}");
+            }
         }
     }
 
