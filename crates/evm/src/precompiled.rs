@@ -2,14 +2,16 @@
 //!
 //! Gas tells little of the time that they take: some of them take more than ten times as long as
 //! other instructions of as much gas. What that comes to is counted, for whoever has to know how
-//! long a transaction runs; no outcome depends on it.
+//! long a transaction runs; no outcome depends on it. Before such a contract is called, the reader
+//! is asked whether anyone still waits: a loop of calls takes long, and reads nothing.
 
+use crate::{StateReader, database::ReadFault, machine::Ctx};
 use revm::{
-    context_interface::{Cfg, ContextTr, JournalTr, LocalContextTr},
+    context_interface::{ContextTr, JournalTr, LocalContextTr, context::ContextError},
     handler::{EthPrecompiles, PrecompileProvider, precompile_output_to_interpreter_result},
-    interpreter::{CallInputs, InstructionResult, InterpreterResult},
+    interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult},
     precompile::Precompile,
-    primitives::{Address, AddressMap, AddressSet, hardfork::SpecId},
+    primitives::{Address, AddressMap, AddressSet, Bytes, hardfork::SpecId},
 };
 
 /// The precompiled contracts of an EVM.
@@ -67,17 +69,14 @@ const fn late_gas(contract: &Address, bytes: u64) -> u64 {
     }
 }
 
-/// Gas that would take as long as a call of a contract has taken, beyond what it used. A call that
-/// fails spends all that it is given: it has done no more than is paid for by its price, and mostly
-/// little.
-fn excess_of(inputs: &CallInputs, result: &InterpreterResult) -> u64 {
-    let contract = &inputs.bytecode_address;
+/// Gas that would take as long as a call of a contract with so many bytes of input has taken,
+/// beyond what it used. A call that fails spends all that it is given: it has done no more than is
+/// paid for by its price, and mostly little.
+fn excess_of(contract: &Address, bytes: usize, result: &InterpreterResult) -> u64 {
     let spent = result.gas.total_gas_spent();
     let paid = match result.result {
         // The gas has sufficed.
-        InstructionResult::PrecompileError => {
-            spent.min(late_gas(contract, inputs.input.len() as u64))
-        }
+        InstructionResult::PrecompileError => spent.min(late_gas(contract, bytes as u64)),
         _ if result.is_ok() => spent,
         _ => 0,
     };
@@ -115,29 +114,35 @@ impl Precompiled {
     }
 }
 
-impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompiled {
+impl<'c, R: StateReader> PrecompileProvider<Ctx<'c, R>> for Precompiled {
     type Output = InterpreterResult;
 
     fn set_spec(&mut self, spec: SpecId) -> bool {
-        <EthPrecompiles as PrecompileProvider<C>>::set_spec(&mut self.fork, spec)
+        <EthPrecompiles as PrecompileProvider<Ctx<'c, R>>>::set_spec(&mut self.fork, spec)
     }
 
+    /// As the EVM implementation runs those of a fork.
     fn run(
         &mut self,
-        context: &mut C,
+        context: &mut Ctx<'c, R>,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        let Some(assumed) = &self.assumed else {
-            let result = self.fork.run(context, inputs)?;
-            if let Some(result) = &result {
-                let excess = excess_of(inputs, result);
-                self.excess = self.excess.saturating_add(excess);
-            }
-            return Ok(result);
+        let contract = match &self.assumed {
+            None => self.fork.precompiles.get(&inputs.bytecode_address),
+            Some(assumed) => assumed.get(&inputs.bytecode_address),
         };
-        let Some(contract) = assumed.get(&inputs.bytecode_address) else {
+        let Some(contract) = contract else {
             return Ok(None);
         };
+        if slowness(contract.address()) > 1
+            && let Err(error) = context.journaled_state.database.reader.check()
+        {
+            // Whoever called it ends with this error, as with that of a read.
+            context.error = Err(ContextError::Db(ReadFault(error)));
+            let fatal = InstructionResult::FatalExternalError;
+            let gas = Gas::new_spent_with_reservoir(inputs.gas_limit, inputs.reservoir);
+            return Ok(Some(InterpreterResult::new(fatal, Bytes::new(), gas)));
+        }
         let input = inputs.input.as_bytes(context);
         let output = contract.execute(&input, inputs.gas_limit, inputs.reservoir);
         let output = output.map_err(|error| error.to_string())?;
@@ -148,7 +153,10 @@ impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompile
         {
             context.local_mut().set_precompile_error_context(reason.to_string());
         }
-        Ok(Some(precompile_output_to_interpreter_result(output, inputs.gas_limit)))
+        let result = precompile_output_to_interpreter_result(output, inputs.gas_limit);
+        let excess = excess_of(contract.address(), inputs.input.len(), &result);
+        self.excess = self.excess.saturating_add(excess);
+        Ok(Some(result))
     }
 
     /// What is warm is a rule of the fork (EIP-2929), wherever its contracts are assumed.

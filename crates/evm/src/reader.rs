@@ -20,6 +20,11 @@ pub trait StateReader {
     fn code(&mut self, code_hash: B256) -> Result<Bytes, Self::Error>;
     /// The hash of the ancestor with this number.
     fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error>;
+
+    /// Asked before what takes long and reads nothing: an error ends what runs, as that of a read.
+    fn check(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Reads straight from a view.
@@ -47,6 +52,10 @@ impl<V: StateView> StateReader for ViewReader<V> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
         self.0.block_hash(number)
+    }
+
+    fn check(&mut self) -> Result<(), StateError> {
+        self.0.check()
     }
 }
 

@@ -75,6 +75,11 @@ impl<C: Fn() -> Result<(), StateError> + Send + Sync> StateView for Guarded<'_, 
         (self.check)()?;
         self.view.block_hash(number)
     }
+
+    fn check(&self) -> Result<(), StateError> {
+        (self.check)()?;
+        self.view.check()
+    }
 }
 
 impl<H: Fn(u64) -> Result<B256, StateError> + Send + Sync> StateView for HashesFrom<'_, H> {
@@ -104,5 +109,32 @@ impl<H: Fn(u64) -> Result<B256, StateError> + Send + Sync> StateView for HashesF
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         (self.hash)(number)
+    }
+
+    fn check(&self) -> Result<(), StateError> {
+        self.view.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Layer, MemoryState, Overlay, Stack};
+
+    #[test]
+    fn what_lies_over_a_guarded_state_refuses_with_it() {
+        let (state, layer) = (MemoryState::default(), Layer::default());
+        let refusal = StateError::Unavailable("over".to_owned());
+        let guarded = Guarded::new(&state, || Err(refusal.clone()));
+        let hashes = HashesFrom::new(&guarded, |_| Ok(B256::ZERO));
+        let (stack, overlay) = (Stack::new([], &guarded), Overlay::new(&guarded));
+        let (borrowed, layered) = (&guarded, layer.over(&guarded));
+        let guarded_twice = Guarded::new(&guarded, || Ok(()));
+        let views: [&dyn StateView; 7] =
+            [&guarded, &borrowed, &guarded_twice, &hashes, &stack, &overlay, &layered];
+        for (index, view) in views.into_iter().enumerate() {
+            assert_eq!(view.check(), Err(refusal.clone()), "{index}");
+        }
+        assert_eq!(Overlay::new(&state).check(), Ok(()));
     }
 }

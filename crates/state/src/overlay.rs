@@ -189,6 +189,10 @@ impl StateView for Overlay<'_> {
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.parent.block_hash(number)
     }
+
+    fn check(&self) -> Result<(), StateError> {
+        self.parent.check()
+    }
 }
 
 impl StateView for LayerView<'_> {
@@ -244,5 +248,9 @@ impl StateView for LayerView<'_> {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.parent.block_hash(number)
+    }
+
+    fn check(&self) -> Result<(), StateError> {
+        self.parent.check()
     }
 }

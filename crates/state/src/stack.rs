@@ -94,6 +94,10 @@ impl StateView for Stack<'_> {
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         self.below.block_hash(number)
     }
+
+    fn check(&self) -> Result<(), StateError> {
+        self.below.check()
+    }
 }
 
 #[cfg(test)]

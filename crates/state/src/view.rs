@@ -63,6 +63,15 @@ pub trait StateView: Send + Sync {
     /// # Errors
     /// [`StateError::BlockHashMissing`] if it is not there.
     fn block_hash(&self, number: u64) -> Result<B256, StateError>;
+
+    /// Whether it would answer at all: for who has much to do and nothing to read. A view that
+    /// never refuses says yes; one over another asks that one.
+    ///
+    /// # Errors
+    /// That of a read which is refused, whatever it is of.
+    fn check(&self) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 impl<V: StateView + ?Sized> StateView for &V {
@@ -92,5 +101,9 @@ impl<V: StateView + ?Sized> StateView for &V {
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
         (**self).block_hash(number)
+    }
+
+    fn check(&self) -> Result<(), StateError> {
+        (**self).check()
     }
 }

@@ -3,9 +3,10 @@
 use super::*;
 use crate::BaseFee;
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, MemoryAccount, MemoryState};
+use fugue_state::{Account, Guarded, MemoryAccount, MemoryState, StateError};
 use fugue_types::{B256, Bytes, KECCAK256_EMPTY, TxStatus, keccak256};
 use revm::context_interface::transaction::AccessListItem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SENDER: Address = Address::repeat_byte(0xa1);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
@@ -34,7 +35,7 @@ fn request(to: Address) -> CallRequest {
     CallRequest { from: SENDER, to: Some(to), gas: 100_000, ..CallRequest::default() }
 }
 
-fn at<T>(state: &MemoryState, assumed: &Assumed, run: impl FnOnce(&Place<'_>) -> T) -> T {
+fn at<T>(view: &dyn StateView, assumed: &Assumed, run: impl FnOnce(&Place<'_>) -> T) -> T {
     let header = Header {
         number: 1,
         gas_limit: 50_000,
@@ -43,7 +44,7 @@ fn at<T>(state: &MemoryState, assumed: &Assumed, run: impl FnOnce(&Place<'_>) ->
     };
     let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
     let codes = CodeCache::new();
-    run(&Place { rules: &rules, header: &header, codes: &codes, view: state, assumed })
+    run(&Place { rules: &rules, header: &header, codes: &codes, view, assumed })
 }
 
 fn called(code: &str, request: &CallRequest) -> Result<CallOutcome, CallError> {
@@ -245,6 +246,73 @@ fn a_precompiled_contract_may_be_elsewhere() {
     let nothing = Assumed::default();
     assert_eq!([echo(identity, &nothing).len(), echo(elsewhere, &nothing).len()], [3, 0]);
     assert_eq!([echo(identity, &moved).len(), echo(elsewhere, &moved).len()], [0, 3]);
+}
+
+type Ask<'a> = &'a dyn Fn(&Place<'_>) -> Result<CallOutcome, CallError>;
+
+/// Asks on a state with this code that answers so many times, and says how often it was to.
+fn asked(
+    code: &str,
+    assumed: &Assumed,
+    answers_max: usize,
+    ask: Ask<'_>,
+) -> (Result<CallOutcome, CallError>, usize) {
+    let (state, looks) = (state(code), AtomicUsize::new(0));
+    let guarded = Guarded::new(&state, || match looks.fetch_add(1, Ordering::Relaxed) {
+        look if look < answers_max => Ok(()),
+        _ => Err(StateError::Unavailable("given up".to_owned())),
+    });
+    let answer = at(&guarded, assumed, ask);
+    (answer, looks.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_message_is_given_up_before_a_call_of_a_slow_precompiled_contract() {
+    let (identity, powers) = (Address::with_last_byte(4), Address::with_last_byte(5));
+    let elsewhere = Address::repeat_byte(0x44);
+    let nothing = Assumed::default();
+    let moved = Assumed { precompiles: vec![(powers, Some(elsewhere))], ..Assumed::default() };
+    // STATICCALL without input, so many times.
+    let calls = |to: Address, count| {
+        format!("5f5f5f5f73{}5afa50", alloy_primitives::hex::encode(to)).repeat(count)
+    };
+    let sent = |place: &Place<'_>| call(place, &request(CONTRACT));
+    let listed =
+        |place: &Place<'_>| access_list(place, &request(CONTRACT)).map(|(_, outcome)| outcome);
+    for (to, assumed, looks_each) in [
+        (powers, &nothing, 1),
+        (elsewhere, &moved, 1),
+        (powers, &moved, 0),
+        (identity, &nothing, 0),
+    ] {
+        let [once, often] = [1, 5].map(|count| {
+            let (ran, looks) = asked(&calls(to, count), assumed, usize::MAX, &sent);
+            assert_eq!(ran.expect("runs").status, TxStatus::Success, "{to}");
+            looks
+        });
+        assert_eq!(often - once, 4 * looks_each, "{to}");
+    }
+    let refused: Result<CallOutcome, CallError> =
+        Err(CallError::State(StateError::Unavailable("given up".to_owned())));
+    for (to, assumed) in [(powers, &nothing), (elsewhere, &moved)] {
+        // JUMPDEST before the call, and a JUMP back to it.
+        let endless = format!("5b{}5f56", calls(to, 1));
+        let asks: [Ask<'_>; 2] = [&sent, &listed];
+        for ask in asks {
+            let found = asked(&endless, assumed, 20, ask);
+            assert_eq!(found, (refused.clone(), 21), "{to}");
+        }
+    }
+    // The message itself may be such a call.
+    let direct = |to: Address, answers_max: usize| {
+        asked(STORES, &nothing, answers_max, &|place| call(place, &request(to)))
+    };
+    let (ran, looks) = direct(powers, usize::MAX);
+    assert_eq!(ran.expect("runs").status, TxStatus::Success);
+    assert_eq!(looks, direct(identity, usize::MAX).1 + 1);
+    for answers in 0..looks {
+        assert_eq!(direct(powers, answers).0, refused, "{answers}");
+    }
 }
 
 #[test]

@@ -164,7 +164,7 @@ mod tests {
             (error::REFUSED, over.reason().unwrap().as_str())
         );
         assert!(told.message().ends_with("longer than 0 s"), "{}", told.message());
-        assert!(over.check().is_err());
+        assert!(over.check().is_err() && over.guard(&Nothing).check().is_err());
         assert_eq!(over.told(), Err(told.message().to_owned()));
     }
 
