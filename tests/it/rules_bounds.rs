@@ -6,6 +6,7 @@ use crate::{
     rules_limits::wire,
     rules_support::{Wire, quantity, request},
 };
+use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use fugue_chain::Retention;
 use fugue_chainspec::Fork;
 use fugue_rpc::{EthLimits, public_module};
@@ -160,6 +161,10 @@ fn messages_and_what_they_give_back_are_bounded_for_all_of_them_together() {
     let calls = json!([{ "data": "0xfe", "gas": quantity(100_000) }, {}]);
     let asked = ("eth_simulateV1", json!([{ "blockStateCalls": [{ "calls": calls }] }]));
     let told = "RPC gas cap exhausted: need 53000, remaining 0: see --rpc.gascap";
+    assert_told(&wire, limits, asked, -38_026, told);
+    let state = json!({ HISTORY_STORAGE_ADDRESS.to_string(): { "code": "0xfe" } });
+    let asked = ("eth_simulateV1", json!([{ "blockStateCalls": [{ "stateOverrides": state }] }]));
+    let told = "RPC gas cap exhausted by system contracts whose code is assumed: see --rpc.gascap";
     assert_told(&wire, limits, asked, -38_026, told);
     let calls = json!([{ "data": "0xfe" }, {}]);
     let full = json!({ "blockOverrides": { "gasLimit": quantity(100_000) }, "calls": calls });

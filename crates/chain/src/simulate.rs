@@ -16,8 +16,8 @@ use fugue_chainspec::{ChainSpec, Fork, Rules};
 use fugue_evm::{
     Assumed, BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks, CodeCache, MoveError,
 };
-use fugue_executor::{BlockError, Simulation, SimulationEnd};
-use fugue_state::{AssumedAccount, HashesFrom, Stack, StateDiff, StateView};
+use fugue_executor::{BlockError, Simulation, SimulationEnd, SimulationError, SystemCodes};
+use fugue_state::{AssumedAccount, Guarded, HashesFrom, Stack, StateDiff, StateView};
 use fugue_types::{
     Address, B256, Block, BlockBody, Eip658Value, Header, Log, ReceiptEnvelope, SealedBlock,
     Transaction, TransactionTrait, TxGas, TxKind, TxResult, TxType, Typed2718, U256, Withdrawals,
@@ -77,7 +77,7 @@ pub struct SimulatedCall {
 pub struct SimulateOptions {
     /// Blocks, those between the given ones included.
     pub blocks_max: u64,
-    /// Gas of all messages together.
+    /// Gas of all messages together, and of calls of system contracts whose code is assumed.
     pub gas_max: u64,
     /// Bytes that all messages together give back and log.
     pub output_bytes_max: usize,
@@ -145,6 +145,12 @@ pub enum SimulateError {
         /// What is left.
         left: u64,
     },
+    /// Calls of system contracts whose code is assumed need more gas than is left.
+    #[error("block {number}: RPC gas cap exhausted by system contracts whose code is assumed")]
+    SystemGas {
+        /// The block.
+        number: u64,
+    },
     /// A message whose nonce is not the sender's, or the last one there is (EIP-2681).
     #[error("call {index} of block {number}: nonce {nonce}, the sender's is {expected}")]
     Nonce {
@@ -198,15 +204,18 @@ pub fn simulate(
     let (mut parent_hash, mut parent) = (base.0, base.1.clone());
     let SimulateOptions { blocks_max, gas_max, output_bytes_max, .. } = options;
     let mut left = Left { gas: gas_max, output_bytes: output_bytes_max };
+    let own_codes = &SystemCodes::of(view).map_err(BlockError::from)?;
     let (mut diffs, mut hashes, mut simulated) = (Vec::new(), BTreeMap::new(), Vec::new());
     for block in in_order(&parent, blocks, blocks_max)? {
         // The newest ancestors are simulated.
         let hash =
             |number| hashes.get(&number).map_or_else(|| view.block_hash(number), |it| Ok(*it));
         let below = HashesFrom::new(view, hash);
-        let state = Stack::new(&diffs, &below);
+        let stack = Stack::new(&diffs, &below);
+        // What is read of the blocks before must not hide that nobody waits any more.
+        let state = Guarded::new(&stack, || view.check());
         let header = draft(spec, &block, parent_hash, &parent, options);
-        let place = Place { rules: &spec.rules(&header), codes, view: &state, options };
+        let place = Place { rules: &spec.rules(&header), codes, view: &state, own_codes, options };
         let (done, diff) = place.run(block, header, &mut root, &mut left)?;
         parent_hash = done.block.hash();
         parent = done.block.block().header.clone();
@@ -329,6 +338,7 @@ struct Place<'a> {
     rules: &'a Rules,
     codes: &'a CodeCache,
     view: &'a dyn StateView,
+    own_codes: &'a SystemCodes,
     options: SimulateOptions,
 }
 
@@ -340,14 +350,20 @@ impl Place<'_> {
         root: &mut impl FnMut(&StateDiff) -> Result<B256, ImportError>,
         left: &mut Left,
     ) -> Result<(Simulated, StateDiff), SimulateError> {
-        let Self { rules, codes, view, options } = *self;
+        let Self { rules, codes, view, own_codes, options } = *self;
         let SimulatedBlock { accounts, assumed, calls, withdrawals, .. } = block;
         let base_fee = if options.validates { BaseFee::Kept } else { BaseFee::Waived };
         let checks = Checks { nonce: options.validates, base_fee, gas_cap: false };
         let has_transfers = options.traces_transfers;
         assumed.check(rules)?;
-        let mut open =
-            Simulation::open(rules, &header, codes, view, &accounts, &assumed, has_transfers)?;
+        let number = header.number;
+        let refused = |error| match error {
+            SimulationError::Block(error) => SimulateError::Block(error),
+            SimulationError::GasSpent => SimulateError::SystemGas { number },
+        };
+        let place = fugue_evm::Place { rules, header: &header, codes, view, assumed: &assumed };
+        let mut open = Simulation::open(&place, &accounts, has_transfers, own_codes, &mut left.gas)
+            .map_err(refused)?;
         let (mut transactions, mut senders) = (Vec::new(), Vec::new());
         let (mut outcomes, mut results) = (Vec::new(), Vec::new());
         let mut counted = TxGas::default();
@@ -398,7 +414,7 @@ impl Place<'_> {
             outcomes.push((outcome, logs));
         }
         let withdrawals = rules.has(Fork::Shanghai).then(|| withdrawals.unwrap_or_default());
-        let closed = open.close(withdrawals.as_ref(), &results)?;
+        let closed = open.close(withdrawals.as_ref(), &results, &mut left.gas).map_err(refused)?;
         let SimulationEnd { diff, requests, access_list } = closed;
         let receipts = receipts(&results);
         header.gas_used = of_block(rules, counted);
@@ -560,58 +576,4 @@ fn encode(tx: &Transaction, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BLOCKS_MAX: u64 = 5;
-
-    fn numbered(number: u64, time: u64) -> SimulatedBlock {
-        SimulatedBlock { number: Some(number), time: Some(time), ..SimulatedBlock::default() }
-    }
-
-    fn ordered(blocks: Vec<SimulatedBlock>) -> Result<Vec<(u64, u64)>, SimulateError> {
-        let base = Header { number: 10, timestamp: 100, ..Header::default() };
-        let all = in_order(&base, blocks, BLOCKS_MAX)?.into_iter();
-        Ok(all.map(|block| (block.number.unwrap_or(0), block.time.unwrap_or(0))).collect())
-    }
-
-    #[test]
-    fn what_lies_between_two_numbers_is_filled() {
-        let found = ordered(vec![SimulatedBlock::default(), numbered(14, 200)]);
-        assert_eq!(found.expect("in order"), [(11, 112), (12, 124), (13, 136), (14, 200)]);
-    }
-
-    #[test]
-    fn a_transaction_of_any_type_ends_with_three_empty_strings() {
-        let of = |price| {
-            let to = Some(Address::repeat_byte(2));
-            let (gas, nonce, value) = (21_000, 3, U256::from(5));
-            let request = CallRequest { to, gas, nonce, value, price, ..CallRequest::default() };
-            let (tx, mut encoded) = (unsigned(&request, 7), Vec::new());
-            encode(&tx, &mut encoded);
-            assert_eq!(*tx.hash(), keccak256(&encoded), "{price:?}");
-            encoded
-        };
-        // Nonce, price, gas, recipient, value, no data; no signature.
-        let mut expected = vec![0xdf, 3, 9, 0x82, 0x52, 0x08, 0x94];
-        expected.extend([2; 20]);
-        expected.extend([5, 0x80, 0x80, 0x80, 0x80]);
-        assert_eq!(of(CallPrice::Fixed(9)), expected);
-        let dynamic = of(CallPrice::Dynamic { max: 9, tip: 1 });
-        assert_eq!((dynamic[0], &dynamic[dynamic.len() - 3..]), (2, &[0x80; 3][..]));
-    }
-
-    #[test]
-    fn numbers_and_times_grow() {
-        use SimulateError as E;
-        let twice = vec![numbered(11, 200), numbered(11, 300)];
-        assert!(matches!(ordered(twice), Err(E::Number { number: 11, parent: 11 })));
-        let back = vec![numbered(11, 200), numbered(12, 200)];
-        assert!(matches!(ordered(back), Err(E::Time { time: 200, parent: 200 })));
-        for number in [10 + BLOCKS_MAX + 1, u64::MAX] {
-            let found = ordered(vec![numbered(number, 10_000)]);
-            assert!(matches!(found, Err(E::TooManyBlocks(BLOCKS_MAX))), "{number}");
-        }
-        assert!(ordered(vec![numbered(10 + BLOCKS_MAX, 10_000)]).is_ok());
-    }
-}
+mod tests;

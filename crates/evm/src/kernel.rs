@@ -5,6 +5,7 @@ use crate::{
     database::{LoggedDatabase, ReadFault, to_account},
     ledger::Kept,
     machine::{Ctx, Machine, Phases},
+    system::SystemGas,
     touched::{TagFilter, tag},
 };
 use fugue_chainspec::{Fork, Rules};
@@ -19,9 +20,8 @@ use revm::{
         journaled_state::account::JournaledAccountTr,
         result::{EVMError, ExecutionResult},
     },
-    handler::{Handler, SYSTEM_ADDRESS, SystemCallTx},
+    handler::Handler,
     inspector::{Inspector, InspectorHandler},
-    primitives::AddressSet,
     state::{Account as RevmAccount, EvmState, EvmStorageSlot},
 };
 
@@ -135,10 +135,6 @@ pub enum Fault<E: std::error::Error + 'static> {
     Internal(String),
 }
 
-/// Gas of a system call before Amsterdam. Source: EIP-4788, EIP-2935, EIP-7002, EIP-7251, "Block
-/// processing".
-const SYSTEM_CALL_GAS: u64 = 30_000_000;
-
 /// One EVM, set up for one block. An inspector looks on where there is one.
 pub struct Kernel<'c, R: StateReader, I = ()> {
     pub(crate) machine: Machine<'c, R, I>,
@@ -148,7 +144,7 @@ pub struct Kernel<'c, R: StateReader, I = ()> {
     pub(crate) base_fees: (u64, u128),
     clears_empty_accounts: bool,
     lists_accesses: bool,
-    system_call_gas: Option<u64>,
+    pub(crate) system_gas: SystemGas,
     /// Room of [`changes_noting`].
     places: AddressMap<usize>,
 }
@@ -193,7 +189,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
             base_fees,
             clears_empty_accounts: rules.has(Fork::SpuriousDragon),
             lists_accesses: rules.has(Fork::Amsterdam),
-            system_call_gas: (!rules.has(Fork::Amsterdam)).then_some(SYSTEM_CALL_GAS),
+            system_gas: SystemGas::new(rules),
             places: AddressMap::default(),
         }
     }
@@ -257,7 +253,7 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         self.begin(tx.env.clone());
     }
 
-    fn begin(&mut self, tx: TxEnv) {
+    pub(crate) fn begin(&mut self, tx: TxEnv) {
         let context = &mut self.machine.inner.ctx;
         context.set_tx(tx);
         // A run that failed may have left an error that nobody has asked for.
@@ -369,35 +365,6 @@ impl<'c, R: StateReader, I> Kernel<'c, R, I> {
         log.clear();
         let (state, ledger) = (journal.inner.state, AddressMap::default());
         History { diff, touched, restored, state, ledger, loaded, log }
-    }
-
-    /// Calls a system contract as the protocol does, and gives its output. A contract that is not
-    /// there answers nothing.
-    ///
-    /// # Errors
-    /// [`SystemCallFault`].
-    pub fn system_call(
-        &mut self,
-        contract: Address,
-        data: Bytes,
-    ) -> Result<Bytes, SystemCallFault<R::Error>> {
-        let mut call = TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data);
-        // The EVM implementation gives the limit of Amsterdam, which is larger.
-        if let Some(gas) = self.system_call_gas {
-            call.gas_limit = gas;
-        }
-        // Nothing is warm in it, whatever ran before. Source: execution-specs,
-        // `process_system_transaction`.
-        self.machine.inner.ctx.journaled_state.warm_precompiles(&AddressSet::default());
-        self.begin(call);
-        let result = self.phases.run_system_call(&mut self.machine).map_err(to_fault)?;
-        match result {
-            ExecutionResult::Success { output, .. } => Ok(output.into_data()),
-            ExecutionResult::Revert { .. } => Err(SystemCallFault::Failed("revert".to_owned())),
-            ExecutionResult::Halt { reason, .. } => {
-                Err(SystemCallFault::Failed(format!("{reason:?}")))
-            }
-        }
     }
 
     /// Whether an account has code.
@@ -635,18 +602,7 @@ fn after(
     (!(clears_empty_accounts && present.is_empty())).then_some(present)
 }
 
-/// A system call that gave no output.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SystemCallFault<E: std::error::Error + 'static> {
-    /// The contract ran and failed, by this name.
-    #[error("{0}")]
-    Failed(String),
-    /// The call did not run.
-    #[error(transparent)]
-    Fault(#[from] Fault<E>),
-}
-
-fn to_fault<E: std::error::Error + 'static>(error: EVMError<ReadFault<E>>) -> Fault<E> {
+pub(crate) fn to_fault<E: std::error::Error + 'static>(error: EVMError<ReadFault<E>>) -> Fault<E> {
     match error {
         EVMError::Transaction(invalid) => Fault::Invalid(InvalidTx(invalid)),
         EVMError::Database(ReadFault(error)) => Fault::Read(error),

@@ -32,6 +32,7 @@ mod precompiles;
 mod reader;
 mod recorder;
 mod revert;
+mod system;
 mod touched;
 mod trace;
 mod transaction;
@@ -42,7 +43,7 @@ pub use call::{Assumed, EstimateError, MoveError, Place, access_list, call, esti
 pub use code::CodeCache;
 pub use feeds::{Fed, Feeds, StateValue, Work};
 pub use invalid::InvalidTx;
-pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel, SystemCallFault};
+pub use kernel::{Executed, Fault, FeePayment, History, JournalRoom, Kernel};
 pub use lasting::{Changed, FieldValue};
 pub use ledger::{Ledger, Paid};
 pub use message::{BaseFee, CallError, CallOutcome, CallPrice, CallRequest, Checks};
@@ -51,6 +52,7 @@ pub use precompiles::precompiles;
 pub use reader::{ReadLog, StateReader, ViewReader};
 pub use recorder::Recorder;
 pub use revert::revert_reason;
+pub use system::SystemCallFault;
 pub use touched::{AccountTouch, SlotTouch, TagFilter, Touched, tag};
 pub use trace::{
     FlatCall, FlatResult, GethOutput, GethTracer, LegacyAccount, LegacyCall, NamedSlots,

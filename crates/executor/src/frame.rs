@@ -15,8 +15,17 @@ use fugue_evm::{
     DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY, Fault, Kernel, StateReader, SystemCallFault,
 };
 use fugue_state::StateError;
-use fugue_types::{Block, Bytes, Header, Requests, TxResult, U256, Withdrawals};
+use fugue_types::{Address, Block, Bytes, Header, Requests, TxResult, U256, Withdrawals};
 
+/// All contracts that the protocol calls.
+pub(crate) const SYSTEM_CONTRACTS: [Address; 6] = [
+    BEACON_ROOTS_ADDRESS,
+    HISTORY_STORAGE_ADDRESS,
+    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    BUILDER_DEPOSIT_CONTRACT,
+    BUILDER_EXIT_CONTRACT,
+];
 /// Gwei in wei: withdrawals are counted in gwei. Source: EIP-4895.
 const GWEI: u64 = 1_000_000_000;
 

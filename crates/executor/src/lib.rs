@@ -65,4 +65,4 @@ pub use prepare::PreparedBlock;
 pub use redo::TxRedo;
 pub use replay::Replay;
 pub use rerun::{Rerun, RerunCause, TxRuns};
-pub use simulation::{Simulation, SimulationEnd};
+pub use simulation::{Simulation, SimulationEnd, SimulationError, SystemCodes};

@@ -159,7 +159,7 @@ fn of_simulation(error: SimulateError) -> ErrorObjectOwned {
         }
         SimulateError::Nonce { .. } => with_code(codes::NONCE_TOO_HIGH, message),
         SimulateError::GasLimit { .. } => with_code(codes::BLOCK_GAS_LIMIT, message),
-        SimulateError::GasCap { .. } => {
+        SimulateError::GasCap { .. } | SimulateError::SystemGas { .. } => {
             with_code(codes::TOO_MANY, format!("{message}: see --rpc.gascap"))
         }
         SimulateError::Call { error: CallError::Invalid(invalid), .. } => {
