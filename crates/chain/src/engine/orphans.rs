@@ -115,4 +115,16 @@ mod tests {
         orphans.insert(block(1, B256::ZERO));
         assert_eq!((orphans.len(), orphans.bytes), (0, 0));
     }
+
+    #[test]
+    fn one_that_goes_leaves_those_that_wait_for_the_same_parent() {
+        let mut orphans = Orphans::new(2, 1 << 20);
+        let [parent, other] = [1, 2].map(B256::repeat_byte);
+        for (number, parent) in [(1, parent), (2, parent), (3, other)] {
+            orphans.insert(block(number, parent));
+        }
+        let left = orphans.take_child(parent).map(|block| block.block().header.number);
+        assert_eq!((left, orphans.len()), (Some(2), 1));
+        assert!(orphans.take_child(parent).is_none());
+    }
 }
