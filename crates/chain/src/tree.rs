@@ -215,3 +215,45 @@ pub(crate) fn receipts_weight(receipts: &[ReceiptEnvelope]) -> usize {
     };
     receipts.iter().map(receipt).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::samples::{After, World, come, raise};
+
+    /// Puts a block into the tree, as one of so many bytes.
+    fn put(tree: &mut Tree, after: &After, bytes: usize) {
+        tree.insert(after.record().expect("not the genesis"), bytes);
+    }
+
+    #[test]
+    fn a_branch_is_near_as_a_whole_if_its_newest_block_is() {
+        let World { store, genesis, .. } = World::new();
+        let one = genesis.child(raise(&genesis.state));
+        let two = one.child(raise(&one.state));
+        let three = two.child(raise(&two.state));
+        let low = genesis.child(come(&genesis.state));
+        let mut tree = Tree::default();
+        for after in [&one, &two, &three, &low] {
+            put(&mut tree, after, 1);
+        }
+        let head = three.head.number + SIDE_DEPTH_MAX;
+        let snapshot = store.snapshot().expect("a good store");
+        let unrooted = tree.settle(&[], head, &snapshot).expect("a good store");
+        let (below, path) = tree.path_to(three.head.hash);
+        assert_eq!((below, path.len()), (genesis.head.hash, 3));
+        assert_eq!((tree.len(), unrooted.len()), (3, 0), "the branch that ends below is forgotten");
+    }
+
+    #[test]
+    fn the_bytes_of_forgotten_branches_are_not_counted_any_more() {
+        let World { genesis, .. } = World::new();
+        let kept = genesis.child(raise(&genesis.state));
+        let forgotten = genesis.child(come(&genesis.state));
+        let mut tree = Tree::default();
+        put(&mut tree, &kept, 10);
+        put(&mut tree, &forgotten, 20);
+        tree.retain_paths([genesis.head.hash, kept.head.hash]);
+        assert_eq!((tree.len(), tree.bytes()), (1, 10));
+    }
+}
