@@ -334,6 +334,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_block_of_the_oldest_state_changed_is_pruned_and_not_damaged() {
+        let mut subject = Subject::new(true);
+        for balance in 1..=5 {
+            subject.commit(vec![change(1, Some(10 - balance), Some(9 - balance))], &[]);
+        }
+        for (window, oldest) in [(5, 0), (2, 3)] {
+            subject.store.prune(Retention::Full { window }).expect("nothing fails");
+            let snapshot = subject.snapshot();
+            assert_eq!(snapshot.meta().oldest_state, oldest);
+            let pruned =
+                StorageError::Pruned { what: "changes", number: oldest, oldest: oldest + 1 };
+            assert_eq!(snapshot.changed_accounts(oldest), Err(pruned));
+            let kept = snapshot.changed_accounts(oldest + 1);
+            assert_eq!(kept, Ok(vec![keccak256(address(1))]));
+        }
+    }
+
+    #[test]
     fn a_chain_without_the_index_says_so_and_has_the_schema_that_it_had() {
         let mut subject = Subject::new(false);
         subject.commit(vec![change(2, None, Some(1))], &[7]);
