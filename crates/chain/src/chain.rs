@@ -707,3 +707,6 @@ const fn unknown_parent(header: &Header, hash: B256) -> ImportError {
     let Header { number, parent_hash: parent, .. } = *header;
     ImportError::UnknownParent { number, hash, parent }
 }
+
+#[cfg(test)]
+mod tests;
