@@ -451,6 +451,32 @@ fn what_builds_on_an_invalid_block_is_invalid_however_far_above_it() {
     assert_eq!(reason(&child), InvalidReason::Parent(bad.hash()));
 }
 
+#[test]
+fn a_body_that_is_not_the_one_of_its_header_says_nothing_about_the_block() {
+    let chain = &*DESTRUCTIVE;
+    let store = Store::memory(Faults::none());
+    Chain::init(&store, &chain.genesis).expect("a good genesis");
+    let options = ChainOptions::new(Mode::Seq, 1);
+    let opened = Chain::open(store, chain.genesis.chain.clone(), options);
+    let mut opened = opened.expect("a chain");
+    let mut import = |block: &SealedBlock| opened.import(block.clone()).map(|done| done.number);
+    assert_eq!(import(chain.block(1)), Ok(1));
+    let changes: [fn(&mut Block); 2] = [
+        |block| block.body.transactions.clear(),
+        |block| block.body.withdrawals = Some(Default::default()),
+    ];
+    for (number, change) in (2..).zip(changes) {
+        let good = chain.block(number);
+        let bad = changed(good, change);
+        assert_ne!(bad.block().body, good.block().body, "block {number}");
+        let refused = import(&bad);
+        assert!(matches!(refused, Err(ImportError::Invalid { .. })), "{refused:?}");
+        // With its own body it is as good as ever, and so is its child.
+        assert_eq!(import(good), Ok(number));
+    }
+    assert_eq!(import(chain.block(4)), Ok(4));
+}
+
 /// Bounds of what a store keeps: bodies, receipts, states.
 fn oldest(datadir: &Datadir) -> [Value; 3] {
     let stats = datadir.db(&["stats"]).ends(0).last();
