@@ -355,6 +355,28 @@ fn e10_what_waits_above_an_invalid_block_is_invalid_also_if_nobody_is_told_of_th
 }
 
 #[test]
+fn e11_a_block_waits_for_a_parent_that_was_reconsidered_just_before_it_came() {
+    let one = &BRANCHES.one;
+    let node = Node::in_memory(one, &Setup::new(LARGE));
+    node.follow(&one.blocks[..4]);
+    let bad = changed(one.block(5), |header| header.gas_used -= 1);
+    let child = moved(one.block(6), &bad);
+    // Between these calls nobody looks for children of the first one.
+    let held = node.hold();
+    let sent = node.begin_payload(&bad);
+    let reconsidered = Asked::of(|reply| node.engine().reconsider(bad.hash(), reply));
+    let waiting = node.begin_payload(&child);
+    let chosen = node.begin_forkchoice(choice(child.hash()));
+    drop(held);
+    refused(sent.answer());
+    assert_eq!(reconsidered.answer(), Ok(true));
+    assert_eq!(waiting.answer(), Ok(PayloadVerdict::Syncing));
+    assert_eq!(chosen.answer(), Ok(ForkchoiceVerdict::Syncing));
+    assert_eq!(node.status().orphans, 1);
+    node.follow(&one.blocks[4..]);
+}
+
+#[test]
 fn f11_a_chain_may_end_anywhere_around_the_end_of_a_batch() {
     let Branches { one, of_one, .. } = &*BRANCHES;
     let blocks = one.blocks.len();
