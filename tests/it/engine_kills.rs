@@ -139,6 +139,24 @@ fn f8_blocks_whose_place_another_branch_took_are_there_after_a_kill_and_after_th
 }
 
 #[test]
+fn f8_the_end_takes_nothing_out_of_the_store_for_a_branch_that_fills_no_batch() {
+    let Branches { one, two, common, of_one, .. } = &*BRANCHES;
+    let folder = Folder::new();
+    let node = Node::on(&folder, one, &Setup::new(2));
+    node.follow(&one.blocks[..10]);
+    let durable = Head { number: 10, hash: one.hash(10) };
+    assert_eq!(node.settled().durable, durable);
+    node.follow(&BRANCHES.own_of_two()[..1]);
+    let side = Head { number: common + 1, hash: two.hash(common + 1) };
+    assert_eq!(node.stop(), Ok(side));
+    let node = Node::on(&folder, one, &Setup::new(2));
+    assert_eq!((node.marks().0, node.settled().durable), (side, durable));
+    // Nothing has to be sent to go back.
+    node.choose(choice(durable.hash));
+    check_view(&node.view(), one, of_one, "back on the first");
+}
+
+#[test]
 fn f8_a_chain_that_is_longer_than_what_may_lie_beside_it_comes_back_after_a_kill() {
     let one = &BRANCHES.one;
     let mut setup = Setup::new(LARGE);
