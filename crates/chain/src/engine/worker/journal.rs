@@ -208,3 +208,53 @@ fn forkchoice_of(hashes: &[u8]) -> Option<Forkchoice> {
     let hash = |index: usize| B256::try_from(hashes.get(index * 32..(index + 1) * 32)?).ok();
     Some(Forkchoice { head: hash(0)?, safe: hash(1)?, finalized: hash(2)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ChainOptions, EngineOptions,
+        engine::samples::{After, World, come, raise},
+        tree::weight,
+    };
+    use fugue_chainspec::ChainSpec;
+    use fugue_executor::Mode;
+    use std::sync::Arc;
+
+    /// Puts a block, whose parent is there, into the tree, and has it be the head.
+    fn lead(chain: &mut Chain, after: &After) {
+        let record = after.record().expect("not the genesis");
+        let bytes = weight(&record);
+        chain.tree.insert(record, bytes);
+        chain.set_head(after.head.hash).expect("it is there");
+    }
+
+    /// They are in the tree no more, and soon not in the store.
+    #[test]
+    fn a_rewrite_keeps_blocks_whose_place_a_batch_on_its_way_takes() {
+        let world = World::new();
+        let shared = Arc::new(world.shared(&world.snapshot(), &world.genesis));
+        let World { store, spec, genesis, .. } = world;
+        let options = ChainOptions::following(Mode::Seq, 1);
+        let chain = Chain::open(store, ChainSpec::clone(&spec), options).expect("a good store");
+        let mut worker = Worker::new(chain, shared, EngineOptions::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let (journal, _) = Journal::open(&path).expect("a folder of our own");
+        worker.journal = Some(journal);
+
+        let left = genesis.child(raise(&genesis.state));
+        lead(&mut worker.chain, &left);
+        assert_eq!(worker.chain.flush(), Ok(Some(left.head)));
+        let other = genesis.child(come(&genesis.state));
+        lead(&mut worker.chain, &other);
+        assert_eq!(worker.persist(), Ok(true));
+        assert_eq!(worker.rewrite_journal(), Ok(()));
+        let headers = journaled_headers(&path).expect("a good journal");
+        let mut found: Vec<B256> = headers.iter().map(Header::hash_slow).collect();
+        let mut expected = [left.head.hash, other.head.hash];
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
