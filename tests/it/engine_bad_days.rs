@@ -377,6 +377,24 @@ fn e11_a_block_waits_for_a_parent_that_was_reconsidered_just_before_it_came() {
 }
 
 #[test]
+fn e20_the_limit_counts_what_is_not_durable_of_the_branch_that_is_left() {
+    let Branches { one, two, common, .. } = &*BRANCHES;
+    let (max, depth) = (10 - *common, 12 - *common);
+    let mut setup = Setup::new(10);
+    setup.engine.reorg_depth_max = max;
+    let node = Node::in_memory(one, &setup);
+    node.follow(&one.blocks[..10]);
+    assert_eq!(node.settled().durable.number, 10);
+    node.send(&one.blocks[10..11]);
+    node.send(BRANCHES.own_of_two());
+    node.choose(choice(two.hash(12)));
+    // What is durable below the new head is not below the old one.
+    let verdict = node.forkchoice(choice(one.hash(11)));
+    assert_eq!(verdict, Err(EngineError::TooDeep { depth, max }));
+    assert_eq!(node.settled().durable.hash, one.hash(10));
+}
+
+#[test]
 fn f11_a_chain_may_end_anywhere_around_the_end_of_a_batch() {
     let Branches { one, of_one, .. } = &*BRANCHES;
     let blocks = one.blocks.len();
