@@ -153,7 +153,7 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{CommitBatch, Faults, INDEXED_SCHEMA_VERSION, Retention, SCHEMA_VERSION, Store};
     use fugue_state::{Account, AccountDiff, StateDiff};
@@ -192,14 +192,14 @@ mod tests {
     type Damage = dyn Fn(&Store) -> Result<(), StorageError>;
 
     /// A store, and what the next block builds on.
-    struct Subject {
-        store: Store,
+    pub(crate) struct Subject {
+        pub(crate) store: Store,
         trie: StateTrie,
         parent: BlockHeader,
     }
 
     impl Subject {
-        fn new(is_indexed: bool) -> Self {
+        pub(crate) fn new(is_indexed: bool) -> Self {
             let store = Store::memory(Faults::none());
             let trie = StateTrie::new(EMPTY_ROOT_HASH);
             let mut subject = Self { store, trie, parent: BlockHeader::default() };
@@ -247,7 +247,7 @@ mod tests {
             CommitBatch { blocks: vec![Arc::new(record)], trie: self.trie.take_updates() }
         }
 
-        fn commit(&mut self, accounts: Vec<AccountDiff>, logs: &[u8]) {
+        pub(crate) fn commit(&mut self, accounts: Vec<AccountDiff>, logs: &[u8]) {
             let batch = self.batch(accounts, logs);
             self.store.commit(&batch).expect("it follows");
         }
@@ -259,7 +259,7 @@ mod tests {
             self.parent = header;
         }
 
-        fn snapshot(&self) -> Snapshot {
+        pub(crate) fn snapshot(&self) -> Snapshot {
             self.store.snapshot().expect("a chain")
         }
 

@@ -210,13 +210,6 @@ impl Store {
             let update = tries.take_updates();
             self.write(|tx| {
                 let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
-                if meta.head != head {
-                    return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
-                }
-                let oldest = meta.oldest_state;
-                if target < oldest {
-                    return Err(StorageError::Pruned { what: "state", number: target, oldest });
-                }
                 undo(tx, &snapshot, meta, target, &reversal, &update)
             })?;
             step(self.head()?);
@@ -233,14 +226,10 @@ impl Store {
     pub fn replace(&self, fork: u64, batch: &CommitBatch) -> Result<(), StorageError> {
         let snapshot = self.snapshot()?;
         snapshot.state_at(fork)?;
-        let head = snapshot.meta().head;
         let reversal = snapshot.reversal(fork, ALWAYS)?;
         let update = snapshot.reversed_tries(fork, &reversal, ALWAYS)?.take_updates();
         self.write(|tx| {
             let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
-            if meta.head != head {
-                return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
-            }
             undo(tx, &snapshot, meta, fork, &reversal, &update)?;
             let meta = Meta::read(tx)?.ok_or_else(|| self.empty())?;
             put_batch(tx, meta, batch)
@@ -248,6 +237,8 @@ impl Store {
     }
 }
 
+/// Takes back what came after block `to`. Refused if the head has moved since the snapshot that all
+/// of this was read from, or the state after that block is no longer kept.
 fn undo(
     tx: &mut WriteTx<'_>,
     snapshot: &Snapshot,
@@ -256,6 +247,13 @@ fn undo(
     reversal: &Reversal,
     update: &TrieUpdate,
 ) -> Result<(), StorageError> {
+    if meta.head != snapshot.meta().head {
+        return Err(StorageError::Misfit("the head moved meanwhile".to_owned()));
+    }
+    let oldest = meta.oldest_state;
+    if to < oldest {
+        return Err(StorageError::Pruned { what: "state", number: to, oldest });
+    }
     for (path, branch) in &update.accounts {
         put_or_delete(tx, Table::AccountTrie, &trie_key(path), branch.clone())?;
     }
@@ -340,5 +338,35 @@ fn put_or_delete(
     match value {
         Some(value) => tx.put(table, key, &value),
         None => tx.delete(table, key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Retention, address_index::tests::Subject};
+
+    /// 1. One thread looks at what has to be undone.
+    /// 2. Another one prunes meanwhile.
+    /// 3. What the first then writes must not have a head whose state is gone.
+    #[test]
+    fn what_was_pruned_since_it_was_looked_at_is_not_gone_back_to() {
+        let mut subject = Subject::new(false);
+        (0..5).for_each(|_| subject.commit(Vec::new(), &[]));
+        let (store, snapshot) = (&subject.store, subject.snapshot());
+        let undone = |to: u64| -> Result<(), StorageError> {
+            let reversal = snapshot.reversal(to, ALWAYS)?;
+            let update = snapshot.reversed_tries(to, &reversal, ALWAYS)?.take_updates();
+            store.write(|tx| {
+                let meta = Meta::read(tx)?.ok_or_else(|| store.empty())?;
+                undo(tx, &snapshot, meta, to, &reversal, &update)
+            })
+        };
+        store.prune(Retention::Full { window: 1 }).expect("nothing fails");
+        let pruned = StorageError::Pruned { what: "state", number: 3, oldest: 4 };
+        assert_eq!(undone(3), Err(pruned));
+        assert_eq!(subject.snapshot().meta().head, snapshot.meta().head);
+        assert_eq!(undone(4), Ok(()));
+        assert_eq!(subject.snapshot().meta().head.number, 4);
     }
 }
