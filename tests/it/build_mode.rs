@@ -12,7 +12,7 @@ use fugue_executor::{
 };
 use fugue_scheduler::Stats;
 use fugue_state::{
-    Account, Layer, MemoryAccount, MemoryState, SlotDiff, StateDiff, StateError, StateView,
+    Account, Layer, MemoryAccount, MemoryState, SlotDiff, SlotSet, StateDiff, StateError, StateView,
 };
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_types::{
@@ -508,8 +508,8 @@ impl StateView for PanicsOnce<'_> {
         self.state.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -1,7 +1,7 @@
 //! A state that answers with pauses, by a seed: threads come to the same places in another order
 //! each time, and nothing in the program has to know of it.
 
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, U256};
 use fugue_workload::Rng;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,8 +51,8 @@ impl StateView for Noisy<'_> {
         self.answer(|view| view.slot(address, slot))
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.answer(|view| view.has_storage(address))
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.answer(|view| view.has_storage_beside(address, emptied))
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

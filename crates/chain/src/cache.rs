@@ -3,8 +3,8 @@
 //! The store hashes every key and searches a tree; what blocks come back to is found here by its
 //! plain key. After a commit the cache takes the new values.
 
-use fugue_state::{Account, AccountDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashMap, HashSet, U256};
+use fugue_state::{Account, AccountDiff, SlotSet, StateDiff, StateError, StateView};
+use fugue_types::{Address, B256, Bytes, HashMap, U256};
 use parking_lot::Mutex;
 use std::hash::Hash;
 
@@ -98,15 +98,7 @@ impl StateView for CachedState<'_> {
         Ok(value)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.state.has_storage_beside(address, emptied)
     }
 

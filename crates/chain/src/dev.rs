@@ -16,8 +16,8 @@ mod rewind;
 pub(crate) use amended::{Amended, Amendment};
 pub(crate) use rewind::Rewound;
 
-use fugue_state::{AccountDiff, SlotDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashSet, U256, keccak256};
+use fugue_state::{AccountDiff, SlotDiff, SlotSet, StateDiff, StateError, StateView};
+use fugue_types::{Address, B256, Bytes, U256, keccak256};
 
 /// A block of a chain for development, on the head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Edit {
             changed.push(SlotDiff { slot: *slot, before, after: *after });
         }
         let stores = |slot: &SlotDiff| !slot.after.is_zero();
-        let named: HashSet<U256> = slots.iter().map(|(slot, _)| *slot).collect();
+        let named: SlotSet = slots.iter().map(|(slot, _)| *slot).collect();
         let is_there = !account.is_empty()
             || changed.iter().any(stores)
             || state.has_storage_beside(address, &named)?;

@@ -5,7 +5,7 @@
 //! root that a block's header holds; a code is compared with its hash; and hashes of blocks are
 //! those that headers name, each found by its own hash, from the newest durable block down.
 
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_storage::{CheckedNodes, Snapshot};
 use fugue_trie::{EMPTY_ROOT_HASH, StateTrie, TrieAccount};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};
@@ -56,7 +56,8 @@ impl StateView for ProvenState<'_> {
         self.tries.lock().slot(&nodes, owner, key).map_err(unavailable)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+    /// What the chain has emptied is not in the tries: they are those after it.
+    fn has_storage_beside(&self, address: Address, _: &SlotSet) -> Result<bool, StateError> {
         let account = self.trie_account(address)?;
         Ok(account.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH))
     }

@@ -9,9 +9,9 @@
 //! is computed.
 
 use fugue_executor::Location;
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_trie::{Batch, StateTrie, TrieSource};
-use fugue_types::{Address, B256, Bytes, HashSet, U256};
+use fugue_types::{Address, B256, Bytes, U256};
 use std::sync::{
     atomic::{AtomicBool, Ordering},
     mpsc::{Receiver, SyncSender, sync_channel},
@@ -47,15 +47,7 @@ impl StateView for Watched<'_> {
         self.view.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.view.has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.view.has_storage_beside(address, emptied)
     }
 

@@ -1,7 +1,7 @@
 //! Views that stand between a reader and a state, and change one thing of it.
 
-use crate::{Account, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashSet, U256};
+use crate::{Account, SlotSet, StateError, StateView};
+use fugue_types::{Address, B256, Bytes, U256};
 
 /// A state that answers while a check lets it.
 pub struct Guarded<'v, C> {
@@ -52,16 +52,7 @@ impl<C: Fn() -> Result<(), StateError> + Send + Sync> StateView for Guarded<'_, 
         self.view.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        (self.check)()?;
-        self.view.has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         (self.check)()?;
         self.view.has_storage_beside(address, emptied)
     }
@@ -91,15 +82,7 @@ impl<H: Fn(u64) -> Result<B256, StateError> + Send + Sync> StateView for HashesF
         self.view.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.view.has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.view.has_storage_beside(address, emptied)
     }
 

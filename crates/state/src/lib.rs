@@ -19,4 +19,4 @@ pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
 pub use overlay::{Layer, LayerView, Overlay};
 pub use stack::Stack;
-pub use view::{StateError, StateView};
+pub use view::{SlotSet, StateError, StateView};

@@ -1,9 +1,9 @@
 //! A whole world state in memory: fixtures, bundles, generated chains, and the naive oracle of
 //! state roots.
 
-use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
+use crate::{Account, AccountDiff, DiffError, SlotDiff, SlotSet, StateDiff, StateError, StateView};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount, root};
-use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, HashSet, U256};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
 
 /// An account with its storage. Slots that are zero are not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,15 +106,7 @@ impl StateView for MemoryState {
         Ok(found.copied().unwrap_or_default())
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        Ok(self.accounts.get(&address).is_some_and(|found| !found.slots.is_empty()))
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         let found = self.accounts.get(&address);
         Ok(found.is_some_and(|found| found.slots.keys().any(|slot| !emptied.contains(slot))))
     }

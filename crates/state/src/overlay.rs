@@ -1,7 +1,7 @@
 //! Diffs of later transitions, and a view with them laid over it.
 
-use crate::{Account, AccountDiff, DiffError, SlotDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, HashSet, U256};
+use crate::{Account, AccountDiff, DiffError, SlotDiff, SlotSet, StateDiff, StateError, StateView};
+use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, U256};
 
 #[derive(Debug)]
 struct Changed {
@@ -170,15 +170,7 @@ impl StateView for Overlay<'_> {
         self.layer.over(self.parent).slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.layer.over(self.parent).has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.layer.over(self.parent).has_storage_beside(address, emptied)
     }
 
@@ -215,15 +207,7 @@ impl StateView for LayerView<'_> {
         self.parent.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.has_storage_beside(address, &HashSet::default())
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         let Some(changed) = self.layer.accounts.get(&address) else {
             return self.parent.has_storage_beside(address, emptied);
         };

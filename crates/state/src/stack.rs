@@ -1,7 +1,7 @@
 //! Diffs that were not put together, over a state: cheap to make, and read from the newest on.
 
-use crate::{Account, AccountDiff, StateDiff, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, HashSet, U256};
+use crate::{Account, AccountDiff, SlotSet, StateDiff, StateError, StateView};
+use fugue_types::{Address, B256, Bytes, U256};
 
 /// The state after a run of transitions, each of which follows the one before. To put a few diffs
 /// together takes longer than most who read a state have to do, so they are looked through.
@@ -59,15 +59,7 @@ impl StateView for Stack<'_> {
         self.below.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.has_storage_beside(address, &HashSet::default())
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         let mut newer = emptied.clone();
         for change in self.changes(address) {
             for slot in &change.slots {

@@ -3,6 +3,9 @@
 use crate::Account;
 use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
+/// Slots of one account.
+pub type SlotSet = HashSet<U256>;
+
 /// The state could not answer. Never a verdict on a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -35,22 +38,17 @@ pub trait StateView: Send + Sync {
     ///
     /// # Errors
     /// Only if the state cannot answer.
-    fn has_storage(&self, address: Address) -> Result<bool, StateError>;
+    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+        self.has_storage_beside(address, &SlotSet::default())
+    }
 
-    /// Whether any slot of the account is not zero but these, which were emptied since.
-    ///
-    /// A view that does not look for the others says yes if there is any at all. Whatever a chain
-    /// reads through does look: who has no code any more may have stored before.
+    /// Whether any slot of the account is not zero but these, which were emptied since: who has no
+    /// code any more may have stored before. A view that cannot tell the others from these says yes
+    /// if there is any at all.
     ///
     /// # Errors
     /// Only if the state cannot answer.
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        _emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
-        self.has_storage(address)
-    }
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError>;
 
     /// The code with this keccak256. Never asked for the empty code.
     ///
@@ -83,15 +81,7 @@ impl<V: StateView + ?Sized> StateView for &V {
         (**self).slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        (**self).has_storage(address)
-    }
-
-    fn has_storage_beside(
-        &self,
-        address: Address,
-        emptied: &HashSet<U256>,
-    ) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         (**self).has_storage_beside(address, emptied)
     }
 

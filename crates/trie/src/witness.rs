@@ -10,7 +10,7 @@ use crate::{
     TrieAccount, TrieError, TrieSource,
 };
 use alloy_trie::nodes::TrieNode;
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_types::{Address, B256, B256Map, Bytes, HashMap, U256, keccak256};
 
 pub use gather::WitnessNodes;
@@ -224,7 +224,8 @@ impl StateView for WitnessState<'_> {
         value.map_or(Ok(U256::ZERO), |rlp| alloy_rlp::decode_exact(rlp).map_err(unavailable))
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+    /// The other slots may not be shown, so it says yes if there is any.
+    fn has_storage_beside(&self, address: Address, _: &SlotSet) -> Result<bool, StateError> {
         let account = self.trie_account(address)?;
         Ok(account.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH))
     }

@@ -12,7 +12,7 @@ use super::{
 use crate::client::public::{decoded, quantity};
 use fugue_archive::{Bundle, PreAccount, PreState};
 use fugue_executor::{BlockError, Executor, Mode, Scope};
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount, verify_proof};
 use fugue_types::{Address, B256, B256Map, Bytes, Header, KECCAK256_EMPTY, U256, keccak256};
 use fugue_validation::{Ommers, check_block};
@@ -302,7 +302,8 @@ impl StateView for RemoteState<'_> {
         self.read(|reader| reader.slot(address, slot))
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+    /// A node does not tell the other slots, so it says yes if there is any.
+    fn has_storage_beside(&self, address: Address, _: &SlotSet) -> Result<bool, StateError> {
         self.read(|reader| reader.has_storage(address))
     }
 

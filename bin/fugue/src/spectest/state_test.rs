@@ -11,7 +11,7 @@ use alloy_consensus::{TxLegacy, transaction::RlpEcdsaDecodableTx};
 use alloy_eips::{Decodable2718, eip2718::Eip2718Error};
 use fugue_chainspec::{BlobParams, ChainSpec, Fork, Rules};
 use fugue_executor::{BlockError, BlockOutcome, Executor, Mode, PreparedBlock, Scope};
-use fugue_state::{Account, MemoryState, StateError, StateView};
+use fugue_state::{Account, MemoryState, SlotSet, StateError, StateView};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, Header, Log, SealedBlock, Transaction, U256, keccak256,
 };
@@ -298,8 +298,8 @@ impl StateView for FixtureView<'_> {
         self.0.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.0.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.0.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -5,7 +5,7 @@ use crate::{
     moved::{Moved, MovedBlock},
 };
 use fugue_chainspec::{ChainSpec, Fork, Rules};
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_txpool::{Advanced, Best, HeadUpdate, MinedTx, Pool, PoolHead, PooledTx, SidecarForm};
 use fugue_types::{
     Address, AddressMap, B256, Bytes, HashSet, Header, Transaction, TransactionTrait as _, U256,
@@ -165,8 +165,8 @@ impl StateView for LazyState<'_> {
         self.read(|state| state.slot(address, slot))
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.read(|state| state.has_storage(address))
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.read(|state| state.has_storage_beside(address, emptied))
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

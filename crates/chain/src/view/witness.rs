@@ -8,7 +8,7 @@
 use super::{ChainView, Reach};
 use crate::{ImportError, error::Fault};
 use fugue_executor::{BlockOutcome, Execution, Executor, Mode, Scope};
-use fugue_state::{Account, Guarded, StateError, StateView};
+use fugue_state::{Account, Guarded, SlotSet, StateError, StateView};
 use fugue_storage::StorageError;
 use fugue_trie::{HashedDiff, StepsError, TrieError, WitnessNodes, step_through};
 use fugue_types::{Address, B256, Bytes, U256, keccak256};
@@ -203,9 +203,9 @@ impl StateView for Noted<'_> {
         self.state.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.reads.lock().keys.insert((address, None));
-        self.state.has_storage(address)
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

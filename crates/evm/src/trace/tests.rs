@@ -12,7 +12,7 @@ use alloy_rpc_types_trace::{
     parity::{Action, TraceType},
 };
 use fugue_chainspec::{ChainSpec, Fork};
-use fugue_state::{Account, MemoryAccount, MemoryState, StateError, StateView};
+use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet, StateError, StateView};
 use fugue_types::{
     Address, B256, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, TxType, U256,
     keccak256,
@@ -521,8 +521,8 @@ impl StateView for WithoutCodes {
         self.0.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.0.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.0.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{Divergence, Execution, Executor, InvalidBlock, ListUse, Mode, Way, WhySequential};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, MemoryAccount, MemoryState, StateError};
+use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet, StateError};
 use fugue_types::{
     AccountChanges, Address, B256, BalanceChange, Block, BlockAccessIndex, BlockAccessList,
     BlockBody, Bytes, CodeChange, Header, KECCAK256_EMPTY, SealedBlock, SenderCount, SlotChanges,
@@ -572,8 +572,8 @@ impl StateView for Failing {
         self.state.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
@@ -603,8 +603,8 @@ impl StateView for Counting {
         self.state.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -18,7 +18,7 @@ use super::{running::Running, *};
 use crate::{Execution, Executor, InvalidBlock, Mode, Way, WhySequential};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, MemoryAccount, MemoryState};
+use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet};
 use fugue_types::{
     B256, Block, BlockBody, Bytes, KECCAK256_EMPTY, SealedBlock, SenderCount, Transaction, TxKind,
     U256, Withdrawal, Withdrawals, keccak256,
@@ -557,8 +557,8 @@ impl StateView for Troubled {
         self.state.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        self.state.has_storage(address)
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        self.state.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

@@ -108,7 +108,7 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fugue_state::Account;
+    use fugue_state::{Account, SlotSet};
     use fugue_types::{Address, B256, Bytes, U256};
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -125,7 +125,7 @@ mod tests {
             Ok(U256::ZERO)
         }
 
-        fn has_storage(&self, _: Address) -> Result<bool, StateError> {
+        fn has_storage_beside(&self, _: Address, _: &SlotSet) -> Result<bool, StateError> {
             Ok(false)
         }
 

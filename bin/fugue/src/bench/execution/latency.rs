@@ -11,7 +11,7 @@
 //! is measured on an idle thread and taken off each sleep. Beside that the sleeper waits for a core
 //! where all are busy, as it would for a disk. How long reads waited is counted and told.
 
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_types::{Address, B256, Bytes, DefaultHashBuilder, HashSet, U256};
 use std::{
     hash::BuildHasher,
@@ -141,9 +141,9 @@ impl StateView for ColdView<'_> {
         self.view.slot(address, slot)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
         self.reach(Place::HasStorage(address));
-        self.view.has_storage(address)
+        self.view.has_storage_beside(address, emptied)
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {

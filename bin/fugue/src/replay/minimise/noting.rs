@@ -1,7 +1,7 @@
 //! Notes what is read of a state, to make a smaller state of it.
 
 use fugue_archive::{PreAccount, PreState};
-use fugue_state::{Account, StateError, StateView};
+use fugue_state::{Account, SlotSet, StateError, StateView};
 use fugue_types::{Address, B256, B256Map, Bytes, U256};
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -104,8 +104,8 @@ impl StateView for Noting<'_> {
         Ok(value)
     }
 
-    fn has_storage(&self, address: Address) -> Result<bool, StateError> {
-        let has_storage = self.view.has_storage(address)?;
+    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
+        let has_storage = self.view.has_storage_beside(address, emptied)?;
         if has_storage {
             self.answers().with_storage.insert(address);
         }

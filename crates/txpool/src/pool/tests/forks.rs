@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::samples::old_sidecar;
-use fugue_state::StateError;
+use fugue_state::{SlotSet, StateError};
 use std::sync::atomic::AtomicUsize;
 
 /// A state whose readers find the head at another fork when they come back from it.
@@ -28,7 +28,7 @@ impl StateView for Moving<'_> {
         Ok(U256::ZERO)
     }
 
-    fn has_storage(&self, _: Address) -> Result<bool, StateError> {
+    fn has_storage_beside(&self, _: Address, _: &SlotSet) -> Result<bool, StateError> {
         Ok(false)
     }
 
