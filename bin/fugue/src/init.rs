@@ -42,14 +42,14 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
         ))?;
         return Ok(Verdict::Good);
     }
-    let already = match begun {
-        Begun::New => {
-            print(format_args!("{name}: genesis {}, {accounts} accounts\n", head.hash))?;
-            return Ok(Verdict::Good);
+    let (number, hash) = (head.number, head.hash);
+    let text = match begun {
+        Begun::New => format!("genesis {hash}, {accounts} accounts"),
+        Begun::Configured => {
+            format!("already there, now with this configuration, head {number} ({hash})")
         }
-        Begun::Configured => "already there, now with this configuration",
-        Begun::Before => "already there",
+        Begun::Before => format!("already there, head {number} ({hash})"),
     };
-    print(format_args!("{name}: {already}, head {} ({})\n", head.number, head.hash))?;
+    print(format_args!("{name}: {text}\n"))?;
     Ok(Verdict::Good)
 }
