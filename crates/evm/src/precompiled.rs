@@ -46,7 +46,7 @@ const fn slowness(contract: &Address) -> u64 {
         0x0b..=0x0f => 40,
         0x10 | 0x11 => 30,
         // A signature on P-256.
-        0x0100 => 150,
+        0x0100 => 30,
         _ => 1,
     }
 }

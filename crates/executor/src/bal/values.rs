@@ -68,6 +68,9 @@ impl<T: Copy> Cell<T> {
     }
 }
 
+/// From which step on a slot of an account is there, and the last step before which that is so.
+type Spans = Box<[(u64, u64)]>;
+
 /// Shared by all workers of one block; read without locks.
 pub(super) struct Values<'b> {
     index: &'b ListIndex,
@@ -77,7 +80,7 @@ pub(super) struct Values<'b> {
     /// By place of the slot.
     slots: Vec<Cell<U256>>,
     /// By place, once somebody has asked: [`Values::stored`].
-    stored: Vec<OnceLock<Box<[(u64, u64)]>>>,
+    stored: Vec<OnceLock<Spans>>,
     /// Contracts can be destroyed: a code that becomes empty is an end.
     has_ends: bool,
     fetch_batch: usize,
