@@ -3,6 +3,7 @@
 
 use super::{
     bugs::{GIVER, GIVES},
+    guesses::{adding, watch},
     *,
 };
 
@@ -36,4 +37,15 @@ fn what_a_contract_has_is_given_once_however_many_lanes_ask_for_it() {
 fn a_slot_that_was_changed_is_looked_for_in_every_other_lane() {
     let txs = [store(ALICE, 0, 5, 1), look(BOB, 0, 6), look(ALICE, 1, 5)];
     assert_eq!(Ground::new(Fork::Istanbul, &txs).reruns(&[0, 1, 2]), 1);
+}
+
+/// Nobody else has changed it, and the lane's diff does not show that it has.
+#[test]
+fn a_balance_that_a_lane_has_changed_back_was_seen_in_between() {
+    // What it is paid it gives back.
+    let txs =
+        [call(ALICE, 0, GIVER, 7), watch(BOB, 0, [GIVER, STRANGER]), call(ALICE, 1, GIVER, 0)];
+    let mut ground = adding(&txs);
+    ground.deploy(GIVER, &lends(), &[]);
+    assert_eq!(ground.reruns(&[0, 1, 0]), 1);
 }
