@@ -287,6 +287,16 @@ mod tests {
         AccountDiff { address: Address::repeat_byte(byte), before, after, wiped, slots }
     }
 
+    /// A state with an account of [`change`], which has 7 at slot 5.
+    fn storing(byte: u8) -> MemoryState {
+        let mut view = MemoryState::default();
+        let AccountDiff { address, before, .. } = change(byte, 1, false, &[]);
+        let account = before.expect("it is there");
+        let slots = [(U256::from(5), U256::from(7))].into_iter().collect();
+        view.accounts.insert(address, MemoryAccount { account, slots });
+        view
+    }
+
     #[test]
     fn what_a_run_does_not_write_again_is_taken_back() {
         const TX: usize = 3;
@@ -333,10 +343,7 @@ mod tests {
         let (here, slot, kept) = (Address::repeat_byte(1), U256::from(5), U256::from(7));
         let ends = change(1, 2, true, &[]);
         let (before, after) = (ends.before, ends.after);
-        let (mut view, none) = (MemoryState::default(), StateDiff::default());
-        let account = before.expect("it is there");
-        let slots = [(slot, kept)].into_iter().collect();
-        view.accounts.insert(here, MemoryAccount { account, slots });
+        let (view, none) = (storing(1), StateDiff::default());
         let memory = StateMemory::new(Room::default(), &view, &none);
         let found = || (memory.account(here, READER), memory.slot(here, slot, READER));
         let hold = |account, value| {
@@ -350,5 +357,20 @@ mod tests {
         assert_eq!(hold(after, U256::ZERO), (false, false));
         assert_eq!(found(), (Ok(before), Ok(kept)));
         assert_eq!(hold(before, kept), (true, true));
+    }
+
+    /// So a contract can be created in its place (EIP-7610).
+    #[test]
+    fn an_account_that_has_ended_stores_nothing_for_those_after_it() {
+        const TX: usize = 3;
+        let (view, none) = (storing(1), StateDiff::default());
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let stores = || [TX, TX + 1].map(|tx| memory.has_storage(Address::repeat_byte(1), tx));
+        let ended = StateDiff { accounts: vec![change(1, 2, true, &[])], codes: Vec::new() };
+        assert_eq!(stores(), [Ok(true), Ok(true)]);
+        memory.write(version_of(TX), &ended, &none, &mut Vec::new());
+        assert_eq!(stores(), [Ok(true), Ok(false)]);
+        memory.write(version_of(TX), &none, &ended, &mut Vec::new());
+        assert_eq!(stores(), [Ok(true), Ok(true)]);
     }
 }
