@@ -373,4 +373,24 @@ mod tests {
         memory.write(version_of(TX), &none, &ended, &mut Vec::new());
         assert_eq!(stores(), [Ok(true), Ok(true)]);
     }
+
+    /// The next one may be on another state.
+    #[test]
+    fn the_room_that_a_block_leaves_has_nothing_of_it() {
+        const TX: usize = 1;
+        const READER: usize = 2;
+        let (view, none) = (storing(1), StateDiff::default());
+        let changed = change(1, 2, false, &[5]);
+        let (here, before, after) = (changed.address, changed.before, changed.after);
+        let found = |memory: &StateMemory<'_>| {
+            (memory.account(here, READER), memory.slot(here, U256::from(5), READER))
+        };
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let diff = StateDiff { accounts: vec![changed], codes: Vec::new() };
+        memory.write(version_of(TX), &diff, &none, &mut Vec::new());
+        assert_eq!(found(&memory), (Ok(after), Ok(U256::from(1))));
+        let (room, _) = memory.into_room();
+        let next = StateMemory::new(room, &view, &none);
+        assert_eq!(found(&next), (Ok(before), Ok(U256::from(7))));
+    }
 }
