@@ -12,6 +12,8 @@ const SENDERS: [Address; 2] = [Address::repeat_byte(0xa1), Address::repeat_byte(
 const COUNTER: Address = Address::repeat_byte(0xc0);
 /// Adds one to slot 0: PUSH1 0, SLOAD, PUSH1 1, ADD, PUSH1 0, SSTORE.
 const COUNTS: &[u8] = &[0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55];
+/// Looks at the fee recipient: COINBASE, BALANCE, POP.
+const LOOKS: &[u8] = &[0x41, 0x31, 0x50];
 
 /// Commits are not looked at.
 struct Uncommitted;
@@ -24,9 +26,20 @@ impl Commit for Uncommitted {
     }
 }
 
-fn state() -> MemoryState {
+fn header() -> Header {
+    Header {
+        number: 1,
+        gas_limit: 30_000_000,
+        beneficiary: Address::repeat_byte(0xfe),
+        base_fee_per_gas: Some(7),
+        ..Header::default()
+    }
+}
+
+/// With this code for the counter.
+fn state(code: &[u8]) -> MemoryState {
     let mut state = MemoryState::default();
-    let code = Bytes::from_static(COUNTS);
+    let code = Bytes::copy_from_slice(code);
     let code_hash = keccak256(&code);
     for (address, balance, code_hash) in [
         (SENDERS[0], 1_000_000_000_000_000_000_u64, KECCAK256_EMPTY),
@@ -60,15 +73,9 @@ fn count(sender: Address) -> PreparedTx {
 
 #[test]
 fn a_rerun_names_the_slot_that_changed_and_who_changed_it() {
-    let header = Header {
-        number: 1,
-        gas_limit: 30_000_000,
-        beneficiary: Address::repeat_byte(0xfe),
-        base_fee_per_gas: Some(7),
-        ..Header::default()
-    };
+    let header = header();
     let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
-    let (view, codes, txs) = (state(), CodeCache::new(), SENDERS.map(count));
+    let (view, codes, txs) = (state(COUNTS), CodeCache::new(), SENDERS.map(count));
     let memory = StateMemory::new(Room::default(), &view, &StateDiff::default());
     let mut block = OccBlock::new(&header, &txs, &[None, None], &rules, &codes, memory);
     block.observe(RunLog::new(txs.len()));
@@ -95,4 +102,23 @@ fn a_rerun_names_the_slot_that_changed_and_who_changed_it() {
     assert_eq!((rerun.cause, rerun.by), (RerunCause::Changed, Some(0)));
     assert_eq!((rerun.address, rerun.field), (Some(COUNTER), Some(Field::Slot(U256::ZERO))));
     assert!(rerun.lost == second.lost && second.lost <= second.time);
+}
+
+/// What one worker has loaded before it gives up, another one changes meanwhile.
+#[test]
+fn a_run_that_was_given_up_leaves_nothing_to_the_next_one() {
+    let header = header();
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let view = state(&[COUNTS, LOOKS].concat());
+    let (codes, txs) = (CodeCache::new(), SENDERS.map(count));
+    let memory = StateMemory::new(Room::default(), &view, &StateDiff::default());
+    let block = OccBlock::new(&header, &txs, &[None, None], &rules, &codes, memory);
+    let occ = Occ { block: &block, commit: &Uncommitted };
+    let (mut one, mut other) = (occ.worker(), occ.worker());
+    assert_eq!(occ.execute(&mut one, 1, Place::Ahead, &mut Vec::new()), Ran::Parked);
+    assert_eq!(occ.execute(&mut other, 0, Place::Head, &mut Vec::new()), Ran::Done);
+    assert_eq!(occ.execute(&mut one, 1, Place::Head, &mut Vec::new()), Ran::Done);
+    let counted = [1, 2].map(|tx| block.memory.slot(COUNTER, U256::ZERO, tx));
+    assert_eq!(counted, [Ok(U256::from(1)), Ok(U256::from(2))]);
+    assert!(occ.is_current(1));
 }
