@@ -266,3 +266,75 @@ impl Filled {
         Built { transactions, senders, taken, refused, outcome, fees, report }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BuildLimits;
+    use alloy_consensus::{Signed, TxLegacy};
+    use fugue_chainspec::ChainSpec;
+    use fugue_evm::PreparedTx;
+    use fugue_state::MemoryState;
+    use fugue_types::{Bytes, Header, TxGas, TxStatus, TxType};
+
+    const SENDER: Address = Address::repeat_byte(0xa1);
+    const PAYEE: Address = Address::repeat_byte(0xb0);
+
+    /// Why a payment is refused that owes this fee, and has looked at sender and recipient, where
+    /// the access list has room for so many items.
+    fn refusal(fee_due: Option<U256>, room: usize) -> Option<Refusal> {
+        let header = Header {
+            number: 1,
+            gas_limit: ((CLOSING_ITEMS_MAX + room) * ITEM_COST) as u64,
+            beneficiary: Address::repeat_byte(0xfe),
+            ..Header::default()
+        };
+        let rules = ChainSpec::at_fork(1, Fork::Amsterdam).rules(&header);
+        // It has run: only its sender is asked for.
+        let signature = format!("{:0>64}{:0>64}1b", "1", "1").parse().expect("a signature");
+        let tx = Transaction::Legacy(Signed::new_unhashed(TxLegacy::default(), signature));
+        let txs = [PreparedTx::new(&tx, SENDER).expect("a known type")];
+        let (transactions, view) = ([tx], MemoryState::default());
+        let limits = BuildLimits {
+            txs_max: usize::MAX,
+            bytes_max: usize::MAX,
+            blobs_max: None,
+            until: None,
+        };
+        let job = Job {
+            header: &header,
+            withdrawals: None,
+            rules: &rules,
+            view: &view,
+            limits: &limits,
+            transactions: &transactions,
+            txs: &txs,
+            predecessors: &[None],
+        };
+        let result = TxResult {
+            tx_type: TxType::Legacy,
+            status: TxStatus::Success,
+            gas: TxGas::default(),
+            logs: Vec::new(),
+            output: Bytes::new(),
+            created: None,
+        };
+        let executed = Executed { result, fee_due, excess: 0 };
+        let accounts = [SENDER, PAYEE].map(|address| (address, None)).to_vec();
+        let reads = ReadLog { accounts, ..ReadLog::default() };
+        let mut filling = Filling::new(&job);
+        let judged = filling.judge(0, Ok(executed), &reads).expect("nothing is broken");
+        let refused = filling.refused.pop().map(|(_, reason)| reason);
+        assert_eq!(judged.is_none(), refused.is_some());
+        refused
+    }
+
+    /// The account of the fee recipient is in the list, although the candidate did not look at it.
+    #[test]
+    fn the_fee_recipient_is_an_item_of_the_first_one_that_owes_a_fee() {
+        let full = Some(Refusal::AccessList);
+        assert_eq!([1, 2].map(|room| refusal(None, room)), [full.clone(), None]);
+        let fee = Some(U256::from(1));
+        assert_eq!([2, 3].map(|room| refusal(fee, room)), [full, None]);
+    }
+}
