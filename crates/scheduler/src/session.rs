@@ -505,3 +505,72 @@ impl<W> Hand<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Latest, Memory};
+    use std::convert::Infallible;
+
+    const KEY: u64 = 7;
+
+    /// Each counts one key up. The first one waits for its turn.
+    #[derive(Default)]
+    struct Counts {
+        memory: Memory<u64, u64>,
+        /// What each has read.
+        read: [Mutex<u64>; 2],
+    }
+
+    fn count(latest: Latest<u64>) -> u64 {
+        if let Latest::Written { value, .. } = latest { value } else { 0 }
+    }
+
+    impl Program for Counts {
+        type Worker = ();
+        type Error = Infallible;
+
+        fn worker(&self) {}
+
+        fn predecessor(&self, _: usize) -> Option<usize> {
+            None
+        }
+
+        fn execute(&self, _: &mut (), tx: usize, place: Place, overtaken: &mut Vec<usize>) -> Ran {
+            if tx == 0 && place == Place::Ahead {
+                return Ran::Parked;
+            }
+            let read = count(self.memory.read(&KEY, tx));
+            *self.read[tx].lock() = read;
+            self.memory.write(&KEY, tx, read + 1, overtaken);
+            Ran::Done
+        }
+
+        fn suspect(&self, tx: usize) {
+            self.memory.suspect(&KEY, tx);
+        }
+
+        fn is_current(&self, tx: usize) -> bool {
+            count(self.memory.peek(&KEY, tx)) == *self.read[tx].lock()
+        }
+
+        fn commit(&self, _: usize) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    /// It has read before anybody wrote, so that it is not noted as a reader.
+    #[test]
+    fn who_is_told_of_no_change_is_compared_all_the_same() {
+        let program = Counts::default();
+        let session = Session::new(&program, 2);
+        let mut hand = Hand::new(());
+        while session.run_ahead(&mut hand) {}
+        assert_eq!(count(program.memory.peek(&KEY, 2)), 1, "the second one alone has counted");
+        session.work();
+        assert!(!session.is_dirty[1].load(Ordering::Acquire), "nobody has told it");
+        let (stats, failure) = session.finish();
+        assert_eq!((stats.head_reruns, failure), (1, None));
+        assert_eq!(count(program.memory.peek(&KEY, 2)), 2);
+    }
+}
