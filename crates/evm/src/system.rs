@@ -82,7 +82,9 @@ impl<R: StateReader, I> Kernel<'_, R, I> {
         if is_metered {
             let is_spent = left < limit && !result.is_success();
             let spent = result.gas().total_gas_spent();
-            self.system_gas.left = (!is_spent).then_some(left.saturating_sub(spent));
+            // What one has failed for want of is not there because another one needs none.
+            let left = self.system_gas.left.filter(|_| !is_spent);
+            self.system_gas.left = left.map(|left| left.saturating_sub(spent));
         }
         match result {
             ExecutionResult::Success { output, .. } => Ok(output.into_data()),

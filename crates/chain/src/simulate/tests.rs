@@ -1,7 +1,10 @@
 //! What simulated blocks are, by themselves.
 
 use super::*;
-use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS};
+use alloy_eips::{
+    eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+};
 use fugue_state::{Account, AssumedStorage, MemoryAccount, MemoryState};
 use fugue_types::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -102,6 +105,12 @@ fn calls_of_system_contracts_with_assumed_code_have_the_gas_that_messages_have()
     let state = MemoryState::default();
     let opening = || calling(assuming(HISTORY_STORAGE_ADDRESS, TAKES_ALL));
     let closing = || calling(assuming(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, TAKES_ALL));
+    // One that takes all, and after it one that takes nothing.
+    let two = || {
+        let mut block = assuming(BEACON_ROOTS_ADDRESS, TAKES_ALL);
+        block.accounts.extend(assuming(HISTORY_STORAGE_ADDRESS, &[0]).accounts);
+        block
+    };
     let both = SYSTEM_CALL_GAS + MESSAGE_GAS;
     assert!(simulated(&state, vec![opening()], both).is_ok());
     // What the opening leaves is for the message.
@@ -110,6 +119,7 @@ fn calls_of_system_contracts_with_assumed_code_have_the_gas_that_messages_have()
     assert_eq!((number, index, gas, left), (BASE + 1, 0, MESSAGE_GAS, MESSAGE_GAS - 1));
     for (blocks, gas_max, refused) in [
         (vec![opening()], SYSTEM_CALL_GAS - 1, BASE + 1),
+        (vec![two()], SYSTEM_CALL_GAS - 1, BASE + 1),
         // What is assumed stays so in later blocks.
         (vec![opening(), SimulatedBlock::default()], SYSTEM_CALL_GAS + both - 1, BASE + 2),
         // And what the message leaves is for the closing.
