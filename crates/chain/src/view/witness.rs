@@ -219,4 +219,8 @@ impl StateView for Noted<'_> {
         *oldest = Some(oldest.map_or(number, |oldest| oldest.min(number)));
         self.state.block_hash(number)
     }
+
+    fn check(&self) -> Result<(), StateError> {
+        self.state.check()
+    }
 }
