@@ -80,10 +80,10 @@ impl PreparedBlock {
                 return Err(refused());
             }
             // Source: EIP-2: a high s is refused from Homestead on, whoever knows its sender.
-            let is_high = is_homestead && tx.signature().s() > SECP256K1N_HALF;
-            if let Some(Some(sender)) = known.get(index)
-                && !is_high
-            {
+            if is_homestead && tx.signature().s() > SECP256K1N_HALF {
+                return Err(refused());
+            }
+            if let Some(Some(sender)) = known.get(index) {
                 return Ok(*sender);
             }
             recovered.fetch_add(1, Ordering::Relaxed);
