@@ -126,6 +126,12 @@ impl<'c, R: StateReader, I> EvmTr for Machine<'c, R, I> {
         &mut self,
         frame: FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextError<DbFault<R>>> {
+        // A loop of such calls takes long, and reads nothing: does anyone still wait?
+        if let FrameInput::Call(inputs) = &frame.frame_input
+            && self.inner.precompiles.is_slow(&inputs.bytecode_address)
+        {
+            self.inner.ctx.journaled_state.database.reader.check().map_err(ReadFault)?;
+        }
         // Whether the balance suffices is looked at before anything is moved.
         if let FrameInput::Create(inputs) = &frame.frame_input {
             let sees_balance = !inputs.value().is_zero();

@@ -2,16 +2,14 @@
 //!
 //! Gas tells little of the time that they take: some of them take more than ten times as long as
 //! other instructions of as much gas. What that comes to is counted, for whoever has to know how
-//! long a transaction runs; no outcome depends on it. Before such a contract is called, the reader
-//! is asked whether anyone still waits: a loop of calls takes long, and reads nothing.
+//! long a transaction runs; no outcome depends on it.
 
-use crate::{StateReader, database::ReadFault, machine::Ctx};
 use revm::{
-    context_interface::{ContextTr, JournalTr, LocalContextTr, context::ContextError},
+    context_interface::{Cfg, ContextTr, JournalTr, LocalContextTr},
     handler::{EthPrecompiles, PrecompileProvider, precompile_output_to_interpreter_result},
-    interpreter::{CallInputs, Gas, InstructionResult, InterpreterResult},
+    interpreter::{CallInputs, InstructionResult, InterpreterResult},
     precompile::Precompile,
-    primitives::{Address, AddressMap, AddressSet, Bytes, hardfork::SpecId},
+    primitives::{Address, AddressMap, AddressSet, hardfork::SpecId},
 };
 
 /// The precompiled contracts of an EVM.
@@ -97,6 +95,16 @@ impl Precompiled {
         }
     }
 
+    /// Whether there is one that takes long for its gas.
+    pub(crate) fn is_slow(&self, address: &Address) -> bool {
+        match &self.assumed {
+            None => slowness(address) > 1 && self.fork.contains(address),
+            Some(assumed) => {
+                assumed.get(address).is_some_and(|contract| slowness(contract.address()) > 1)
+            }
+        }
+    }
+
     /// Moves the contract at `from` to `to`, where it takes the place of what is there; to nowhere,
     /// if that is `None`.
     pub(crate) fn shift(&mut self, from: Address, to: Option<Address>) {
@@ -114,35 +122,29 @@ impl Precompiled {
     }
 }
 
-impl<'c, R: StateReader> PrecompileProvider<Ctx<'c, R>> for Precompiled {
+impl<C: ContextTr<Cfg: Cfg<Spec = SpecId>>> PrecompileProvider<C> for Precompiled {
     type Output = InterpreterResult;
 
     fn set_spec(&mut self, spec: SpecId) -> bool {
-        <EthPrecompiles as PrecompileProvider<Ctx<'c, R>>>::set_spec(&mut self.fork, spec)
+        <EthPrecompiles as PrecompileProvider<C>>::set_spec(&mut self.fork, spec)
     }
 
-    /// As the EVM implementation runs those of a fork.
     fn run(
         &mut self,
-        context: &mut Ctx<'c, R>,
+        context: &mut C,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        let contract = match &self.assumed {
-            None => self.fork.precompiles.get(&inputs.bytecode_address),
-            Some(assumed) => assumed.get(&inputs.bytecode_address),
+        let Some(assumed) = &self.assumed else {
+            let result = self.fork.run(context, inputs)?;
+            if let Some(result) = &result {
+                let excess = excess_of(&inputs.bytecode_address, inputs.input.len(), result);
+                self.excess = self.excess.saturating_add(excess);
+            }
+            return Ok(result);
         };
-        let Some(contract) = contract else {
+        let Some(contract) = assumed.get(&inputs.bytecode_address) else {
             return Ok(None);
         };
-        if slowness(contract.address()) > 1
-            && let Err(error) = context.journaled_state.database.reader.check()
-        {
-            // Whoever called it ends with this error, as with that of a read.
-            context.error = Err(ContextError::Db(ReadFault(error)));
-            let fatal = InstructionResult::FatalExternalError;
-            let gas = Gas::new_spent_with_reservoir(inputs.gas_limit, inputs.reservoir);
-            return Ok(Some(InterpreterResult::new(fatal, Bytes::new(), gas)));
-        }
         let input = inputs.input.as_bytes(context);
         let output = contract.execute(&input, inputs.gas_limit, inputs.reservoir);
         let output = output.map_err(|error| error.to_string())?;
@@ -153,10 +155,7 @@ impl<'c, R: StateReader> PrecompileProvider<Ctx<'c, R>> for Precompiled {
         {
             context.local_mut().set_precompile_error_context(reason.to_string());
         }
-        let result = precompile_output_to_interpreter_result(output, inputs.gas_limit);
-        let excess = excess_of(contract.address(), inputs.input.len(), &result);
-        self.excess = self.excess.saturating_add(excess);
-        Ok(Some(result))
+        Ok(Some(precompile_output_to_interpreter_result(output, inputs.gas_limit)))
     }
 
     /// What is warm is a rule of the fork (EIP-2929), wherever its contracts are assumed.
