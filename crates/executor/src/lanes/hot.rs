@@ -475,7 +475,9 @@ fn merged(mut lanes: Vec<IntoIter<AccountDiff>>, settled: Vec<AccountDiff>) -> V
 /// Adds another lane's changes of an account that is not hot: other slots, and amounts.
 fn add(change: &mut AccountDiff, other: &mut AccountDiff) {
     if !planted!(DropsSlotsOfOtherLanes) {
+        // Both are in order, and so are merged as they are sorted.
         change.slots.append(&mut other.slots);
+        change.slots.sort_by_key(|slot| slot.slot);
     }
     if planted!(DropsAmountsOfOtherLanes) {
         return;
