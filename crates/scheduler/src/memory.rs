@@ -302,6 +302,40 @@ mod tests {
         assert_eq!(overtaken, [3, 4]);
     }
 
+    /// It would run again, and be doubted by all who wait for it, for what it did itself.
+    #[test]
+    fn nobody_overtakes_its_own_read() {
+        let memory = Memory::<u64, u64>::new();
+        let mut overtaken = Vec::new();
+        memory.write(&7, 1, 10, &mut overtaken);
+        assert_eq!(memory.read(&7, 3), written(1, 10));
+        memory.write(&7, 3, 11, &mut overtaken);
+        assert_eq!(memory.read(&7, 3), written(1, 10));
+        memory.retract(&7, 3, &mut overtaken);
+        assert_eq!(overtaken, Vec::<usize>::new());
+        memory.write(&7, 2, 20, &mut overtaken);
+        assert_eq!(overtaken, [3], "it is noted all the same");
+    }
+
+    #[test]
+    fn readers_are_told_once_in_whatever_order_they_came() {
+        let memory = Memory::<u64, u64>::new();
+        memory.write(&7, 1, 10, &mut Vec::new());
+        for reader in [9, 4, 6, 4, 2] {
+            memory.read(&7, reader);
+        }
+        let told_of = |by: usize, value: u64| {
+            let mut overtaken = Vec::new();
+            memory.write(&7, by, value, &mut overtaken);
+            overtaken.sort_unstable();
+            overtaken
+        };
+        assert_eq!(told_of(5, 50), [6, 9]);
+        assert_eq!(told_of(3, 30), [4]);
+        assert_eq!(told_of(0, 1), Vec::<usize>::new(), "version 1 is between");
+        assert_eq!(told_of(1, 11), [2]);
+    }
+
     #[test]
     fn writing_the_value_that_was_seen_overtakes_nobody() {
         let memory = Memory::<u64, u64>::new();
