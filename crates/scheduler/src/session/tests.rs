@@ -156,3 +156,24 @@ fn who_is_blocked_by_one_that_has_run_is_guessed_again() {
     assert_eq!(hand.blocked_runs, 2);
     assert_eq!(statuses(&session), [EXECUTED, PARKED]);
 }
+
+/// Else the chain behind one that waits for its turn is run by nobody but the committer.
+#[test]
+fn a_commit_wakes_who_waits_for_it() {
+    let program = Script {
+        ahead: |tx| if tx == 0 { Ran::Parked } else { Ran::Done },
+        predecessor: |tx| (tx == 2).then_some(0),
+        ..DONE
+    };
+    let session = Session::new(&program, 3);
+    let mut hand = Hand::new(());
+    // Another thread runs the second one, which is where the commits end.
+    assert!(session.claim(1, PENDING));
+    run_all_ahead(&session, &mut hand);
+    assert_eq!(statuses(&session), [PARKED, RUNNING, WAITING]);
+    assert!(session.commit_head(&mut hand));
+    assert_eq!(statuses(&session), [COMMITTED, RUNNING, QUEUED]);
+    run_all_ahead(&session, &mut hand);
+    assert_eq!(statuses(&session), [COMMITTED, RUNNING, EXECUTED]);
+    assert_eq!(runs(&session), [2, 0, 1]);
+}
