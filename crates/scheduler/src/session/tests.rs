@@ -70,7 +70,7 @@ fn runs<P: Program>(session: &Session<'_, P>) -> Vec<u32> {
 struct Counts {
     memory: Memory<u64, u64>,
     /// What each has read.
-    read: [Mutex<u64>; 2],
+    read: [Mutex<u64>; 3],
 }
 
 fn count(latest: Latest<u64>) -> u64 {
@@ -123,6 +123,27 @@ fn who_is_told_of_no_change_is_compared_all_the_same() {
     let (stats, failure) = session.finish();
     assert_eq!((stats.head_reruns, failure), (1, None));
     assert_eq!(count(program.memory.peek(&KEY, 2)), 2);
+}
+
+/// Else each is found wrong at its own turn, and the rest of the block runs one by one.
+#[test]
+fn who_read_what_the_head_changes_runs_again_before_its_turn() {
+    let program = Counts::default();
+    // Readers are noted of what somebody has written.
+    program.memory.write(&KEY, 3, 0, &mut Vec::new());
+    let session = Session::new(&program, 3);
+    let mut hand = Hand::new(());
+    // Another thread runs the second one, which is where the commits end.
+    assert!(session.claim(1, PENDING));
+    run_all_ahead(&session, &mut hand);
+    assert_eq!(statuses(&session), [PARKED, RUNNING, EXECUTED]);
+    assert_eq!(program.memory.peek(&KEY, 3), Latest::Written { by: 2, value: 1 });
+    assert!(session.commit_head(&mut hand));
+    assert_eq!(statuses(&session), [COMMITTED, RUNNING, QUEUED]);
+    assert_eq!(program.memory.peek(&KEY, 3), Latest::Suspect { by: 2 });
+    run_all_ahead(&session, &mut hand);
+    assert_eq!(statuses(&session), [COMMITTED, RUNNING, EXECUTED]);
+    assert_eq!(program.memory.peek(&KEY, 3), Latest::Written { by: 2, value: 2 });
 }
 
 /// Woken as often as it may be, it meets what is still to be written.
