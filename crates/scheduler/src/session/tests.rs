@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{Latest, Memory};
-use std::convert::Infallible;
+use std::{convert::Infallible, panic::resume_unwind};
 
 const KEY: u64 = 7;
 /// More runs than any of these sessions has.
@@ -197,4 +197,30 @@ fn a_commit_wakes_who_waits_for_it() {
     run_all_ahead(&session, &mut hand);
     assert_eq!(statuses(&session), [COMMITTED, RUNNING, EXECUTED]);
     assert_eq!(runs(&session), [2, 0, 1]);
+}
+
+/// Else the other threads would wait for ever for what nobody brings further.
+#[test]
+fn a_panic_on_comparing_the_head_ends_the_session() {
+    let program =
+        Script { is_current: |_| resume_unwind(Box::new("a comparison that panics")), ..DONE };
+    let session = Session::new(&program, 1);
+    let mut hand = Hand::new(());
+    run_all_ahead(&session, &mut hand);
+    let has_worked = catch_unwind(AssertUnwindSafe(|| session.commit_head(&mut hand)));
+    assert_eq!(has_worked.ok(), Some(true), "the panic has left the session");
+    assert!(session.is_over.load(Ordering::Acquire));
+    assert_eq!(session.finish().1, Some(Failure::Panicked(0)));
+}
+
+#[test]
+fn a_panic_on_marking_what_is_in_doubt_ends_the_session() {
+    let program = Script { suspect: |_| resume_unwind(Box::new("a mark that panics")), ..DONE };
+    let session = Session::new(&program, 2);
+    let mut hand = Hand::new(());
+    run_all_ahead(&session, &mut hand);
+    let told = catch_unwind(AssertUnwindSafe(|| session.doubt_all(&[1])));
+    assert!(told.is_ok(), "the panic has left the session");
+    assert!(session.is_over.load(Ordering::Acquire));
+    assert_eq!(session.finish().1, Some(Failure::Panicked(1)));
 }
