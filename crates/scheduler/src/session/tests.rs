@@ -224,3 +224,25 @@ fn a_panic_on_marking_what_is_in_doubt_ends_the_session() {
     assert!(session.is_over.load(Ordering::Acquire));
     assert_eq!(session.finish().1, Some(Failure::Panicked(1)));
 }
+
+#[test]
+fn the_head_is_run_whatever_it_waits_for() {
+    let program = DONE;
+    let status_after = |status: u8| {
+        let session = Session::new(&program, 1);
+        session.status[0].store(status, Ordering::Release);
+        // Nobody serves the queue.
+        session.is_sequential.store(true, Ordering::Release);
+        let mut hand = Hand::new(());
+        let has_worked = session.commit_head(&mut hand);
+        (has_worked, hand.runs, statuses(&session)[0])
+    };
+    for status in [PENDING, QUEUED, WAITING, PARKED] {
+        assert_eq!(status_after(status), (true, 1, COMMITTED), "status {status}");
+    }
+    assert_eq!(status_after(EXECUTED), (true, 0, COMMITTED));
+    // Another thread is at it.
+    for status in [RUNNING, DOUBTED] {
+        assert_eq!(status_after(status), (false, 0, status));
+    }
+}
