@@ -246,3 +246,18 @@ fn the_head_is_run_whatever_it_waits_for() {
         assert_eq!(status_after(status), (false, 0, status));
     }
 }
+
+#[test]
+fn who_runs_one_by_one_guesses_no_more() {
+    let program = DONE;
+    let session = Session::new(&program, 2);
+    let mut hand = Hand::new(());
+    session.enqueue(1);
+    session.is_sequential.store(true, Ordering::Release);
+    assert!(!session.run_ahead(&mut hand));
+    assert_eq!(runs(&session), [0, 0]);
+    assert_eq!(statuses(&session), [PENDING, QUEUED]);
+    assert!(session.commit_head(&mut hand));
+    assert_eq!(runs(&session), [1, 1]);
+    assert_eq!(statuses(&session), [COMMITTED, COMMITTED]);
+}
