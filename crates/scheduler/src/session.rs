@@ -1,23 +1,38 @@
 //! One block's run: who executes what, and the commit in block order.
 //!
 //! Every thread that enters [`Session::work`] does the same until the block is done:
-//! 1. If the head of the block has been executed and nobody is committing: commit. The head's reads
-//!    are compared with the memory; if one differs, the head runs again, this time on final values.
+//! 1. If nobody is at the head of the block, and nobody commits: go on from the head. Where it has
+//!    been executed, its reads are compared with the memory. If one differs, or it has not been
+//!    executed, it runs, this time on final values. Then it is committed.
 //! 2. Otherwise run the lowest transaction that is worth running again,
 //! 3. otherwise the next one that has never run,
-//! 4. otherwise wait a little.
+//! 4. otherwise wait a little, and look again: nobody sleeps until somebody wakes him, so that a
+//!    lost wake-up would cost a guess, and never the end.
 //!
-//! States of a transaction (`status`):
+//! States of a transaction (`status`). In Running and Doubted it is in the hands of one thread; at
+//! the head it goes from each of the others to Running, and from there to Committed.
 //! ```text
-//!            claim            executed                head, reads hold
-//!   Pending ------> Running ------------> Executed --------------------> Committed
-//!                    ^  ^  \ blocked         |  \ head, reads differ      ^
-//!                    |  |   v                v   `--> Running at the head -'
-//!                    |  | Waiting ------> Doubted (its writes become suspect)
-//!                    |  |  the one it      |
-//!                    |  |  waits for ran   v
-//!                    |  `--------------- Queued      Parked: only runs at the head
+//!   Pending      .------------- Queued <-----------.
+//!      |         v                ^                |
+//!      `----> Running ------------'                |
+//!              | | |                               |
+//!              | | `----> Executed <--> Doubted ---'
+//!              | `------> Waiting --------^
+//!              `--------> Parked
 //! ```
+//! | from | to | when | where |
+//! | --- | --- | --- | --- |
+//! | Pending, Queued | Running | a thread takes it ahead of its turn | `next_ahead` |
+//! | Running | Waiting | the one that it needs has not run | `wait_for` |
+//! | Running | Queued | that one has run meanwhile | `run_ahead` |
+//! | Running | Parked | it is for its turn, or was blocked in its last guess | `run_ahead` |
+//! | Running | Executed | it ran to an end ahead of its turn | `run_ahead` |
+//! | Executed | Doubted | it has read what is another value since | `doubt` |
+//! | Waiting | Doubted | the one that it waits for has run | `wake` |
+//! | Doubted | Queued | what it wrote is marked, if it wrote anything | `enqueue` |
+//! | Doubted | Executed | it has no guess left, or guessing has ended | `doubt` |
+//! | all but Running and Doubted | Running | it is the head | `commit_head` |
+//! | Running | Committed | it is the head, and its run holds | `commit_head` |
 
 use crate::sync::{
     AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Mutex, Ordering, sleep, spin_loop, yield_now,
@@ -288,7 +303,7 @@ impl<'p, P: Program> Session<'p, P> {
         }
     }
 
-    /// Whether a look at the head is worth the lock: it ran, or nobody else will run it.
+    /// Whether a look at the head is worth the lock: nobody is at it.
     fn head_is_ready(&self) -> bool {
         let head = self.head.load(Ordering::Acquire);
         self.status.get(head).is_some_and(|status| {
