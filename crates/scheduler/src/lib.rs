@@ -35,6 +35,4 @@ mod session;
 mod sync;
 
 pub use memory::{Latest, Memory};
-pub use session::{
-    Failure, GUESSES_MAX, Place, Program, Ran, SUFFIX_RERUNS_PERCENT, Session, Stats,
-};
+pub use session::{Failure, GUESSES_MAX, Place, Program, Ran, Session, Stats};

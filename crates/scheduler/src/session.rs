@@ -49,7 +49,7 @@ pub const GUESSES_MAX: u32 = 2;
 /// Commits after which the share of reruns is judged.
 const SUFFIX_COMMITS_MIN: usize = 32;
 /// Above this share of heads that had to run again, the rest of the block runs one by one.
-pub const SUFFIX_RERUNS_PERCENT: usize = 60;
+const SUFFIX_RERUNS_PERCENT: usize = 60;
 /// Rounds without work before a thread yields, and before it sleeps.
 const SPINS_MAX: u32 = 64;
 const YIELDS_MAX: u32 = 256;
