@@ -1,7 +1,8 @@
 //! Multi-version memory: for each key the value that each transaction wrote, in block order.
 //!
-//! Terms: a *version* is the index of the transaction that wrote; a reader at index `n` sees the
-//! newest write by a version below `n`, or the base value, which is kept elsewhere.
+//! Terms: a *version* is the index of the transaction that wrote, whichever of its runs did; a
+//! reader at index `n` sees the newest write by a version below `n`, or the base value, which is
+//! kept elsewhere.
 //!
 //! Most keys are only read. A filter of one bit per hash tells in one load that nobody has written
 //! a key, so that such reads share no lock and dirty no cache line. A bit is set before the write
@@ -114,7 +115,8 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         entries.sum::<usize>() + size_of_val(shards.as_slice()) + size_of_val(written.as_slice())
     }
 
-    /// What a reader at `index` sees. If anybody has written, notes that it has looked.
+    /// What a reader at `index` sees. If anybody has written, notes that it has looked, in the same
+    /// step.
     pub fn read(&self, key: &K, index: usize) -> Latest<V>
     where
         K: Clone,
@@ -171,7 +173,8 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         });
     }
 
-    /// Takes back what transaction `by` wrote.
+    /// Takes back what transaction `by` wrote, if it did. Names in `overtaken` the readers above it
+    /// that may have seen that, whatever value they find instead, and forgets that they looked.
     pub fn retract(&self, key: &K, by: usize, overtaken: &mut Vec<usize>)
     where
         K: Clone,
@@ -185,7 +188,7 @@ impl<K: Eq + Hash, V: Clone + Eq> Memory<K, V> {
         });
     }
 
-    /// Marks what transaction `by` wrote as in doubt, until it writes again.
+    /// Marks what transaction `by` wrote as in doubt, until it writes again or takes that back.
     pub fn suspect(&self, key: &K, by: usize)
     where
         K: Clone,

@@ -98,10 +98,14 @@ pub trait Program: Sync {
     fn worker(&self) -> Self::Worker;
 
     /// An earlier transaction without whose result this one is not worth running.
+    /// Asked before each run ahead of its turn.
     fn predecessor(&self, tx: usize) -> Option<usize>;
 
     /// Runs `tx`, keeps its result, writes to the memory, retracts what an earlier run wrote and
     /// this one did not, and names in `overtaken` whose reads that changed.
+    ///
+    /// A run that does not end with [`Ran::Done`] leaves the memory, and the result of the one
+    /// before it, as they are: what that one wrote stays in doubt until there is another.
     fn execute(
         &self,
         worker: &mut Self::Worker,
@@ -113,7 +117,8 @@ pub trait Program: Sync {
     /// Marks what `tx` last wrote as in doubt.
     fn suspect(&self, tx: usize);
 
-    /// Whether every value that `tx` read is what the memory holds. Called at its turn.
+    /// Whether every value that `tx` read is what the memory holds. Called at its turn, once at
+    /// most.
     fn is_current(&self, tx: usize) -> bool;
 
     /// Makes the result of `tx` final. Called in block order, one at a time.
