@@ -156,12 +156,11 @@ impl<'v> StateMemory<'v> {
         let wiped_by = self.last_wipe(address, tx);
         match latest {
             Latest::Suspect { by } => Err(blocked(by)),
-            Latest::Written { by, value } if wiped_by.is_none_or(|wipe| wipe <= by) => {
-                Ok(Some(value))
+            Latest::Written { by, value } => {
+                let is_wiped = wiped_by.is_some_and(|wipe| wipe > by);
+                Ok(Some(if is_wiped { U256::ZERO } else { value }))
             }
-            _ if wiped_by.is_some() => Ok(Some(U256::ZERO)),
-            Latest::Written { value, .. } => Ok(Some(value)),
-            Latest::Base | Latest::Untouched => Ok(None),
+            Latest::Base | Latest::Untouched => Ok(wiped_by.map(|_| U256::ZERO)),
         }
     }
 
