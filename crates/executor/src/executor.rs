@@ -202,13 +202,14 @@ impl fmt::Display for Way {
 pub struct Report {
     /// The mode that was asked for.
     pub mode: Mode,
-    /// The way on which it was begun; where lanes gave it up, that to which they left it.
+    /// The way on which it was begun; where lanes left it to another one, that. A fallback is none.
     pub way: Way,
     /// Threads that were offered: those of the executor, but to the execution of a block in
     /// [`Mode::Auto`] no more than there are cores, unless the state is slow to answer.
     pub threads: usize,
-    /// What the scheduler did, or lanes; empty where all ran sequentially. The active threads of
-    /// lanes are the workers that have run something; a thread may be several of them.
+    /// What the scheduler did, lanes, or those who followed a list; empty where all ran
+    /// sequentially. The active threads of lanes are the workers that have run something; a thread
+    /// may be several of them.
     pub stats: Stats,
     /// Set if the parallel run ended early.
     pub fallback: Option<Fallback>,

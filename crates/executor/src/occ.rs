@@ -4,7 +4,7 @@
 //! At its turn, when all before it is final, a transaction's reads are compared with the memory *by
 //! value*: if all hold, what it did is what it would do again, since execution is a function of
 //! what it reads; if not, it runs again. The commit, in block order, counts gas and gathers the
-//! diff.
+//! diff. Who runs when, and what differs from Block-STM, is told in [`fugue_scheduler`].
 //!
 //! The fee recipient's account, which every transaction credits, is kept out of the memory's way:
 //! fees are paid at the commit, and a transaction that looks at that account runs at its turn.

@@ -32,8 +32,8 @@ pub enum RerunCause {
     Restored,
     /// It came upon a value that was in doubt, and was given up half-way.
     Blocked,
-    /// It had to wait for its turn: it looked at the fee recipient, or failed, or was refused, on
-    /// values that were not final.
+    /// It had to wait for its turn: it looked at the fee recipient, or failed on values that were
+    /// not final, or, in lanes, was refused on them.
     Parked,
 }
 

@@ -177,6 +177,9 @@ impl<'v> StateMemory<'v> {
 
     /// Writes what version `by` changed, takes back what its earlier run changed and this one did
     /// not, and names the versions whose reads that changed. Both diffs are in canonical form.
+    ///
+    /// A wipe names nobody: who read a slot has read its account, too, which mostly is another one
+    /// then; else that is found at its turn.
     pub(super) fn write(
         &self,
         by: usize,
