@@ -170,15 +170,23 @@ pub struct Session<'p, P: Program> {
     program: &'p P,
     count: usize,
     status: Vec<AtomicU8>,
-    /// A read of the running transaction was overtaken meanwhile.
+    /// A read was overtaken since the last run ahead of the turn began; a read of an earlier run,
+    /// perhaps.
     is_dirty: Vec<AtomicBool>,
+    /// How often each has begun to run.
     runs: Vec<AtomicU32>,
     /// Who waits for each: mostly one, the next of its sender.
     waiters: Vec<Mutex<SmallVec<[usize; 2]>>>,
+    /// The lowest that nobody has taken for its first run ahead; at the head it may have run.
     next: AtomicUsize,
+    /// Those that are queued; at the head one may have run.
     again: Mutex<BTreeSet<usize>>,
+    /// How many these are, for a look without the lock. It is counted after the lock is let go, so
+    /// that for a moment it may be off, and wrap below zero: then a look is in vain, or comes late.
     again_count: AtomicUsize,
+    /// The lowest that is not committed.
     head: AtomicUsize,
+    /// Held by the one who commits; the head moves under it alone.
     commit: Mutex<()>,
     /// No more guesses: whoever commits runs everything.
     is_sequential: AtomicBool,
