@@ -109,7 +109,12 @@ impl<'v> StateMemory<'v> {
     /// accounts without code and nonce, which do not store: what the state below has is what
     /// there is, unless it was wiped.
     pub(super) fn has_storage(&self, address: Address, tx: usize) -> Result<bool, ReadFault> {
-        Ok(self.view.has_storage(address)? && self.last_wipe(address, tx).is_none())
+        Ok(self.had_storage(address)? && self.last_wipe(address, tx).is_none())
+    }
+
+    /// Whether any slot of the account was not zero before the block.
+    pub(super) fn had_storage(&self, address: Address) -> Result<bool, ReadFault> {
+        Ok(self.view.has_storage(address)?)
     }
 
     pub(super) fn code(&self, code_hash: B256) -> Result<Bytes, ReadFault> {

@@ -159,7 +159,13 @@ impl StateReader for MemoryReader<'_, '_> {
         self.block.memory.slot(address, slot, self.tx)
     }
 
+    /// The answer is not compared, but its account is: with its storage an account goes itself. One
+    /// that was there and empty may be paid anew, and looks as if it had stayed. So nobody who runs
+    /// ahead is told of storage that was there before the block.
     fn has_storage(&mut self, address: Address) -> Result<bool, ReadFault> {
+        if self.place == Place::Ahead && self.block.memory.had_storage(address)? {
+            return Err(ReadFault::NotYet);
+        }
         self.block.memory.has_storage(address, self.tx)
     }
 

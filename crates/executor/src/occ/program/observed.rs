@@ -122,3 +122,20 @@ fn a_run_that_was_given_up_leaves_nothing_to_the_next_one() {
     assert_eq!(counted, [Ok(U256::from(1)), Ok(U256::from(2))]);
     assert!(occ.is_current(1));
 }
+
+#[test]
+fn storage_that_may_have_gone_is_told_at_the_turn() {
+    let header = header();
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let (mut view, codes, txs) = (state(COUNTS), CodeCache::new(), SENDERS.map(count));
+    let counter = view.accounts.get_mut(&COUNTER).expect("it is there");
+    counter.slots.insert(U256::ZERO, U256::ONE);
+    let memory = StateMemory::new(Room::default(), &view, &StateDiff::default());
+    let block = OccBlock::new(&header, &txs, &[None, None], &rules, &codes, memory);
+    let has_storage =
+        |place, address| MemoryReader { block: &block, tx: 1, place }.has_storage(address);
+    assert_eq!(has_storage(Place::Ahead, COUNTER), Err(ReadFault::NotYet));
+    assert_eq!(has_storage(Place::Head, COUNTER), Ok(true));
+    // Who had none has none, wherever that is asked.
+    assert_eq!(has_storage(Place::Ahead, SENDERS[0]), Ok(false));
+}
