@@ -381,6 +381,27 @@ mod tests {
         assert_eq!(stores(), [Ok(true), Ok(true)]);
     }
 
+    #[test]
+    fn an_end_stays_where_a_later_one_is_taken_back() {
+        const FIRST: usize = 1;
+        const SECOND: usize = 3;
+        const READER: usize = 5;
+        let (here, slot, kept) = (Address::repeat_byte(1), U256::from(5), U256::from(7));
+        let (view, none) = (storing(1), StateDiff::default());
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let ended = StateDiff { accounts: vec![change(1, 2, true, &[])], codes: Vec::new() };
+        let last = || memory.last_wipe(here, READER);
+        memory.write(version_of(FIRST), &ended, &none, &mut Vec::new());
+        memory.write(version_of(SECOND), &ended, &none, &mut Vec::new());
+        assert_eq!(last(), Some(version_of(SECOND)));
+        memory.write(version_of(SECOND), &none, &ended, &mut Vec::new());
+        assert_eq!(last(), Some(version_of(FIRST)));
+        assert_eq!(memory.slot(here, slot, READER), Ok(U256::ZERO));
+        let hold = [U256::ZERO, kept].map(|read| memory.slot_is(here, slot, READER, read));
+        assert_eq!(hold, [true, false]);
+        assert_eq!(memory.has_storage(here, READER), Ok(false));
+    }
+
     /// The next one may be on another state.
     #[test]
     fn the_room_that_a_block_leaves_has_nothing_of_it() {
