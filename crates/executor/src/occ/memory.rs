@@ -402,6 +402,25 @@ mod tests {
         assert_eq!(memory.has_storage(here, READER), Ok(false));
     }
 
+    #[test]
+    fn who_meets_a_value_in_doubt_waits_for_its_writer() {
+        const TX: usize = 2;
+        let (here, slot, kept) = (Address::repeat_byte(1), U256::from(5), U256::from(7));
+        let (view, none) = (storing(1), StateDiff::default());
+        let memory = StateMemory::new(Room::default(), &view, &none);
+        let changed = change(1, 2, false, &[5]);
+        let before = changed.before;
+        let diff = StateDiff { accounts: vec![changed], codes: Vec::new() };
+        memory.write(version_of(TX), &diff, &none, &mut Vec::new());
+        memory.suspect(version_of(TX), &diff);
+        let found = |reader| (memory.account(here, reader), memory.slot(here, slot, reader));
+        assert_eq!(found(TX), (Ok(before), Ok(kept)));
+        let blocked = || ReadFault::Blocked(TX);
+        for reader in [TX + 1, TX + 4] {
+            assert_eq!(found(reader), (Err(blocked()), Err(blocked())), "{reader}");
+        }
+    }
+
     /// The next one may be on another state.
     #[test]
     fn the_room_that_a_block_leaves_has_nothing_of_it() {
