@@ -56,13 +56,18 @@ fn state(code: &[u8]) -> MemoryState {
 
 /// The first transaction of a sender, who counts up.
 fn count(sender: Address) -> PreparedTx {
+    call(sender, COUNTER, 0)
+}
+
+/// The first transaction of a sender.
+fn call(sender: Address, to: Address, value: u64) -> PreparedTx {
     let tx = TxLegacy {
         chain_id: None,
         nonce: 0,
         gas_price: 10,
         gas_limit: 100_000,
-        to: TxKind::Call(COUNTER),
-        value: U256::ZERO,
+        to: TxKind::Call(to),
+        value: U256::from(value),
         input: Bytes::new(),
     };
     // The senders are given: nobody looks at the signature.
@@ -138,4 +143,31 @@ fn storage_that_may_have_gone_is_told_at_the_turn() {
     assert_eq!(has_storage(Place::Head, COUNTER), Ok(true));
     // Who had none has none, wherever that is asked.
     assert_eq!(has_storage(Place::Ahead, SENDERS[0]), Ok(false));
+}
+
+/// Ahead of the payment that it is to be paid from, its sender has nothing.
+#[test]
+fn a_guess_that_was_refused_is_compared_as_any_other() {
+    let header = header();
+    let rules = ChainSpec::at_fork(1, Fork::Shanghai).rules(&header);
+    let [payer, payee] = SENDERS;
+    let mut view = state(COUNTS);
+    view.accounts.remove(&payee);
+    let (codes, txs) = (CodeCache::new(), [call(payer, payee, 1_000_000_000), count(payee)]);
+    let memory = StateMemory::new(Room::default(), &view, &StateDiff::default());
+    let block = OccBlock::new(&header, &txs, &[None, None], &rules, &codes, memory);
+    let occ = Occ { block: &block, commit: &Uncommitted };
+    let mut worker = occ.worker();
+    let mut run = |tx, place| {
+        let ran = occ.execute(&mut worker, tx, place, &mut Vec::new());
+        assert_eq!(ran, Ran::Done, "{tx}");
+        block.runs[tx].lock().as_ref().map(|run| run.executed.is_ok())
+    };
+    assert_eq!(run(1, Place::Ahead), Some(false));
+    // Were it its turn, it would be refused.
+    assert!(occ.is_current(1));
+    assert_eq!(run(0, Place::Head), Some(true));
+    assert!(occ.is_current(0) && !occ.is_current(1));
+    assert_eq!(run(1, Place::Head), Some(true));
+    assert!(occ.is_current(1));
 }
