@@ -179,3 +179,6 @@ fn ended_by<E>(failure: Failure<E>) -> Result<E, BlockError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
