@@ -1,5 +1,6 @@
 //! Blocks by their lists, right and wrong.
 
+mod crew;
 mod lasting;
 
 use super::*;
