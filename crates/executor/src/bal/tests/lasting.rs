@@ -377,3 +377,44 @@ fn no_more_runs_by_a_list_than_the_block_has_gas_for() {
         assert_eq!((ran, ended), (3, Err(FallbackCause::from(expected))), "{fork}");
     }
 }
+
+/// Those that burn what the block does not have are begun before the step that is lied about.
+#[test]
+fn more_gas_than_the_block_has_that_a_list_lets_it_use_is_no_verdict() {
+    const BURNER: Address = Address::repeat_byte(0xc5);
+    // Burns all if slot 0 is set: PUSH1 0, SLOAD, PUSH1 7, JUMPI, STOP, JUMPDEST, PUSH1 7, JUMP.
+    const BURNS: &[u8] = &[0x60, 0, 0x54, 0x60, 7, 0x57, 0x00, 0x5b, 0x60, 7, 0x56];
+    let mut before = state();
+    place(&mut before, BURNER, BURNS);
+    let mut burning = before.clone();
+    let burner = burning.accounts.get_mut(&BURNER).expect("a contract");
+    burner.slots.insert(U256::ZERO, U256::from(1));
+    let mut txs = vec![call(BOB, 0, ALICE, 1)];
+    txs.extend((0..5).map(|nonce| call(ALICE, nonce, BURNER, 0)));
+    for fork in [Fork::Shanghai, Fork::Amsterdam] {
+        let ground = Ground::on(burning.clone(), fork, &txs);
+        // Teaches how much the calls burn, so that two threads begin with them.
+        assert_eq!(ground.run(ground.list.clone()), Ok(()), "{fork}");
+        // As if the payment had set the slot.
+        let mut list = ground.list.clone();
+        let burner = of(&mut list, BURNER);
+        burner.storage_reads.clear();
+        let change = StorageChange::new(BlockAccessIndex::new(1), U256::from(1));
+        burner.storage_changes.push(SlotChanges::new(U256::ZERO, vec![change]));
+        // Room for two of them.
+        let block = ground.with_header(|header| header.gas_limit = 2_500_000);
+        let block = block.with_access_list(Arc::new(list));
+        let run = |mode| {
+            let Ground { executor, rules, .. } = &ground;
+            let run = executor.execute(mode, &block, rules, &before, Scope::Recorded);
+            run.expect("nothing is burned")
+        };
+        let expected = run(Mode::Seq).outcome;
+        let Execution { outcome, report } = run(Mode::Bal);
+        assert_eq!((outcome, report.list), (expected, Some(ListUse::Dropped)), "{fork}");
+        let cause = report.fallback.expect("the run ended").cause;
+        let FallbackCause::Block(BlockError::Invalid(InvalidBlock::GasLimit { .. })) = cause else {
+            panic!("{fork}: {cause}")
+        };
+    }
+}
