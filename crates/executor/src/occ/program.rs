@@ -163,10 +163,11 @@ impl StateReader for MemoryReader<'_, '_> {
     /// that was there and empty may be paid anew, and looks as if it had stayed. So nobody who runs
     /// ahead is told of storage that was there before the block.
     fn has_storage(&mut self, address: Address) -> Result<bool, ReadFault> {
-        if self.place == Place::Ahead && self.block.memory.had_storage(address)? {
-            return Err(ReadFault::NotYet);
+        match self.place {
+            Place::Ahead if self.block.memory.had_storage(address)? => Err(ReadFault::NotYet),
+            Place::Ahead => Ok(false),
+            Place::Head => self.block.memory.has_storage(address, self.tx),
         }
-        self.block.memory.has_storage(address, self.tx)
     }
 
     fn code(&mut self, code_hash: B256) -> Result<Bytes, ReadFault> {
