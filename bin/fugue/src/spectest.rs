@@ -232,12 +232,13 @@ struct Batch {
     unreadable: Vec<String>,
 }
 
-/// Runs the files of a batch on all cores.
+/// Runs the files of a batch on all cores; each run is told of.
 fn run_batch(
     batch: &[FixtureFile],
     options: &Options,
     plan: &Plan,
     expected: &Expected,
+    ran: &(impl Fn() + Sync),
 ) -> Result<Batch, UsageError> {
     let only = options.fork.as_deref();
     let read =
@@ -281,7 +282,7 @@ fn run_batch(
     }
     let run = |executors: &mut Executors, index: usize| {
         let (test, job) = &work[index];
-        test.done(job, executors)
+        test.done(job, executors).inspect(|_| ran())
     };
     for ended in on_all_cores(work.len(), || Ok(Executors::default()), run)? {
         match ended {
@@ -337,9 +338,10 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, UsageError> {
     let progress = Progress::new("sources", sources.len());
     for source in &sources {
         report.begin(source);
+        let ran = || progress.part(|runs| format!("{}: {runs} runs", source.display()));
         files::read(source, &mut |batch: Vec<FixtureFile>| {
             let Batch { cases, compared, unreadable } =
-                run_batch(&batch, options, &plan, &expected)?;
+                run_batch(&batch, options, &plan, &expected, &ran)?;
             for case in cases {
                 report.add(case, &expected)?;
             }

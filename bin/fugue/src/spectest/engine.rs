@@ -29,6 +29,8 @@ struct Counts {
     others: usize,
     /// Blocks that a payload cannot tell of.
     unsent: usize,
+    /// What is wrong with files of the batch in hand.
+    unreadable: Vec<String>,
 }
 
 /// The tests of a file.
@@ -68,12 +70,12 @@ pub(super) fn run(options: &Options, expected: &Expected) -> Result<Verdict, Usa
     let progress = Progress::new("sources", sources.len());
     for source in &sources {
         report.begin(source);
+        let ran = || progress.part(|runs| format!("{}: {runs} runs", source.display()));
         files::read(source, &mut |batch: Vec<FixtureFile>| {
-            let mut unreadable = Vec::new();
-            for case in run_batch(&batch, options, &plan, expected, &mut counts, &mut unreadable)? {
+            for case in run_batch(&batch, options, &plan, expected, &mut counts, &ran)? {
                 report.add(case, expected)?;
             }
-            for message in unreadable {
+            for message in counts.unreadable.drain(..) {
                 progress.say(&format!("error: {message}"));
                 report.is_input_bad = true;
             }
@@ -82,7 +84,7 @@ pub(super) fn run(options: &Options, expected: &Expected) -> Result<Verdict, Usa
         progress.step(&source.display().to_string());
     }
     progress.finish();
-    let Counts { before_paris, others, unsent } = counts;
+    let Counts { before_paris, others, unsent, .. } = counts;
     report.notes = vec![
         Note {
             field: "beforeParis",
@@ -137,14 +139,14 @@ fn case(name: &str, fork: &str, slot: usize, way: Way, ended: Ended) -> Case {
     Case { name: name.to_owned(), fork: fork.to_owned(), way: Some(way), slot, ended }
 }
 
-/// Runs the files of a batch on all cores.
+/// Runs the files of a batch on all cores; each run is told of.
 fn run_batch(
     batch: &[FixtureFile],
     options: &Options,
     plan: &Plan,
     expected: &Expected,
     counts: &mut Counts,
-    unreadable: &mut Vec<String>,
+    ran: &(impl Fn() + Sync),
 ) -> Result<Vec<Case>, UsageError> {
     let only = options.fork.as_deref();
     let read =
@@ -157,7 +159,7 @@ fn run_batch(
                 counts.others += others;
                 chains.extend(tests);
             }
-            Err(UsageError(message)) => unreadable.push(message),
+            Err(UsageError(message)) => counts.unreadable.push(message),
         }
     }
     for (name, test) in &mut chains {
@@ -173,6 +175,7 @@ fn run_batch(
     let run = |stations: &mut Stations, index: usize| {
         let (name, test, slot, way) = work[index];
         let (unsent, ended) = test.run_engine(stations.turn_to(way)?);
+        ran();
         let case = case(name, test.fork(), slot, way, ended.into());
         Ok::<_, UsageError>((unsent, case))
     };
