@@ -12,7 +12,7 @@ use fugue_executor::{
 };
 use fugue_scheduler::Stats;
 use fugue_state::{
-    Account, Layer, MemoryAccount, MemoryState, SlotDiff, SlotSet, StateDiff, StateError, StateView,
+    Account, Guarded, Layer, MemoryAccount, MemoryState, Question, SlotDiff, StateDiff, StateView,
 };
 use fugue_trie::{EMPTY_ROOT_HASH, HashedDiff, NoSource, StateTrie};
 use fugue_types::{
@@ -489,38 +489,6 @@ fn fees_are_what_the_recipient_gets() {
     assert_eq!(author.map(|account| account.balance), Some(built.fees));
 }
 
-/// Panics the first time that it is asked for an account.
-struct PanicsOnce<'s> {
-    state: &'s MemoryState,
-    address: Address,
-    is_armed: AtomicBool,
-}
-
-impl StateView for PanicsOnce<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        if address == self.address && self.is_armed.swap(false, Ordering::SeqCst) {
-            panic!("a defect, as the test wants it");
-        }
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.state.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
-}
-
 #[test]
 fn a_parallel_run_that_breaks_is_told_and_filled_again() {
     let [one, other] = wallets();
@@ -528,11 +496,13 @@ fn a_parallel_run_that_breaks_is_told_and_filled_again() {
     let candidates = [transfer(other, 0), transfer(one, 0), transfer(other, 1)];
     let expected = scene.fill(&candidates, &NO_LIMITS);
     for executor in &scene.executors {
-        let view = PanicsOnce {
-            state: &scene.state,
-            address: one.address(),
-            is_armed: AtomicBool::new(true),
-        };
+        let has_panicked = AtomicBool::new(false);
+        let view = Guarded::new(&scene.state, |question| {
+            if question == Question::Account(one.address()) {
+                assert!(has_panicked.swap(true, Ordering::Relaxed), "as it was told");
+            }
+            Ok(())
+        });
         let ground = scene.ground(&view);
         let built = ground.build(executor, Mode::Occ, &candidates, &NO_LIMITS).expect("filled");
         assert!(built.report.fallback.is_some());

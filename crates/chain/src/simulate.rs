@@ -213,7 +213,7 @@ pub fn simulate(
         let below = HashesFrom::new(view, hash);
         let stack = Stack::new(&diffs, &below);
         // What is read of the blocks before must not hide that nobody waits any more.
-        let state = Guarded::new(&stack, || view.check());
+        let state = Guarded::new(&stack, |_| view.check());
         let header = draft(spec, &block, parent_hash, &parent, options);
         let place = Place { rules: &spec.rules(&header), codes, view: &state, own_codes, options };
         let (done, diff) = place.run(block, header, &mut root, &mut left)?;

@@ -9,12 +9,12 @@
 //! is computed.
 
 use fugue_executor::Location;
-use fugue_state::{Account, SlotSet, StateError, StateView};
+use fugue_state::{Guarded, Question, StateView};
 use fugue_trie::{Batch, StateTrie, TrieSource};
-use fugue_types::{Address, B256, Bytes, U256};
+use fugue_types::B256;
 use std::sync::{
     atomic::{AtomicBool, Ordering},
-    mpsc::{Receiver, SyncSender, sync_channel},
+    mpsc::{Receiver, sync_channel},
 };
 
 /// Keys that wait to be warmed; more are passed over.
@@ -22,42 +22,19 @@ const KEYS_MAX: usize = 4_096;
 /// Keys that are hashed together.
 const TOGETHER_MAX: usize = 64;
 
-/// A view that tells what is read of it.
-pub(crate) struct Watched<'v> {
-    view: &'v dyn StateView,
-    keys: SyncSender<Location>,
-}
-
-impl<'v> Watched<'v> {
-    /// The view, and where its keys come out until it is dropped.
-    pub(crate) fn new(view: &'v dyn StateView) -> (Self, Receiver<Location>) {
-        let (keys, receiver) = sync_channel(KEYS_MAX);
-        (Self { view, keys }, receiver)
-    }
-}
-
-impl StateView for Watched<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        let _ = self.keys.try_send((address, None));
-        self.view.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let _ = self.keys.try_send((address, Some(slot)));
-        self.view.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.view.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.view.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.view.block_hash(number)
-    }
+/// The view, and where the accounts and slots come out that are read of it, until it is dropped.
+pub(crate) fn watched(view: &dyn StateView) -> (impl StateView + '_, Receiver<Location>) {
+    let (keys, told) = sync_channel(KEYS_MAX);
+    let watched = Guarded::new(view, move |question| {
+        // Nobody waits for room: what finds none is passed over.
+        let _ = match question {
+            Question::Account(address) => keys.try_send((address, None)),
+            Question::Slot(address, slot) => keys.try_send((address, Some(slot))),
+            _ => Ok(()),
+        };
+        Ok(())
+    });
+    (watched, told)
 }
 
 /// Warms the tries until no more keys come, they have more branches than so many in memory, or it
@@ -114,7 +91,7 @@ mod tests {
         let world = World::new();
         let (snapshot, genesis) = (world.snapshot(), &world.genesis);
         let branches = |branches_max| {
-            let (watched, told) = Watched::new(&genesis.state);
+            let (watched, told) = watched(&genesis.state);
             for (address, slot) in keys() {
                 match slot {
                     Some(slot) => drop(watched.slot(address, slot)),

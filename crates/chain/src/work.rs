@@ -6,7 +6,7 @@ use crate::{
     cache::StateCache,
     chain::header_of,
     proven::ProvenState,
-    warm::{Watched, hashed, warm},
+    warm::{hashed, warm, watched},
 };
 use fugue_executor::Location;
 use fugue_state::{HashesFrom, Layer, StateDiff, StateView};
@@ -140,7 +140,7 @@ impl Work {
         let (tries, source) = (&mut self.tries, &*self.snapshot);
         let is_over = AtomicBool::new(false);
         Ok(pool.in_place_scope(|scope| {
-            let (watched, keys) = Watched::new(&past);
+            let (watched, keys) = watched(&past);
             scope.spawn(|_| warm(tries, source, keys, branches_max, &is_over));
             let done = on(&cache.over(&watched));
             // The root is computed by all threads, also of what is not read yet.

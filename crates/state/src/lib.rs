@@ -14,7 +14,7 @@ mod view;
 
 pub use account::Account;
 pub use assumed::{AssumedAccount, AssumedStorage, assumed_diff};
-pub use between::{Guarded, HashesFrom};
+pub use between::{Guarded, HashesFrom, Question};
 pub use diff::{AccountDiff, DiffError, SlotDiff, StateDiff};
 pub use memory::{MemoryAccount, MemoryState};
 pub use overlay::{Layer, LayerView, Overlay};

@@ -218,7 +218,7 @@ fn fill(
     }
     let (draft, rules, limits) = (outline.draft(), &outline.rules, outline.limits(until));
     let built = ground.with_view(|state: &dyn StateView| {
-        let state = Guarded::new(state, || wanted(goes_on));
+        let state = Guarded::new(state, |_| wanted(goes_on));
         executor.build(Mode::Seq, &draft, candidates, rules, &state, &limits)
     })?;
     let Built { transactions, senders, taken, refused, mut outcome, fees, report: _ } = built?;

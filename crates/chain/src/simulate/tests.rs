@@ -156,7 +156,7 @@ fn what_is_read_of_earlier_blocks_is_answered_while_the_state_below_is() {
     let state = MemoryState::default();
     let looks = |code: &'static [u8]| {
         let looks = AtomicUsize::new(0);
-        let view = Guarded::new(&state, || {
+        let view = Guarded::new(&state, |_| {
             looks.fetch_add(1, Ordering::Relaxed);
             Ok(())
         });

@@ -67,8 +67,8 @@ impl ChainView {
         let recovered = viewed.into_recovered().map_err(internal)?;
         let prepared = executor.prepare_recovered(recovered).map_err(internal)?;
         let executed = self.with_state(before, |state| {
-            let check = || (reach.check)().map_err(StateError::Unavailable);
-            let state = &Guarded::new(state, check);
+            let guard = |_| (reach.check)().map_err(StateError::Unavailable);
+            let state = &Guarded::new(state, guard);
             let noted = Noted { state, reads: Mutex::default() };
             let executed = executor.execute(Mode::Seq, &prepared, &rules, &noted, Scope::Block);
             executed.map(|Execution { outcome, report: _ }| (outcome, noted.reads.into_inner()))

@@ -258,7 +258,7 @@ fn asked(
     ask: Ask<'_>,
 ) -> (Result<CallOutcome, CallError>, usize) {
     let (state, looks) = (state(code), AtomicUsize::new(0));
-    let guarded = Guarded::new(&state, || match looks.fetch_add(1, Ordering::Relaxed) {
+    let guarded = Guarded::new(&state, |_| match looks.fetch_add(1, Ordering::Relaxed) {
         look if look < answers_max => Ok(()),
         _ => Err(StateError::Unavailable("given up".to_owned())),
     });

@@ -12,7 +12,7 @@ use alloy_rpc_types_trace::{
     parity::{Action, TraceType},
 };
 use fugue_chainspec::{ChainSpec, Fork};
-use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet, StateError, StateView};
+use fugue_state::{Account, Guarded, MemoryAccount, MemoryState, Question, StateError, StateView};
 use fugue_types::{
     Address, B256, Bytes, HashSet, Header, KECCAK256_EMPTY, Transaction, TxKind, TxType, U256,
     keccak256,
@@ -509,31 +509,6 @@ fn a_run_that_nobody_waits_for_is_stopped() {
     assert_eq!(looks.load(Ordering::Relaxed), 3, "the third look ended it");
 }
 
-/// Has everything but the codes.
-struct WithoutCodes(MemoryState);
-
-impl StateView for WithoutCodes {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.0.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.0.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.0.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        Err(StateError::CodeMissing(code_hash))
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.0.block_hash(number)
-    }
-}
-
 #[test]
 fn a_code_that_cannot_be_read_is_an_error_and_not_left_out() {
     // BALANCE of `INNER`: its code is not run, but the state before shows it.
@@ -541,7 +516,10 @@ fn a_code_that_cannot_be_read_is_an_error_and_not_left_out() {
     let outer = view.accounts[&OUTER].account.code_hash;
     let inner = view.accounts[&INNER].account.code_hash;
     let outer_code = view.codes[&outer].clone();
-    let view = WithoutCodes(view);
+    let view = Guarded::new(&view, |question| match question {
+        Question::Code(code_hash) => Err(StateError::CodeMissing(code_hash)),
+        _ => Ok(()),
+    });
     let tracer = GethTracer::new(options(r#"{"tracer": "prestateTracer"}"#)).expect("a tracer");
     let tx = tx();
     let refused = at(&view, |place| {

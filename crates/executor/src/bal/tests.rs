@@ -7,7 +7,7 @@ use super::*;
 use crate::{Divergence, Execution, Executor, InvalidBlock, ListUse, Mode, Way, WhySequential};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet, StateError};
+use fugue_state::{Account, Guarded, MemoryAccount, MemoryState, Question, StateError};
 use fugue_types::{
     AccountChanges, Address, B256, BalanceChange, Block, BlockAccessIndex, BlockAccessList,
     BlockBody, Bytes, CodeChange, Header, KECCAK256_EMPTY, SealedBlock, SenderCount, SlotChanges,
@@ -551,72 +551,6 @@ fn a_fee_of_nothing_or_of_too_much_is_the_same_in_every_mode() {
     }
 }
 
-/// A state that fails when a slot of the reader is asked for, or panics at the first time.
-struct Failing {
-    state: MemoryState,
-    panics: bool,
-    is_over: AtomicBool,
-}
-
-impl StateView for Failing {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        if address == READER {
-            if !self.panics {
-                return Err(StateError::Unavailable("as it was told".to_owned()));
-            }
-            assert!(self.is_over.swap(true, Ordering::Relaxed), "as it was told");
-        }
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.state.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
-}
-
-/// A state that counts what it is asked for.
-struct Counting {
-    state: MemoryState,
-    accounts: AtomicUsize,
-    slots: AtomicUsize,
-}
-
-impl StateView for Counting {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.accounts.fetch_add(1, Ordering::Relaxed);
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.slots.fetch_add(1, Ordering::Relaxed);
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.state.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
-}
-
 #[test]
 fn what_the_list_names_is_read_once_and_nothing_else() {
     let ground = Ground::new(Fork::Shanghai, &some_txs());
@@ -626,12 +560,21 @@ fn what_the_list_names_is_read_once_and_nothing_else() {
     let counts = (list.len(), list.iter().map(slots).sum::<usize>());
     let block = block.with_access_list(Arc::new(list));
     let (accounts, slots) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let view = Counting { state: state(), accounts, slots };
+    let state = state();
+    let view = Guarded::new(&state, |question| {
+        let count = match question {
+            Question::Account(_) => &accounts,
+            Question::Slot(..) => &slots,
+            _ => return Ok(()),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
     let executor = Executor::new(1).expect("a thread");
     let run = executor.execute(Mode::Bal, &block, &rules, &view, Scope::Recorded);
     let Execution { outcome, report } = run.expect("valid");
     assert_eq!((outcome, report.list), (expected, Some(ListUse::Followed)));
-    assert_eq!((view.accounts.into_inner(), view.slots.into_inner()), counts);
+    assert_eq!((accounts.into_inner(), slots.into_inner()), counts);
 }
 
 #[test]
@@ -639,8 +582,20 @@ fn a_failure_of_the_state_is_no_verdict_and_a_panic_ends_the_run_alone() {
     let ground = Ground::new(Fork::Shanghai, &some_txs());
     let Ground { executor, block, rules, expected, list, .. } = ground;
     let block = block.with_access_list(Arc::new(list));
+    let state = state();
     let run = |panics| {
-        let view = Failing { state: state(), panics, is_over: AtomicBool::new(false) };
+        let is_over = AtomicBool::new(false);
+        let view = Guarded::new(&state, |question| match question {
+            Question::Slot(address, _) if address == READER && panics => {
+                // At the first time.
+                assert!(is_over.swap(true, Ordering::Relaxed), "as it was told");
+                Ok(())
+            }
+            Question::Slot(address, _) if address == READER => {
+                Err(StateError::Unavailable("as it was told".to_owned()))
+            }
+            _ => Ok(()),
+        });
         executor.execute(Mode::Bal, &block, &rules, &view, Scope::Recorded)
     };
     assert!(matches!(run(false), Err(BlockError::State(_))));

@@ -18,7 +18,7 @@ use super::{running::Running, *};
 use crate::{Execution, Executor, InvalidBlock, Mode, Way, WhySequential};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::ChainSpec;
-use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet};
+use fugue_state::{Account, Guarded, MemoryAccount, MemoryState, Question};
 use fugue_types::{
     B256, Block, BlockBody, Bytes, KECCAK256_EMPTY, SealedBlock, SenderCount, Transaction, TxKind,
     U256, Withdrawal, Withdrawals, keccak256,
@@ -521,70 +521,48 @@ enum Trouble {
     Panics,
 }
 
-struct Troubled {
-    state: MemoryState,
-    accounts: Vec<Address>,
+fn troubled<'s>(
+    state: &'s MemoryState,
+    accounts: &'s [Address],
     trouble: Trouble,
-    asked: AtomicUsize,
-}
-
-impl Troubled {
-    fn new(accounts: &[Address], trouble: Trouble) -> Self {
-        let (accounts, asked) = (accounts.to_vec(), AtomicUsize::new(0));
-        Self { state: state(), accounts, trouble, asked }
-    }
-}
-
-impl StateView for Troubled {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        if self.accounts.contains(&address) {
-            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-            let failure = || Err(StateError::Unavailable("as it was told".to_owned()));
-            match &self.trouble {
-                Trouble::Meets(barrier) if asked < 2 => {
-                    barrier.wait();
-                }
-                Trouble::FailsOnce if asked == 0 => return failure(),
-                Trouble::Fails => return failure(),
-                Trouble::Panics if asked == 0 => panic!("as it was told"),
-                _ => {}
-            }
+) -> impl StateView + 's {
+    let asked = AtomicUsize::new(0);
+    Guarded::new(state, move |question| {
+        let Question::Account(address) = question else { return Ok(()) };
+        if !accounts.contains(&address) {
+            return Ok(());
         }
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.state.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
+        let failure = || Err(StateError::Unavailable("as it was told".to_owned()));
+        match (&trouble, asked.fetch_add(1, Ordering::Relaxed)) {
+            (Trouble::Meets(barrier), 0 | 1) => {
+                barrier.wait();
+            }
+            (Trouble::FailsOnce, 0) | (Trouble::Fails, _) => return failure(),
+            (Trouble::Panics, 0) => panic!("as it was told"),
+            _ => {}
+        }
+        Ok(())
+    })
 }
 
-/// Calls of two contracts by turns: each is a heavy group, so that each worker has one of them. The
-/// first call of each waits for that of the other.
-fn meeting(contracts: [Address; 2], value: u64) -> (Ground, Troubled) {
-    let [first, second] = contracts;
+/// Calls of two contracts by turns: each is a heavy group, so that each worker has one of them.
+fn by_turns([first, second]: [Address; 2], value: u64) -> Ground {
     // More often than what encloses something.
     let txs: Vec<_> = (0..5)
         .flat_map(|nonce| [call(ALICE, nonce, first, value), call(BOB, nonce, second, value)])
         .collect();
-    let view = Troubled::new(&contracts, Trouble::Meets(Barrier::new(2)));
-    (Ground::new(Fork::Istanbul, &txs), view)
+    Ground::new(Fork::Istanbul, &txs)
+}
+
+/// The state, where the first who asks for one of these waits for the second who does.
+fn meeting<'s>(ground: &'s Ground, contracts: &'s [Address; 2]) -> impl StateView + 's {
+    troubled(&ground.state, contracts, Trouble::Meets(Barrier::new(2)))
 }
 
 #[test]
 fn workers_that_have_disturbed_one_another_come_to_the_sequential_outcome() {
-    let (ground, view) = meeting(COUNTS_TOO, 0);
+    let ground = by_turns(COUNTS_TOO, 0);
+    let view = meeting(&ground, &COUNTS_TOO);
     let Execution { outcome, report } = ground.execute(Mode::Lanes, &view).expect("valid");
     assert_eq!(Ok(outcome), ground.sequential());
     assert_eq!((report.way, report.fallback), (Way::Lanes, None));
@@ -593,7 +571,8 @@ fn workers_that_have_disturbed_one_another_come_to_the_sequential_outcome() {
 
 #[test]
 fn with_an_account_that_is_empty_the_block_runs_sequentially() {
-    let (ground, view) = meeting(HANDS_ON, 1);
+    let ground = by_turns(HANDS_ON, 1);
+    let view = meeting(&ground, &HANDS_ON);
     let Execution { outcome, report } = ground.execute(Mode::Lanes, &view).expect("valid");
     assert_eq!(Ok(outcome), ground.sequential());
     let cause = report.fallback.map(|fallback| fallback.cause);
@@ -604,7 +583,7 @@ fn with_an_account_that_is_empty_the_block_runs_sequentially() {
 fn what_befalls_a_lane_is_no_verdict() {
     let txs: Vec<_> = (0..4).map(|nonce| call(ALICE, nonce, COUNTER, 0)).collect();
     let ground = Ground::new(Fork::Istanbul, &txs);
-    let run = |trouble| ground.execute(Mode::Lanes, &Troubled::new(&[COUNTER], trouble));
+    let run = |trouble| ground.execute(Mode::Lanes, &troubled(&ground.state, &[COUNTER], trouble));
     assert!(matches!(run(Trouble::Fails), Err(BlockError::State(_))));
     let cause_of = |trouble| {
         let Execution { outcome, report } = run(trouble).expect("valid");

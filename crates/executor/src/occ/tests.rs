@@ -4,7 +4,7 @@ use super::*;
 use crate::{Execution, Executor, FallbackCause, Mode, Way};
 use alloy_consensus::{Signed, TxLegacy};
 use fugue_chainspec::{ChainSpec, Fork};
-use fugue_state::{Account, MemoryAccount, MemoryState, SlotSet, StateError};
+use fugue_state::{Account, Guarded, MemoryAccount, MemoryState, Question};
 use fugue_types::{
     Address, B256, Block, BlockBody, Bytes, SealedBlock, SenderCount, Transaction, TxKind, U256,
 };
@@ -75,40 +75,10 @@ fn prepared(executor: &Executor, fork: Fork) -> (PreparedBlock, Rules) {
     (block.expect("known types"), rules)
 }
 
-/// Panics the first time that it is asked for the sender at whose transaction the run breaks.
-struct PanicsOnce {
-    state: MemoryState,
-    has_panicked: AtomicBool,
-}
-
-impl StateView for PanicsOnce {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        if address == SENDERS[BROKEN] {
-            assert!(self.has_panicked.swap(true, Ordering::Relaxed), "as it was told");
-        }
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.state.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.state.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.state.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.state.block_hash(number)
-    }
-}
-
 /// With the steps of its time, or its access list, and all its fees.
 #[test]
 fn a_run_that_breaks_is_told_and_what_is_left_runs_one_by_one() {
+    let state = state();
     for fork in [Fork::Frontier, Fork::Osaka, Fork::Amsterdam] {
         for threads in 1..=3 {
             let executor = Executor::new(threads).expect("threads");
@@ -117,8 +87,14 @@ fn a_run_that_breaks_is_told_and_what_is_left_runs_one_by_one() {
                 let run = executor.execute(mode, &block, &rules, view, Scope::Recorded);
                 run.expect("valid")
             };
-            let expected = run(Mode::Seq, &state()).outcome;
-            let view = PanicsOnce { state: state(), has_panicked: AtomicBool::new(false) };
+            let expected = run(Mode::Seq, &state).outcome;
+            let has_panicked = AtomicBool::new(false);
+            let view = Guarded::new(&state, |question| {
+                if question == Question::Account(SENDERS[BROKEN]) {
+                    assert!(has_panicked.swap(true, Ordering::Relaxed), "as it was told");
+                }
+                Ok(())
+            });
             let Execution { outcome, report } = run(Mode::Occ, &view);
             assert_eq!(outcome, expected, "{fork}, {threads} threads");
             let cause = BlockError::Internal(format!("transaction {BROKEN} panicked"));

@@ -92,7 +92,7 @@ impl Patience {
 
     /// The state, which answers while the call is not given up.
     pub(crate) fn guard<'v>(&'v self, state: &'v dyn StateView) -> impl StateView + 'v {
-        Guarded::new(state, || self.check_state())
+        Guarded::new(state, |_| self.check_state())
     }
 }
 

@@ -3,7 +3,7 @@
 //! The first read of each account and slot waits, and of each code, but that the bench has all of
 //! them analysed beforehand, so that nobody reads one. Whoever reads the same while that wait
 //! lasts waits as well: what is on its way is not there yet. Then it is in memory, as a page would
-//! be. Each sample has a view of its own, so that each begins with nothing in memory.
+//! be. Each sample has a memory of its own, so that each begins with nothing in it.
 //!
 //! A thread that waits sleeps and leaves its core to others, as one does that waits for a disk. By
 //! default Linux lets sleepers sleep 50 microseconds longer, to wake several at once: threads that
@@ -11,8 +11,8 @@
 //! is measured on an idle thread and taken off each sleep. Beside that the sleeper waits for a core
 //! where all are busy, as it would for a disk. How long reads waited is counted and told.
 
-use fugue_state::{Account, SlotSet, StateError, StateView};
-use fugue_types::{Address, B256, Bytes, DefaultHashBuilder, HashSet, U256};
+use fugue_state::{Guarded, Question, StateView};
+use fugue_types::{DefaultHashBuilder, HashSet};
 use std::{
     hash::BuildHasher,
     sync::{
@@ -55,22 +55,12 @@ impl Pace {
     }
 }
 
-/// Something that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
-    Account(Address),
-    Slot(Address, U256),
-    HasStorage(Address),
-    Code(B256),
-    Hash(u64),
-}
-
-/// A state of which nothing is in memory at first.
-pub(super) struct ColdView<'v> {
-    view: &'v dyn StateView,
+/// What is in memory of a state: nothing at first.
+pub(super) struct Cold {
     pace: Pace,
-    shards: Vec<RwLock<HashSet<Place>>>,
-    /// Which shard a place belongs to.
+    /// What was read, in parts with a lock each.
+    shards: Vec<RwLock<HashSet<Question>>>,
+    /// Which part a question belongs to.
     hasher: DefaultHashBuilder,
     reads: AtomicU64,
     waited_ns: AtomicU64,
@@ -95,10 +85,9 @@ impl Waits {
     }
 }
 
-impl<'v> ColdView<'v> {
-    pub(super) fn new(view: &'v dyn StateView, pace: Pace) -> Self {
+impl Cold {
+    pub(super) fn new(pace: Pace) -> Self {
         Self {
-            view,
             pace,
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             hasher: DefaultHashBuilder::default(),
@@ -114,10 +103,19 @@ impl<'v> ColdView<'v> {
         }
     }
 
-    /// Comes back when the place is in memory.
-    fn reach(&self, place: Place) {
-        let shard = &self.shards[self.hasher.hash_one(place) as usize % SHARDS];
-        if shard.read().unwrap_or_else(PoisonError::into_inner).contains(&place) {
+    /// The state, whose answers come when they are in memory.
+    pub(super) fn over<'v>(&'v self, state: &'v dyn StateView) -> impl StateView + 'v {
+        Guarded::new(state, |question| {
+            self.reach(question);
+            Ok(())
+        })
+    }
+
+    /// Comes back when the answer is in memory.
+    fn reach(&self, question: Question) {
+        let shard = &self.shards[self.hasher.hash_one(question) as usize % SHARDS];
+        let is_there = shard.read().unwrap_or_else(PoisonError::into_inner).contains(&question);
+        if is_there || question == Question::Check {
             return;
         }
         let started = Instant::now();
@@ -126,34 +124,7 @@ impl<'v> ColdView<'v> {
         let waited = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.waited_ns.fetch_add(waited, Ordering::Relaxed);
-        shard.write().unwrap_or_else(PoisonError::into_inner).insert(place);
-    }
-}
-
-impl StateView for ColdView<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.reach(Place::Account(address));
-        self.view.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.reach(Place::Slot(address, slot));
-        self.view.slot(address, slot)
-    }
-
-    fn has_storage_beside(&self, address: Address, emptied: &SlotSet) -> Result<bool, StateError> {
-        self.reach(Place::HasStorage(address));
-        self.view.has_storage_beside(address, emptied)
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, StateError> {
-        self.reach(Place::Code(code_hash));
-        self.view.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        self.reach(Place::Hash(number));
-        self.view.block_hash(number)
+        shard.write().unwrap_or_else(PoisonError::into_inner).insert(question);
     }
 }
 
@@ -181,6 +152,7 @@ fn want_no_slack() {}
 mod tests {
     use super::*;
     use fugue_state::MemoryState;
+    use fugue_types::{Address, U256};
 
     const LATENCY: Duration = Duration::from_micros(200);
 
@@ -190,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_first_read_of_a_place_waits_and_no_other() {
-        let state = MemoryState::default();
-        let view = ColdView::new(&state, pace());
+        let (state, cold) = (MemoryState::default(), Cold::new(pace()));
+        let view = cold.over(&state);
         let [one, two] = [1, 2].map(Address::repeat_byte);
         let slot = U256::from(7);
         for _ in 0..3 {
@@ -202,21 +174,23 @@ mod tests {
         }
         // An account, its storage and its slots are not the same place.
         assert_eq!(view.has_storage(one), Ok(false));
-        let Waits { reads, waited } = view.waits();
+        // Whether it would answer is nothing that a disk has.
+        assert_eq!(view.check(), Ok(()));
+        let Waits { reads, waited } = cold.waits();
         assert_eq!(reads, 5);
         assert!(waited >= LATENCY * 5, "{waited:?}");
-        assert!(view.waits().mean() >= Some(LATENCY));
+        assert!(cold.waits().mean() >= Some(LATENCY));
     }
 
     #[test]
-    fn another_view_begins_with_nothing_in_memory() {
+    fn another_sample_begins_with_nothing_in_memory() {
         let state = MemoryState::default();
         for _ in 0..2 {
-            let view = ColdView::new(&state, pace());
-            assert_eq!(view.waits(), Waits::default());
-            assert_eq!(view.waits().mean(), None);
-            assert_eq!(view.account(Address::ZERO), Ok(None));
-            assert_eq!(view.waits().reads, 1);
+            let cold = Cold::new(pace());
+            assert_eq!(cold.waits(), Waits::default());
+            assert_eq!(cold.waits().mean(), None);
+            assert_eq!(cold.over(&state).account(Address::ZERO), Ok(None));
+            assert_eq!(cold.waits().reads, 1);
         }
     }
 

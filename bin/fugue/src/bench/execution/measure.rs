@@ -13,7 +13,7 @@
 
 use super::{
     case::Case,
-    latency::{ColdView, Pace, Waits},
+    latency::{Cold, Pace, Waits},
 };
 use crate::{UsageError, datadir::usage};
 use fugue_executor::{
@@ -191,12 +191,13 @@ impl Setting<'_> {
         case: &Case,
         ready: &PreparedBlock,
     ) -> Result<(Duration, Report, Waits), UsageError> {
-        let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
-        let view = view_of(case, cold.as_ref());
+        let cold = self.pace.map(Cold::new);
+        let view = cold.as_ref().map(|cold| cold.over(&case.state));
+        let view = view.as_ref().map_or(&case.state as &dyn StateView, |view| view);
         let started = Instant::now();
         let executed = self.execute(mode, case, ready, view);
         let time = started.elapsed();
-        let waits = cold.as_ref().map(ColdView::waits).unwrap_or_default();
+        let waits = cold.as_ref().map(Cold::waits).unwrap_or_default();
         Ok((time, executed?.report, waits))
     }
 
@@ -207,8 +208,9 @@ impl Setting<'_> {
         case: &Case,
         listed: Option<&PreparedBlock>,
     ) -> Result<Duration, UsageError> {
-        let cold = self.pace.map(|pace| ColdView::new(&case.state, pace));
-        let view = view_of(case, cold.as_ref());
+        let cold = self.pace.map(Cold::new);
+        let view = cold.as_ref().map(|cold| cold.over(&case.state));
+        let view = view.as_ref().map_or(&case.state as &dyn StateView, |view| view);
         let checked = case.checked.clone();
         let started = Instant::now();
         let mut prepared = self.executor.prepare(checked, &case.rules).map_err(usage)?;
@@ -231,13 +233,6 @@ impl Setting<'_> {
     ) -> Result<Execution, UsageError> {
         let executed = self.executor.execute(mode, prepared, &case.rules, view, case.scope);
         executed.map_err(|error| UsageError(format!("{mode}: {error}")))
-    }
-}
-
-fn view_of<'v>(case: &'v Case, cold: Option<&'v ColdView<'v>>) -> &'v dyn StateView {
-    match cold {
-        Some(cold) => cold,
-        None => &case.state,
     }
 }
 

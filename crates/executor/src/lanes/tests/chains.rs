@@ -80,15 +80,11 @@ fn the_first_of_a_chain_are_admitted_by_their_gas_as_well() {
 #[test]
 fn a_state_that_does_not_answer_the_rest_of_a_chain_is_no_verdict() {
     let ground = ground(Fork::London, 40, 2, pay(ALICE, 20, STRANGER, 5));
-    let troubled = |trouble| {
-        let mut view = Troubled::new(&[STRANGER], trouble);
-        view.state = ground.state.clone();
-        view
-    };
-    let went_on = ground.begun_with(9, &troubled(Trouble::FailsOnce)).map(|run| run.outcome);
+    let failing = || troubled(&ground.state, &[STRANGER], Trouble::FailsOnce);
+    let went_on = ground.begun_with(9, &failing()).map(|run| run.outcome);
     assert!(matches!(went_on, Err(FallbackCause::Block(BlockError::State(_)))), "{went_on:?}");
     // Whoever comes upon it.
-    let ran = ground.execute(Mode::Auto, &troubled(Trouble::FailsOnce)).expect("it fails once");
+    let ran = ground.execute(Mode::Auto, &failing()).expect("it fails once");
     assert_eq!(Ok(ran.outcome), ground.sequential());
 }
 

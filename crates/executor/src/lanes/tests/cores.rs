@@ -1,7 +1,6 @@
 //! More threads than there are cores.
 
 use super::*;
-use fugue_state::Guarded;
 use std::{num::NonZero, thread};
 
 #[test]
@@ -12,7 +11,7 @@ fn auto_takes_more_threads_than_there_are_cores_where_they_wait_for_the_state_al
     ground.executor = Executor::new(cores + 3).expect("threads");
     let expected = ground.sequential();
     let offered = |mode, takes| {
-        let view = Guarded::new(&ground.state, || {
+        let view = Guarded::new(&ground.state, |_| {
             thread::sleep(takes);
             Ok(())
         });

@@ -182,7 +182,8 @@ fn room_is_kept_from_block_to_block_and_bounded() {
     let (marks, published, journals) = Default::default();
     let room = LaneRoom::new(rooms, &mut [], marks, published, journals);
     assert_eq!(room.touched.len(), 2 * ROOM_LANES_MAX);
-    let (ground, view) = meeting(COUNTS_TOO, 0);
+    let ground = by_turns(COUNTS_TOO, 0);
+    let view = meeting(&ground, &COUNTS_TOO);
     let expected = ground.sequential();
     let first = ground.execute(Mode::Lanes, &view).map(|execution| execution.outcome);
     assert_eq!(first, expected);

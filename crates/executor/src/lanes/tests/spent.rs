@@ -38,7 +38,7 @@ fn lanes_that_were_given_up_are_told_with_what_had_run_in_them() {
 #[test]
 fn lanes_that_did_not_get_an_answer_are_told_as_well() {
     let ground = Ground::new(Fork::Shanghai, &counting());
-    let view = Troubled::new(&[COUNTER], Trouble::FailsOnce);
+    let view = troubled(&ground.state, &[COUNTER], Trouble::FailsOnce);
     let Execution { report, .. } = ground.execute(Mode::Lanes, &view).expect("it fails once");
     let Some(Fallback { cause }) = report.fallback else { panic!("it ended early") };
     assert_eq!(report.given_up.map(|given_up| given_up.cause), Some(cause));

@@ -12,7 +12,8 @@ fn execute(ground: &Ground, mode: Mode) -> Execution {
 
 #[test]
 fn groups_that_have_disturbed_one_another_are_known_afterwards() {
-    let (ground, view) = meeting(COUNTS_TOO, 0);
+    let ground = by_turns(COUNTS_TOO, 0);
+    let view = meeting(&ground, &COUNTS_TOO);
     assert!(ground.executor.hints().habit(&COUNTS_TOO[0]).is_none());
     ground.execute(Mode::Lanes, &view).expect("valid");
     let [one, other] = COUNTS_TOO;

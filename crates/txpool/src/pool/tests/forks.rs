@@ -2,54 +2,30 @@
 
 use super::*;
 use crate::samples::old_sidecar;
-use fugue_state::{SlotSet, StateError};
+use fugue_state::{Guarded, Question};
 use std::sync::atomic::AtomicUsize;
-
-/// A state whose readers find the head at another fork when they come back from it.
-struct Moving<'s> {
-    subject: &'s Subject,
-    /// The forks that are left to come, the next one last.
-    forks: Mutex<Vec<Fork>>,
-    reads: AtomicUsize,
-}
-
-impl StateView for Moving<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        if let Some(fork) = self.forks.lock().pop() {
-            let head = head(fork);
-            let update = HeadUpdate { head, mined: &[], returned: &[], changed: &[], finalized: 0 };
-            self.subject.pool.advance(update, &self.subject.state);
-        }
-        self.subject.state.account(address)
-    }
-
-    fn slot(&self, _: Address, _: U256) -> Result<U256, StateError> {
-        Ok(U256::ZERO)
-    }
-
-    fn has_storage_beside(&self, _: Address, _: &SlotSet) -> Result<bool, StateError> {
-        Ok(false)
-    }
-
-    fn code(&self, _: B256) -> Result<Bytes, StateError> {
-        Ok(Bytes::new())
-    }
-
-    fn block_hash(&self, _: u64) -> Result<B256, StateError> {
-        Ok(B256::ZERO)
-    }
-}
 
 #[test]
 fn what_comes_while_the_head_moves_to_another_fork_is_judged_once_more() {
     let subject = subject();
+    // The last fork comes first.
     let submit = |tx: PooledTransaction, forks: &[Fork]| {
+        // Who asks for an account finds the head at the next fork when the answer is there.
         let (forks, reads) = (Mutex::new(forks.to_vec()), AtomicUsize::new(0));
-        let state = Moving { subject: &subject, forks, reads };
+        let state = Guarded::new(&subject.state, |question| {
+            assert!(matches!(question, Question::Account(_)), "{question:?}");
+            reads.fetch_add(1, Ordering::Relaxed);
+            if let Some(fork) = forks.lock().pop() {
+                let head = head(fork);
+                let update =
+                    HeadUpdate { head, mined: &[], returned: &[], changed: &[], finalized: 0 };
+                subject.pool.advance(update, &subject.state);
+            }
+            Ok(())
+        });
         let added = subject.pool.add_encoded(&tx.encoded_2718(), Origin::External, &state);
         subject.pool.check_invariants();
-        (added.map(|added| added.hash), state.reads.into_inner())
+        (added.map(|added| added.hash), reads.load(Ordering::Relaxed))
     };
     let tx = wallet(0).transfer(0, 100, 2);
     assert_eq!(submit(tx.clone(), &[Fork::Prague]), (Ok(*tx.hash()), 2));
