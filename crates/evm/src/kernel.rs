@@ -490,7 +490,8 @@ fn changes_noting(
     places: &mut AddressMap<usize>,
     mut same: Option<&mut Same>,
 ) -> StateDiff {
-    let mut diff = StateDiff::default();
+    let accounts = Vec::with_capacity(log.accounts.len());
+    let mut diff = StateDiff { accounts, codes: Vec::new() };
     places.clear();
     for (address, before) in &log.accounts {
         let Some(account) = state.get(address) else { continue };

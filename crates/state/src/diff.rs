@@ -11,6 +11,12 @@
 use crate::{Account, Layer};
 use fugue_types::{Address, B256, Bytes, HashSet, U256};
 
+/// Accounts that are put into their places one by one, at most: each moves those behind it. More
+/// are sorted in.
+const INSERTS_MAX: usize = 8;
+/// Accounts that are sorted themselves, at most: that takes no memory.
+const MOVED_MAX: usize = 16;
+
 /// A slot that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotDiff {
@@ -93,8 +99,7 @@ impl StateDiff {
         self.accounts.retain(|account| {
             account.before != account.after || account.wiped || !account.slots.is_empty()
         });
-        // Mostly it is in order but for a few.
-        self.accounts.sort_by_key(|account| account.address);
+        self.sort_accounts();
         if self.codes.is_empty() {
             return self;
         }
@@ -111,6 +116,20 @@ impl StateDiff {
         self.codes.sort_unstable_by_key(|(hash, _)| *hash);
         self.codes.dedup_by_key(|(hash, _)| *hash);
         self
+    }
+
+    /// An account is large: where they are many, their addresses are sorted in their place. What is
+    /// in order stays as it is.
+    fn sort_accounts(&mut self) {
+        let accounts = &mut self.accounts;
+        if accounts.is_sorted_by_key(|account| account.address) {
+            return;
+        }
+        if accounts.len() <= MOVED_MAX {
+            accounts.sort_by_key(|account| account.address);
+        } else {
+            accounts.sort_by_cached_key(|account| account.address);
+        }
     }
 
     /// This diff with one before it and one after it, in one. Theirs are few accounts.
@@ -149,6 +168,12 @@ impl StateDiff {
             match place {
                 Ok(place) => self.accounts[place].follow(change)?,
                 Err(_) => missing.push(change.clone()),
+            }
+        }
+        if missing.len() <= INSERTS_MAX {
+            for change in missing.drain(..) {
+                let place = self.accounts.partition_point(|diff| diff.address < change.address);
+                self.accounts.insert(place, change);
             }
         }
         self.accounts.append(&mut missing);
@@ -268,5 +293,31 @@ mod tests {
         assert_eq!(both.clone().after(&StateDiff::default()), Ok(both.clone()));
         let error = DiffError { address: Address::repeat_byte(1) };
         assert_eq!(both.clone().after(&first), Err(error));
+    }
+
+    #[test]
+    fn however_many_accounts_a_diff_lacks_they_come_to_stand_in_order() {
+        let of = |number: u64| {
+            let (mut address, [.., last]) = (Address::ZERO, number.to_be_bytes());
+            address.0[19] = last;
+            let after = Some(Account { nonce: number, ..Account::default() });
+            AccountDiff { address, before: None, after, wiped: false, slots: Vec::new() }
+        };
+        let of_all = |numbers: &[u64]| StateDiff {
+            accounts: numbers.iter().copied().map(of).collect(),
+            codes: Vec::new(),
+        };
+        let all: Vec<u64> = (1..=99).collect();
+        let most = INSERTS_MAX as u64;
+        for lacks in [1, 2, most, most + 1, 40, 98, 99] {
+            // Spread over all of them.
+            let is_first = |number: &u64| *number * lacks / 99 != (*number - 1) * lacks / 99;
+            let (first, second): (Vec<u64>, Vec<u64>) = all.iter().copied().partition(is_first);
+            assert_eq!(first.len() as u64, lacks);
+            let both = of_all(&second).after(&of_all(&first));
+            assert_eq!(both, Ok(of_all(&all)), "{lacks}");
+        }
+        let backwards: Vec<u64> = all.iter().rev().copied().collect();
+        assert_eq!(of_all(&backwards).canonical(), of_all(&all));
     }
 }

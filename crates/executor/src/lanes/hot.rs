@@ -17,6 +17,9 @@ use fugue_state::{Account, AccountDiff, SlotDiff, StateDiff, StateError, StateVi
 use fugue_types::{Address, AddressMap, B256, B256Map, Bytes, HashMap, Header, U256};
 use std::{collections::hash_map::Entry, sync::OnceLock, vec::IntoIter};
 
+/// Room for what a block changes before its first transaction and after its last one, mostly.
+const EDGE_ACCOUNTS: usize = 8;
+
 /// What a transaction touched.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Touches<'t> {
@@ -447,7 +450,7 @@ impl End {
 /// order of addresses.
 fn merged(mut lanes: Vec<IntoIter<AccountDiff>>, settled: Vec<AccountDiff>) -> Vec<AccountDiff> {
     let count = lanes.iter().map(IntoIter::len).sum::<usize>() + settled.len();
-    let mut all: Vec<AccountDiff> = Vec::with_capacity(count);
+    let mut all: Vec<AccountDiff> = Vec::with_capacity(count + EDGE_ACCOUNTS);
     let mut settled = settled.into_iter().peekable();
     // Lanes are few.
     let next_of = |lanes: &[IntoIter<AccountDiff>]| {

@@ -113,9 +113,11 @@ impl Cold {
 
     /// Comes back when the answer is in memory.
     fn reach(&self, question: Question) {
+        if question == Question::Check {
+            return;
+        }
         let shard = &self.shards[self.hasher.hash_one(question) as usize % SHARDS];
-        let is_there = shard.read().unwrap_or_else(PoisonError::into_inner).contains(&question);
-        if is_there || question == Question::Check {
+        if shard.read().unwrap_or_else(PoisonError::into_inner).contains(&question) {
             return;
         }
         let started = Instant::now();

@@ -18,10 +18,9 @@ use crate::{
     sets::Sets,
 };
 use fugue_evm::PreparedTx;
-use fugue_types::{Address, HashMap};
+use fugue_types::AddressMap;
 use std::{
     cmp::Reverse,
-    collections::hash_map::Entry,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -64,37 +63,34 @@ impl Parts {
             return None;
         }
         let parties = |index: usize| parties(&txs[index]).chain(txs[index].payee());
-        // Of each party: how many transactions have it, the last of them, and the first.
-        let mut seen: HashMap<Address, (usize, usize, u32)> = HashMap::default();
-        seen.reserve(2 * members.len());
+        // Of each party: how many transactions have it, the last of them, and the first. Each is
+        // looked up once: whom the members name is kept by its place.
+        let mut seen: Vec<(usize, usize, u32)> = Vec::with_capacity(2 * members.len());
+        let mut places: AddressMap<usize> = AddressMap::default();
+        places.reserve(2 * members.len());
+        let mut named: Vec<(u32, usize)> = Vec::with_capacity(3 * members.len());
         for (number, index) in (0_u32..).zip(&members) {
             if !goes_on() {
                 return None;
             }
             for party in parties(*index) {
-                match seen.entry(party) {
-                    Entry::Vacant(vacant) => _ = vacant.insert((1, *index, number)),
-                    Entry::Occupied(mut occupied) => {
-                        let (count, last, _) = occupied.get_mut();
+                let place = *places.entry(party).or_insert(seen.len());
+                match seen.get_mut(place) {
+                    None => seen.push((1, *index, number)),
+                    Some((count, last, _)) => {
                         *count += usize::from(*last != *index);
                         *last = *index;
                     }
                 }
+                named.push((number, place));
             }
         }
         let tied_max = members.len() * TIED_PERCENT_MAX / 100;
         let mut sets = Sets::new(members.len());
-        for (number, index) in (0_u32..).zip(&members) {
-            if !goes_on() {
-                return None;
-            }
-            for party in parties(*index) {
-                match seen.get(&party) {
-                    Some((count, _, first)) if (2..=tied_max).contains(count) => {
-                        sets.join(number, *first);
-                    }
-                    _ => {}
-                }
+        for (number, place) in named {
+            let (count, _, first) = seen[place];
+            if (2..=tied_max).contains(&count) {
+                sets.join(number, first);
             }
         }
         let mut sizes = vec![0_u32; members.len()];

@@ -9,6 +9,7 @@ use crate::lanes::{
         tests::{names, on_one, pays},
     },
 };
+use fugue_types::Address;
 
 const TOKEN: Address = Address::repeat_byte(0xa0);
 /// Gas of a transaction that is a batch by itself while nothing is known of a group.
